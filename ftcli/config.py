@@ -1,0 +1,400 @@
+"""Every option of every command, declared once: its type, its default, its unit, its checks.
+
+A command's configuration is a frozen dataclass; a shared option is inherited, never repeated. `options.py` turns a class
+into a Typer signature, the report stores it, the documentation is printed from it. Nothing heavy is imported here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ftcli.errors import RequestError
+
+# Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
+# best rate can lie thousands of times below the best one from a fresh head.
+FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
+PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
+RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
+
+PANELS = DATA, MODEL, TRAINING, MACHINE, OUTPUT = "Data", "Model", "Training", "Machine", "Output"  # of the help
+
+
+class Numbers(tuple[float, ...]):
+    """A grid: sorted, without repeats, so that the order in which it was typed changes nothing."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in self)
+
+
+def numbers(kind: Callable[[str], float], least: float) -> Callable[[Any], Numbers]:
+    """A parser of comma-separated numbers, each finite and at least `least`."""
+    what = "whole numbers" if kind is int else "numbers"
+
+    def parse(value: Any) -> Numbers:
+        parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        try:
+            read = [kind(str(part)) for part in parts]
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is not a list of {what}; type them with commas, e.g. 1,2,3.") from None
+        if not read or not all(least <= number < float("inf") for number in read):
+            raise typer.BadParameter(f"{value!r} holds a number that is not allowed: at least {least:g}, and finite.")
+        return Numbers(sorted(set(read)))
+
+    return parse
+
+
+def option(help: str, *names: str, panel: str, default: str | None = None, **more: Any) -> Any:
+    """One option. `default` says in words what happens where no value stands for "not given"."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default or True, **more)
+
+
+def flag(help: str, name: str, panel: str) -> Any:
+    """An option without a value, off unless it is typed."""
+    return option(help, name, panel=panel, default="off")
+
+
+def spec(help: str, default: str, **more: Any) -> Any:
+    """An option that names a set of images."""
+    return option(help, panel=DATA, default=default, metavar="SPEC", **more)
+
+
+def rates(default: Sequence[float], note: str = "") -> Any:
+    """The option `--lr`, with a command's own grid in its help."""
+    help = "Learning rate; several, with commas, are a grid: the best by ID-val is picked."
+    return option(
+        help,
+        panel=TRAINING,
+        metavar="A,B,…",
+        parser=numbers(float, 0.0),
+        default=", ".join(f"{rate:g}" for rate in default) + note,
+    )
+
+
+# Options that several classes need with another default.
+BatchNorm = Annotated[
+    Literal["train", "eval"],
+    option("BatchNorm and dropout while training: train, or eval (statistics kept, no dropout).", panel=TRAINING),
+]
+Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "--overwrite", OUTPUT)]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
+]
+SETTINGS = "PATH, hf:NAME or digits:WORLD, settings after '?'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command understands."""
+
+    json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
+    quiet: Annotated[bool, flag("No progress and no notes; errors still show.", "--quiet", OUTPUT)] = False
+    debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading(Common):
+    """How a checkpoint becomes a model."""
+
+    model: Annotated[
+        str | None,
+        option("Architecture or tag known to timm.", panel=MODEL, default="as the checkpoint says", metavar="NAME"),
+    ] = None
+    import_: Annotated[
+        Path | None,
+        option(
+            "Python file that registers architectures with timm.",
+            "--import",
+            panel=MODEL,
+            default="none",
+            metavar="FILE.py",
+        ),
+    ] = None
+    strip_prefix: Annotated[
+        str | None,
+        option("Prefix to take off the checkpoint's keys.", panel=MODEL, default="known wrappers only", metavar="P"),
+    ] = None
+    image_size: Annotated[
+        int | None,
+        option("Side of the input, in pixels.", panel=DATA, default="the model's own", min=1, metavar="PIXELS"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(Loading):
+    """How images go through a model."""
+
+    damaged: Annotated[
+        Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
+    ] = "stop"
+    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, metavar="IMAGES")] = 64
+    device: Annotated[
+        str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        option("Number format of the body's forward pass; auto: fp32, or bf16 on a GPU that has it.", panel=MACHINE),
+    ] = "auto"
+    workers: Annotated[
+        int | None,
+        option("Processes that decode images.", panel=MACHINE, default="0 on CPU, else up to 8", min=0, metavar="N"),
+    ] = None
+    threads: Annotated[
+        int | None, option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, metavar="N")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting(Running):
+    """What every command that makes a report shares."""
+
+    preset: Annotated[
+        str | None, option("Named benchmark that fills in options.", panel=DATA, default="none", metavar="NAME")
+    ] = None
+    config: Annotated[
+        Path | None,
+        option("Options from a TOML file or an earlier report.json.", panel=OUTPUT, default="none", metavar="FILE"),
+    ] = None
+    id_val: Annotated[str | None, spec("ID set to select on.", "none")] = None
+    id_test: Annotated[str | None, spec("ID set that is reported only.", "none")] = None
+    ood: Annotated[
+        list[str] | None,
+        option("OOD set, reported only; repeat for more.", panel=DATA, default="none", metavar="NAME=SPEC"),
+    ] = None
+    out: Annotated[
+        Path | None,
+        option("Folder for the report and the model.", panel=OUTPUT, default="runs/COMMAND-DATE-TIME", metavar="DIR"),
+    ] = None
+    overwrite: Overwrite = False
+
+    def ood_sets(self) -> list[tuple[str, str]]:
+        """The OOD sets as (name, SPEC). Raises RequestError where a name is missing, taken or odd."""
+        pairs: list[tuple[str, str]] = []
+        for text in self.ood or []:
+            name, equals, source = text.partition("=")
+            if not (equals and name and source) or any(mark in name for mark in "/\\?: "):
+                raise RequestError(
+                    f"--ood {text!r} has no name: an OOD set is NAME=SPEC.", f"type --ood shifted={text}"
+                )
+            if name in RESERVED_SET_NAMES or name in dict(pairs):
+                raise RequestError(f"--ood {text!r}: the name {name!r} is taken.", "give this set another name")
+            pairs.append((name, source))
+        return pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Reporting):
+    """What every command that trains shares."""
+
+    checkpoint: Annotated[
+        str | None,
+        option(
+            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.", panel=MODEL, default="none", metavar="WHERE"
+        ),
+    ] = None
+    train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "none")] = None
+    id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
+    id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
+    split_seed: Annotated[int, option("Seed of the cuts from train.", panel=DATA, min=0, metavar="SEED")] = 0
+    augment: Annotated[
+        Literal["none", "light", "standard"],
+        option("Training images: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+    ] = "light"
+    lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
+    epochs: Annotated[int, option("Passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")] = 10
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], option("Update rule.", panel=TRAINING)] = "sgd"
+    momentum: Annotated[
+        float, option("Momentum of sgd, a factor (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
+    ] = 0.9
+    weight_decay: Annotated[
+        float, option("Weight decay, a factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
+    ] = 0.0
+    schedule: Annotated[
+        Literal["cosine", "constant"],
+        option("The rate falls to 0 by a cosine, step by step, or stays.", panel=TRAINING),
+    ] = "cosine"
+    warmup: Annotated[
+        float, option("Epochs over which the rate rises linearly from 0.", panel=TRAINING, min=0.0, metavar="EPOCHS")
+    ] = 0.0
+    bn: BatchNorm = "train"
+    pick: Annotated[
+        Literal["best", "last"], option("Epoch that a run stands for: the best by ID-val, or the last.", panel=TRAINING)
+    ] = "best"
+    epoch_zero: Annotated[
+        bool, flag("The start, before any step, counts as an epoch too.", "--epoch-zero", TRAINING)
+    ] = False
+    seeds: Annotated[
+        int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, metavar="N")
+    ] = None
+    seed: Annotated[
+        Numbers | None,
+        option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0)),
+    ] = None
+    dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and self.seed is not None:
+            raise RequestError(f"--seeds {self.seeds} and --seed {self.seed} are both given.", "give one of the two")
+        if self.train is None:
+            raise RequestError(
+                "No training set is given.", "add --train SPEC, or --preset NAME (`ftcli presets` lists them)"
+            )
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds to run, ascending."""
+        return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Training):
+    """Options of `ftcli probe`."""
+
+    solver: Annotated[
+        Literal["lbfgs", "sgd"],
+        option("lbfgs: the exact path over C on features; sgd: minibatches (--lr, --epochs, …).", panel=TRAINING),
+    ] = "lbfgs"
+    lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
+    bn: BatchNorm = "eval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(Training):
+    """Options of `ftcli finetune`."""
+
+    init: Annotated[
+        Literal["checkpoint", "random"],
+        option("Where the body starts: the checkpoint, or random weights (the from-scratch control).", panel=MODEL),
+    ] = "checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lpft(Training):
+    """Options of `ftcli lpft`."""
+
+    lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
+    bn: BatchNorm = "eval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Reporting):
+    """Options of `ftcli evaluate`."""
+
+    checkpoint: ModelArgument
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Running):
+    """Options of `ftcli predict`."""
+
+    checkpoint: ModelArgument
+    images: Annotated[
+        str, typer.Argument(help=f"Images; labels are not needed. {SETTINGS}.", metavar="SPEC", show_default=False)
+    ]
+    out: Annotated[
+        Path | None, option("File to write, .csv or .parquet.", panel=OUTPUT, default="CSV to stdout", metavar="FILE")
+    ] = None
+    overwrite: Overwrite = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Common):
+    """Options of `ftcli compare`."""
+
+    reports: Annotated[
+        list[Path], typer.Argument(help="Reports, or the folders that hold them.", metavar="FILE…", show_default=False)
+    ]
+    against: Annotated[
+        str | None,
+        option(
+            "Report that the others are held against.",
+            panel=OUTPUT,
+            default="every pair of up to 4, else the first",
+            metavar="NAME",
+        ),
+    ] = None
+    format: Annotated[Literal["table", "csv", "markdown"], option("Form of the output.", panel=OUTPUT)] = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Common):
+    """Options of `ftcli report`."""
+
+    file: Annotated[
+        Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks(Loading):
+    """Options of `ftcli blocks`."""
+
+    checkpoint: ModelArgument
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Common):
+    """Options of `ftcli data`."""
+
+    source: Annotated[str, typer.Argument(help=f"A set of images. {SETTINGS}.", metavar="SPEC", show_default=False)]
+    damaged: Annotated[
+        Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
+    ] = "stop"
+    save: Annotated[
+        Path | None,
+        option("Picture of a few examples of each class.", panel=OUTPUT, default="none", metavar="GRID.png"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets(Common):
+    """Options of `ftcli presets`."""
+
+    name: Annotated[
+        str | None, typer.Argument(help="One preset, to show whole.", metavar="NAME", show_default="list them all")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema(Common):
+    """Options of `ftcli schema`."""
+
+
+def resolved(config: Common) -> dict[str, Any]:
+    """Every option with its value, as JSON has it: the report's `config`."""
+    plain: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Path):
+            value = str(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        plain[field.name.rstrip("_")] = value
+    return plain
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the program: its options, where it runs ("module:function"), its help."""
+
+    options: type[Common]
+    runs: str
+    help: str
+    panel: str
+
+
+COMMANDS: dict[str, Command] = {
+    "probe": Command(Probe, "ftcli.run:train", "Linear probing: train the head alone, on frozen features.", "Train"),
+    "finetune": Command(Finetune, "ftcli.run:train", "Fine-tuning: train everything, from a fresh head.", "Train"),
+    "lpft": Command(Lpft, "ftcli.run:train", "LP-FT: probe first, then fine-tune from the probed head.", "Train"),
+    "evaluate": Command(Evaluate, "ftcli.run:evaluate", "Figures of a model on ID and OOD sets.", "Measure"),
+    "predict": Command(Predict, "ftcli.run:predict", "Classes of images without labels, as CSV or parquet.", "Measure"),
+    "compare": Command(Compare, "ftcli.look:compare", "Many reports as one table, with paired tests.", "Look"),
+    "report": Command(Report, "ftcli.look:report", "The tables of a finished run.", "Look"),
+    "blocks": Command(Blocks, "ftcli.look:blocks", "The blocks of a model, in order, with their sizes.", "Look"),
+    "data": Command(Data, "ftcli.look:data", "Counts and classes of a set of images.", "Look"),
+    "presets": Command(Presets, "ftcli.look:presets", "The named benchmarks.", "Look"),
+    "schema": Command(Schema, "ftcli.look:schema", "The JSON Schema of report.json.", "Look"),
+}  # fmt: skip

@@ -1,0 +1,125 @@
+"""Columns of a set: which one holds the images, the labels, the groups, and which rows `where` keeps."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ftcli.data.pixels import holds_pictures
+from ftcli.data.rows import Rows
+from ftcli.data.spec import Spec
+from ftcli.errors import RequestError, suggest
+
+IMAGE_NAMES = ("image", "img", "picture")
+LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
+
+
+def image_column(rows: Rows, spec: Spec) -> str:
+    """The column asked for, else the only Image column, else one of a usual name."""
+    name = _choose(rows, spec, "image", spec.image, datasets.Image, IMAGE_NAMES)
+    if not holds_pictures(rows.table.schema.field(name).type):
+        raise RequestError(
+            f'the column "{name}" of {spec.text} holds {rows.table.schema.field(name).type}, not images',
+            f"type the image column as {_joined(spec, 'image')}; columns: {_listed(rows)}",
+        )
+    return name
+
+
+def label_column(rows: Rows, spec: Spec) -> str:
+    """The column asked for, else the only ClassLabel column, else one of a usual name."""
+    return _choose(rows, spec, "label", spec.label, datasets.ClassLabel, LABEL_NAMES)
+
+
+def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
+    """Rows that satisfy every `where`, bool [N]. A class column is compared by class name."""
+    keep = np.ones(len(rows), dtype=bool)
+    for name, wanted in spec.where:
+        _check(rows, spec, "where", name)
+        texts = _texts(rows, name)
+        mask = texts == wanted
+        if not mask.any():
+            seen = sorted({str(text) for text in texts})
+            raise RequestError(
+                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
+                + ", ".join(f'"{value}"' for value in seen[:5])
+                + (f" and {len(seen) - 5} more" if len(seen) > 5 else ""),
+                suggest(wanted, seen),
+            )
+        keep &= mask
+    return keep
+
+
+def groups(rows: Rows, spec: Spec, index: np.ndarray) -> np.ndarray | None:
+    """The group of the rows at `index` as text, str [N]; None where no group column is asked for."""
+    if spec.group is None:
+        return None
+    _check(rows, spec, "group", spec.group)
+    texts = _texts(rows, spec.group)[index]
+    if (empty := np.array([text is None for text in texts], dtype=bool)).any():
+        raise RequestError(
+            f'the group column "{spec.group}" of {spec.text} is empty in {rows.unit} '
+            f'"{rows.ids[index[np.argmax(empty)]]}"',
+            "fill it in, or leave those rows out with where=COLUMN:VALUE",
+        )
+    return texts.astype(str)
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary-encoded column (as pandas writes its categories) by its values."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _texts(rows: Rows, name: str) -> np.ndarray:
+    """Every value of a column as text, object [N]; empty cells are None."""
+    column = plain(rows.table.column(name))
+    feature = rows.features.get(name)
+    if isinstance(feature, datasets.ClassLabel) and feature.names:
+        return np.array([_class_name(feature, value) for value in column.to_pylist()], dtype=object)
+    if pa.types.is_boolean(column.type):  # Arrow would write "true"
+        return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
+    try:
+        return np.array(pc.cast(column, pa.string()).to_pylist(), dtype=object)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise RequestError(
+            f'the column "{name}" holds {column.type}, which cannot be compared with a value',
+            f"choose among the other columns: {_listed(rows)}",
+        ) from error
+
+
+def _class_name(feature: datasets.ClassLabel, value: int | None) -> str | None:
+    return feature.names[value] if value is not None and 0 <= value < len(feature.names) else None
+
+
+def _choose(rows: Rows, spec: Spec, setting: str, asked: str | None, feature: type[Any], usual: tuple[str, ...]) -> str:
+    if asked is not None:
+        _check(rows, spec, setting, asked)
+        return asked
+    typed = [name for name in rows.table.column_names if isinstance(rows.features.get(name), feature)]
+    if len(typed) == 1:
+        return typed[0]
+    for name in usual:
+        if name in rows.table.column_names:
+            return name
+    raise RequestError(
+        f"{spec.text}: {'more than one' if typed else 'no'} {setting} column; columns: {_listed(rows)}",
+        f"type {_joined(spec, setting)}",
+    )
+
+
+def _check(rows: Rows, spec: Spec, setting: str, name: str) -> None:
+    if name not in rows.table.column_names:
+        raise RequestError(
+            f'{setting}={name}: {spec.text} has no column "{name}"; columns: {_listed(rows)}',
+            suggest(name, rows.table.column_names),
+        )
+
+
+def _joined(spec: Spec, setting: str) -> str:
+    """How to type a setting after the SPEC as it stands."""
+    return f"{spec.text}{'&' if '?' in spec.text else '?'}{setting}=COLUMN"
+
+
+def _listed(rows: Rows) -> str:
+    return ", ".join(f'"{name}"' for name in rows.table.column_names)

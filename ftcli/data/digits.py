@@ -1,0 +1,93 @@
+"""The built-in demo's data: scikit-learn's real handwritten digits, shown in several worlds.
+
+Training happens in one world, `plain`; the others hold the same digits under another look, so they are
+out-of-distribution sets whose labels are known. Nothing is downloaded: digits and photographs come with scikit-learn.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from ftcli.errors import RequestError, suggest
+
+SIDE = 32  # pixels; the smallest side at which a network with stride 32 still has a feature map
+LEAST_CONTRAST = 0.25  # mean absolute difference of two colours: below it, people cannot read the digit either
+PATCH_SIDES = (32, 160)  # pixels cut from a photograph before they are shrunk to SIDE
+
+# A look turns one digit's ink, float32 [H, W] in [0, 1], into a picture, float [H, W, C] in [0, 1].
+Look = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def plain(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """White ink on black: the digits as scikit-learn has them."""
+    return _blend(ink, ground=np.zeros(3), colour=np.ones(3))
+
+
+def inverted(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Black ink on white."""
+    return 1 - plain(ink, rng)
+
+
+def coloured(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ink of one random colour on another."""
+    ground, colour = rng.random(3), rng.random(3)
+    while np.abs(colour - ground).mean() < LEAST_CONTRAST:
+        colour = rng.random(3)
+    return _blend(ink, ground, colour)
+
+
+def photo(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The negative of a photograph where there is ink, the photograph itself elsewhere (as MNIST-M is made)."""
+    photograph = _photographs()[rng.integers(len(_photographs()))]
+    side = int(rng.integers(*PATCH_SIDES))
+    top, left = (int(rng.integers(length - side)) for length in photograph.shape[:2])
+    patch = Image.fromarray(photograph[top : top + side, left : left + side]).resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.abs(np.asarray(patch) / 255 - ink[..., None])
+
+
+_LOOKS: dict[str, Look] = {look.__name__: look for look in (plain, photo, inverted, coloured)}
+WORLDS: tuple[str, ...] = tuple(_LOOKS)
+
+
+def world(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Every digit of scikit-learn's `load_digits` under one look, in the same order in every world.
+
+    Args:
+        name: one of `WORLDS`.
+
+    Returns:
+        Pictures, uint8 [1797, 32, 32, 3], and the digits they show, int64 [1797]. Each picture depends on the world's
+        name and its own position alone, never on other pictures.
+
+    Raises:
+        RequestError: there is no world of that name.
+    """
+    if name not in _LOOKS:
+        allowed = ", ".join(WORLDS)
+        raise RequestError(f'no digits world "{name}"; there are {allowed}', suggest(name, WORLDS) or "digits:plain")
+    look, key = _LOOKS[name], crc32(name.encode())
+    digits = load_digits()
+    pictures = [look(ink, np.random.default_rng((key, i))) for i, ink in enumerate(_inks(digits.images))]
+    return (np.stack(pictures) * 255).round().astype(np.uint8), digits.target.astype(np.int64)
+
+
+def _inks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Scans of 8 x 8 counts from 0 to 16, enlarged smoothly: float32 [H, W] in [0, 1] each."""
+    for image in images:
+        scan = Image.fromarray((image / 16).astype(np.float32))
+        yield np.asarray(scan.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def _blend(ink: np.ndarray, ground: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Two colours [C] mixed by the ink [H, W]: [H, W, C]."""
+    return ground + ink[..., None] * (colour - ground)
+
+
+@cache
+def _photographs() -> list[np.ndarray]:
+    """The photographs that scikit-learn ships (a temple, a flower): uint8 [427, 640, 3] each."""
+    return load_sample_images().images

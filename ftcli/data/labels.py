@@ -1,0 +1,174 @@
+"""Labels: from a column to class indices, through a class map, and onto the task's classes by name."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ftcli.data.columns import plain
+from ftcli.errors import RequestError, suggest
+
+MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class indices of N rows, -1 for rows that a map drops, and the names of the K classes."""
+
+    values: np.ndarray  # int64 [N]
+    classes: tuple[str, ...]
+    named: bool  # False: plain integers, and `classes` is "0", "1", …
+    positions: bool = False  # True: a map by position made `values` positions in the task's classes
+
+
+def are_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names, other than their own numbers "0", "1", …"""
+    return tuple(classes) != numbers(len(classes))
+
+
+def numbers(k: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(k))
+
+
+def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, name: str, spec: str, unit: str) -> Labels:
+    """Class indices from a label column of ClassLabel, text, truth values or plain integers.
+
+    Text is numbered in sorted order (in numeric order where it is exactly "0" … "K - 1"); integers keep their value.
+
+    Raises:
+        RequestError: another type, an empty cell, or a number that is no class; the row is named.
+    """
+    column = plain(column)
+
+    def refuse(row: int, what: str) -> RequestError:
+        return RequestError(
+            f'{unit} "{ids[row]}" of {spec} has {what} in the label column "{name}"',
+            "leave such rows out with where=COLUMN:VALUE, or name another column with label=COLUMN",
+        )
+
+    if column.null_count:
+        raise refuse(int(np.argmax(column.is_null().to_numpy())), "no label")
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_boolean(column.type):
+        texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
+        found = set(texts.tolist())
+        classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
+        index = {text: i for i, text in enumerate(classes)}
+        return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
+    if not pa.types.is_integer(column.type):
+        raise RequestError(
+            f'the label column "{name}" of {spec} holds {column.type}; labels are class names or whole numbers',
+            "name another column with label=COLUMN",
+        )
+    values = column.to_numpy().astype(np.int64)
+    known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
+    highest = len(known) if known else MOST_CLASSES
+    if (wrong := (values < 0) | (values >= highest)).any():
+        row = int(np.argmax(wrong))
+        raise refuse(row, f"the label {values[row]} (unlabelled, or outside 0 … {highest - 1})")
+    classes = known or numbers(int(values.max()) + 1)
+    return Labels(values, classes, are_names(classes))
+
+
+def apply_map(labels: Labels, path: str, spec: str) -> Labels:
+    """Rename or renumber classes by a JSON file.
+
+    An object maps names of the set's classes to names of the task's (null drops, an absent name stays as it is). A list
+    of K integers maps positions to positions in the task's classes (-1 drops).
+
+    Raises:
+        RequestError: no such file, not such JSON, an unknown class, or a list of another length than K.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(
+            f'the class map "{path}" of {spec} cannot be read: {error.strerror}', "check the path"
+        ) from error
+    except ValueError as error:
+        fix = 'write {"CLASS OF THE SET": "CLASS OF THE TASK", …}'
+        raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
+    if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
+        return _by_name(labels, content, path, spec)
+    if isinstance(content, list) and all(type(value) is int and value >= -1 for value in content):
+        return _by_position(labels, content, path, spec)
+    raise RequestError(
+        f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',
+        'write {"CLASS OF THE SET": "CLASS OF THE TASK" or null, …} or [0, 2, -1, …]',
+    )
+
+
+def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: str) -> Labels:
+    for name in content:
+        if name not in labels.classes:
+            raise RequestError(
+                f'the class map "{path}" names a class "{name}" that {spec} lacks; it has {listed(labels.classes)}',
+                suggest(name, labels.classes),
+            )
+    targets = [content.get(name, name) for name in labels.classes]
+    classes = tuple(dict.fromkeys(target for target in targets if target is not None))
+    index = {name: i for i, name in enumerate(classes)}
+    lookup = np.array([-1 if target is None else index[target] for target in targets], dtype=np.int64)
+    return Labels(lookup[labels.values], classes, are_names(classes))
+
+
+def _by_position(labels: Labels, content: list[int], path: str, spec: str) -> Labels:
+    if len(content) != len(labels.classes):
+        raise RequestError(
+            f'the class map "{path}" has {len(content)} positions and {spec} has {len(labels.classes)} classes: '
+            + listed(labels.classes),
+            "write one position per class, -1 for a class to leave out",
+        )
+    values = np.array(content, dtype=np.int64)[labels.values]
+    return Labels(values, numbers(max(content, default=-1) + 1), named=False, positions=True)
+
+
+def correspond(
+    own: tuple[str, ...], named: bool, positions: bool, task: tuple[str, ...], task_named: bool, spec: str
+) -> tuple[np.ndarray, bool]:
+    """Where each of a set's classes stands among the task's.
+
+    By name; by position only where one side has no names and both have as many classes.
+
+    Returns:
+        int64 [K of the set], -1 for a class without counterpart; and whether it went by position for want of names.
+
+    Raises:
+        RequestError: one side has no names and the other another number of classes.
+    """
+    if positions:
+        if len(own) > len(task):
+            raise RequestError(
+                f"the class map of {spec} has the position {len(own) - 1} and the task has {len(task)} classes",
+                f"use positions 0 … {len(task) - 1}, and -1 for a class to leave out",
+            )
+        return np.arange(len(own)), False
+    # Numbers as names on one side and numbers without names on the other are the same classes.
+    if named == task_named or set(own) <= set(task) or set(task) <= set(own):
+        index = {name: i for i, name in enumerate(task)}
+        return np.array([index.get(name, -1) for name in own], dtype=np.int64), False
+    if len(own) == len(task):
+        return np.arange(len(own)), True
+    raise RequestError(
+        f"{spec} has {len(own)} classes, {listed(own)}; the task has {len(task)}, {listed(task)}; "
+        "one side has no names, and by position they must be as many",
+        "write a map and add classes=MAP.json",
+    )
+
+
+def look_alikes(own: Sequence[str], task: Sequence[str]) -> str:
+    """Points at names that differ in case or spaces only, and so were not matched."""
+    plain_task = {"".join(name.split()).casefold(): name for name in task}
+    pairs = [(name, plain_task.get("".join(name.split()).casefold(), name)) for name in own]
+    texts = [f'"{mine}" and "{theirs}"' for mine, theirs in pairs if mine != theirs]
+    some = ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")
+    return f"{some} differ in case or spaces only: say that they are one with classes=MAP.json" if texts else ""
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Up to five names, quoted, and how many more."""
+    some = ", ".join(f'"{name}"' for name in names[:most])
+    return some + (f" and {len(names) - most} more" if len(names) > most else "")

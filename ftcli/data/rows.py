@@ -1,0 +1,77 @@
+"""Rows: what every kind of source becomes, an Arrow table with the meaning of its columns and an id per row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ftcli.errors import RequestError
+
+# How sets name their parts, and the role each part plays in a run.
+SPLIT_ROLES = {
+    "train": "train",
+    "training": "train",
+    "validation": "id_val",
+    "valid": "id_val",
+    "val": "id_val",
+    "dev": "id_val",
+    "test": "id_test",
+    "testing": "id_test",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows of one split.
+
+    `features` has the columns known to hold classes or images (a datasets ClassLabel or Image); `ids` are stable
+    whatever is selected later; relative picture paths start at `base`; `unit` is what a message calls one row, "file"
+    or "row".
+    """
+
+    table: pa.Table
+    features: dict[str, Any]
+    ids: list[str]
+    base: Path | None = None
+    unit: str = "row"
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows start … stop - 1, without copying a picture."""
+        stop = max(start, stop)
+        return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.base, self.unit)
+
+
+Splits = dict[str, Callable[[], Rows]]  # the splits of a source, each read when it is called
+
+
+def numbered(table: pa.Table, features: dict[str, Any], base: Path | None = None) -> Rows:
+    """Rows of a table, whose ids are the row numbers."""
+    return Rows(table, features, [str(row) for row in range(table.num_rows)], base)
+
+
+def joined(parts: Sequence[tuple[str, Rows]]) -> Rows:
+    """Several (split, rows) as one; row numbers are made unique by the split's name."""
+    if len(parts) == 1:
+        return parts[0][1]
+    first = parts[0][1]
+    ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in parts for id in rows.ids]
+    table = stacked([(split, rows.table, rows.features) for split, rows in parts])
+    return Rows(table, first.features, ids, first.base, first.unit)
+
+
+def stacked(tables: Sequence[tuple[str, pa.Table, dict[str, Any]]]) -> pa.Table:
+    """Tables of (name, table, features) one under the other.
+
+    Raises:
+        RequestError: their columns or classes differ. Class numbers that mean different classes must not be mixed.
+    """
+    name, first, features = tables[0]
+    for other, table, found in tables[1:]:
+        if found != features or not table.schema.equals(first.schema):
+            raise RequestError(f"{name} and {other} have different columns or classes", "name one of them alone")
+    return pa.concat_tables([table for _, table, _ in tables])

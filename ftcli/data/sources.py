@@ -1,0 +1,179 @@
+"""Sources: from a data SPEC to an ImageSet, whatever holds the data."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ftcli.data import columns, labels, split
+from ftcli.data.folders import open_folder
+from ftcli.data.images import ImageSet, inspect
+from ftcli.data.pixels import Pictures
+from ftcli.data.rows import Rows, Splits, joined, numbered
+from ftcli.data.spec import Spec
+from ftcli.data.tables import open_hub, open_parquet, open_saved
+from ftcli.errors import RequestError, suggest
+from ftcli.log import Log
+
+
+def open_source(spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True) -> ImageSet:
+    """Open a set: split, where, class map, limit or per-class, in this order; then decode every picture once.
+
+    Args:
+        damaged: what to do about a damaged image, "stop" or "skip".
+        labelled: False opens a set without labels; a label column, where there is one, is not looked at.
+
+    Raises:
+        RequestError: the data, a column, a class or a picture is not there or not usable; the message names it.
+    """
+    if not labelled and (spec.label or spec.classes or spec.per_class):
+        raise RequestError(
+            f"{spec.text} has a label, classes or per-class setting, and labels are not used here", "leave it out"
+        )
+    rows = _choose_split(_splits(spec, log, labelled), spec)
+    if not len(rows):
+        raise RequestError(f"{spec.text} has no rows", "check the path and the split")
+    pictures = Pictures(rows.table.column(columns.image_column(rows, spec)), rows.base)
+    index = np.flatnonzero(columns.where_mask(rows, spec))
+    _some(index, spec, "rows that satisfy every where")
+    found, dropped = None, 0
+    if labelled:
+        found = _labels(rows, spec, index)
+        dropped = int(np.count_nonzero(found.values < 0))
+        index, values = index[found.values >= 0], found.values[found.values >= 0]
+        _some(index, spec, "rows left after its class map")
+        strata = split.strata(values, found.classes)
+    else:
+        strata, values = np.zeros(len(index), dtype=np.int64), None
+    chosen = _limited(strata, spec)
+    index = index[chosen]
+    groups = columns.groups(rows, spec, index)
+    ids = [rows.ids[row] for row in index]
+    whole, digests = inspect(pictures, index, ids, spec=spec.text, unit=rows.unit, damaged=damaged, log=log)
+    _some(index[whole], spec, "images that can be decoded")
+    return ImageSet(
+        spec=spec.text,
+        pictures=pictures,
+        rows=index[whole],
+        labels=None if values is None else values[chosen][whole],
+        classes=found.classes if found else (),
+        named=found.named if found else False,
+        positions=found.positions if found else False,
+        groups=None if groups is None else groups[whole],
+        ids=[id for id, good in zip(ids, whole, strict=True) if good],
+        digests=digests,
+        dropped=dropped,
+        damaged=int(np.count_nonzero(~whole)),
+    )
+
+
+def splits_of(spec: Spec, log: Log) -> tuple[str, ...]:
+    """The names of a set's splits, without reading them; ("train",) for a set that is not split."""
+    return tuple(_splits(spec, log, labelled=True))
+
+
+def _splits(spec: Spec, log: Log, labelled: bool) -> Splits:
+    """Recognise the kind of source by looking at it."""
+    if spec.kind == "hf":
+        return open_hub(spec.location, log)
+    if spec.kind == "digits":
+        return {"train": partial(_digits, spec)}
+    path = Path(spec.location)
+    try:
+        if path.exists():
+            return _on_disk(path, labelled)
+        near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
+        raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
+    raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
+
+
+def _on_disk(path: Path, labelled: bool) -> Splits:
+    if path.is_file():
+        if path.suffix.lower() != ".parquet":
+            raise RequestError(
+                f'the file "{path}" is not a .parquet file; data is an image folder, a .parquet file or a folder of '
+                "them, or a save_to_disk folder",
+                "name the folder" if path.suffix else "check the path",
+            )
+        return open_parquet([path])
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return open_saved(path)
+    # The hub keeps the parquet files of a set in a folder "data".
+    for folder in (path, path / "data"):
+        if files := sorted(folder.glob("*.parquet")):
+            return open_parquet(files)
+    return open_folder(path, labelled=labelled)
+
+
+def _digits(spec: Spec) -> Rows:
+    """Real digits under one look, classes "0" … "9"."""
+    from ftcli.data import digits  # only this kind of source needs scikit-learn
+
+    if spec.location not in digits.WORLDS:
+        raise RequestError(
+            f'there is no digits world "{spec.location}"; worlds: {", ".join(digits.WORLDS)}',
+            suggest(spec.location, digits.WORLDS),
+        )
+    pixels, values = digits.world(spec.location)  # uint8 [N, H, W, C], int64 [N]
+    image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
+    for size in reversed(pixels.shape[1:]):
+        image = pa.FixedSizeListArray.from_arrays(image, size)
+    table = pa.table({"image": image, "label": pa.array(values, pa.int64())})
+    return numbered(table, {"label": datasets.ClassLabel(names=list(labels.numbers(10)))})
+
+
+def _choose_split(splits: Splits, spec: Spec) -> Rows:
+    """The rows that split= asks for, as `datasets` reads it: train, train[:5000], train[10%:20%], train+test."""
+    if spec.split is None:
+        if len(splits) > 1:
+            raise RequestError(
+                f"{spec.text} has the splits {', '.join(splits)}",
+                f"say which with split=, as {spec.at_split(next(iter(splits))).text}",
+            )
+        return next(iter(splits.values()))()
+    asked = [part.strip() for part in re.findall(r"(?:^|\+)([^\[+]*)", spec.split)]
+    for name in asked:
+        if name not in splits:
+            raise RequestError(
+                f'split={spec.split}: {spec.text} has no split "{name}"; it has {", ".join(splits)}',
+                suggest(name, splits),
+            )
+    parts = {name: splits[name]() for name in dict.fromkeys(asked)}
+    try:
+        instruction = datasets.ReadInstruction.from_spec(spec.split)
+        slices = instruction.to_absolute({name: len(rows) for name, rows in parts.items()})
+    except (ValueError, AssertionError) as error:
+        fix = "write it as train[:5000] or train[10%:20%]"
+        raise RequestError(f"split={spec.split} cannot be read: {error}", fix) from error
+    return joined([(part.splitname, parts[part.splitname].part(part.from_, part.to)) for part in slices])
+
+
+def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
+    name = columns.label_column(rows, spec)
+    found = labels.read_labels(
+        rows.table.column(name).take(pa.array(index)),
+        rows.features.get(name),
+        [rows.ids[row] for row in index],
+        name=name,
+        spec=spec.text,
+        unit=rows.unit,
+    )
+    return labels.apply_map(found, spec.classes, spec.text) if spec.classes else found
+
+
+def _limited(strata: np.ndarray, spec: Spec) -> np.ndarray:
+    """Rows that limit or per-class leaves: sorted indices."""
+    if spec.limit:
+        return split.limit(strata, *spec.limit)
+    if spec.per_class:
+        return split.per_class(strata, *spec.per_class)
+    return np.arange(len(strata))
+
+
+def _some(index: np.ndarray, spec: Spec, what: str) -> None:
+    if not len(index):
+        raise RequestError(f"{spec.text} has no {what}", "check its settings")

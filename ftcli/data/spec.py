@@ -1,0 +1,127 @@
+"""The data SPEC as typed: `PATH`, `hf:NAME[/CONFIG]` or `digits:WORLD`, with settings after `?`."""
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from ftcli.errors import RequestError, suggest
+
+KINDS = ("PATH", "hf:NAME[/CONFIG]", "digits:WORLD")
+SETTINGS = ("split", "image", "label", "group", "where", "classes", "limit", "per-class")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed data SPEC. `limit` and `per_class` are (N, SEED); `where` holds (COLUMN, VALUE) pairs."""
+
+    text: str
+    kind: str  # "path", "hf" or "digits"
+    location: str  # decoded path, hub NAME[/CONFIG], or digits world
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    classes: str | None = None
+    limit: tuple[int, int] | None = None
+    per_class: tuple[int, int] | None = None
+
+    def at_split(self, split: str, *, limited: bool = False) -> "Spec":
+        """The same set at one of its splits: whole, or `limited` as typed."""
+        other = replace(self, split=split) if limited else replace(self, split=split, limit=None, per_class=None)
+        return replace(other, text=_render(other))
+
+
+def parse(text: str) -> Spec:
+    """Read a data SPEC.
+
+    Raises:
+        RequestError: an unknown kind or setting, a setting given twice or without a value, or a bad number.
+    """
+    place, mark, settings = text.partition("?")
+    kind, location = _kind(text, place)
+    values: dict[str, str] = {}
+    where: list[tuple[str, str]] = []
+    for part in settings.split("&") if mark else ():
+        name, equals, value = part.partition("=")
+        if name not in SETTINGS:
+            raise RequestError(
+                f'unknown setting "{name}" in the data SPEC "{text}"; known: {", ".join(SETTINGS)}',
+                suggest(name, SETTINGS) or 'write a "?", "&", "=" or "%" that belongs to a path as %3F, %26, %3D, %25',
+            )
+        if not equals or not value:
+            raise RequestError(f'the setting "{name}" in "{text}" has no value', f"write {name}=VALUE")
+        if name == "where":
+            where.append(_where(text, value))
+        elif name in values:
+            raise RequestError(f'the setting "{name}" stands twice in "{text}"', "leave one of them out")
+        else:
+            values[name] = unquote(value)
+    if "limit" in values and "per-class" in values:
+        raise RequestError(f'"{text}" has both limit and per-class', "leave one of them out")
+    return Spec(
+        text=text,
+        kind=kind,
+        location=location,
+        split=values.get("split"),
+        image=values.get("image"),
+        label=values.get("label"),
+        group=values.get("group"),
+        where=tuple(where),
+        classes=values.get("classes"),
+        limit=_count(text, "limit", values.get("limit")),
+        per_class=_count(text, "per-class", values.get("per-class")),
+    )
+
+
+def _kind(text: str, place: str) -> tuple[str, str]:
+    """Kind and decoded location. One letter before a colon is a drive, not a kind."""
+    scheme = re.match(r"([A-Za-z][\w+.-]+):", place)
+    kind = scheme.group(1) if scheme else "path"
+    location = unquote(place[scheme.end() :] if scheme else place)
+    if kind not in ("path", "hf", "digits") or (scheme and kind == "path"):
+        raise RequestError(
+            f'unknown kind of data "{kind}:" in "{text}"; known: {", ".join(KINDS)}',
+            suggest(kind, ("hf", "digits")) or f"for a file with a colon in its name write ./{place}",
+        )
+    if not location:
+        raise RequestError(f'the data SPEC "{text}" names no data', f"write one of {', '.join(KINDS)}")
+    return kind, location
+
+
+def _where(text: str, value: str) -> tuple[str, str]:
+    column, colon, wanted = value.partition(":")
+    if not column or not colon:
+        raise RequestError(f'where={value} in "{text}" is not COLUMN:VALUE', "write where=COLUMN:VALUE")
+    return unquote(column), unquote(wanted)
+
+
+def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
+    """(N, SEED) from "N" or "N:SEED"."""
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}(:[0-9]{1,18})?", value) or int(value.partition(":")[0]) < 1:
+        raise RequestError(
+            f'{name}={value} in "{text}" is not N:SEED with N at least 1 and SEED at least 0',
+            f"write {name}=100 or {name}=100:0",
+        )
+    count, _, seed = value.partition(":")
+    return int(count), int(seed or 0)
+
+
+def _render(spec: Spec) -> str:
+    """The text that parses to `spec`."""
+    settings = [("split", spec.split), ("image", spec.image), ("label", spec.label), ("group", spec.group)]
+    settings += [("classes", spec.classes)]
+    parts = [f"{name}={_escape(value)}" for name, value in settings if value is not None]
+    parts += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
+    for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):
+        parts += [f"{name}={pair[0]}:{pair[1]}"] if pair else []
+    prefix = "" if spec.kind == "path" else f"{spec.kind}:"
+    return prefix + _escape(spec.location) + ("?" + "&".join(parts) if parts else "")
+
+
+def _escape(value: str) -> str:
+    for sign in "%?&=":
+        value = value.replace(sign, f"%{ord(sign):02X}")
+    return value

@@ -1,0 +1,253 @@
+"""Task: the sets of one run in their roles, all labelled by the task's classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from ftcli.data import split
+from ftcli.data.images import ImageSet
+from ftcli.data.labels import are_names, correspond, listed, look_alikes, numbers
+from ftcli.data.overlap import shared
+from ftcli.data.rows import SPLIT_ROLES
+from ftcli.data.sources import open_source, splits_of
+from ftcli.data.spec import parse
+from ftcli.errors import RequestError
+from ftcli.log import Log
+
+ROLES = ("train", "id_val", "id_test")
+OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
+FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """One set of N examples in its role; labels are indices into the task's classes (-1 for a set without labels)."""
+
+    images: ImageSet
+    labels: np.ndarray  # int64 [N]
+    restrict: tuple[int, ...] | None = None  # the classes an OOD set covers, where they are not all; sorted
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def spec(self) -> str:
+        return self.images.spec
+
+    @property
+    def ids(self) -> list[str]:
+        return self.images.ids
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        return self.images.groups
+
+    @property
+    def dropped(self) -> int:
+        return self.images.dropped
+
+    @property
+    def damaged(self) -> int:
+        return self.images.damaged
+
+    @property
+    def fingerprint(self) -> str:
+        return self.images.fingerprint
+
+
+@dataclass(frozen=True)
+class Task:
+    """K classes and the sets of a run. ID-val selects; ID-test and OOD sets are only reported."""
+
+    classes: tuple[str, ...]
+    named: bool
+    train: TaskSet | None
+    id_val: TaskSet | None
+    id_test: TaskSet | None
+    ood: dict[str, TaskSet]
+
+    def sets(self) -> dict[str, TaskSet]:
+        """The reported sets in order: id_val, id_test, then the OOD sets by name."""
+        identical = {"id_val": self.id_val, "id_test": self.id_test}
+        return {name: data for name, data in identical.items() if data is not None} | self.ood
+
+
+def build_task(
+    *,
+    train: str | None,
+    id_val: str | None,
+    id_test: str | None,
+    ood: Sequence[tuple[str, str]],
+    split_seed: int,
+    damaged: str,
+    log: Log,
+    classes: tuple[str, ...] | None = None,
+    num_classes: int | None = None,
+) -> Task:
+    """Open every set, align its classes by name, and cut from train what is missing.
+
+    The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
+    that is already split, and for which no split is asked, plays the roles not given; what is still missing is cut
+    from train, 10 % each, stratified, by `split_seed`.
+
+    Raises:
+        RequestError: a set cannot be opened, no class matches, or a set cut here shares a picture with one given.
+    """
+    _check_names([name for name, _ in ood])
+    texts = _already_split({"train": train, "id_val": id_val, "id_test": id_test}, log)
+    opened = {role: open_source(parse(text), log, damaged=damaged) for role, text in texts.items() if text}
+    outside = {name: open_source(parse(text), log, damaged=damaged) for name, text in ood}
+    if classes is not None:
+        names, named = classes, are_names(classes)
+    elif num_classes is not None:
+        names, named = numbers(num_classes), False
+    elif "train" in opened:
+        names, named = opened["train"].classes, opened["train"].named
+    else:
+        raise ValueError("a task without a train set needs the classes of its model")
+    identical = {role: align(images, names, named, role, log) for role, images in opened.items()}
+    given = set(identical)
+    if "train" in given:
+        identical |= _cut(identical["train"], [role for role in ROLES if role not in given], split_seed)
+        _warn_untrained(identical["train"], log)
+    _check_overlap(identical, given, log)
+    sets = {role: _task_set(images) for role, images in identical.items()}
+    return Task(
+        classes=names,
+        named=named,
+        train=sets.get("train"),
+        id_val=sets.get("id_val"),
+        id_test=sets.get("id_test"),
+        ood={name: _task_set(align(images, names, named, name, log), True) for name, images in outside.items()},
+    )
+
+
+def without_labels(text: str, *, damaged: str, log: Log) -> TaskSet:
+    """A set to predict on: every label is -1."""
+    images = open_source(parse(text), log, damaged=damaged, labelled=False)
+    return TaskSet(images, np.full(len(images), -1, dtype=np.int64))
+
+
+def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, log: Log) -> ImageSet:
+    """The set with its labels as indices into `classes`; examples without a counterpart there dropped and counted.
+
+    Raises:
+        RequestError: no example has a counterpart.
+    """
+    assert images.labels is not None
+    lookup, by_position = correspond(images.classes, images.named, images.positions, classes, named, images.spec)
+    if by_position:
+        log.warn(
+            "classes-by-position",
+            f"{role}: {images.spec} and the task have {len(classes)} classes each and names on one side only; they "
+            "are matched by position",
+        )
+    labels = lookup[images.labels]
+    keep = np.flatnonzero(labels >= 0)
+    lost = [images.classes[label] for label in np.unique(images.labels[labels < 0])]
+    if not len(keep):
+        raise RequestError(
+            f"{role}: no class of {images.spec} is one of the task's. It has {listed(images.classes)}; the task has "
+            + listed(classes),
+            look_alikes(lost, classes) or "say which is which with classes=MAP.json after the SPEC",
+        )
+    if lost:
+        hint = look_alikes(lost, classes)
+        log.warn(
+            "classes-dropped",
+            f"{role}: {len(labels) - len(keep)} of {len(labels)} examples of {images.spec} dropped, as the task lacks "
+            f"their classes: {listed(lost)}" + (f"; {hint}" if hint else ""),
+        )
+    aligned = replace(images, labels=labels, classes=classes, named=named, positions=False)
+    return replace(aligned.select(keep), dropped=images.dropped + len(labels) - len(keep)) if lost else aligned
+
+
+def _task_set(images: ImageSet, outside: bool = False) -> TaskSet:
+    """An aligned set in its role; an OOD set that covers part of the classes says which."""
+    assert images.labels is not None
+    covered = np.unique(images.labels)
+    partial = outside and len(covered) < len(images.classes)
+    return TaskSet(images, images.labels, tuple(int(label) for label in covered) if partial else None)
+
+
+def _check_names(names: list[str]) -> None:
+    for i, name in enumerate(names):
+        if not name or name in (*ROLES, "ood_mean") or name in names[:i]:
+            raise RequestError(
+                f'--ood {name}=…: an OOD set needs a name of its own, other than {", ".join(ROLES)} and "ood_mean"',
+                "write --ood NAME=SPEC with another NAME",
+            )
+
+
+def _already_split(texts: dict[str, str | None], log: Log) -> dict[str, str | None]:
+    """Fill the roles that are not given from a train set that is already split."""
+    if texts["train"] is None:
+        return texts
+    spec = parse(texts["train"])
+    splits = splits_of(spec, log) if spec.split is None else ()
+    if len(splits) < 2:
+        return texts
+    parts: dict[str, str] = {}
+    for name in splits:
+        if role := SPLIT_ROLES.get(name.lower()):
+            parts.setdefault(role, name)
+    if "train" not in parts:
+        raise RequestError(
+            f"{spec.text} has the splits {', '.join(splits)} and none of them is called train",
+            f"say which to train on with split=, as {spec.at_split(splits[0]).text}",
+        )
+    # A limit is for training: the parts that only measure stay whole.
+    filled = {role: texts[role] or spec.at_split(part).text for role, part in parts.items() if role != "train"}
+    return texts | filled | {"train": spec.at_split(parts["train"], limited=True).text}
+
+
+def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
+    """Train and the missing roles, cut from it; nothing where none is missing."""
+    if not missing:
+        return {}
+    ask = " and ".join(OPTIONS[role] for role in missing)
+    if len(train) < FEWEST_TO_CUT:
+        raise RequestError(
+            f"{train.spec} has {len(train)} examples, too few to cut {' and '.join(missing)} from (10 % each)",
+            f"give {ask}, or at least {FEWEST_TO_CUT} examples",
+        )
+    assert train.labels is not None
+    _, val, test = split.cut(split.strata(train.labels, train.classes), train.digests, seed)
+    parts = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
+    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(parts.values())))
+    if not len(rest) or not all(len(rows) for rows in parts.values()):
+        raise RequestError(
+            f"{' and '.join(missing)} cannot be cut from the {len(train)} examples of {train.spec}: too many are "
+            "copies of one picture",
+            f"give {ask}",
+        )
+    cuts = {
+        role: replace(train.select(rows), spec=f"{train.spec} (10 % cut, split seed {seed})", dropped=0, damaged=0)
+        for role, rows in parts.items()
+    }
+    return {"train": train.select(rest), **cuts}
+
+
+def _warn_untrained(train: ImageSet, log: Log) -> None:
+    counts = np.bincount(train.labels, minlength=len(train.classes))  # type: ignore[arg-type]
+    if empty := [name for name, count in zip(train.classes, counts, strict=True) if not count]:
+        log.warn("classes-untrained", f"no training example of {listed(empty)}: never predicted by a probe")
+
+
+def _check_overlap(sets: dict[str, ImageSet], given: set[str], log: Log) -> None:
+    """A picture in two ID sets makes the figures better than they are: refused for sets cut here, else a warning."""
+    for one, two in combinations([role for role in ROLES if role in sets], 2):
+        pairs = shared(sets[one], sets[two])
+        if not pairs:
+            continue
+        text = f'{len(pairs)} pictures of {one} are in {two} too, the first "{pairs[0][0]}" and "{pairs[0][1]}"'
+        if {one, two} <= given:
+            log.warn("overlap", text)
+            continue
+        made = one if one not in given else two
+        raise RequestError(
+            f"{text}; {made} was cut from {sets['train'].spec}",
+            f"remove the shared pictures from one of the sets, or give {OPTIONS[made]} as well",
+        )

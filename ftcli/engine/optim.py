@@ -1,0 +1,38 @@
+"""Update rules and the learning rate over time."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ftcli.config import Training
+
+
+def make_optimizer(parameters: Iterable[Parameter], config: Training, lr: float) -> Optimizer:
+    """sgd as the papers have it (plain momentum, coupled decay), adam (coupled decay) or adamw (decoupled)."""
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return rule(parameters, lr, weight_decay=config.weight_decay)
+
+
+def make_schedule(optimizer: Optimizer, config: Training, steps_per_epoch: int) -> LambdaLR:
+    """The rate at every step: a linear rise over `warmup` epochs, then a cosine to 0 at the last step, or constant."""
+    return LambdaLR(optimizer, rate_factor(config, steps_per_epoch))
+
+
+def rate_factor(config: Training, steps_per_epoch: int) -> Callable[[int], float]:
+    """step -> the factor on the peak rate; step counts updates from 0."""
+    warm, total = config.warmup * steps_per_epoch, config.epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if config.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm)))
+
+    return factor

@@ -1,0 +1,30 @@
+"""The two ways a command can end badly: the request was wrong (exit 2) or the run failed (exit 1)."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FtcliError(Exception):
+    """A message for a person: the problem, with the value seen and what is allowed, and what to type instead."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.fix = problem, fix
+
+
+class RequestError(FtcliError):
+    """The request cannot be carried out as typed: a bad file, class, column or option. Exit 2, nothing left behind."""
+
+    exit_code = 2
+
+
+class RunError(FtcliError):
+    """The request was right and the run failed: all candidates diverged, no memory, no disk. Exit 1."""
+
+
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """`did you mean "x"?` for the nearest allowed word, or an empty string where nothing is near."""
+    near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else ""

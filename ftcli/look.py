@@ -1,0 +1,153 @@
+"""The commands that only look: reports, comparisons, blocks, data, presets, the schema. Nothing is trained."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ftcli import config as options
+from ftcli.errors import RequestError
+from ftcli.presets import preset_names, read_preset
+from ftcli.report.cells import new_table, text
+from ftcli.report.folder import REPORT, as_json
+from ftcli.report.show import console, show, show_parts
+
+
+def compare(config: options.Compare) -> None:
+    """`compare`: many reports as one table, CSV, Markdown or JSON."""
+    from ftcli.report import compare_export as export
+    from ftcli.report.compare import compare as compared
+
+    found = compared(config.reports, config.against)
+    if config.json:
+        sys.stdout.write(as_json(export.to_json(found)))
+    elif config.format == "csv":
+        sys.stdout.write(export.to_csv(found))
+    elif config.format == "markdown":
+        sys.stdout.write(export.to_markdown(found))
+    else:
+        out = console()
+        show_parts(out, [*export.tables(found, out.width), *(text(f"note: {note}") for note in found.notes)])
+
+
+def report(config: options.Report) -> None:
+    """`report`: the tables of a finished run, or its JSON again."""
+    show(read_report(config.file), None, as_json=config.json)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report from its file or its folder. Raises RequestError where there is none or it breaks the schema."""
+    from ftcli.report.schema import problem_with
+
+    file = path / REPORT if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(
+            f"{str(file)!r} cannot be read: {error.strerror}.", "name a report.json or its folder"
+        ) from None
+    except (ValueError, RecursionError):
+        raise RequestError(f"{str(file)!r} is not JSON.", "name a report.json or its folder") from None
+    problem = problem_with(content)
+    if problem:
+        raise RequestError(
+            f"{str(file)!r} is not a report of ftcli: {problem}.", "`ftcli schema` prints what it must hold"
+        )
+    return content
+
+
+def blocks(config: options.Blocks) -> None:
+    """`blocks`: the contiguous blocks of a model, in order, and its head."""
+    from ftcli.model.blocks import blocks_of
+
+    name, model = architecture_of(config)
+    body, head = blocks_of(model)
+    rows: list[dict[str, Any]] = [{"index": i, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}
+            for i, block in enumerate(body)]  # fmt: skip
+    rows.append({"index": "head", "name": head.name, "tensors": len(head.tensors), "parameters": head.parameters})
+    if config.json:
+        sys.stdout.write(as_json({"model": name, "blocks": rows}))
+        return
+    total = sum(row["parameters"] for row in rows)
+    table = new_table(f"Blocks of {name}: {total:,} parameters")
+    for column in ("block", "name", "tensors", "parameters", "share, %"):
+        table.add_column(column, justify="left" if column == "name" else "right", overflow="fold")
+    for row in rows:
+        share = f"{100 * row['parameters'] / total:.1f}"
+        table.add_row(str(row["index"]), text(str(row["name"])), str(row["tensors"]), f"{row['parameters']:,}", share)
+    show_parts(console(), [table])
+
+
+def architecture_of(config: options.Blocks) -> tuple[str, Any]:
+    """The name and the network of a checkpoint, or of an architecture that timm knows; its weights do not matter."""
+    import timm
+
+    from ftcli.log import Log
+    from ftcli.model.architecture import build, import_file, recipe_for
+    from ftcli.model.checkpoint import open_checkpoint
+
+    if config.import_:
+        import_file(str(config.import_))
+    where, log = config.checkpoint, Log()
+    if timm.is_model(where.partition(".")[0]) and not Path(where).exists():
+        recipe = recipe_for(where, None, log)
+    else:
+        recipe = recipe_for(config.model, open_checkpoint(where, strip_prefix=config.strip_prefix, log=log), log)
+    return recipe.name, build(recipe, recipe.pretrained_cfg.get("num_classes") or 1000, config.image_size)
+
+
+def data(config: options.Data) -> None:
+    """`data`: counts and classes of a set of images, and a picture of some of them."""
+    from ftcli.data.sources import open_source
+    from ftcli.data.spec import parse
+    from ftcli.report.contact_sheet import save_sheet
+    from ftcli.report.progress import ConsoleLog
+
+    with ConsoleLog(config.quiet) as log:
+        images = open_source(parse(config.source), log, damaged=config.damaged)
+    assert images.labels is not None
+    if config.save:
+        save_sheet(images, config.save)
+    counts = Counter(images.labels.tolist())
+    groups = Counter(images.groups.tolist()) if images.groups is not None else {}
+    if config.json:
+        classes = {name: counts.get(i, 0) for i, name in enumerate(images.classes)}
+        content = {"spec": config.source, "n": len(images), "classes": classes, "groups": dict(sorted(groups.items()))}
+        sys.stdout.write(
+            as_json(content | {"fingerprint": images.fingerprint, "dropped": images.dropped, "damaged": images.damaged})
+        )
+        return
+    table = new_table(f"{len(images):,} images of {len(counts)} classes", f"fingerprint {images.fingerprint[:16]}")
+    table.add_column("class", overflow="fold")
+    table.add_column("images", justify="right")
+    for i, name in enumerate(images.classes):
+        table.add_row(text(name), f"{counts.get(i, 0):,}")
+    for name, count in sorted(groups.items()):
+        table.add_row(text(f"group {name}"), f"{count:,}")
+    show_parts(console(), [table])
+
+
+def presets(config: options.Presets) -> None:
+    """`presets`: the named benchmarks, or one of them whole."""
+    contents = {name: read_preset(name) for name in ([config.name] if config.name else preset_names())}
+    if config.json:
+        sys.stdout.write(as_json(contents))
+        return
+    for name, content in contents.items():
+        table = new_table(f"{name}: {content['title']}", content["about"])
+        table.add_column("option")
+        table.add_column("value", overflow="fold")
+        for key, value in content.items():
+            if key not in ("title", "about"):
+                table.add_row(
+                    f"--{key.replace('_', '-')}", text(", ".join(value) if isinstance(value, list) else str(value))
+                )
+        show_parts(console(), [table])
+
+
+def schema(config: options.Schema) -> None:
+    """`schema`: the JSON Schema of report.json."""
+    from ftcli.report.schema import REPORT_SCHEMA
+
+    sys.stdout.write(as_json(REPORT_SCHEMA))

@@ -1,0 +1,125 @@
+"""The figures of one set: accuracy and its kin, loss and calibration, of one run and over several seeds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ftcli.errors import RunError
+from ftcli.measures.calibration import confidence, ece
+from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
+
+
+def predictions(logits: np.ndarray, restrict: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The class predicted for each example and its softmax probability, both among the classes in `restrict` only.
+
+    logits [N, K]; restrict: task class indices, or None for all K. Gives (predicted [N] int64, an index into all K
+    classes; probability [N] float32). Equal logits go to the lower index. Raises RunError where a logit is not finite.
+    """
+    allowed, scores = _in_play(logits, restrict)
+    return allowed[scores.argmax(axis=1)], confidence(scores).astype(np.float32)
+
+
+def figures(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    temperature: float | None,
+    restrict: Sequence[int] | None = None,
+    groups: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """All figures of one run on one set, as fractions: the entry R of the report.
+
+    logits [N, K], labels [N] int (indices into the K classes), N at least 1; temperature divides the logits for
+    `ece_calibrated` (None: left out); groups [N], where the set has them. With `restrict` (the classes an OOD set
+    covers) every figure is among those classes only, and `accuracy_all_classes` is the accuracy among all K. top5
+    stands only when more than five classes are in play.
+    Raises ValueError for labels outside the classes in play, RunError for logits that are not finite.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    allowed, scores = _in_play(logits, restrict)
+    targets = _positions(labels, allowed)  # [N], columns of scores
+    predicted, _ = predictions(logits, restrict)
+    correct = predicted == labels  # [N]
+    accuracy, recalls = float(correct.mean()), _rates(correct, targets)
+
+    result: dict[str, Any] = {"n": len(labels), "accuracy": accuracy, "accuracy_ci95": wilson(accuracy, len(labels))}
+    if len(allowed) > 5:
+        result["top5"] = _top(5, scores, targets)
+    true = scores[np.arange(len(scores)), targets]
+    result["loss"] = float((logsumexp(scores, axis=1) - true).mean())
+    result["balanced_accuracy"] = float(recalls.mean())
+    result["worst_class_recall"] = float(recalls.min())
+    if groups is not None:
+        result["worst_group_accuracy"] = float(_rates(correct, np.unique(groups, return_inverse=True)[1]).min())
+    result["ece"] = ece(confidence(scores), correct)
+    if temperature is not None:
+        result["ece_calibrated"] = ece(confidence(scores / temperature), correct)
+    if restrict is not None:
+        result["accuracy_all_classes"] = float((predictions(logits)[0] == labels).mean())
+    return result
+
+
+def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of several seeds on one set joined into one entry; a single run is returned as it is.
+
+    Every number that all runs have becomes its mean. Added: `accuracy_std` (ddof 1), `ci90` (Student's t),
+    `ci90_paper` (mean ± 1.645 · std / √n) and `n_seeds`; `accuracy_ci95` is Wilson's interval at the mean accuracy.
+    An entry without `n`, such as a mean over sets, has no such interval and gets none.
+    Raises ValueError where there is no run, or the runs saw different numbers of examples.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    if len({run.get("n") for run in runs}) != 1:
+        raise ValueError("runs over one number of examples are needed")
+    result: dict[str, Any] = {}
+    for key, value in runs[0].items():
+        if key == "n":
+            result["n"] = value
+        elif key == "accuracy_ci95":
+            result[key] = wilson(mean([run["accuracy"] for run in runs]), runs[0]["n"])
+        elif all(isinstance(run.get(key), int | float) for run in runs):
+            result[key] = mean([run[key] for run in runs])
+    accuracies = [run["accuracy"] for run in runs]
+    return result | {
+        "accuracy_std": deviation(accuracies),
+        "ci90": student(accuracies),
+        "ci90_paper": paper_interval(accuracies),
+        "n_seeds": len(runs),
+    }
+
+
+def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The classes that may be predicted [J] and their logits [N, J] float64."""
+    scores = np.asarray(logits, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise RunError(
+            "the model's outputs are not all finite numbers",
+            "try --precision fp32, and check that the checkpoint holds no NaN",
+        )
+    if restrict is None:
+        return np.arange(scores.shape[1]), scores
+    allowed = np.unique(np.asarray(restrict, dtype=np.int64))
+    return allowed, scores[:, allowed]
+
+
+def _positions(labels: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Where each label stands among the classes in play: [N]."""
+    if len(labels) == 0 or not np.isin(labels, allowed).all():
+        raise ValueError("at least one example is needed, and every label must be among the classes in play")
+    return np.searchsorted(allowed, labels)
+
+
+def _rates(correct: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Share of correct examples of each class or group that occurs; members [N] holds its number."""
+    counts = np.bincount(members)
+    return np.bincount(members, weights=correct)[counts > 0] / counts[counts > 0]
+
+
+def _top(k: int, scores: np.ndarray, targets: np.ndarray) -> float:
+    """Share of examples whose class is among the k highest; of equal scores the lower index counts as higher."""
+    true = np.take_along_axis(scores, targets[:, None], axis=1)  # [N, 1]
+    earlier = np.arange(scores.shape[1]) < targets[:, None]
+    above = (scores > true) | ((scores == true) & earlier)  # [N, J]
+    return float((above.sum(axis=1) < k).mean())

@@ -1,0 +1,74 @@
+"""All figures of one model on every set of a task, and what it predicted for each example."""
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import nn
+
+from ftcli.engine.predict import predict
+from ftcli.engine.setting import Setting
+from ftcli.log import Log
+from ftcli.measures.accuracy import figures, over_seeds, predictions
+from ftcli.measures.calibration import fit_temperature
+
+ID_SETS = ("id_val", "id_test")
+
+
+@dataclass(frozen=True)
+class Results:
+    """`figures`: the report's `results` of one model. `predictions`: one row per set and example."""
+
+    seed: int
+    figures: dict[str, Any]
+    predictions: pa.Table
+    temperature: float | None
+
+
+def measure(model: nn.Module, setting: Setting, seed: int, log: Log) -> Results:
+    """One pass over every set. The temperature is fitted on ID-val; without that set nothing is calibrated."""
+    logits = {
+        name: predict(model, loader, setting.machine, log, name).logits.numpy() for name, loader in setting.sets.items()
+    }
+    data = setting.task.sets()
+    temperature = fit_temperature(logits["id_val"], data["id_val"].labels) if "id_val" in logits else None
+    if temperature == 1.0:
+        log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
+    by_set: dict[str, dict[str, Any]] = {}
+    tables = []
+    for name, values in logits.items():
+        one = data[name]
+        by_set[name] = figures(values, one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
+        predicted, probability = predictions(values, one.restrict)
+        names = np.array(setting.task.classes, dtype=object)
+        tables.append(
+            pa.table({
+                "set": pa.array([name] * len(one.labels), pa.string()),
+                "seed": pa.array(np.full(len(one.labels), seed, dtype=np.int64)),
+                "example": pa.array(one.ids, pa.string()),
+                "label": pa.array(names[one.labels], pa.string()),
+                "predicted": pa.array(names[predicted], pa.string()),
+                "probability": pa.array(probability, pa.float32()),
+            })
+        )  # fmt: skip
+    return Results(seed, arrange(by_set), pa.concat_tables(tables), temperature)
+
+
+def arrange(by_set: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Figures by set in the report's form: ID sets on top, OOD sets under `ood`, and the mean of these."""
+    ood = {name: entry for name, entry in by_set.items() if name not in ID_SETS}
+    results: dict[str, Any] = {name: by_set[name] for name in ID_SETS if name in by_set}
+    results["ood"] = ood
+    results["ood_mean"] = {"accuracy": fmean(entry["accuracy"] for entry in ood.values())} if ood else None
+    return results
+
+
+def join_seeds(models: list[Results]) -> dict[str, Any]:
+    """The same form, each entry joined over the seeds."""
+    first = models[0].figures
+    joined: dict[str, Any] = {name: over_seeds([m.figures[name] for m in models]) for name in ID_SETS if name in first}
+    joined["ood"] = {name: over_seeds([m.figures["ood"][name] for m in models]) for name in first["ood"]}
+    joined["ood_mean"] = over_seeds([m.figures["ood_mean"] for m in models]) if first["ood"] else None
+    return joined

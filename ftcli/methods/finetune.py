@@ -1,0 +1,33 @@
+"""Fine-tuning (Kumar et al. 2022, section 2; Neyshabur et al. 2020, P-T and RI-T): everything trains, from a fresh head."""
+
+import timm
+import torch
+
+from ftcli.config import Finetune, Training
+from ftcli.engine.search import Trained, search
+from ftcli.engine.setting import Setting
+from ftcli.log import Log
+from ftcli.methods.start import fresh_start
+from ftcli.model.load import Loaded
+from ftcli.seeds import mix
+
+
+def finetune(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+    """Every tensor trains; each seed draws its own head, and with `--init random` its own body too.
+
+    The rate and the epoch are picked per seed, on ID-val.
+    """
+    body = loaded.model
+    everything = [name for name, _ in body.named_parameters()]
+    if isinstance(config, Finetune) and config.init == "random":
+        return search(
+            lambda seed: fresh_start(random_body(loaded, seed), setting, seed), everything, config, setting, log
+        )
+    return search(lambda seed: fresh_start(body, setting, seed), everything, config, setting, log)
+
+
+def random_body(loaded: Loaded, seed: int) -> torch.nn.Module:
+    """The same architecture with weights drawn by timm's own rule, from a generator seeded for them alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix("body", seed))
+        return timm.create_model(**loaded.create_args, pretrained=False)

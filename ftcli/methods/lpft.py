@@ -1,0 +1,20 @@
+"""LP-FT (Kumar et al. 2022, section 3.4): probe the head first, then fine-tune everything from there."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+from ftcli.config import Training
+from ftcli.engine.search import Trained, search
+from ftcli.engine.setting import Setting
+from ftcli.log import Log
+from ftcli.methods.probe import linear_probe
+from ftcli.model.load import Loaded
+
+
+def lpft(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+    """The probe's head is the same for every seed; what a seed changes is the order and the augmentation of the data."""
+    probed = linear_probe(loaded, setting, config, log)
+    model = loaded.model  # its head is the probe's now
+    everything = [name for name, _ in model.named_parameters()]
+    tuned = search(lambda seed: deepcopy(model), everything, config, setting, log)
+    return replace(tuned, before={"probe": probed})

@@ -1,0 +1,176 @@
+"""Which timm architecture, with which arguments: from a name, from what a checkpoint says, from a user's own file."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from ftcli.config import Blocks
+from ftcli.errors import RequestError, suggest
+from ftcli.log import Log
+from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that timm.create_model needs but the number of classes. `name` is architecture[.tag]."""
+
+    name: str
+    architecture: str
+    pretrained_cfg: dict[str, Any]
+    model_args: dict[str, Any]
+
+    def create_args(self, num_classes: int, image_size: int | None) -> dict[str, Any]:
+        """Arguments of timm.create_model. Models of a fixed input size are built for `image_size` [pixels]."""
+        args = {"model_name": self.architecture, "pretrained_cfg": self.pretrained_cfg, **self.model_args}
+        if image_size and (self.pretrained_cfg.get("fixed_input_size") or "img_size" in self.model_args):
+            args["img_size"] = (image_size, image_size)
+        return {**args, "num_classes": num_classes}
+
+
+def recipe_for(name: str | None, checkpoint: Checkpoint | None, log: Log) -> Recipe:
+    """Bring together the name asked for and what the checkpoint says.
+
+    Raises RequestError for an unknown architecture or tag, for two that contradict each other, and for inputs that are
+    not of three channels.
+    """
+    stated = checkpoint.architecture if checkpoint else None
+    where = checkpoint.where if checkpoint else ""
+    if name is None and stated is None:
+        raise RequestError(
+            f"{where or 'no checkpoint:'} does not say its architecture", "name it, for instance --model resnet50"
+        )
+    architecture, tag = _known(name) if name else _stated(str(stated), where)
+    if stated and architecture != (held := stated.partition(".")[0]):
+        raise RequestError(
+            f"--model {name} contradicts {where}, which holds {held}", f"leave --model out, or type --model {held}"
+        )
+    said = dict(checkpoint.pretrained_cfg) if checkpoint else {}
+    args = dict(checkpoint.model_args) if checkpoint else {}
+    if said and tag in ("", said.get("tag")):
+        tag = said.get("tag") or ""
+        listed = tag if tag in _tags(architecture) else ""
+        # What binds the file to the architecture; a hand-written config.json may leave it out.
+        base = _listed_cfg(architecture, listed)
+        said = {**{key: base.get(key) for key in ("classifier", "first_conv")}, "architecture": architecture, **said}
+        full = f"{architecture}.{listed}" if listed else architecture
+        return _checked(Recipe(full, architecture, said, args))
+    cfg = _listed_cfg(architecture, tag)
+    if checkpoint and not tag:
+        log.note(f"{where} does not say how its images were prepared: taken as {_shown(architecture, cfg)}")
+    return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args))
+
+
+def build(recipe: Recipe, num_classes: int, image_size: int | None) -> nn.Module:
+    """The model with random weights. Raises RequestError where timm cannot build it as asked."""
+    args = recipe.create_args(num_classes, image_size)
+    try:
+        model = timm.create_model(**args, pretrained=False)
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, IndexError, ZeroDivisionError) as error:
+        asked = f" for {image_size} pixels" if "img_size" in args and image_size else ""
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RequestError(f"timm cannot build {recipe.name}{asked}: {reason}") from error
+    for method in ("forward_features", "forward_head", "get_classifier"):
+        if not hasattr(model, method):
+            raise RequestError(f"{recipe.name} has no {method}", "give the architecture timm's model methods")
+    # Where timm's checkpoint filters look for the size that the weights were trained at.
+    model.pretrained_model_args = dict(recipe.model_args)  # type: ignore[assignment]
+    return model
+
+
+def bare_model(config: Blocks) -> tuple[str, nn.Module]:
+    """Name and structure of a model, without values (its tensors are on the meta device), for looking at.
+
+    `config.checkpoint` is a checkpoint, of which only the header is read, or a name that timm knows, for which nothing
+    is downloaded.
+    """
+    if config.import_:
+        import_file(str(config.import_))
+    log, where = Log(), config.checkpoint
+    named = timm.is_model(where.partition(".")[0]) and not Path(where).exists()
+    checkpoint = None if named else open_checkpoint(where, strip_prefix=config.strip_prefix, log=log)
+    recipe = recipe_for(where if named else config.model, checkpoint, log)
+    classifier = recipe.pretrained_cfg.get("classifier")
+    rows = checkpoint.shapes.get(f"{classifier}.weight", ()) if checkpoint else ()
+    num_classes = rows[0] if rows else recipe.pretrained_cfg.get("num_classes") or 1000
+    with torch.device("meta"):
+        return recipe.name, build(recipe, num_classes, config.image_size)
+
+
+def import_file(path: str) -> None:
+    """Run a user's file that registers architectures with timm. Raises RequestError when it is missing or fails."""
+    file = Path(path)
+    if not file.is_file():
+        beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        raise RequestError(f"no file {path} to import", suggest(file.name, beside))
+    name = file.stem
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"{path} is not a Python file", "give a file that ends in .py")
+    if (other := sys.modules.get(name)) is not None and getattr(other, "__file__", None) != str(file):
+        raise RequestError(f"{path} has the name of a module already in use: {name}", "rename the file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: timm finds a model's settings through its module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        del sys.modules[name]
+        reason = " ".join(str(error).split())
+        raise RequestError(
+            f"{path} fails: {type(error).__name__}: {reason}", "run it with python to see where"
+        ) from error
+
+
+def _known(name: str) -> tuple[str, str]:
+    """(architecture, tag) of a name that timm knows."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        fix = (
+            suggest(architecture, timm.list_models())
+            or "see timm.list_models(), or --import the file that registers it"
+        )
+        raise RequestError(f"unknown architecture {architecture!r}", fix)
+    if tag and timm.models.get_pretrained_cfg(architecture) is not None and tag not in _tags(architecture):
+        raise RequestError(
+            f"unknown tag {tag!r} of {architecture}",
+            suggest(tag, _tags(architecture)) or f"known tags: {', '.join(_tags(architecture))}",
+        )
+    return architecture, tag
+
+
+def _stated(architecture: str, where: str) -> tuple[str, str]:
+    """(architecture, tag) of what a checkpoint says it holds."""
+    if not timm.is_model(architecture.partition(".")[0]):
+        raise RequestError(
+            f"{where} holds {architecture!r}, an architecture that timm does not know",
+            "register it: --import FILE.py, with the file that defines it",
+        )
+    return _known(architecture)
+
+
+def _tags(architecture: str) -> list[str]:
+    return [key.partition(".")[2] for key in timm.models.get_arch_pretrained_cfgs(architecture)]
+
+
+def _listed_cfg(architecture: str, tag: str) -> dict[str, Any]:
+    cfg = timm.models.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
+    plain = timm.models.filter_pretrained_cfg(cfg.to_dict(), remove_source=True, remove_null=True) if cfg else {}
+    return {**plain, "architecture": architecture}
+
+
+def _shown(architecture: str, cfg: dict[str, Any]) -> str:
+    return f"{architecture}.{cfg['tag']}" if cfg.get("tag") else architecture
+
+
+def _checked(recipe: Recipe) -> Recipe:
+    channels = recipe.model_args.get("in_chans") or recipe.pretrained_cfg.get("input_size", (3,))[0]
+    if channels != 3:
+        raise RequestError(
+            f"{recipe.name} takes images of {channels} channels", "ftcli works on RGB images: 3 channels"
+        )
+    return recipe

@@ -1,0 +1,133 @@
+"""The file formats that weights come in, read without running anything: safetensors, and torch by weights-only."""
+
+import argparse
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ftcli.errors import RequestError
+from ftcli.log import Log
+
+SAFETENSORS = (".safetensors",)
+TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+
+# Where training programs put the weights inside a torch file, the averaged copy first as timm does.
+_NESTS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network", "module")
+_CONVERT = (
+    "where you trust the file, convert it: torch.load it there, pick its dict of tensors, "
+    "and write that with safetensors.torch.save_file(tensors, 'model.safetensors')"
+)
+
+
+class TensorFile(Protocol):
+    """Named tensors in a file: the shapes are known at once, the values when asked for."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The named tensors, on the CPU, in the dtype of the file."""
+
+
+def open_tensors(path: Path, log: Log) -> TensorFile:
+    """Open a weights file by its suffix. Raises RequestError for a file that is not what its name says."""
+    with path.open("rb") as file:
+        if file.read(23) == b"version https://git-lfs":
+            raise RequestError(f"{path} is a git-lfs pointer, not the weights", "fetch them with: git lfs pull")
+    if path.suffix in SAFETENSORS:
+        return SafetensorsFile(path)
+    if path.suffix in TORCH:
+        return TorchFile(path, log)
+    raise RequestError(
+        f"{path} is not a weights file: suffix {path.suffix or '(none)'}, allowed: {', '.join(SAFETENSORS + TORCH)}"
+    )
+
+
+class SafetensorsFile:
+    """A safetensors file. Opening reads the header alone, and checks it against the length of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise RequestError(
+                f"{path} is not a whole safetensors file: {error}", "copy or download it again; compare the sizes"
+            ) from error
+        if not self.shapes:
+            raise RequestError(f"{path} holds no tensors")
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The named tensors. Raises RequestError where torch does not know a dtype."""
+        try:
+            with safe_open(self._path, framework="pt", device="cpu") as file:
+                return {name: file.get_tensor(name) for name in names}
+        except (SafetensorError, OSError, AttributeError) as error:
+            raise RequestError(f"{self._path} cannot be read: {error}") from error
+
+
+class TorchFile:
+    """A file of torch.save, opened with weights_only: tensors and plain containers, never anybody's class."""
+
+    def __init__(self, path: Path, log: Log) -> None:
+        self._tensors, inside = _state_dict(_load(path))
+        if not self._tensors:
+            raise RequestError(f"{path} holds no tensors", "give the file that holds the model's state_dict")
+        if inside:
+            log.note(f'{path.name}: the weights are those under "{inside}"')
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The named tensors; those of a zip file are mapped from the disk, not copied."""
+        return {name: self._tensors[name].detach() for name in names}
+
+
+def _load(path: Path) -> object:
+    """torch.load with weights_only. argparse.Namespace, the options that many training programs save, is let in."""
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        if blocked := re.search(r"GLOBAL (\S+)", str(error)):
+            raise RequestError(
+                f"{path} is a pickle that needs {blocked[1]}: refused, nothing was run", _CONVERT
+            ) from error
+        raise RequestError(
+            f"{path} is not a whole torch file, or holds more than tensors: refused", _CONVERT
+        ) from error
+    except Exception as error:  # damaged bytes raise nearly anything in an unpickler
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RequestError(f"{path} cannot be read as a torch file: {reason}", "copy or download it again") from error
+
+
+def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a torch file by name, and the keys under which they lay ("" when at the top).
+
+    Where no known key leads to tensors, nested dicts are joined by dots: {"teacher": {"w": t}} is {"teacher.w": t}.
+    """
+    inside: list[str] = []
+    while isinstance(loaded, Mapping):
+        known = next((k for k in _NESTS if isinstance(loaded.get(k), Mapping) and _flat(loaded[k])), None)
+        if known is None:
+            break
+        inside.append(known)
+        loaded = loaded[known]
+    return _flat(loaded) if isinstance(loaded, Mapping) else {}, ".".join(inside)
+
+
+def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
+    flat: dict[str, Tensor] = {}
+    for key, value in tree.items():
+        if isinstance(value, Tensor):
+            flat[str(key)] = value
+        elif isinstance(value, Mapping):
+            flat.update({f"{key}.{name}": tensor for name, tensor in _flat(value).items()})
+    return flat

@@ -1,0 +1,199 @@
+"""Load a model so that every tensor of its body comes from the checkpoint, or say what is missing."""
+
+import inspect
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from timm.data import resolve_input_data_config
+from torch import Tensor, nn
+
+from ftcli.errors import RequestError
+from ftcli.log import Log
+from ftcli.model.architecture import Recipe, build, recipe_for
+from ftcli.model.architecture import import_file as import_file
+from ftcli.model.checkpoint import Checkpoint
+from ftcli.model.head import Head, head_of, set_head
+from ftcli.model.wrappers import foreign_prefix
+
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights. It is a plain timm module.
+
+    `name` is architecture[.tag]. `head_loaded`: the classifier is the file's; otherwise, with a checkpoint, it is all
+    zeros. `label_names` [K] are the file's, when its head was kept. `data_config` is timm's: input_size (C, H, W),
+    mean, std, interpolation, crop_pct, crop_mode. `create_args` build the same architecture with timm.create_model.
+    """
+
+    model: nn.Module
+    name: str
+    checkpoint: Checkpoint | None
+    head_loaded: bool
+    label_names: tuple[str, ...] | None
+    data_config: dict[str, Any]
+    create_args: dict[str, Any]
+
+
+def load_model(
+    *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log
+) -> Loaded:
+    """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
+
+    `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
+    `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
+
+    Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
+    missing, left over, of another shape, not floating or not finite, and a head that is needed and not there.
+    """
+    recipe = recipe_for(name, checkpoint, log)
+    stated = recipe.pretrained_cfg.get("num_classes") or 1000
+    if checkpoint is None:
+        model = build(recipe, num_classes or stated, image_size)
+        head_of(model)
+        return _loaded(recipe, model, None, False, image_size)
+    with torch.random.fork_rng(devices=[]):  # all random numbers are overwritten: leave the caller's generator alone
+        model = build(recipe, num_classes or stated, image_size)
+    head = head_of(model)
+    state = _in_timm_names(model, checkpoint, log)
+    file_head = _file_head(state, head, checkpoint, log)
+    _check_body(model, state, head.name, checkpoint, recipe)
+    if num_classes is None and file_head is None:
+        raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
+    rows = num_classes or len(file_head.weight)  # type: ignore[union-attr]
+    kept = file_head if file_head is not None and len(file_head.weight) == rows else None
+    if file_head is not None and kept is None:
+        log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
+    set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
+    _fill(model, state, checkpoint)
+    return _loaded(recipe, model, checkpoint, kept is not None, image_size)
+
+
+def _loaded(
+    recipe: Recipe, model: nn.Module, checkpoint: Checkpoint | None, head_loaded: bool, image_size: int | None
+) -> Loaded:
+    K = len(head_of(model).weight)
+    labels = checkpoint.label_names if checkpoint and head_loaded else None
+    # A model of fixed size states the size it was built for; any other takes what is asked, else what its weights saw.
+    asked = {"input_size": (3, image_size, image_size)} if image_size else None
+    data_config = dict(resolve_input_data_config(model, args=asked))
+    return Loaded(
+        model=model,
+        name=recipe.name,
+        checkpoint=checkpoint,
+        head_loaded=head_loaded,
+        label_names=labels if labels and len(labels) == K else None,
+        data_config=data_config,
+        create_args=recipe.create_args(K, image_size),
+    )
+
+
+def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[str, Tensor]:
+    """The checkpoint's tensors after the conversion that timm has for this family, which also resamples positions."""
+    tensors = checkpoint.tensors()
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return tensors
+    both = len(inspect.signature(convert).parameters) > 1
+    try:
+        state = convert(dict(tensors), model) if both else convert(dict(tensors))
+    except Exception:  # the filters index into what they expect: a file of another kind fails the check of names below
+        return tensors
+    changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
+    if changed:
+        log.note(f"{checkpoint.where}: resampled for this input size: {_few(changed)}")
+    return dict(state)
+
+
+def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log: Log) -> Head | None:
+    """Take everything under the head's name out of `state`; the file's head where it is whole and fits the features."""
+    prefix = f"{head.name}."
+    under = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+    weight, bias = under.pop(f"{prefix}weight", None), under.pop(f"{prefix}bias", None)
+    if under:
+        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {_few(under)}")
+    if weight is None or bias is None:
+        return None
+    D = head.weight.shape[1]
+    if bias.ndim != 1 or not len(bias) or len(weight) != len(bias) or weight.numel() != len(bias) * D:
+        log.note(f"{checkpoint.where}: left out its head {tuple(weight.shape)}, the model's has {D} features")
+        return None
+    _check_values({f"{prefix}weight": weight, f"{prefix}bias": bias}, checkpoint)
+    return Head(head.name, weight.reshape(len(bias), D), bias)
+
+
+@dataclass
+class _Misfit:
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    reshaped: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.reshaped)
+
+    def __str__(self) -> str:
+        counted = (("missing", self.missing), ("left over", self.unexpected), ("of another shape", self.reshaped))
+        return "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in counted if names)
+
+
+def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
+    """Names and shapes of the body, both ways, then the values."""
+    wanted = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{head}.")}
+    misfit = _Misfit()
+    for name, tensor in wanted.items():
+        if name not in state:
+            # Counts batches for a BatchNorm without momentum only; old files do not have it.
+            if not name.endswith(".num_batches_tracked"):
+                misfit.missing.append(name)
+        elif state[name].shape != tensor.shape:
+            misfit.reshaped.append(f"{name}: file {tuple(state[name].shape)}, model {tuple(tensor.shape)}")
+    misfit.unexpected = [name for name in state if name not in wanted]
+    if not misfit:
+        _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
+        return
+    problem = f"{checkpoint.where} does not fit {recipe.name}, tensors {misfit}"
+    absent = len(misfit.missing) + len(misfit.reshaped)
+    if prefix := foreign_prefix(checkpoint.shapes, model.state_dict().keys()):
+        raise RequestError(problem, f"the names carry the prefix {prefix}: type --strip-prefix {prefix}")
+    if absent * 2 > len(wanted):
+        problem += "; it looks like another architecture"
+    raise RequestError(problem, "name the architecture that the file was saved from: --model NAME")
+
+
+def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Raises RequestError naming the first tensor that is not floating, or holds a NaN or an infinity."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _FLOATS:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise RequestError(
+                f"{checkpoint.where}: {name} is {dtype}, a weight must be floating point",
+                "give the file from before it was quantised",
+            )
+        if not torch.isfinite(tensor).all():
+            raise RequestError(
+                f"{checkpoint.where}: {name} holds NaN or infinity", "give a file from before it diverged"
+            )
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy the checked tensors in. Only the head, set already, and batch counters may be the model's own."""
+    own = {name: t for name, t in model.state_dict().items() if name not in state}
+    try:
+        model.load_state_dict({**own, **state}, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(f"{checkpoint.where} cannot be copied into the model: {reason}") from error
+
+
+def _zeros(head: Head, num_classes: int) -> tuple[Tensor, Tensor]:
+    """A head for classes that the file does not know: zeros, so that nothing random stands in for a loaded one."""
+    return torch.zeros(num_classes, head.weight.shape[1]), torch.zeros(num_classes)  # [K, D], [K]
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

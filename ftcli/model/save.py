@@ -1,0 +1,67 @@
+"""Write a model in timm's own form: model.safetensors and config.json, which its "local-dir:FOLDER" reads."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from timm.models._hub import save_config_for_hf
+from torch import Tensor, nn
+
+from ftcli.errors import RunError
+from ftcli.model.load import Loaded
+
+
+def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tuple[str, ...] | None) -> None:
+    """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
+
+    config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
+    and the class names [K]. Raises RunError where the disk or the permissions do not allow it.
+    """
+    names = {"label_names": list(label_names)} if label_names else {}
+    config = {"data_config": loaded.data_config, "model_config": names}
+    writers: dict[str, Callable[[Path], Any]] = {
+        "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
+        "config.json": lambda path: save_config_for_hf(model, str(path), **config),
+    }
+    parts = {name: folder / f".{name}.{os.getpid()}" for name in writers}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, write in writers.items():
+            write(parts[name])
+            _flush(parts[name])
+        for name, part in parts.items():
+            part.replace(folder / name)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"the model cannot be written to {folder}: {error}", "give another --out") from error
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _plain(model: nn.Module) -> dict[str, Tensor]:
+    """The state in row-major order on the CPU, each tensor with memory of its own, as the format asks."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        plain[name] = tensor
+    return plain
+
+
+def _flush(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

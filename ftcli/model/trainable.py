@@ -1,0 +1,73 @@
+"""What trains and what is frozen. Frozen means: no gradient, and eval behaviour whoever calls .train() later."""
+
+from collections.abc import Collection
+from types import MethodType
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def freeze_all_but(model: nn.Module, names: Collection[str]) -> None:
+    """Only the named parameters get gradients. Raises KeyError for a name that the model does not have."""
+    wanted = set(names)
+    parameters = dict(model.named_parameters())
+    if unknown := wanted - parameters.keys():
+        raise KeyError(f"not parameters of the model: {', '.join(sorted(unknown))}")
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in wanted)
+
+
+def training_mode(model: nn.Module, bn: str) -> None:
+    """Put the model in the mode that its requires_grad flags ask for, and keep the frozen parts there.
+
+    bn="train": a module all of whose parameters are frozen is in eval, with everything in it (BatchNorm statistics do
+    not move, dropout and stochastic depth are off); the rest trains. A module without parameters follows what surrounds
+    it; a BatchNorm without parameters trains only where all that surrounds it does: its statistics are all it has.
+    bn="eval": the whole network is in eval, and its parameters may still get gradients.
+
+    The modules held in eval ignore `.train()` until the next call of this function, or `release`. Copies keep that.
+    """
+    if bn not in ("train", "eval"):
+        raise ValueError(f"bn is {bn!r}, allowed: train, eval")
+    release(model)
+    if bn == "eval":
+        for module in model.modules():
+            _hold(module)
+    else:
+        _hold_frozen(model, surroundings=_trained(model))
+    model.train()
+
+
+def release(model: nn.Module) -> None:
+    """Let go of every module that training_mode holds in eval. The mode stays as it is until somebody changes it."""
+    for module in model.modules():
+        held = module.__dict__.get("train")
+        if isinstance(held, MethodType) and held.__func__ is _stay_in_eval:
+            del module.__dict__["train"]
+
+
+def _trained(module: nn.Module) -> tuple[bool, bool] | None:
+    """(any, all) of the module's parameters train; None where it has no parameters."""
+    flags = [p.requires_grad for p in module.parameters()]
+    return (any(flags), all(flags)) if flags else None
+
+
+def _hold_frozen(module: nn.Module, surroundings: tuple[bool, bool] | None) -> None:
+    some, every = _trained(module) or surroundings or (False, False)
+    own = [p.requires_grad for p in module.parameters(recurse=False)]
+    # Statistics move with the parameters they serve: a BatchNorm is judged by its own, not by what it contains.
+    trains = (any(own) if own else every) if isinstance(module, _BatchNorm) else some
+    if not trains:
+        _hold(module)
+    for child in module.children():
+        _hold_frozen(child, (some, every))
+
+
+def _hold(module: nn.Module) -> None:
+    # In the instance's __dict__, not a subclass or a hook: state_dict and type stay as they were, and deepcopy binds
+    # the method to the copy.
+    module.__dict__["train"] = MethodType(_stay_in_eval, module)
+
+
+def _stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:
+    return nn.Module.train(self, False)

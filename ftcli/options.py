@@ -1,0 +1,122 @@
+"""From a configuration class to a Typer signature, and from a preset, a TOML file or a report to its defaults.
+
+Precedence, strongest first: what is typed, `--config`, `--preset`, the default. The two files become the parser's
+default map, so their values pass the very checks that typed ones do.
+"""
+
+import inspect
+import json
+import tomllib
+from collections.abc import Callable
+from copy import copy
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from ftcli.config import PANELS, Common
+from ftcli.errors import RequestError, suggest
+from ftcli.presets import load_preset
+
+NOT_REPEATED = (
+    "out",
+    "overwrite",
+    "config",
+    "dry_run",
+    "json",
+    "quiet",
+    "debug",
+)  # a report's options that name itself
+
+
+def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
+    """A function whose signature has one parameter per field of `options`; it builds the configuration and runs it."""
+    hints = get_type_hints(options, include_extras=True)
+    for option, callback in (("preset", apply_preset), ("config", apply_file)):
+        if option in hints:
+            hints[option] = with_callback(hints[option], callback)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(options)
+    ]
+    panels = (None, *PANELS)  # arguments have no panel and come first
+    parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
+
+    def command(**values: Any) -> None:
+        run(options(**values))
+
+    command.__name__, command.__doc__ = name, help
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def with_callback(hint: Any, callback: Callable[..., Any]) -> Any:
+    """The same annotation; the option is read before the others and handed to `callback`."""
+    kind, declared = get_args(hint)
+    declared = copy(declared)
+    declared.callback, declared.is_eager = callback, True
+    return Annotated[kind, declared]
+
+
+def apply_preset(context: typer.Context, name: str | None) -> str | None:
+    """Put a preset's options below those of a configuration file."""
+    if name is not None:
+        context.default_map = {**known(load_preset(name), context, f"preset {name}"), **(context.default_map or {})}
+    return name
+
+
+def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Put a file's options above those of a preset; the file may name a preset of its own."""
+    if path is not None:
+        values = known(read_options(path, str(context.info_name)), context, str(path))
+        below = context.default_map or {}
+        if isinstance(values.get("preset"), str):
+            below = {**below, **known(load_preset(values["preset"]), context, f"preset {values['preset']}")}
+        context.default_map = {**below, **values}
+    return path
+
+
+def read_options(path: Path, command: str) -> dict[str, Any]:
+    """The options that a TOML file or a report of the same command holds. Raises RequestError where it is neither."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"--config {str(path)!r} cannot be read: {error}.", "give a TOML file or a report.json"
+        ) from None
+    if path.suffix != ".json":
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RequestError(f"--config {str(path)!r} is not TOML: {error}.", "mend that line") from None
+    try:
+        report = json.loads(text)
+        made_by, options = report["command"], dict(report["config"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RequestError(
+            f"--config {str(path)!r} is not a report of ftcli.", "give a report.json or a TOML file"
+        ) from None
+    if made_by != command:
+        raise RequestError(
+            f"--config {str(path)!r} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file"
+        )
+    return {key: value for key, value in options.items() if key not in NOT_REPEATED and value is not None}
+
+
+def known(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
+    """The same values under the parser's own names; a key that the command does not know is refused."""
+    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
+    for key in values:
+        if key.replace("-", "_") not in names:
+            raise RequestError(
+                f"{where}: {key!r} is not an option of `{context.info_name}`.",
+                suggest(key, names) or f"the options are {', '.join(sorted(names))}",
+            )
+    return {names[key.replace("-", "_")]: value for key, value in values.items()}

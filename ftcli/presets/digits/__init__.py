@@ -1,0 +1,1 @@
+"""The built-in demo's checkpoint and how it was made: rendered digits, pretrained on by ftcli itself."""

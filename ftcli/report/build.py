@@ -1,0 +1,95 @@
+"""The report: one dictionary that holds what was asked, what was done and what came out."""
+
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import timm
+import torch
+
+from ftcli import __version__
+from ftcli.config import Common, resolved
+from ftcli.data.task import Task, TaskSet
+from ftcli.engine.device import Machine
+from ftcli.engine.search import Trained
+from ftcli.log import Log
+from ftcli.measures.results import Results, join_seeds
+from ftcli.model.blocks import blocks_of
+from ftcli.model.load import Loaded
+
+SCHEMA = "ftcli/report/1"
+
+
+def build(
+    command: str, config: Common, task: Task, loaded: Loaded, machine: Machine, results: Sequence[Results], log: Log,
+    timing: dict[str, float | None], trained: Trained | None = None, stages: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The whole report of a command, ready for JSON. `results`: one per seed, of the pick of that seed."""
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "command": command,
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "argv": sys.argv[1:],
+        "config": resolved(config),
+        "environment": environment(machine),
+        "model": describe_model(loaded, command),
+        "data": describe_data(task),
+        "runs": trained.runs if trained else [],
+        "selected": trained.best.describe() if trained else None,
+        "results": join_seeds(list(results)),
+    }
+    if len(results) > 1 and trained:
+        picks = zip(trained.picks, results, strict=True)
+        report["seeds"] = [{"selected": pick.describe(), "results": one.figures} for pick, one in picks]
+    if stages:
+        report["stages"] = stages
+    return report | {"timing": timing, "warnings": log.warnings}
+
+
+def environment(machine: Machine) -> dict[str, Any]:
+    """What the numbers depend on besides the request. No host, no user."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "device": torch.cuda.get_device_name(machine.device) if machine.device.type == "cuda" else machine.device.type,
+        "precision": machine.precision,
+        "processes": 1,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def describe_model(loaded: Loaded, command: str) -> dict[str, Any]:
+    """The model as it was trained: its sizes, and where its weights came from."""
+    body, head = blocks_of(loaded.model)
+    parameters = sum(block.parameters for block in [*body, head])
+    return {
+        "name": loaded.name,
+        "checkpoint": loaded.checkpoint.where if loaded.checkpoint else None,
+        "sha256": loaded.checkpoint.sha256 if loaded.checkpoint else None,
+        "parameters": parameters,
+        "trainable": {"evaluate": 0, "probe": head.parameters}.get(command, parameters),
+        "blocks": [{"name": block.name, "parameters": block.parameters} for block in [*body, head]],
+        "input": {key: value for key, value in loaded.data_config.items()},
+    }
+
+
+def describe_data(task: Task) -> dict[str, Any]:
+    """Every set: where it came from, how many examples of how many classes, and its fingerprint."""
+    roles = {"train": task.train, "id_val": task.id_val, "id_test": task.id_test}
+    return {
+        "classes": list(task.classes),
+        **{role: describe_set(data) for role, data in roles.items() if data is not None},
+        "ood": {name: describe_set(data) for name, data in task.ood.items()},
+    }
+
+
+def describe_set(data: TaskSet) -> dict[str, Any]:
+    return {
+        "spec": data.spec, "n": len(data), "classes": len(set(data.labels.tolist())), "fingerprint": data.fingerprint,
+        "dropped": data.dropped, "damaged": data.damaged,
+        "restricted_to": [int(index) for index in data.restrict] if data.restrict else None,
+    }  # fmt: skip

@@ -1,0 +1,43 @@
+"""How a name, an accuracy and an interval are written, in every table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ftcli.text import printable
+
+METHOD_NAMES = {"probe": "LP", "finetune": "FT", "lpft": "LP-FT", "evaluate": "as it is"}
+SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
+INTERVALS = {
+    "ci90": "90 % interval of the mean over seeds (Student's t)",
+    "accuracy_ci95": "95 % Wilson interval of one run",
+}
+
+
+def text(name: str, style: str = "") -> Text:
+    """A name from data: no markup is read in it, nothing in it paints, and it folds where it is too long."""
+    return Text(printable(name), style=style, overflow="fold")
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def interval(bounds: Sequence[float]) -> str:
+    return f"[{percent(bounds[0])}, {percent(bounds[1])}]"
+
+
+def interval_of(entry: dict[str, Any]) -> tuple[str, Sequence[float]] | None:
+    """The interval that says most about a figure: over seeds where there are several, else of the one run."""
+    return next(((kind, entry[kind]) for kind in INTERVALS if entry.get(kind)), None)
+
+
+def new_table(title: str, caption: str = "") -> Table:
+    """A table in the one style of the house: no vertical lines, title and caption at the left."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title, style="bold"), title_justify="left")
+    if caption:
+        table.caption, table.caption_justify = Text(caption, style="dim"), "left"
+    return table

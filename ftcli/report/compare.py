@@ -1,0 +1,297 @@
+"""Several reports as one comparison: accuracies side by side, and paired differences where the data are the same."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ftcli.errors import RequestError, suggest
+from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
+from ftcli.report.cells import interval_of
+from ftcli.report.folder import PREDICTIONS, REPORT
+
+SCHEMA = "ftcli/report/1"
+PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
+# A difference is the first of its pair minus the second, in this order of methods.
+METHODS = ("lpft", "surgical", "finetune", "probe", "evaluate")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Accuracy of one report on one set, a fraction; `kind` is the interval's key in the report."""
+
+    accuracy: float
+    interval: tuple[float, float] | None
+    kind: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One report; `cells` has every set of the comparison, None where the report lacks it."""
+
+    name: str
+    command: str
+    file: str
+    seeds: int
+    cells: dict[str, Cell | None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of `first` minus `second` on the same `n` examples of one set, mean over the seeds of each.
+
+    interval: 95 % paired bootstrap. only_first, only_second: examples that one of the two selected runs gets right and
+    the other does not; p: McNemar's exact test on them; p_holm: corrected over the sets of the pair. All four are None
+    where a selected run is not known.
+    """
+
+    first: str
+    second: str
+    set: str
+    n: int
+    difference: float
+    interval: tuple[float, float]
+    seeds: tuple[int, int]
+    only_first: int | None
+    only_second: int | None
+    p: float | None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order asked for; sets as columns: id_val, id_test, OOD sets, ood_mean; notes: what to beware of."""
+
+    sets: tuple[str, ...]
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What was right in one set: examples [N] sorted, correct [S, N] boolean, one row per seed."""
+
+    examples: np.ndarray
+    seeds: tuple[int, ...]
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Report:
+    name: str
+    file: Path
+    content: dict[str, Any]
+    scored: dict[str, _Scored | None] | None  # by set; None without predictions.parquet
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """The entry R of each set that has an accuracy, in the order of the report."""
+        results = self.content["results"]
+        roles = {role: results.get(role) for role in ("id_val", "id_test")}
+        every = roles | (results.get("ood") or {}) | {"ood_mean": results.get("ood_mean")}
+        return {name: entry for name, entry in every.items() if entry and entry.get("accuracy") is not None}
+
+    def fingerprint(self, name: str) -> str | None:
+        data = self.content.get("data") or {}
+        return ((data if name in ("id_val", "id_test") else data.get("ood") or {}).get(name) or {}).get("fingerprint")
+
+
+def compare(files: Sequence[Path], against: str | None = None) -> Comparison:
+    """Read reports (files, or the folders that hold a report.json) and hold them side by side.
+
+    Up to four reports are paired each with each, more each with the first; `against`, a row's name or one of `files`
+    as typed, makes it each with that one (the other minus it). Differences are taken only where both reports saw
+    the same examples, by fingerprint; each one left out is explained in `notes`.
+    Raises RequestError for files that are missing or no report, and for an `against` that is not among them.
+    """
+    if not files:
+        _refuse("no report to compare was given")
+    reports = _open(files)
+    if not (sets := _columns(reports)):
+        _refuse("none of the reports has an accuracy")
+    lacking = [report.name for report in reports if report.scored is None]
+    notes = [f"{name}: no predictions.parquet beside its report, so no paired differences with it" for name in lacking]
+    for name in sets:
+        _note_other_data(name, reports, notes)
+    differences: list[Difference] = []
+    for first, second in _pairs(reports, _reference(reports, against)):
+        if first.scored is not None and second.scored is not None:
+            differences += _paired(first, second, sets, notes)
+    rows = tuple(_row(report, sets) for report in reports)
+    return Comparison(sets, rows, tuple(differences), tuple(dict.fromkeys(notes)))
+
+
+def _open(files: Sequence[Path]) -> list[_Report]:
+    """Every report once, with a name of its own."""
+    paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
+    contents = {path: _read_report(path) for path in paths.values()}
+    names = _names(list(paths), [content["command"] for content in contents.values()])
+    return [
+        _Report(name, path, content, _read_predictions(path.with_name(PREDICTIONS)))
+        for name, (path, content) in zip(names, contents.items(), strict=True)
+    ]
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        _refuse(f"cannot read the report {path}: {error.strerror}")
+    except ValueError as error:
+        _refuse(f"{path} is not JSON: {error}")
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(schema, str) or not schema.startswith(SCHEMA):
+        _refuse(f'{path} is not a report of ftcli: its schema is {schema!r}, "{SCHEMA}" is needed')
+    if not isinstance(content.get("command"), str) or not isinstance(content.get("results"), dict):
+        _refuse(f"{path} has no command or no results: a report cut short, or of a command that measures no accuracy")
+    return content
+
+
+def _read_predictions(path: Path) -> dict[str, _Scored | None] | None:
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path, columns=["set", "seed", "example", "label", "predicted"])
+        return {name: _scored(table.filter(pc.equal(table["set"], name))) for name in set(table["set"].to_pylist())}
+    except (OSError, pa.ArrowException) as error:
+        raise RequestError(
+            f"{path} cannot be read as predictions: {error}",
+            "run the command again, or move the file away to compare without paired tests",
+        ) from error
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise RequestError(problem, "name folders or report.json files that ftcli wrote: ftcli compare runs/*/report.json")
+
+
+def _names(paths: Sequence[Path], commands: Sequence[str]) -> list[str]:
+    """Commands where they differ, else folder names, with as many parents as it takes to tell all apart."""
+    if max(Counter(commands).values()) == 1:
+        return list(commands)
+    places = [path.parent if path.name == REPORT else path for path in paths]
+    depth = 1
+    while len(names := {"/".join(place.parts[-depth:]): None for place in places}) < len(places):
+        depth += 1
+    return list(names)
+
+
+def _columns(reports: Sequence[_Report]) -> tuple[str, ...]:
+    """id_val, id_test, OOD sets as they first appear, ood_mean: those that some report has."""
+    seen = dict.fromkeys(name for report in reports for name in report.figures())
+    ood = [name for name in seen if name not in ("id_val", "id_test", "ood_mean")]
+    return tuple(name for name in ("id_val", "id_test", *ood, "ood_mean") if name in seen)
+
+
+def _row(report: _Report, sets: Sequence[str]) -> Row:
+    figures = report.figures()
+    seeds = max((int(entry.get("n_seeds") or 1) for entry in figures.values()), default=1)
+    cells = {name: _cell(figures[name]) if name in figures else None for name in sets}
+    return Row(report.name, report.content["command"], str(report.file), seeds, cells)
+
+
+def _cell(entry: dict[str, Any]) -> Cell:
+    kind, bounds = interval_of(entry) or (None, None)
+    return Cell(float(entry["accuracy"]), (float(bounds[0]), float(bounds[1])) if bounds else None, kind)
+
+
+def _reference(reports: Sequence[_Report], against: str | None) -> _Report | None:
+    """The report that all others are held against, or None for each with each."""
+    if against is None:
+        return reports[0] if len(reports) > PAIRS_UP_TO else None
+    place = Path(against) / REPORT if Path(against).is_dir() else Path(against)
+    for report in reports:
+        if report.name == against or report.file.resolve() == place.resolve():
+            return report
+    names = [report.name for report in reports]
+    raise RequestError(
+        f'"{against}" is not among the reports compared: {", ".join(names)}',
+        suggest(against, names) or f"--against {names[0]}",
+    )
+
+
+def _pairs(reports: Sequence[_Report], reference: _Report | None) -> list[tuple[_Report, _Report]]:
+    if reference is not None:
+        return [(report, reference) for report in reports if report is not reference]
+    ordered = sorted(reports, key=lambda report: (*METHODS, command := report.content["command"]).index(command))
+    return list(itertools.combinations(ordered, 2))
+
+
+def _note_other_data(name: str, reports: Sequence[_Report], notes: list[str]) -> None:
+    """Say so where one column holds accuracies on different examples."""
+    having = [report for report in reports if name in report.figures()]
+    if name == "ood_mean":
+        if len({frozenset(report.content["results"].get("ood") or {}) for report in having}) > 1:
+            notes.append("ood_mean: the reports average over different OOD sets, so these means do not compare")
+    elif len({report.fingerprint(name) for report in having}) > 1:
+        notes.append(f"{name}: the reports saw different examples, so these accuracies compare only roughly")
+
+
+def _paired(first: _Report, second: _Report, sets: Sequence[str], notes: list[str]) -> list[Difference]:
+    found: list[Difference] = []
+    for name in sets:
+        if name == "ood_mean" or name not in first.figures() or name not in second.figures():
+            continue
+        result = _difference(first, second, name, notes)
+        if isinstance(result, str):
+            notes.append(f"{name}, {first.name} and {second.name}: no paired difference, {result}")
+        else:
+            found.append(result)
+    corrected = iter(holm([row.p for row in found if row.p is not None]))
+    return [row if row.p is None else replace(row, p_holm=next(corrected)) for row in found]
+
+
+def _difference(first: _Report, second: _Report, name: str, notes: list[str]) -> Difference | str:
+    """The difference on one set, or why there is none."""
+    if first.fingerprint(name) is None or first.fingerprint(name) != second.fingerprint(name):
+        return "because they did not see the same examples (no common fingerprint)"
+    a, b = ((report.scored or {}).get(name) for report in (first, second))
+    if a is None or b is None:
+        return "because predictions.parquet lacks examples or holds some twice"
+    if not np.array_equal(a.examples, b.examples):
+        return "because the examples go by other ids"
+    only_first = only_second = p = None
+    chosen = [_selected(report, scored, notes) for report, scored in ((first, a), (second, b))]
+    if chosen[0] is not None and chosen[1] is not None:
+        only_first = int((chosen[0] & ~chosen[1]).sum())
+        only_second = int((chosen[1] & ~chosen[0]).sum())
+        p = mcnemar(only_first, only_second)
+    right = a.correct.mean(axis=0), b.correct.mean(axis=0)  # [N] each
+    low, high = bootstrap_difference(*right)
+    return Difference(
+        first.name, second.name, name, len(a.examples), float(right[0].mean() - right[1].mean()), (low, high),
+        (len(a.seeds), len(b.seeds)), only_first, only_second, p,
+    )  # fmt: skip
+
+
+def _scored(table: pa.Table) -> _Scored | None:
+    """What each seed got right in one set; None where the seeds do not hold the same examples once each."""
+    examples = np.array(table["example"].cast(pa.string()).to_pylist(), dtype=str)
+    hits = pc.equal(table["label"].cast(pa.string()), table["predicted"].cast(pa.string()))
+    right, seed_of = pc.fill_null(hits, False).to_numpy(), table["seed"].to_numpy()
+    seeds, wanted, correct = np.unique(seed_of), np.unique(examples), []
+    for seed in seeds:
+        rows = np.flatnonzero(seed_of == seed)
+        rows = rows[np.argsort(examples[rows])]
+        if not np.array_equal(examples[rows], wanted):
+            return None
+        correct.append(right[rows])
+    return _Scored(wanted, tuple(int(seed) for seed in seeds), np.stack(correct))
+
+
+def _selected(report: _Report, scored: _Scored, notes: list[str]) -> np.ndarray | None:
+    """What the selected seed got right: [N] boolean; the only seed where there is one."""
+    seed = (report.content.get("selected") or {}).get("seed")
+    if seed in scored.seeds:
+        return scored.correct[scored.seeds.index(seed)]
+    if len(scored.seeds) == 1:
+        return scored.correct[0]
+    notes.append(f"{report.name}: the selected seed ({seed}) has no predictions, so no McNemar test")
+    return None

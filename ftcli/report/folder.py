@@ -1,0 +1,66 @@
+"""The folder of a run: claimed before the work, filled after it, each file whole or not there."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ftcli.errors import RequestError, RunError
+
+REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+
+
+def claim(out: Path | None, command: str, overwrite: bool) -> Path:
+    """The folder to fill; nothing is created yet. Raises RequestError where a finished run or a file is in the way,
+    RunError where nothing may be written.
+    """
+    folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
+    if (folder / REPORT).exists() and not overwrite:
+        raise RequestError(
+            f"--out {str(folder)!r} holds a finished run.",
+            f"type --overwrite to replace it, or ftcli report {folder} to see it",
+        )
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
+    return folder
+
+
+def write_run(
+    folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table,
+    save_weights: Callable[[Path], None] | None,
+) -> None:  # fmt: skip
+    """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).unlink(missing_ok=True)
+    if save_weights:
+        save_weights(folder)
+        lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
+        write(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+    write(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
+    text = as_json(report)
+    write(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write(path: Path, fill: Callable[[Path], Any]) -> None:
+    """A file under a temporary name, flushed, then renamed: a reader sees it whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        fill(temporary)
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def as_json(value: Any) -> str:
+    """JSON as the reports have it: indented, no NaN."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,57 @@
+"""What `predict` writes: one row per image, as CSV or parquet."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ftcli.config import Predict
+from ftcli.errors import RequestError
+from ftcli.measures.accuracy import predictions
+from ftcli.report.folder import as_json, write
+
+FORMS = (".csv", ".parquet")
+
+
+def check_target(config: Predict) -> None:
+    """Raises RequestError for a file that is there already, or whose form is not known."""
+    if config.out and config.out.suffix not in FORMS:
+        raise RequestError(
+            f"--out {str(config.out)!r}: the form is not known.", f"end its name with {' or '.join(FORMS)}"
+        )
+    if config.out and config.out.exists() and not config.overwrite:
+        raise RequestError(f"--out {str(config.out)!r} is there already.", "type --overwrite to replace it")
+
+
+def write_labels(config: Predict, examples: list[str], logits: np.ndarray, names: tuple[str, ...] | None) -> None:
+    """Class index, class name and probability of every example, to the file asked for or to stdout."""
+    predicted, probability = predictions(logits)
+    table = pa.table({
+        "example": pa.array(examples, pa.string()),
+        "predicted": pa.array(predicted, pa.int64()),
+        "name": pa.array([names[i] if names else str(i) for i in predicted], pa.string()),
+        "probability": pa.array(probability, pa.float32()),
+    })  # fmt: skip
+    if config.json:
+        sys.stdout.write(as_json(table.to_pylist()))
+    elif config.out is None:
+        write_csv(table, None)
+    if config.out:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        parquet = config.out.suffix == ".parquet"
+        write(config.out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
+
+
+def write_csv(table: pa.Table, path: Path | None) -> None:
+    """Comma-separated, with a header; to stdout where no path is given."""
+    handle = open(path, "w", newline="", encoding="utf-8") if path else sys.stdout  # noqa: SIM115
+    try:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    finally:
+        if path:
+            handle.close()

@@ -1,0 +1,110 @@
+"""The JSON Schema of report.json, and the check that a file from elsewhere keeps it."""
+
+from typing import Any
+
+from ftcli.config import COMMANDS
+
+Schema = dict[str, Any]
+
+STRING, BOOLEAN, NUMBER, INTEGER = ({"type": kind} for kind in ("string", "boolean", "number", "integer"))
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FRACTION: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def maybe(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def listing(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def mapping(schema: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def record(required: dict[str, Schema], **optional: Schema) -> Schema:
+    """An object with these keys; others may stand beside them, so that a report can grow."""
+    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+INTERVAL: Schema = {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}
+ACCURACY = record(
+    {"accuracy": FRACTION}, accuracy_std=NUMBER, ci90=maybe(INTERVAL), ci90_paper=maybe(INTERVAL), n_seeds=COUNT
+)
+FIGURES = record(
+    {
+        "n": COUNT, "accuracy": FRACTION, "accuracy_ci95": INTERVAL, "loss": NUMBER, "balanced_accuracy": FRACTION,
+        "worst_class_recall": FRACTION, "ece": FRACTION,
+    },
+    top5=FRACTION, worst_group_accuracy=FRACTION, ece_calibrated=FRACTION, accuracy_all_classes=FRACTION,
+    accuracy_std=NUMBER, ci90=maybe(INTERVAL), ci90_paper=maybe(INTERVAL), n_seeds=COUNT,
+)  # fmt: skip
+RESULTS = record({"ood": mapping(FIGURES), "ood_mean": maybe(ACCURACY)}, id_val=FIGURES, id_test=FIGURES)
+ID_VAL = record({"accuracy": FRACTION, "loss": NUMBER})
+SELECTED = record(
+    {
+        "seed": INTEGER, "lr": maybe(NUMBER), "epoch": maybe(COUNT), "C": maybe(NUMBER), "edge_of_grid": BOOLEAN,
+        "id_val": ID_VAL,
+    }
+)  # fmt: skip
+EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER})
+RUN = record(
+    {"seed": INTEGER, "id_val": maybe(ID_VAL), "diverged": BOOLEAN},
+    choice=STRING, lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
+)  # fmt: skip
+SET = record(
+    {"spec": STRING, "n": COUNT, "classes": COUNT, "fingerprint": STRING, "dropped": COUNT, "damaged": COUNT},
+    restricted_to=maybe(listing(COUNT)),
+)
+MODEL = record(
+    {
+        "name": STRING, "checkpoint": maybe(STRING), "sha256": maybe(STRING), "parameters": COUNT, "trainable": COUNT,
+        "blocks": listing(record({"name": STRING, "parameters": COUNT})),
+    }
+)  # fmt: skip
+ENVIRONMENT = record(
+    {
+        "python": STRING, "torch": STRING, "timm": STRING, "device": STRING, "precision": STRING, "processes": COUNT,
+        "threads": COUNT,
+    }
+)  # fmt: skip
+REPORT_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": "ftcli/report/1",
+    "title": "Report of ftcli",
+    "description": "Accuracies are fractions, losses are in nats, times in seconds. NaN and Infinity never occur.",
+    **record(
+        {
+            "schema": {"type": "string", "pattern": "^ftcli/report/1"},
+            "command": {"enum": sorted(COMMANDS)},
+            "version": STRING,
+            "created": STRING,
+            "argv": listing(STRING),
+            "config": {"type": "object"},
+            "environment": ENVIRONMENT,
+            "model": MODEL,
+            "data": record({"classes": listing(STRING), "ood": mapping(SET)}, train=SET, id_val=SET, id_test=SET),
+            "runs": listing(RUN),
+            "selected": maybe(SELECTED),
+            "results": RESULTS,
+            "timing": record(
+                {"total_s": NUMBER}, features_s=maybe(NUMBER), train_s=maybe(NUMBER), images_per_s=maybe(NUMBER)
+            ),
+            "warnings": listing(record({"code": STRING, "text": STRING})),
+        },
+        stages=mapping(record({"selected": SELECTED, "results": RESULTS})),
+        seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
+    ),
+}
+
+
+def problem_with(content: Any) -> str:
+    """What breaks the schema first, in words; empty where nothing does."""
+    from jsonschema import Draft202012Validator  # takes 0.2 s to import, and only reading needs it
+
+    error = next(Draft202012Validator(REPORT_SCHEMA).iter_errors(content), None)
+    if error is None:
+        return ""
+    where = "/".join(str(part) for part in error.absolute_path) or "the whole"
+    return f"{where}: {error.message[:120]}"

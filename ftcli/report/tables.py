@@ -1,0 +1,127 @@
+"""A report as tables for a person: the run stage by stage, the picks, the grid, the seeds."""
+
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ftcli.report.cells import INTERVALS, METHOD_NAMES, SET_NAMES, interval, interval_of, new_table, percent, text
+
+CELL = 16  # characters that an accuracy with its interval takes, gap included
+GRID_ROWS = 12  # a longer grid is shown around its picks
+
+
+def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
+    """Everything that is shown of a report, in order, for a terminal of `width` characters."""
+    parts: list[RenderableType] = [run_table(report, width), Text(picks_line(report))]
+    if len(report.get("seeds") or []) > 1:
+        parts.append(seeds_table(report))
+    if report["runs"]:
+        parts.append(grid_table(report))
+    parts += [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
+    return parts
+
+
+def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows of the run's table: each stage with its results, or the one method."""
+    if "stages" not in report:
+        return {METHOD_NAMES[report["command"]]: report["results"]}
+    last = list(report["stages"])[-1]
+    names = {stage: METHOD_NAMES[report["command"] if stage == last else stage] for stage in report["stages"]}
+    return {names[stage]: content["results"] for stage, content in report["stages"].items()}
+
+
+def entries(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Figures by the name of their set, in the order of the columns."""
+    flat = {"id_val": results.get("id_val"), "id_test": results.get("id_test"), **results["ood"]}
+    flat["ood_mean"] = results.get("ood_mean")
+    return {SET_NAMES.get(name, name): entry for name, entry in flat.items() if entry}
+
+
+def run_table(report: dict[str, Any], width: int) -> Table:
+    """Accuracy by stage and set; the sets are columns where they fit, rows where they do not."""
+    rows = {stage: entries(results) for stage, results in stages(report).items()}
+    sets = list(next(iter(rows.values())))
+    kinds = {
+        kind for row in rows.values() for entry in row.values() if (found := interval_of(entry)) for kind in [found[0]]
+    }
+    caption = "; ".join(f"[low, high]: {INTERVALS[kind]}" for kind in INTERVALS if kind in kinds)
+    table = new_table("Accuracy in per cent", caption)
+    wide = 8 + CELL * len(sets) <= width
+    table.add_column("")
+    for name in sets if wide else rows:
+        table.add_column(text(name), justify="right", overflow="fold")
+    if wide:
+        for stage, row in rows.items():
+            table.add_row(text(stage), *(cell(row[name]) for name in sets))
+    else:
+        for name in sets:
+            table.add_row(text(name), *(cell(row[name]) for row in rows.values()))
+    return table
+
+
+def cell(entry: dict[str, Any]) -> Text:
+    found = interval_of(entry)
+    return Text.assemble((percent(entry["accuracy"]), "bold"), f" {interval(found[1])}" if found else "")
+
+
+def picks_line(report: dict[str, Any]) -> str:
+    """What was picked, in words."""
+    parts = []
+    stages = report.get("stages") or {report["command"]: {"selected": report["selected"]}}
+    for stage, content in stages.items():
+        selected = content["selected"]
+        if selected:
+            what = f"C = {selected['C']:.3g}" if selected["C"] else f"lr {selected['lr']:g}, epoch {selected['epoch']}"
+            parts.append(f"{stage}: {what}, seed {selected['seed']}")
+    return "picked on ID-val: " + "; ".join(parts) if parts else "nothing was trained"
+
+
+def seeds_table(report: dict[str, Any]) -> Table:
+    """The pick of every seed, and what it reaches on every set."""
+    table = new_table("Accuracy in per cent, by seed")
+    sets = list(entries(report["seeds"][0]["results"]))
+    for name in ("seed", "lr", "epoch", *sets):
+        table.add_column(text(name), justify="right", overflow="fold")
+    for one in report["seeds"]:
+        selected, row = one["selected"], entries(one["results"])
+        rate = f"{selected['lr']:g}" if selected["lr"] is not None else "-"
+        table.add_row(
+            str(selected["seed"]),
+            rate,
+            str(selected["epoch"] or "-"),
+            *(percent(row[name]["accuracy"]) for name in sets),
+        )
+    return table
+
+
+def grid_table(report: dict[str, Any]) -> Table:
+    """ID-val over the grid: one row per rate (or C), one column per seed; the pick of each seed is starred."""
+    axis = "C" if "C" in report["runs"][0] else "lr"
+    seeds = sorted({run["seed"] for run in report["runs"]})
+    values = sorted({run[axis] for run in report["runs"]})
+    picked = {(one["selected"]["seed"], one["selected"][axis]) for one in report.get("seeds") or [report]}
+    shown = around(values, [values.index(value) for _, value in picked])
+    caption = "* the seed's pick" + (
+        "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
+    )
+    table = new_table("ID-val accuracy in per cent, over the grid", caption)
+    table.add_column(axis, justify="right")
+    for seed in seeds:
+        table.add_column(f"seed {seed}", justify="right")
+    by_key = {(run["seed"], run[axis]): run for run in report["runs"]}
+    for value in shown:
+        cells = []
+        for seed in seeds:
+            run = by_key[seed, value]
+            star = "*" if (seed, value) in picked else " "
+            cells.append("diverged" if run["diverged"] else percent(run["id_val"]["accuracy"]) + star)
+        table.add_row(f"{value:.3g}", *cells)
+    return table
+
+
+def around(values: list[float], picks: list[int]) -> list[float]:
+    """At most GRID_ROWS values: all of them, or those nearest to the picks."""
+    near = sorted(range(len(values)), key=lambda i: (min(abs(i - pick) for pick in picks), i))[:GRID_ROWS]
+    return [values[i] for i in sorted(near)]

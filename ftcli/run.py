@@ -1,0 +1,167 @@
+"""READ FIRST. The program in order: checkpoint and data in, a model, a method, figures of every set, a report out.
+
+    checkpoint ──┐
+                 ├─> task ─> model ─> setting ─> method ─> picks ─> results ─> report, model, predictions
+    data specs ──┘
+
+This is the one file that knows all the parts; each part knows only those below it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from torch import nn
+
+from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Training
+from ftcli.data.loaders import Loader
+from ftcli.data.task import Task, build_task, without_labels
+from ftcli.data.transforms import evaluation
+from ftcli.engine.device import Machine, machine_of
+from ftcli.engine.predict import predict as predict_set
+from ftcli.engine.search import Trained
+from ftcli.engine.setting import Setting, setting_of
+from ftcli.errors import RequestError
+from ftcli.log import Log
+from ftcli.measures.results import Results, join_seeds, measure
+from ftcli.methods import METHODS
+from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.head import head_of
+from ftcli.model.load import Loaded, import_file, load_model
+from ftcli.model.save import save_model
+from ftcli.report.build import build
+from ftcli.report.folder import claim, write_run
+from ftcli.report.labels import check_target, write_labels
+from ftcli.report.progress import ConsoleLog
+from ftcli.report.show import show, show_plan
+
+
+def train(config: Training) -> None:
+    """`probe`, `finetune`, `lpft`: train, pick on ID-val, measure every set, save."""
+    started, command = time.perf_counter(), type(config).__name__.lower()
+    with ConsoleLog(config.quiet) as log:
+        folder = claim(config.out, command, config.overwrite)
+        machine = machine_of(config)
+        checkpoint = starting_point(config, log)
+        task = task_of(config, log)
+        loaded = load_model(
+            name=config.model,
+            checkpoint=checkpoint,
+            num_classes=len(task.classes),
+            image_size=config.image_size,
+            log=log,
+        )
+        setting = setting_of(task, loaded.data_config, machine, config)
+        if config.dry_run:
+            show_plan(command, config, task, loaded)
+            return
+        trained = METHODS[command](loaded, setting, config, log)
+        results = results_of(trained, loaded.model, setting, log)
+        stages = stages_of(command, trained, results, loaded.model, setting, log)
+        timing = trained.timing(time.perf_counter() - started)
+        report = build(command, config, task, loaded, machine, results, log, timing, trained, stages)
+        save(folder, report, trained, results, loaded, task)
+    show(report, folder, as_json=config.json)
+
+
+def evaluate(config: Evaluate) -> None:
+    """`evaluate`: the figures of a model as it is."""
+    started = time.perf_counter()
+    with ConsoleLog(config.quiet) as log:
+        folder = claim(config.out, "evaluate", config.overwrite)
+        machine = machine_of(config)
+        loaded = load_as_is(config, config.checkpoint, log)
+        task = task_of(config, log, loaded)
+        setting = setting_of(task, loaded.data_config, machine, config)
+        results = measure(machine.place(loaded.model), setting, 0, log)
+        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - started, 3)}
+        report = build("evaluate", config, task, loaded, machine, [results], log, timing)
+        write_run(folder, report, [], results.predictions, None)
+    show(report, folder, as_json=config.json)
+
+
+def predict(config: Predict) -> None:
+    """`predict`: class and probability of every image of a set, labels not needed."""
+    check_target(config)
+    with ConsoleLog(config.quiet) as log:
+        machine = machine_of(config)
+        loaded = load_as_is(config, config.checkpoint, log)
+        images = without_labels(config.images, damaged=config.damaged, log=log)
+        loader = Loader(images, evaluation(loaded.data_config), batch_size=config.batch_size, workers=machine.workers)
+        outputs = predict_set(machine.place(loaded.model), loader, machine, log, "images")
+        write_labels(config, images.ids, outputs.logits.numpy(), loaded.label_names)
+
+
+def starting_point(config: Training, log: Log) -> Checkpoint | None:
+    """The checkpoint to start from, its header read; None where the body starts from random weights."""
+    if config.import_:
+        import_file(str(config.import_))
+    if isinstance(config, Finetune) and config.init == "random":
+        if config.checkpoint is None and config.model is None:
+            raise RequestError("--init random needs an architecture.", "add --model NAME")
+        return (
+            open_checkpoint(config.checkpoint, strip_prefix=config.strip_prefix, log=log) if config.checkpoint else None
+        )
+    if config.checkpoint is None:
+        raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
+    return open_checkpoint(config.checkpoint, strip_prefix=config.strip_prefix, log=log)
+
+
+def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
+    """A model with the very head that its checkpoint holds."""
+    if config.import_:
+        import_file(str(config.import_))
+    checkpoint = open_checkpoint(where, strip_prefix=config.strip_prefix, log=log)
+    return load_model(name=config.model, checkpoint=checkpoint, num_classes=None, image_size=config.image_size, log=log)
+
+
+def task_of(config: Reporting, log: Log, judge: Loaded | None = None) -> Task:
+    """The sets in their roles. The classes are the training set's, or those of the model that is judged."""
+    return build_task(
+        train=config.train if isinstance(config, Training) else None,
+        id_val=config.id_val,
+        id_test=config.id_test,
+        ood=config.ood_sets(),
+        split_seed=config.split_seed if isinstance(config, Training) else 0,
+        damaged=config.damaged,
+        log=log,
+        classes=judge.label_names if judge else None,
+        num_classes=len(head_of(judge.model).bias) if judge else None,
+    )
+
+
+def results_of(trained: Trained, model: nn.Module, setting: Setting, log: Log) -> list[Results]:
+    """The figures of each seed's pick."""
+    results = []
+    for pick in trained.picks:
+        model.load_state_dict(pick.state)
+        results.append(measure(setting.machine.place(model), setting, pick.seed, log))
+    return results
+
+
+def stages_of(
+    command: str, trained: Trained, results: list[Results], model: nn.Module, setting: Setting, log: Log
+) -> dict[str, Any] | None:
+    """The stages of a method that has several, each with its own pick and figures, in order."""
+    if not trained.before:
+        return None
+    parts = {name: (earlier, results_of(earlier, model, setting, log)) for name, earlier in trained.before.items()}
+    parts["finetune"] = (trained, results)
+    return {
+        name: {"selected": part.best.describe(), "results": join_seeds(figures)}
+        for name, (part, figures) in parts.items()
+    }
+
+
+def save(
+    folder: Path, report: dict[str, Any], trained: Trained, results: list[Results], loaded: Loaded, task: Task
+) -> None:
+    """The picked model and everything that was found out, in one folder."""
+    loaded.model.load_state_dict(trained.best.state)
+    names = task.classes if task.named else None
+    history = [
+        {"seed": run["seed"], "lr": run["lr"], **epoch} for run in trained.runs for epoch in run.get("history", [])
+    ]
+    predictions = pa.concat_tables([one.predictions for one in results])
+    write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, names))

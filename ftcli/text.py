@@ -1,0 +1,10 @@
+"""Words from outside, made safe to show."""
+
+import unicodedata
+
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
+
+
+def printable(text: str) -> str:
+    """The text with every sign that could repaint a terminal or break a table shown as a replacement mark."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in UNPRINTABLE else sign for sign in text)
