@@ -1,7 +1,7 @@
 """Every option of every command, declared once: its type, its default, its unit, its checks.
 
-A command's configuration is a frozen dataclass; a shared option is inherited, never repeated. `options.py` turns a class
-into a Typer signature, the report stores it, the documentation is printed from it. Nothing heavy is imported here.
+A command's configuration is a frozen dataclass; a shared option is inherited, never repeated. `options.py` turns a
+class into a Typer signature, the report stores it, the documentation is printed from it. Nothing heavy is imported.
 """
 
 from collections.abc import Callable, Sequence

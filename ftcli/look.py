@@ -1,16 +1,15 @@
 """The commands that only look: reports, comparisons, blocks, data, presets, the schema. Nothing is trained."""
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ftcli import config as options
-from ftcli.errors import RequestError
 from ftcli.presets import preset_names, read_preset
 from ftcli.report.cells import new_table, text
-from ftcli.report.folder import REPORT, as_json
+from ftcli.report.folder import as_json
+from ftcli.report.read import read_report
 from ftcli.report.show import console, show, show_parts
 
 
@@ -34,27 +33,6 @@ def compare(config: options.Compare) -> None:
 def report(config: options.Report) -> None:
     """`report`: the tables of a finished run, or its JSON again."""
     show(read_report(config.file), None, as_json=config.json)
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """A report from its file or its folder. Raises RequestError where there is none or it breaks the schema."""
-    from ftcli.report.schema import problem_with
-
-    file = path / REPORT if path.is_dir() else path
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(
-            f"{str(file)!r} cannot be read: {error.strerror}.", "name a report.json or its folder"
-        ) from None
-    except (ValueError, RecursionError):
-        raise RequestError(f"{str(file)!r} is not JSON.", "name a report.json or its folder") from None
-    problem = problem_with(content)
-    if problem:
-        raise RequestError(
-            f"{str(file)!r} is not a report of ftcli: {problem}.", "`ftcli schema` prints what it must hold"
-        )
-    return content
 
 
 def blocks(config: options.Blocks) -> None:

@@ -33,8 +33,9 @@ from ftcli.model.save import save_model
 from ftcli.report.build import build
 from ftcli.report.folder import claim, write_run
 from ftcli.report.labels import check_target, write_labels
+from ftcli.report.plan import show_plan
 from ftcli.report.progress import ConsoleLog
-from ftcli.report.show import show, show_plan
+from ftcli.report.show import show
 
 
 def train(config: Training) -> None:

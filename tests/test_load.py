@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from tiny import SIDE, SIX, images, tiny
 from torch import Tensor, nn
 
+from ftcli.config import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.model.architecture import bare_model
 from ftcli.model.checkpoint import open_checkpoint
 from ftcli.model.load import Loaded, import_file, load_model
 
@@ -117,7 +119,9 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "b", one_less), "test_resnet")
     assert "1 missing (layer3.0.bn1.running_var)" in message and "another architecture" not in message
     wider = tiny("test_resnet", 37).state_dict() | {"layer1.0.conv1.weight": torch.ones(2, 3, 3, 3)}
-    assert "layer1.0.conv1.weight: file (2, 3, 3, 3), model (" in refusal(write(tmp_path / "c", wider), "test_resnet")
+    assert "1 of another shape (layer1.0.conv1.weight [2, 3, 3, 3] for [" in refusal(
+        write(tmp_path / "c", wider), "test_resnet"
+    )
     extra = tiny("test_resnet", 37).state_dict() | {"layer9.weight": torch.ones(2)}
     assert "1 left over (layer9.weight)" in refusal(write(tmp_path / "d", extra), "test_resnet")
 
@@ -230,7 +234,9 @@ class Small(nn.Module):
     def get_classifier(self):
         return self.top
 
-default_cfgs = generate_default_cfgs({"plugin_small.none": dict(input_size=(3, 32, 32), num_classes=10, classifier="top")})
+default_cfgs = generate_default_cfgs({
+    "plugin_small.none": dict(input_size=(3, 32, 32), num_classes=10, classifier="top"),
+})
 
 @register_model
 def plugin_small(pretrained=False, **kwargs):
@@ -258,6 +264,16 @@ def test_imports_that_fail(tmp_path: Path) -> None:
             import_file(str(tmp_path / path))
         assert said in f"{caught.value.problem} {caught.value.fix}"
     assert "ftcli_test_broken" not in sys.modules
+
+
+def test_a_bare_model_needs_no_download(tmp_path: Path) -> None:
+    name, model = bare_model(Blocks(checkpoint="resnet18.tv_in1k"))
+    assert name == "resnet18.tv_in1k" and model.fc.weight.shape == (1000, 512) and model.fc.weight.is_meta
+    where = write(tmp_path, tiny("test_vit", 37).state_dict(), "test_vit")
+    name, model = bare_model(Blocks(checkpoint=where))
+    assert name == "test_vit.r160_in1k" and model.head.weight.shape == (37, 64)
+    with pytest.raises(RequestError, match="resnt18"):
+        bare_model(Blocks(checkpoint="resnt18"))
 
 
 @pytest.mark.real

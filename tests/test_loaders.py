@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ftcli.data.loaders import Loader, mix
+from ftcli.data.loaders import Loader
 from ftcli.data.sources import open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import RunError
 from ftcli.log import Log
+from ftcli.seeds import mix
 
 CONFIG = {
     "input_size": (3, 16, 16),
@@ -81,6 +82,13 @@ def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data:
     one, two = (flat(small.shuffled(3, epoch, skip_single=False))[0] for epoch in (2, 4))
     same = [bool((one == image).flatten(1).all(1).any()) for image in two]
     assert not all(same)
+
+
+def test_no_two_examples_epochs_or_seeds_share_their_random_numbers(data: TaskSet) -> None:
+    """A sum of seed, epoch and index would give example 1 of epoch 0 the numbers of example 0 of epoch 1."""
+    loader = Loader(data, lambda image: torch.rand(2), batch_size=4)
+    drawn = [flat(loader.shuffled(seed, epoch, skip_single=False))[0] for seed in range(3) for epoch in range(3)]
+    assert len({tuple(numbers) for numbers in torch.cat(drawn).tolist()}) == 9 * 13
 
 
 def test_workers_change_nothing_and_live_through_epochs(data: TaskSet) -> None:

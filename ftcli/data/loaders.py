@@ -1,6 +1,5 @@
 """Loader: batches of one set, the same whatever number of processes makes them."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +11,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform
 from ftcli.errors import FtcliError
+from ftcli.seeds import mix
 
 Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] float32, labels [B] int64
-
-
-def mix(*numbers: int) -> int:
-    """One 64-bit seed from several integers.
-
-    BLAKE2b of the numbers as 16-byte little-endian words: unlike a sum, (seed 1, epoch 2) and (seed 2, epoch 1) have
-    nothing in common, and neither have (seed, epoch) and (seed, epoch, index).
-    """
-    words = b"".join(number.to_bytes(16, "little", signed=True) for number in numbers)
-    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ class Loader:
 
         skip_single: leave out a last batch of one example, of which BatchNorm cannot compute a variance.
         """
-        generator = torch.Generator().manual_seed(mix(seed, epoch))
+        generator = torch.Generator().manual_seed(mix("order", seed, epoch))
         order = torch.randperm(self.n, generator=generator)
         if skip_single and self.n % self.batch_size == 1:
             order = order[:-1]
@@ -117,7 +107,7 @@ class _Examples(Dataset[Batch | FtcliError]):
         """One tensor [C, H, W]; transforms draw from torch's CPU generator, which is given back as it was."""
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed, which would seed the accelerators as well.
-            torch.default_generator.manual_seed(mix(plan.seed, plan.epoch, index))
+            torch.default_generator.manual_seed(mix("augmentation", plan.seed, plan.epoch, index))
             return self.transform(self.data.images.image(index))
 
 

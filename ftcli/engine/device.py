@@ -26,7 +26,7 @@ class Machine:
         return torch.autocast(self.device.type, FORMATS[self.precision], enabled=self.precision != "fp32")
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Move a model here. Channels-last: convolutions run about 1.5 times faster in it on CPU, faster still on GPU."""
+        """Move a model here. Channels-last: convolutions run about 1.5 times faster in it, on CPU and on GPU."""
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def send(self, images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ Divided by C, with λ = 1/C, this is `F(W, b) = Σ_i CE(W x_i + b, y_i) + λ/2 �
    of `f - f* ≤ gap`. The search ends when the gap is within `CERTAIN · f`, or within `PROVEN · f` while the Newton
    decrement, the sharper estimate of the same distance, is within `ESTIMATED · f`.
 
-The products with Z take nearly all the time and run in float32; everything else runs in float64. Should float32 not be
+The products with Z take nearly all the time and run in float32, everything else in float64. Should float32 not be
 enough to end the search, the products too run in float64 from that C on.
 """
 
@@ -41,7 +41,6 @@ PROVEN = 1e-5  # relative duality gap that every returned solution has at most
 ESTIMATED = 5e-8  # relative Newton decrement that must be reached when only PROVEN is
 MAX_STEPS = 1000  # L-BFGS steps for one C
 MEMORY = 20  # curvature pairs kept
-
 Preconditioner = Callable[[Tensor], Tensor]  # gradient [K, R] to step [K, R]
 
 
@@ -59,16 +58,15 @@ def path(features: Tensor, labels: Tensor, num_classes: int, Cs: Sequence[float]
     features: [N, D] float32, already normalised. labels: [N] int64 in 0 … num_classes - 1. Cs: positive, ascending.
     With K = 2 the solution at C has the decision function of the usual one-row binary fit at 2C.
     A class without an example gets a zero row and the bias `ABSENT_BIAS`; the other biases have mean zero.
-    Each objective is proven to lie within the fraction `PROVEN` of its minimum; it is usually 100 times nearer.
+    Each objective is proven to lie within the fraction `PROVEN` of its minimum; it is usually much nearer.
     The result does not depend on chance. Memory: about three copies of the features and two more in float64 at first.
 
-    Raises RequestError for features that are not finite, for labels out of range and for a bad list of C, and RunError,
-    naming the C, where no solution of that accuracy was reached.
+    Raises RequestError for features that are not finite, labels out of range or a bad list of C, and RunError, naming
+    the C, where no solution of that accuracy was reached.
     """
     _check(features, labels, num_classes, Cs)
     present, compact = labels.unique(sorted=True, return_inverse=True)  # classes seen; labels among them
-    D = features.shape[1]
-    weights = features.new_zeros(len(Cs), num_classes, D, dtype=torch.float32)
+    weights = features.new_zeros(len(Cs), num_classes, features.shape[1], dtype=torch.float32)
     bias = torch.full_like(weights[:, :, 0], ABSENT_BIAS)
     bias[:, present] = 0.0
     if len(present) == 1:
@@ -85,10 +83,8 @@ def path(features: Tensor, labels: Tensor, num_classes: int, Cs: Sequence[float]
 def _check(features: Tensor, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
     bad = (~features.isfinite().all(dim=1)).nonzero().flatten()
     if len(bad):
-        raise RequestError(
-            f"the features of {len(bad)} of {len(features)} examples are not finite (the first: example {int(bad[0])})",
-            "check the checkpoint's weights and the images for NaN and infinity",
-        )
+        problem = f"the features of {len(bad)} of {len(features)} examples are not finite (the first: {int(bad[0])})"
+        raise RequestError(problem, "check the checkpoint's weights and the images for NaN and infinity")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise RequestError(f"labels must lie in 0 … {num_classes - 1}: they go from {low} to {high}")
@@ -100,9 +96,8 @@ class _Basis:
     """Mean [D] and eigenbasis Vᵀ [R, D] of the features: orthonormal rows, R = min(N, D), float64."""
 
     def __init__(self, features: Tensor) -> None:
-        centred = features.double()
-        self.mean = centred.mean(dim=0)
-        centred = centred - self.mean
+        self.mean = features.double().mean(dim=0)
+        centred = features.double() - self.mean
         N, D = centred.shape
         if N < D:  # the eigenvectors outside the span of the examples are of no use, and many
             span = torch.linalg.qr(centred.T).Q  # [D, N]
@@ -208,8 +203,8 @@ def _start(problem: _Problem, known: Sequence[tuple[float, _Point]], C: float) -
         nodes, points = zip(*list(known)[-order:], strict=True)
         factors = _lagrange(nodes, math.log(C))
         x = _combine(factors, [p.x for p in points])
-        # the scores are linear in x, so that comparing guesses needs no product with Z
-        loss, _, bias = problem.best_bias(_combine(factors, [p.scores for p in points]), points[-1].bias)
+        scores = _combine(factors, [p.scores for p in points])  # linear in x: no product with Z to compare guesses
+        loss, _, bias = problem.best_bias(scores, points[-1].bias)
         guesses.append((loss + float(x.square().sum()) / (2 * C), x, bias))
     _, x, bias = min(guesses, key=lambda guess: guess[0])
     return problem.point(x, bias)  # scores anew: rounding errors would grow from C to C
@@ -244,11 +239,9 @@ def _minimise(problem: _Problem, point: _Point, penalty: float, pairs: "_Pairs")
             break
         pairs.add(moved.x - point.x, moved.gradient - point.gradient)
         point = moved
-    raise RunError(
-        f"the linear probe did not reach its optimum at C = {1 / penalty:g}: the objective is only proven to lie "
-        f"within {gap:.1e} of it, and {PROVEN:.0e} is asked for (both relative)",
-        "leave out the values of C from there on",
-    )
+    shortfall = f"its objective is proven to lie within {gap:.1e} of the least, {PROVEN:.0e} is asked for (relative)"
+    message = f"the linear probe did not reach its optimum at C = {1 / penalty:g}: {shortfall}"
+    raise RunError(message, "leave out the values of C from there on")
 
 
 def _line_search(problem: _Problem, point: _Point, direction: Tensor, slope: float, penalty: float) -> _Point | None:
@@ -257,11 +250,11 @@ def _line_search(problem: _Problem, point: _Point, direction: Tensor, slope: flo
     along, length2 = float((point.x * direction).sum()), float(direction.square().sum())
     step = 1.0
     while step > 1e-6:
-        loss, P, bias = problem.best_bias(point.scores + step * change, point.bias)
+        scores = point.scores + step * change
+        loss, P, bias = problem.best_bias(scores, point.bias)
         rise = loss - point.loss + penalty * (step * along + step**2 / 2 * length2)
         if rise <= 1e-4 * step * slope + 1e-13 * point.loss:
-            x, scores = point.x + step * direction, point.scores + step * change
-            return _Point(x, scores, bias, loss, P, problem.gradient(P))
+            return _Point(point.x + step * direction, scores, bias, loss, P, problem.gradient(P))
         step /= 2
     return None
 
@@ -283,18 +276,16 @@ class _Pairs:
 
     def set_penalty(self, penalty: float) -> None:
         self.penalty = penalty
-        self.pairs.clear()
-        for s, y in self.of_loss:
-            self._penalise(s, y)
+        self.pairs = deque((self._penalised(s, y) for s, y in self.of_loss), maxlen=MEMORY)
 
     def add(self, s: Tensor, y: Tensor) -> None:
         if float((s * y).sum()) > 0:  # always, up to rounding: the loss is convex
             self.of_loss.append((s, y))
-            self._penalise(s, y)
+            self.pairs.append(self._penalised(s, y))
 
-    def _penalise(self, s: Tensor, y: Tensor) -> None:
+    def _penalised(self, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
         y = y + self.penalty * s
-        self.pairs.append((s, y, float((s * y).sum())))
+        return s, y, float((s * y).sum())
 
     def inverse_hessian(self, gradient: Tensor, precondition: Preconditioner) -> Tensor:
         """The two-loop recursion (Nocedal and Wright, Numerical Optimization, algorithm 7.4)."""

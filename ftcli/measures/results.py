@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from torch import nn
 
+from ftcli.data.task import TaskSet
 from ftcli.engine.predict import predict
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
@@ -29,31 +30,33 @@ class Results:
 
 def measure(model: nn.Module, setting: Setting, seed: int, log: Log) -> Results:
     """One pass over every set. The temperature is fitted on ID-val; without that set nothing is calibrated."""
+    data = setting.task.sets()
     logits = {
         name: predict(model, loader, setting.machine, log, name).logits.numpy() for name, loader in setting.sets.items()
     }
-    data = setting.task.sets()
     temperature = fit_temperature(logits["id_val"], data["id_val"].labels) if "id_val" in logits else None
-    if temperature == 1.0:
+    by_set = {
+        name: figures(logits[name], one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
+        for name, one in data.items()
+    }
+    if temperature is not None and by_set["id_val"]["accuracy"] == 1:
         log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
-    by_set: dict[str, dict[str, Any]] = {}
-    tables = []
-    for name, values in logits.items():
-        one = data[name]
-        by_set[name] = figures(values, one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
-        predicted, probability = predictions(values, one.restrict)
-        names = np.array(setting.task.classes, dtype=object)
-        tables.append(
-            pa.table({
-                "set": pa.array([name] * len(one.labels), pa.string()),
-                "seed": pa.array(np.full(len(one.labels), seed, dtype=np.int64)),
-                "example": pa.array(one.ids, pa.string()),
-                "label": pa.array(names[one.labels], pa.string()),
-                "predicted": pa.array(names[predicted], pa.string()),
-                "probability": pa.array(probability, pa.float32()),
-            })
-        )  # fmt: skip
-    return Results(seed, arrange(by_set), pa.concat_tables(tables), temperature)
+    rows = [prediction_rows(name, seed, one, logits[name], setting.task.classes) for name, one in data.items()]
+    return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature)
+
+
+def prediction_rows(name: str, seed: int, data: TaskSet, logits: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
+    """What was predicted for each example of a set, by class name, so that reports of other class orders compare."""
+    predicted, probability = predictions(logits, data.restrict)
+    names = np.array(classes, dtype=object)
+    return pa.table({
+        "set": pa.array([name] * len(data), pa.string()),
+        "seed": pa.array([seed] * len(data), pa.int64()),
+        "example": pa.array(data.ids, pa.string()),
+        "label": pa.array(names[data.labels], pa.string()),
+        "predicted": pa.array(names[predicted], pa.string()),
+        "probability": pa.array(probability, pa.float32()),
+    })  # fmt: skip
 
 
 def arrange(by_set: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -96,16 +97,32 @@ def _load(path: Path) -> object:
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if blocked := re.search(r"GLOBAL (\S+)", str(error)):
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if blocked := found[1] if found else _first_import(path):
             raise RequestError(
-                f"{path} is a pickle that needs {blocked[1]}: refused, nothing was run", _CONVERT
+                f"{path} is a pickle that needs {blocked}: refused, nothing was run", _CONVERT
             ) from error
-        raise RequestError(
-            f"{path} is not a whole torch file, or holds more than tensors: refused", _CONVERT
-        ) from error
+        raise RequestError(f"{path} is damaged or holds more than tensors: refused", _CONVERT) from error
     except Exception as error:  # damaged bytes raise nearly anything in an unpickler
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RequestError(f"{path} cannot be read as a torch file: {reason}", "copy or download it again") from error
+
+
+def _first_import(path: Path) -> str | None:
+    """The first thing that a bare pickle would import, found by reading its opcodes, not by running them."""
+    strings: list[str] = []
+    try:
+        with path.open("rb") as file:
+            for opcode, value, _ in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    return str(value).replace(" ", ".")
+                if opcode.name == "STACK_GLOBAL":
+                    return ".".join(strings[-2:])
+                if isinstance(value, str):
+                    strings.append(value)
+    except (ValueError, OSError):
+        return None
+    return None
 
 
 def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:

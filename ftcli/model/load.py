@@ -80,7 +80,10 @@ def _loaded(
     labels = checkpoint.label_names if checkpoint and head_loaded else None
     # A model of fixed size states the size it was built for; any other takes what is asked, else what its weights saw.
     asked = {"input_size": (3, image_size, image_size)} if image_size else None
-    data_config = dict(resolve_input_data_config(model, args=asked))
+    try:
+        data_config = dict(resolve_input_data_config(model, args=asked))
+    except ValueError as error:
+        raise RequestError(f"{recipe.name} does not take images of {image_size} pixels: {error}") from error
     return Loaded(
         model=model,
         name=recipe.name,
@@ -117,13 +120,15 @@ def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log
     if under:
         log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {_few(under)}")
     if weight is None or bias is None:
+        if weight is not None or bias is not None:
+            log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
         return None
-    D = head.weight.shape[1]
-    if bias.ndim != 1 or not len(bias) or len(weight) != len(bias) or weight.numel() != len(bias) * D:
+    K, D = bias.numel(), head.weight.shape[1]
+    if bias.ndim != 1 or not K or tuple(weight.shape) not in ((K, D), (K, D, 1, 1)):
         log.note(f"{checkpoint.where}: left out its head {tuple(weight.shape)}, the model's has {D} features")
         return None
     _check_values({f"{prefix}weight": weight, f"{prefix}bias": bias}, checkpoint)
-    return Head(head.name, weight.reshape(len(bias), D), bias)
+    return Head(head.name, weight.flatten(1), bias)  # [K, D], [K]
 
 
 @dataclass
@@ -150,7 +155,7 @@ def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoin
             if not name.endswith(".num_batches_tracked"):
                 misfit.missing.append(name)
         elif state[name].shape != tensor.shape:
-            misfit.reshaped.append(f"{name}: file {tuple(state[name].shape)}, model {tuple(tensor.shape)}")
+            misfit.reshaped.append(f"{name} {list(state[name].shape)} for {list(tensor.shape)}")
     misfit.unexpected = [name for name in state if name not in wanted]
     if not misfit:
         _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)

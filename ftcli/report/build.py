@@ -18,8 +18,7 @@ from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
 from ftcli.model.blocks import blocks_of
 from ftcli.model.load import Loaded
-
-SCHEMA = "ftcli/report/1"
+from ftcli.report.folder import SCHEMA
 
 
 def build(

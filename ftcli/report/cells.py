@@ -23,7 +23,7 @@ def text(name: str, style: str = "") -> Text:
 
 
 def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
+    return f"{100 * fraction:z.1f}"  # z: never "-0.0"
 
 
 def interval(bounds: Sequence[float]) -> str:
@@ -37,7 +37,6 @@ def interval_of(entry: dict[str, Any]) -> tuple[str, Sequence[float]] | None:
 
 def new_table(title: str, caption: str = "") -> Table:
     """A table in the one style of the house: no vertical lines, title and caption at the left."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title, style="bold"), title_justify="left")
-    if caption:
-        table.caption, table.caption_justify = Text(caption, style="dim"), "left"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, title=Text(title, style="bold"))
+    table.caption = Text(caption, style="dim") if caption else None
     return table

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
+from ftcli.report.read import read_report
 from ftcli.report.cells import interval_of
 from ftcli.report.folder import PREDICTIONS, REPORT
 
-SCHEMA = "ftcli/report/1"
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 # A difference is the first of its pair minus the second, in this order of methods.
 METHODS = ("lpft", "surgical", "finetune", "probe", "evaluate")
@@ -132,27 +132,12 @@ def compare(files: Sequence[Path], against: str | None = None) -> Comparison:
 def _open(files: Sequence[Path]) -> list[_Report]:
     """Every report once, with a name of its own."""
     paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
-    contents = {path: _read_report(path) for path in paths.values()}
+    contents = {path: read_report(path) for path in paths.values()}
     names = _names(list(paths), [content["command"] for content in contents.values()])
     return [
         _Report(name, path, content, _read_predictions(path.with_name(PREDICTIONS)))
         for name, (path, content) in zip(names, contents.items(), strict=True)
     ]
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        _refuse(f"cannot read the report {path}: {error.strerror}")
-    except ValueError as error:
-        _refuse(f"{path} is not JSON: {error}")
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if not isinstance(schema, str) or not schema.startswith(SCHEMA):
-        _refuse(f'{path} is not a report of ftcli: its schema is {schema!r}, "{SCHEMA}" is needed')
-    if not isinstance(content.get("command"), str) or not isinstance(content.get("results"), dict):
-        _refuse(f"{path} has no command or no results: a report cut short, or of a command that measures no accuracy")
-    return content
 
 
 def _read_predictions(path: Path) -> dict[str, _Scored | None] | None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 
+SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
 
 
