@@ -2,8 +2,6 @@
 
 import sys
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 from ftcli import config as options
 from ftcli.presets import preset_names, read_preset
@@ -37,42 +35,26 @@ def report(config: options.Report) -> None:
 
 def blocks(config: options.Blocks) -> None:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
+    from ftcli.model.architecture import bare_model
     from ftcli.model.blocks import blocks_of
 
-    name, model = architecture_of(config)
+    name, model = bare_model(config)
     body, head = blocks_of(model)
-    rows: list[dict[str, Any]] = [{"index": i, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}
-            for i, block in enumerate(body)]  # fmt: skip
-    rows.append({"index": "head", "name": head.name, "tensors": len(head.tensors), "parameters": head.parameters})
+    rows = [
+        {"index": index, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}
+        for index, block in [*enumerate(body), ("head", head)]
+    ]
     if config.json:
         sys.stdout.write(as_json({"model": name, "blocks": rows}))
         return
-    total = sum(row["parameters"] for row in rows)
+    total = sum(block.parameters for block in [*body, head])
     table = new_table(f"Blocks of {name}: {total:,} parameters")
     for column in ("block", "name", "tensors", "parameters", "share, %"):
         table.add_column(column, justify="left" if column == "name" else "right", overflow="fold")
     for row in rows:
-        share = f"{100 * row['parameters'] / total:.1f}"
+        share = f"{100 * int(str(row['parameters'])) / total:.1f}"
         table.add_row(str(row["index"]), text(str(row["name"])), str(row["tensors"]), f"{row['parameters']:,}", share)
     show_parts(console(), [table])
-
-
-def architecture_of(config: options.Blocks) -> tuple[str, Any]:
-    """The name and the network of a checkpoint, or of an architecture that timm knows; its weights do not matter."""
-    import timm
-
-    from ftcli.log import Log
-    from ftcli.model.architecture import build, import_file, recipe_for
-    from ftcli.model.checkpoint import open_checkpoint
-
-    if config.import_:
-        import_file(str(config.import_))
-    where, log = config.checkpoint, Log()
-    if timm.is_model(where.partition(".")[0]) and not Path(where).exists():
-        recipe = recipe_for(where, None, log)
-    else:
-        recipe = recipe_for(config.model, open_checkpoint(where, strip_prefix=config.strip_prefix, log=log), log)
-    return recipe.name, build(recipe, recipe.pretrained_cfg.get("num_classes") or 1000, config.image_size)
 
 
 def data(config: options.Data) -> None:

@@ -18,7 +18,7 @@ from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Traini
 from ftcli.data.loaders import Loader
 from ftcli.data.task import Task, build_task, without_labels
 from ftcli.data.transforms import evaluation
-from ftcli.engine.device import Machine, machine_of
+from ftcli.engine.device import machine_of
 from ftcli.engine.predict import predict as predict_set
 from ftcli.engine.search import Trained
 from ftcli.engine.setting import Setting, setting_of

@@ -16,14 +16,14 @@ FLOORS = [
     ("model", "data"),
     ("options", "presets"),
     ("config",),
-    ("log", "errors", "seeds", "text", "__init__"),
+    ("log", "errors", "seeds", "text", "files", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))
 
 
 def part_of(module: str) -> str:
-    """"ftcli.engine.train" -> "engine"; "ftcli" itself -> "__init__"."""
+    """ "ftcli.engine.train" -> "engine"; "ftcli" itself -> "__init__"."""
     return module.split(".")[1] if "." in module else "__init__"
 
 

@@ -29,7 +29,7 @@ def predict(model: nn.Module, loader: Loader, machine: Machine, log: Log, label:
             with machine.autocast():
                 batch = features(model, machine.send(images))  # [B, D]
             phi.append(batch.float())
-            logits.append(nn.functional.linear(phi[-1], head.weight, head.bias))  # [B, K]
+            logits.append(head(phi[-1]))  # [B, K]
     return Outputs(torch.cat(phi).cpu(), torch.cat(logits).cpu())
 
 

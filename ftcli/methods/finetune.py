@@ -1,4 +1,4 @@
-"""Fine-tuning (Kumar et al. 2022, section 2; Neyshabur et al. 2020, P-T and RI-T): everything trains, from a fresh head."""
+"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): everything trains, from a fresh head."""
 
 import timm
 import torch

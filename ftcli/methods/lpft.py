@@ -12,7 +12,7 @@ from ftcli.model.load import Loaded
 
 
 def lpft(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
-    """The probe's head is the same for every seed; what a seed changes is the order and the augmentation of the data."""
+    """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
     probed = linear_probe(loaded, setting, config, log)
     model = loaded.model  # its head is the probe's now
     everything = [name for name, _ in model.named_parameters()]

@@ -1,7 +1,5 @@
 """Write a model in timm's own form: model.safetensors and config.json, which its "local-dir:FOLDER" reads."""
 
-import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,12 @@ from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
 from ftcli.errors import RunError
+from ftcli.files import write_whole
 from ftcli.model.load import Loaded
 
 
 def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tuple[str, ...] | None) -> None:
-    """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
+    """Write `model`, trained from `loaded`, into `folder` (made if need be), each file whole or not at all.
 
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
     and the class names [K]. Raises RunError where the disk or the permissions do not allow it.
@@ -27,21 +26,12 @@ def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tupl
         "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
         "config.json": lambda path: save_config_for_hf(model, str(path), **config),
     }
-    parts = {name: folder / f".{name}.{os.getpid()}" for name in writers}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, write in writers.items():
-            write(parts[name])
-            _flush(parts[name])
-        for name, part in parts.items():
-            part.replace(folder / name)
-        _flush(folder)
+            write_whole(folder / name, write)
     except (OSError, SafetensorError) as error:
         raise RunError(f"the model cannot be written to {folder}: {error}", "give another --out") from error
-    finally:
-        for part in parts.values():
-            with contextlib.suppress(OSError):
-                part.unlink()
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:
@@ -56,12 +46,3 @@ def _plain(model: nn.Module) -> dict[str, Tensor]:
         seen.add(tensor.untyped_storage().data_ptr())
         plain[name] = tensor
     return plain
-
-
-def _flush(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,7 +1,6 @@
 """Several reports as one comparison: accuracies side by side, and paired differences where the data are the same."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +14,9 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
-from ftcli.report.read import read_report
 from ftcli.report.cells import interval_of
 from ftcli.report.folder import PREDICTIONS, REPORT
+from ftcli.report.read import read_report
 
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 # A difference is the first of its pair minus the second, in this order of methods.

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from ftcli.data.images import ImageSet
 from ftcli.errors import RequestError
-from ftcli.report.folder import write
+from ftcli.files import write_whole
 from ftcli.text import printable
 
 SIDE, PER_CLASS, MOST_CLASSES, LABEL, GAP = 96, 8, 40, 160, 4  # pixels, but for the two counts
@@ -31,4 +31,4 @@ def save_sheet(images: ImageSet, path: Path) -> None:
             )
             sheet.paste(tile, (LABEL + column * step, row * step))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, lambda place: sheet.save(place, format="PNG"))
+    write_whole(path, lambda place: sheet.save(place, format="PNG"))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
+from ftcli.files import write_whole
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
@@ -44,22 +45,10 @@ def write_run(
     if save_weights:
         save_weights(folder)
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
-        write(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
-    write(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
+        write_whole(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+    write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
     text = as_json(report)
-    write(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def write(path: Path, fill: Callable[[Path], Any]) -> None:
-    """A file under a temporary name, flushed, then renamed: a reader sees it whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        fill(temporary)
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def as_json(value: Any) -> str:

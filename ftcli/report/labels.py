@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from ftcli.config import Predict
 from ftcli.errors import RequestError
+from ftcli.files import write_whole
 from ftcli.measures.accuracy import predictions
-from ftcli.report.folder import as_json, write
+from ftcli.report.folder import as_json
 
 FORMS = (".csv", ".parquet")
 
@@ -42,7 +43,7 @@ def write_labels(config: Predict, examples: list[str], logits: np.ndarray, names
     if config.out:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         parquet = config.out.suffix == ".parquet"
-        write(config.out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
+        write_whole(config.out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
 
 
 def write_csv(table: pa.Table, path: Path | None) -> None:

@@ -1,0 +1,35 @@
+"""Files appear whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, fill: Callable[[Path], Any]) -> None:
+    """Let `fill` write under a temporary name, flush that to the disk, rename: a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        fill(temporary)
+        temporary.chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
+        flush(temporary)
+        temporary.replace(path)
+        flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def umask() -> int:
+    """The permissions that the user's files go without; the system tells only by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
