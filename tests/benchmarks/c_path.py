@@ -1,0 +1,119 @@
+"""How near the probe's path comes to the optimum, beside scikit-learn's, on real features.
+
+    python -m tests.benchmarks.c_path FOLDER_OF_THE_DATA
+
+FOLDER holds pacs/photo.parquet and checkpoints/mobilenetv2-imagenet. For K = 7 and for the first two classes, at every
+C: the objective C Σ CE + ½‖W‖² of both solutions, in float64, by the plain formula below. At ten C also the excess over
+a reference optimum: SciPy's L-BFGS-B in float64, started from the better of the two solutions, to a proven gap.
+"""
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+from sklearn.linear_model import LogisticRegression
+
+from ftcli.config import Probe
+from ftcli.data.task import build_task
+from ftcli.engine.device import machine_of
+from ftcli.engine.logistic import DEFAULT_CS, path
+from ftcli.engine.predict import predict
+from ftcli.engine.setting import setting_of
+from ftcli.log import Log
+from ftcli.methods.probe import scale_of
+from ftcli.model.checkpoint import open_checkpoint
+from ftcli.model.load import load_model
+
+
+def features_of(data: Path, size: int = 112) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled features [N, D] float32 and labels [N] of the training part of PACS photo."""
+    config = Probe(train=str(data / "pacs/photo.parquet"), image_size=size)
+    log, machine = Log(), machine_of(config)
+    task = build_task(
+        train=config.train, id_val=None, id_test=None, ood=[], split_seed=0, damaged="stop", log=log
+    )  # fmt: skip
+    checkpoint = open_checkpoint(str(data / "checkpoints/mobilenetv2-imagenet"), strip_prefix=None, log=log)
+    loaded = load_model(name=None, checkpoint=checkpoint, num_classes=7, image_size=size, log=log)
+    setting = setting_of(task, loaded.data_config, machine, config)
+    assert setting.plain is not None and task.train is not None
+    features = predict(machine.place(loaded.model), setting.plain, machine, log, "features").features
+    return scale_of(features)(features).numpy(), task.train.labels
+
+
+def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, C: float) -> float:
+    """C Σ CE(W x + b, y) + ½‖W‖², float64."""
+    scores = X @ W.T + b  # [N, K]
+    loss = (logsumexp(scores, axis=1) - scores[np.arange(len(y)), y]).sum()
+    return float(C * loss + 0.5 * (W**2).sum())
+
+
+def scikit_path(X: np.ndarray, y: np.ndarray, K: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """scikit-learn's solutions as K rows, small C to large, each from the one before."""
+    model = LogisticRegression(tol=1e-4, max_iter=200, warm_start=True)
+    solutions = []
+    for C in DEFAULT_CS:
+        # With two classes it fits one row w at C; two rows ±w/2 have that decision function, at half the C.
+        model.set_params(C=C if K > 2 else 2 * C).fit(X, y)
+        W, b = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+        solutions.append((W, b) if K > 2 else (np.vstack([-W, W]) / 2, np.concatenate([-b, b]) / 2))
+    return solutions
+
+
+def reference(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, C: float) -> tuple[float, float]:
+    """The optimum f* as near as float64 comes from here, and a proven bound on what is left, relative."""
+    (N, D), K = X.shape, len(b)
+    Y = np.eye(K)[y]
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        V, c = flat[: K * D].reshape(K, D), flat[K * D :]
+        residual = softmax(X @ V.T + c, axis=1) - Y  # [N, K]
+        return objective(X, y, V, c, C), np.concatenate([(C * residual.T @ X + V).ravel(), C * residual.sum(0)])
+
+    start = np.concatenate([W.ravel(), b])
+    found = minimize(
+        value_and_gradient, start, jac=True, method="L-BFGS-B",
+        options={"maxiter": 3000, "maxfun": 4000, "ftol": 0, "gtol": 1e-9, "maxcor": 30},
+    )  # fmt: skip
+    gradient = value_and_gradient(found.x)[1][: K * D]
+    return float(found.fun), float((gradient**2).sum() / 2 / found.fun)
+
+
+def hold(name: str, X: np.ndarray, y: np.ndarray, K: int) -> None:
+    """Print one line of figures, and one line for each of the ten references."""
+    started = time.perf_counter()
+    ours = path(torch.from_numpy(X), torch.from_numpy(y), K, DEFAULT_CS)
+    ours_s, started = time.perf_counter() - started, time.perf_counter()
+    theirs = scikit_path(X, y, K)
+    theirs_s = time.perf_counter() - started
+    wide = X.astype(np.float64)
+    mine = [(W.double().numpy(), b.double().numpy()) for W, b in zip(ours.weights, ours.bias, strict=True)]
+    f = [objective(wide, y, W, b, C) for (W, b), C in zip(mine, DEFAULT_CS, strict=True)]
+    g = [objective(wide, y, W, b, C) for (W, b), C in zip(theirs, DEFAULT_CS, strict=True)]
+    excess = max(a / b - 1 for a, b in zip(f, g, strict=True))
+    print(f"{name}: N = {len(y)}, D = {X.shape[1]}, K = {K}; ours {ours_s:.1f} s, scikit-learn {theirs_s:.1f} s")
+    print(f"  worst f(ours)/f(scikit-learn) - 1 over {len(f)} values of C: {excess:.1e} (allowed 1e-6)")
+    for i in range(4, 100, 10):
+        best, left = reference(
+            wide, y, *min((f[i], mine[i]), (g[i], theirs[i]), key=lambda pair: pair[0])[1], DEFAULT_CS[i]
+        )
+        print(
+            f"  C = {DEFAULT_CS[i]:8.2e}: (f - f*)/f* = {f[i] / best - 1:8.1e}, scikit-learn {g[i] / best - 1:8.1e}; f* proven to {left:.0e}"
+        )
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore")  # scikit-learn says at large C that 200 iterations were not enough
+    torch.set_num_threads(2)
+    X, y = features_of(Path(sys.argv[1]))
+    hold("PACS photo, 112 px", X, y, 7)
+    pair = np.flatnonzero(y < 2)
+    hold("its first two classes", X[pair], y[pair], 2)
+
+
+if __name__ == "__main__":
+    main()
