@@ -3,43 +3,27 @@
 Nothing heavy is imported here; a command's own module is imported when it runs, so that `--help` answers at once.
 """
 
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Annotated
 
 import typer
 
 from ftcli import __version__
 from ftcli.config import COMMANDS, Common
-from ftcli.errors import FtcliError
+from ftcli.errors import FtcliError, suggest
+from ftcli.help import ABOUT, asks_for_help, print_help, rows
 from ftcli.options import command_of
 from ftcli.text import printable
 
-app = typer.Typer(
-    name="ftcli",
-    help="Robust fine-tuning of vision models: keep the accuracy out of distribution.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
-
-def show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ftcli {__version__}")
-        raise typer.Exit()
+app = typer.Typer(name="ftcli", help=ABOUT, pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and stop.", callback=show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Robust fine-tuning of vision models: keep the accuracy out of distribution."""
+def root() -> None:
+    """A callback keeps Typer from melting a program of one command into that command."""
 
 
 def runner(target: str) -> Callable[[Common], None]:
@@ -57,41 +41,83 @@ def runner(target: str) -> Callable[[Common], None]:
     return run
 
 
-def explain(error: BaseException) -> int:
+for name, row in COMMANDS.items():
+    app.command(name, rich_help_panel=row.panel)(command_of(row.options, runner(row.runs), name, row.help))
+
+
+def explain(error: Exception) -> int:
     """One plain message on stderr for whatever ended a command; gives the exit code."""
-    if isinstance(error, typer.Exit):
-        return int(error.exit_code)
     if isinstance(error, BrokenPipeError):  # the reader of our output went away: nobody is left to tell
         sys.stderr.close()
         return 1
     if isinstance(error, FtcliError):
-        problem, fix, code = error.problem, error.fix, error.exit_code
-    elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        problem, fix, code = f"out of memory: {first_line(error)}", "try a smaller --batch-size", 1
-    elif isinstance(error, OSError):
-        problem, fix, code = f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1
-    else:
-        problem, fix, code = f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1
+        return tell(error.problem, error.fix, error.exit_code)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return tell(f"out of memory: {first_line(error)}", "try a smaller --batch-size", 1)
+    if isinstance(error, OSError):
+        return tell(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
+    return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
+
+
+def explain_words(error: typer.TyperException, words: Sequence[str]) -> int:
+    """What is wrong with the words that were typed, with the value seen and what to type instead."""
+    message = error.format_message() if hasattr(error, "format_message") else first_line(error)
+    problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
+    command = next((word for word in words if word in COMMANDS), "")
+    known = {row.name: row for row in rows(COMMANDS[command].options)} if command else {}
+    fix = f"`{f'ftcli {command}'.strip()} --help` shows what there is"
+    names = getattr(getattr(error, "param", None), "opts", ())
+    row = next((known[name] for name in names if name in known), None)
+    if row:
+        seen = value_of(words, names)
+        problem = f"{row.name} {seen or ''}".strip() + f": {problem}"
+        fix = suggest(seen or "", row.value.split("|")) or f"{row.name} {row.value}: {row.help}"
+    elif (option := getattr(error, "option_name", None)) is not None:
+        fix = f"{option} {known[option].value}" if option in known else suggest(option, known) or fix
+    return tell(problem, fix, 2)
+
+
+def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
+    """What was typed after one of an option's names."""
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else next(iter(words[i + 1 :]), None)
+    return None
+
+
+def tell(problem: str, fix: str, code: int) -> int:
     print(f"error: {printable(problem)}", file=sys.stderr)
     if fix:
         print(f"  try: {printable(fix)}", file=sys.stderr)
     return code
 
 
-def first_line(error: BaseException) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-for name, row in COMMANDS.items():
-    app.command(name, rich_help_panel=row.panel)(command_of(row.options, runner(row.runs), name, row.help))
 
 
 def main() -> None:
     """Entry point of `ftcli` and of `python -m ftcli`."""
+    words = sys.argv[1:]
+    if words == ["--version"]:
+        print(f"ftcli {__version__}")
+    elif asks_for_help(words):
+        print_help(words)
+    else:
+        sys.exit(run(words))
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out a command line; gives the exit code."""
     try:
-        app(standalone_mode=True)
-    except FtcliError as error:  # raised while the options themselves were read
-        sys.exit(explain(error))
+        return int(app(list(words), standalone_mode=False) or 0)
+    except FtcliError as error:  # raised while the options were read
+        return explain(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return tell("interrupted", "", 130)
+    except typer.TyperException as error:
+        return explain_words(error, words)
 
 
 if __name__ == "__main__":

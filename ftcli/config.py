@@ -4,13 +4,14 @@ A command's configuration is a frozen dataclass; a shared option is inherited, n
 class into a Typer signature, the report stores it, the documentation is printed from it. Nothing heavy is imported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, TRAINING, Numbers, flag, numbers, option, spec
 from ftcli.errors import RequestError
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
@@ -19,47 +20,6 @@ FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
-
-PANELS = DATA, MODEL, TRAINING, MACHINE, OUTPUT = "Data", "Model", "Training", "Machine", "Output"  # of the help
-
-
-class Numbers(tuple[float, ...]):
-    """A grid: sorted, without repeats, so that the order in which it was typed changes nothing."""
-
-    def __str__(self) -> str:
-        return ",".join(f"{value:g}" for value in self)
-
-
-def numbers(kind: Callable[[str], float], least: float) -> Callable[[Any], Numbers]:
-    """A parser of comma-separated numbers, each finite and at least `least`."""
-    what = "whole numbers" if kind is int else "numbers"
-
-    def parse(value: Any) -> Numbers:
-        parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-        try:
-            read = [kind(str(part)) for part in parts]
-        except ValueError:
-            raise typer.BadParameter(f"{value!r} is not a list of {what}; type them with commas, e.g. 1,2,3.") from None
-        if not read or not all(least <= number < float("inf") for number in read):
-            raise typer.BadParameter(f"{value!r} holds a number that is not allowed: at least {least:g}, and finite.")
-        return Numbers(sorted(set(read)))
-
-    return parse
-
-
-def option(help: str, *names: str, panel: str, default: str | None = None, **more: Any) -> Any:
-    """One option. `default` says in words what happens where no value stands for "not given"."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default or True, **more)
-
-
-def flag(help: str, name: str, panel: str) -> Any:
-    """An option without a value, off unless it is typed."""
-    return option(help, name, panel=panel, default="off")
-
-
-def spec(help: str, default: str, **more: Any) -> Any:
-    """An option that names a set of images."""
-    return option(help, panel=DATA, default=default, metavar="SPEC", **more)
 
 
 def rates(default: Sequence[float], note: str = "") -> Any:
@@ -78,6 +38,9 @@ def rates(default: Sequence[float], note: str = "") -> Any:
 BatchNorm = Annotated[
     Literal["train", "eval"],
     option("BatchNorm and dropout while training: train, or eval (statistics kept, no dropout).", panel=TRAINING),
+]
+Damaged = Annotated[
+    Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
 ]
 Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "--overwrite", OUTPUT)]
 ModelArgument = Annotated[
@@ -127,9 +90,7 @@ class Loading(Common):
 class Running(Loading):
     """How images go through a model."""
 
-    damaged: Annotated[
-        Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
-    ] = "stop"
+    damaged: Damaged = "stop"
     batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, metavar="IMAGES")] = 64
     device: Annotated[
         str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
@@ -284,6 +245,10 @@ class Evaluate(Reporting):
 
     checkpoint: ModelArgument
 
+    def __post_init__(self) -> None:
+        if not (self.id_val or self.id_test or self.ood):
+            raise RequestError("No set is given to evaluate on.", "add --id-test SPEC or --ood NAME=SPEC")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Running):
@@ -339,9 +304,7 @@ class Data(Common):
     """Options of `ftcli data`."""
 
     source: Annotated[str, typer.Argument(help=f"A set of images. {SETTINGS}.", metavar="SPEC", show_default=False)]
-    damaged: Annotated[
-        Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
-    ] = "stop"
+    damaged: Damaged = "stop"
     save: Annotated[
         Path | None,
         option("Picture of a few examples of each class.", panel=OUTPUT, default="none", metavar="GRID.png"),

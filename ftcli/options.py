@@ -15,7 +15,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from ftcli.config import PANELS, Common
+from ftcli.config import Common
+from ftcli.declare import PANELS
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset
 

@@ -14,9 +14,9 @@ FLOORS = [
     ("methods", "measures", "report"),
     ("engine",),
     ("model", "data"),
-    ("options", "presets"),
+    ("help", "options", "presets"),
     ("config",),
-    ("log", "errors", "seeds", "text", "files", "__init__"),
+    ("log", "errors", "seeds", "text", "files", "declare", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))

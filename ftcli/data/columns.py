@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ftcli.data.pixels import holds_pictures
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
-from ftcli.errors import RequestError, suggest
+from ftcli.errors import RequestError, choose
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
@@ -45,7 +45,7 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
                 f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
                 + ", ".join(f'"{value}"' for value in seen[:5])
                 + (f" and {len(seen) - 5} more" if len(seen) > 5 else ""),
-                suggest(wanted, seen),
+                choose(wanted, seen),
             )
         keep &= mask
     return keep
@@ -112,7 +112,7 @@ def _check(rows: Rows, spec: Spec, setting: str, name: str) -> None:
     if name not in rows.table.column_names:
         raise RequestError(
             f'{setting}={name}: {spec.text} has no column "{name}"; columns: {_listed(rows)}',
-            suggest(name, rows.table.column_names),
+            choose(name, rows.table.column_names),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ftcli.data.columns import plain
-from ftcli.errors import RequestError, suggest
+from ftcli.errors import RequestError, choose
 
 MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
 
@@ -106,7 +106,7 @@ def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: st
         if name not in labels.classes:
             raise RequestError(
                 f'the class map "{path}" names a class "{name}" that {spec} lacks; it has {listed(labels.classes)}',
-                suggest(name, labels.classes),
+                choose(name, labels.classes),
             )
     targets = [content.get(name, name) for name in labels.classes]
     classes = tuple(dict.fromkeys(target for target in targets if target is not None))

@@ -15,7 +15,7 @@ from ftcli.data.pixels import Pictures
 from ftcli.data.rows import Rows, Splits, joined, numbered
 from ftcli.data.spec import Spec
 from ftcli.data.tables import open_hub, open_parquet, open_saved
-from ftcli.errors import RequestError, suggest
+from ftcli.errors import RequestError, choose, suggest
 from ftcli.log import Log
 
 
@@ -116,7 +116,7 @@ def _digits(spec: Spec) -> Rows:
     if spec.location not in digits.WORLDS:
         raise RequestError(
             f'there is no digits world "{spec.location}"; worlds: {", ".join(digits.WORLDS)}',
-            suggest(spec.location, digits.WORLDS),
+            choose(spec.location, digits.WORLDS),
         )
     pixels, values = digits.world(spec.location)  # uint8 [N, H, W, C], int64 [N]
     image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
@@ -140,7 +140,7 @@ def _choose_split(splits: Splits, spec: Spec) -> Rows:
         if name not in splits:
             raise RequestError(
                 f'split={spec.split}: {spec.text} has no split "{name}"; it has {", ".join(splits)}',
-                suggest(name, splits),
+                choose(name, splits),
             )
     parts = {name: splits[name]() for name in dict.fromkeys(asked)}
     try:

@@ -9,7 +9,7 @@ from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
 
-from ftcli.errors import RequestError, suggest
+from ftcli.errors import RequestError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")
 LIGHT_SHARE = 0.875  # side of the crop over side of the picture it is cut from: 224 of 256, the usual pair
@@ -39,7 +39,7 @@ def augmentation(cfg: dict[str, Any], name: str) -> Transform:
     """
     if name not in AUGMENTATIONS:
         raise RequestError(
-            f'there is no augmentation "{name}"; there are {", ".join(AUGMENTATIONS)}', suggest(name, AUGMENTATIONS)
+            f'there is no augmentation "{name}"; there are {", ".join(AUGMENTATIONS)}', choose(name, AUGMENTATIONS)
         )
     if name == "none":
         return evaluation(cfg)

@@ -107,7 +107,7 @@ def import_file(path: str) -> None:
     file = Path(path)
     if not file.is_file():
         beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise RequestError(f"no file {path} to import", suggest(file.name, beside))
+        raise RequestError(f"no file {path} to import", suggest(file.name, beside) or "check the path after --import")
     name = file.stem
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

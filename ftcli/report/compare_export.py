@@ -43,22 +43,26 @@ def to_csv(comparison: Comparison) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
+
+    def write(**cells: Any) -> None:
+        writer.writerow({key: printable(cell) if isinstance(cell, str) else cell for key, cell in cells.items()})
+
     for row in comparison.rows:
         for name, cell in row.cells.items():
             if cell is not None:
                 low, high = cell.interval or (None, None)
-                writer.writerow({
-                    "kind": "accuracy", "name": row.name, "command": row.command, "set": name,
-                    "accuracy": cell.accuracy, "low": low, "high": high, "interval": cell.kind, "seeds": row.seeds,
-                })  # fmt: skip
+                write(
+                    kind="accuracy", name=row.name, command=row.command, set=name,
+                    accuracy=cell.accuracy, low=low, high=high, interval=cell.kind, seeds=row.seeds,
+                )  # fmt: skip
     commands = {row.name: row.command for row in comparison.rows}
     for pair in comparison.differences:
-        writer.writerow({
-            "kind": "difference", "name": pair.first, "command": commands[pair.first], "minus": pair.second,
-            "set": pair.set, "n": pair.n, "accuracy": pair.difference, "low": pair.interval[0],
-            "high": pair.interval[1], "interval": "bootstrap95", "seeds": f"{pair.seeds[0]} {pair.seeds[1]}",
-            "only_first": pair.only_first, "only_second": pair.only_second, "p": pair.p, "p_holm": pair.p_holm,
-        })  # fmt: skip
+        write(
+            kind="difference", name=pair.first, command=commands[pair.first], minus=pair.second,
+            set=pair.set, n=pair.n, accuracy=pair.difference, low=pair.interval[0],
+            high=pair.interval[1], interval="bootstrap95", seeds=f"{pair.seeds[0]} {pair.seeds[1]}",
+            only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm,
+        )  # fmt: skip
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from ftcli.errors import RequestError
 from ftcli.files import write_whole
 from ftcli.measures.accuracy import predictions
 from ftcli.report.folder import as_json
+from ftcli.text import printable
 
 FORMS = (".csv", ".parquet")
 
@@ -47,12 +48,15 @@ def write_labels(config: Predict, examples: list[str], logits: np.ndarray, names
 
 
 def write_csv(table: pa.Table, path: Path | None) -> None:
-    """Comma-separated, with a header; to stdout where no path is given."""
+    """Comma-separated, with a header; to stdout where no path is given, and then without signs that could paint."""
     handle = open(path, "w", newline="", encoding="utf-8") if path else sys.stdout  # noqa: SIM115
     try:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        columns = [column.to_pylist() for column in table.columns]
+        if path is None:
+            columns = [[printable(cell) if isinstance(cell, str) else cell for cell in column] for column in columns]
+        writer.writerows(zip(*columns, strict=True))
     finally:
         if path:
             handle.close()

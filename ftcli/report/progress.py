@@ -28,11 +28,13 @@ class ConsoleLog(Log):
         )  # fmt: skip
 
     def __enter__(self) -> "ConsoleLog":
-        self.bars.start()
+        if not self.bars.disable:  # a disabled bar would still print an empty line when it stops
+            self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        if not self.bars.disable:
+            self.bars.stop()
 
     def say(self, text: str) -> None:
         if not self.quiet:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ftcli.report.cells import INTERVALS, METHOD_NAMES, SET_NAMES, interval, interval_of, new_table, percent, text
 
-CELL = 16  # characters that an accuracy with its interval takes, gap included
+CELL = 23  # characters that an accuracy with its interval takes at most, gap included
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
 

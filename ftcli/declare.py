@@ -1,0 +1,47 @@
+"""The words in which options are declared: an option, a flag, a set of images, a list of numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+PANELS = DATA, MODEL, TRAINING, MACHINE, OUTPUT = "Data", "Model", "Training", "Machine", "Output"  # of the help
+
+
+class Numbers(tuple[float, ...]):
+    """A grid: sorted, without repeats, so that the order in which it was typed changes nothing."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in self)
+
+
+def numbers(kind: Callable[[str], float], least: float) -> Callable[[Any], Numbers]:
+    """A parser of comma-separated numbers, each finite and at least `least`."""
+    what = "whole numbers" if kind is int else "numbers"
+
+    def parse(value: Any) -> Numbers:
+        parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        try:
+            read = [kind(str(part)) for part in parts]
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is not a list of {what}; type them with commas, e.g. 1,2,3.") from None
+        if not read or not all(least <= number < float("inf") for number in read):
+            raise typer.BadParameter(f"{value!r} holds a number that is not allowed: at least {least:g}, and finite.")
+        return Numbers(sorted(set(read)))
+
+    return parse
+
+
+def option(help: str, *names: str, panel: str, default: str | None = None, **more: Any) -> Any:
+    """One option. `default` says in words what happens where no value stands for "not given"."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default or True, **more)
+
+
+def flag(help: str, name: str, panel: str) -> Any:
+    """An option without a value, off unless it is typed."""
+    return option(help, name, panel=panel, default="off")
+
+
+def spec(help: str, default: str, **more: Any) -> Any:
+    """An option that names a set of images."""
+    return option(help, panel=DATA, default=default, metavar="SPEC", **more)
