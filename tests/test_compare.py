@@ -31,6 +31,21 @@ def correctness(skill: float, seeds: int, start: int) -> dict[str, np.ndarray]:
     return {name: rng.random((seeds, N)) < skill for name in SETS}
 
 
+def skeleton(command: str, seed: int | None) -> dict[str, Any]:
+    """The keys of a report that a comparison does not look at, and the seed that was selected."""
+    pick = {"lr": 1e-3, "epoch": 1, "C": None, "edge_of_grid": False, "id_val": {"accuracy": 0.5, "loss": 1.0}}
+    environment = dict.fromkeys(["python", "torch", "timm", "device", "precision"], "x") | {
+        "processes": 1,
+        "threads": 1,
+    }
+    model = {"name": "x", "checkpoint": None, "sha256": None, "parameters": 1, "trainable": 1, "blocks": []}
+    return {
+        "schema": "ftcli/report/1", "command": command, "version": "0", "created": "", "argv": [], "config": {},
+        "environment": environment, "model": model, "runs": [], "timing": {"total_s": 1.0}, "warnings": [],
+        "selected": None if seed is None else {"seed": seed, **pick},
+    }  # fmt: skip
+
+
 def write_report(
     folder: Path,
     command: str,
@@ -46,7 +61,8 @@ def write_report(
     prints = {name: f"print-of-{name}" for name in right} | (fingerprints or {})
     entries, rows = {}, []
     for name, correct in right.items():
-        runs = [{"n": N, "accuracy": row.mean(), "accuracy_ci95": wilson(row.mean(), N)} for row in correct]
+        rest = {"loss": 1.0, "balanced_accuracy": 0.5, "worst_class_recall": 0.1, "ece": 0.1}
+        runs = [{"n": N, "accuracy": row.mean(), "accuracy_ci95": wilson(row.mean(), N)} | rest for row in correct]
         entries[name] = over_seeds(runs)
         rows += [
             (name, seed, f"{name}/{i:03d}.png", "cat", "cat" if hit else "dog", 0.5)
@@ -56,10 +72,11 @@ def write_report(
     ood = {name: entry for name, entry in entries.items() if not name.startswith("id_")}
     results: dict[str, Any] = {name: entry for name, entry in entries.items() if name not in ood}
     results |= {"ood": ood, "ood_mean": {"accuracy": float(np.mean([entry["accuracy"] for entry in ood.values()]))}}
-    data: dict[str, Any] = {name: {"n": N, "fingerprint": prints[name]} for name in right if name not in ood}
-    data["ood"] = {name: {"n": N, "fingerprint": prints[name]} for name in ood}
-    report = {"schema": "ftcli/report/1", "command": command, "results": results, "data": data}
-    (folder / "report.json").write_text(json.dumps(report | {"selected": {"seed": selected}}))
+    whole = {"spec": "here", "n": N, "classes": 2, "dropped": 0, "damaged": 0}
+    data: dict[str, Any] = {name: whole | {"fingerprint": prints[name]} for name in right if name not in ood}
+    data |= {"classes": ["cat", "dog"], "ood": {name: whole | {"fingerprint": prints[name]} for name in ood}}
+    report = skeleton(command, selected) | {"results": results, "data": data}
+    (folder / "report.json").write_text(json.dumps(report))
     if predictions:
         if shuffle is not None:
             rows = [rows[i] for i in np.random.default_rng(shuffle).permutation(len(rows))]
@@ -196,11 +213,11 @@ def test_mcnemar_is_left_out_where_the_selected_seed_is_unknown(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, "cannot read the report"),
+        (None, "cannot be read"),
         ("{", "is not JSON"),
         ("[]", "is not a report"),
         ('{"schema": "other/1"}', "other/1"),
-        ('{"schema": "ftcli/report/1", "command": "lpft"}', "no results"),
+        ('{"schema": "ftcli/report/1", "command": "lpft"}', "required property"),
     ],
 )
 def test_files_that_are_no_reports(tmp_path: Path, text: str | None, problem: str) -> None:
@@ -209,11 +226,12 @@ def test_files_that_are_no_reports(tmp_path: Path, text: str | None, problem: st
         path.write_text(text)
     with pytest.raises(RequestError, match=problem) as error:
         compare([path], None)
-    assert str(path) in error.value.problem and "ftcli compare" in error.value.fix
+    assert str(path) in error.value.problem and "runs/*/report.json" in error.value.fix
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text('{"schema": "ftcli/report/1", "command": "lpft", "results": {}}')
+    empty = {"data": {"classes": [], "ood": {}}, "results": {"ood": {}, "ood_mean": None}}
+    (tmp_path / "report.json").write_text(json.dumps(skeleton("lpft", None) | empty))
     with pytest.raises(RequestError, match="none of the reports has an accuracy"):
         compare([tmp_path], None)
     with pytest.raises(RequestError, match="no report"):

@@ -66,7 +66,7 @@ def scikit_path(X: np.ndarray, y: np.ndarray, K: int) -> list[tuple[np.ndarray, 
 
 def reference(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, C: float) -> tuple[float, float]:
     """The optimum f* as near as float64 comes from here, and a proven bound on what is left, relative."""
-    (N, D), K = X.shape, len(b)
+    D, K = X.shape[1], len(b)
     Y = np.eye(K)[y]
 
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
