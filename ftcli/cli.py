@@ -69,7 +69,7 @@ def explain_words(error: typer.TyperException, words: Sequence[str]) -> int:
     names = getattr(getattr(error, "param", None), "opts", ())
     row = next((known[name] for name in names if name in known), None)
     if row:
-        seen = value_of(words, names)
+        seen = value_of(words, names) or from_file(error)
         problem = f"{row.name} {seen or ''}".strip() + f": {problem}"
         fix = suggest(seen or "", row.value.split("|")) or f"{row.name} {row.value}: {row.help}"
     elif (option := getattr(error, "option_name", None)) is not None:
@@ -84,6 +84,13 @@ def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
         if name in names:
             return value if equals else next(iter(words[i + 1 :]), None)
     return None
+
+
+def from_file(error: typer.TyperException) -> str | None:
+    """The value of the option at fault in the preset or configuration file."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    value = (getattr(context, "default_map", None) or {}).get(getattr(parameter, "name", None))
+    return None if value is None else f"{value!r} (from the file)"
 
 
 def tell(problem: str, fix: str, code: int) -> int:

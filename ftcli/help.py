@@ -103,7 +103,9 @@ def panel_table(panel: str, entries: Sequence[Row], named: int, typed: int) -> T
     table.add_column(overflow="fold", min_width=min(typed, 16), style="yellow")
     table.add_column(overflow="fold", ratio=1)
     for row in entries:
-        words = Text.assemble(row.help, " ", (f"[{row.default}]", "dim"))
+        words = Text.assemble(
+            row.help, " ", (f"[default: {row.default}]" if row.default != "required" else "[required]", "dim")
+        )
         table.add_row(Text(row.name), Text(row.value.replace("|", " | ")), words)
     return table
 

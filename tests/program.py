@@ -87,7 +87,7 @@ class Work:
 
 def work(root: Path) -> Work:
     """The tiny task; one of its classes is called PAINT, and the class that only the shifted set has is worse."""
-    train, far = coloured(root / "train", noise=110), coloured(root / "far", seed=3, noise=140)
+    train, far = coloured(root / "train", each=20, noise=250), coloured(root / "far", seed=3, noise=325)
     for folder in (train, far):
         (folder / "class1").rename(folder / PAINT)
     (far / "class2").rename(far / f"{PAINT}more")

@@ -218,7 +218,7 @@ def test_dry_run_counts_and_writes_nothing(tiny: Work, tmp_path: Path) -> None:
     plan = dry(*words)
     assert plan["runs"] == 6 and plan["config"]["lr"] == [1e-4, 1e-3]
     counts = {name: plan["data"][name]["n"] for name in ("train", "id_val", "id_test")}
-    assert counts == {"train": 34, "id_val": 4, "id_test": 4}
+    assert counts == {"train": 48, "id_val": 6, "id_test": 6}
     assert (plan["data"]["ood"]["far"]["n"], plan["data"]["ood"]["far"]["dropped"]) == (28, 14)
     shown = inside(*words, "--dry-run").stdout
     assert "6 runs of 10 epochs each" in shown and "0.0001, 0.001" in shown and "28" in shown

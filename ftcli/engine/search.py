@@ -9,7 +9,7 @@ from torch import nn
 from ftcli.config import Training
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
-from ftcli.engine.train import Run, Stage, fit
+from ftcli.engine.train import Stage, fit
 from ftcli.log import Log
 
 
@@ -45,24 +45,28 @@ def search(
 ) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
-    Raises RunError when every run of a seed diverged.
+    Raises RunError when every run diverged.
     """
     grid, seeds = config.lr, config.seed_list()
     log.plan(len(grid) * len(seeds), config.epochs)
-    runs: list[Run] = []
+    runs: list[dict[str, Any]] = []
     picks: list[Candidate] = []
     for seed in seeds:
         of_seed: list[Candidate] = []
         for lr in grid:
             run = fit(start(seed), Stage(tensors, lr, config), setting, seed, log, f"lr {lr:g} seed {seed}")
-            runs.append(run)
+            runs.append(run.describe())
             if run.candidate:  # only the best weights of a seed stay in memory
                 of_seed = [best([*of_seed, run.candidate])]
-        picks.append(with_edge(best(of_seed), grid, log))
-    ordered = sorted(runs, key=lambda run: (run.seed, run.lr))
-    passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run.history)
+        if of_seed:
+            picks.append(with_edge(of_seed[0], grid, log))
+        else:
+            log.warn("seed-diverged", f"seed {seed}: every run diverged; the results are those of the other seeds")
+    best(picks)  # refuses where nothing is left
+    passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
-    return Trained([run.describe() for run in ordered], picks, images=passes * len(setting.task.train))
+    ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
+    return Trained(ordered, picks, images=passes * len(setting.task.train))
 
 
 def with_edge(pick: Candidate, grid: Collection[float], log: Log) -> Candidate:

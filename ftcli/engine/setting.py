@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ftcli.config import Running, Training
 from ftcli.data.loaders import Loader
-from ftcli.data.task import Task
-from ftcli.data.transforms import augmentation, evaluation
+from ftcli.data.task import Task, TaskSet
+from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 
 
@@ -27,13 +27,12 @@ class Setting:
 def setting_of(task: Task, data_config: dict, machine: Machine, config: Running) -> Setting:
     """Loaders for every set of the task, with the transforms of the model's own data configuration."""
 
-    def loader(data, transform) -> Loader:  # type: ignore[no-untyped-def]
+    def loader(data: TaskSet, transform: Transform) -> Loader:
         return Loader(data, transform, batch_size=config.batch_size, workers=machine.workers)
 
     plain = evaluation(data_config)
     sets = {name: loader(data, plain) for name, data in task.sets().items()}
-    if not isinstance(config, Training):
+    if not isinstance(config, Training) or task.train is None:
         return Setting(task, machine, sets)
-    return Setting(
-        task, machine, sets, loader(task.train, augmentation(data_config, config.augment)), loader(task.train, plain)
-    )
+    augmented = augmentation(data_config, config.augment)
+    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain))
