@@ -5,97 +5,30 @@ A page holds the two markers below; what stands between them is replaced by one 
 """
 
 import sys
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from typer.models import ArgumentInfo, OptionInfo
-
-from ftcli.config import COMMANDS, Common
+from ftcli.config import COMMANDS
 from ftcli.declare import PANELS
+from ftcli.help import ARGUMENTS, Row, rows
 
 PAGES = Path(__file__).parent / "commands"
 BEGIN, END = "<!-- options -->", "<!-- /options -->"
-ARGUMENTS = "Arguments"  # they have no panel and come first
-
-
-@dataclass(frozen=True)
-class Row:
-    """One option or argument: how it is typed, what it does, what stands for it when it is not typed."""
-
-    panel: str
-    name: str  # "--lr", or an argument's metavar
-    value: str  # "A,B,…", "train|eval", or "" for a flag
-    help: str
-    default: str
-
-
-def rows(options: type[Common]) -> Iterator[Row]:
-    """Every option and argument of a command, in the order of their declarations."""
-    hints = get_type_hints(options, include_extras=True)
-    for field in fields(options):
-        kind, declared = get_args(hints[field.name])[:2]
-        if isinstance(declared, ArgumentInfo):
-            yield Row(ARGUMENTS, str(declared.metavar), "", str(declared.help), default_of(field, declared))
-            continue
-        yield Row(
-            str(declared.rich_help_panel),
-            name_of(field, declared),
-            value_of(kind, declared),
-            str(declared.help).removesuffix(".") + limits(declared) + ".",
-            default_of(field, declared),
-        )
-
-
-def name_of(field: "Field[Any]", declared: OptionInfo) -> str:
-    """The option as typed. Inside `Annotated`, a name that is given stands where Typer otherwise has the default."""
-    given = [name for name in (declared.default, *(declared.param_decls or ())) if str(name).startswith("--")]
-    return str(given[0]) if given else f"--{field.name.replace('_', '-')}"
-
-
-def value_of(kind: Any, declared: OptionInfo) -> str:
-    """What is typed after an option's name: its choices, its metavar, or nothing."""
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    return "" if kind is bool else str(declared.metavar)
-
-
-def limits(declared: OptionInfo) -> str:
-    """The range that a number must keep to, in words."""
-    parts = [f"{word} {bound:g}" for word, bound in (("at least", declared.min), ("at most", declared.max)) if bound]
-    return "".join(f"; {part}" for part in parts)
-
-
-def default_of(field: "Field[Any]", declared: OptionInfo | ArgumentInfo) -> str:
-    """The default in words where the declaration has some, else the value itself."""
-    if field.default is MISSING:
-        return "required"
-    if isinstance(declared.show_default, str):
-        return declared.show_default
-    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
-
-
-def table(panel: str, entries: list[Row]) -> str:
-    """One Markdown table under its heading."""
-    head = f"### {panel}\n\n| {'argument' if panel == ARGUMENTS else 'option'} | meaning | default |\n|---|---|---|\n"
-    lines = [
-        f"| `{escaped(f'{row.name} {row.value}'.strip())}` | {escaped(row.help)} | {escaped(row.default)} |"
-        for row in entries
-    ]
-    return head + "\n".join(lines)
-
-
-def escaped(words: str) -> str:
-    """Words as a cell of a table may hold them."""
-    return words.replace("|", "\\|")
 
 
 def section(command: str) -> str:
-    """All tables of a command."""
+    """All tables of a command, arguments first."""
     found = list(rows(COMMANDS[command].options))
     panels = {panel: [row for row in found if row.panel == panel] for panel in (ARGUMENTS, *PANELS)}
     return "\n\n".join(table(panel, entries) for panel, entries in panels.items() if entries)
+
+
+def table(panel: str, entries: Sequence[Row]) -> str:
+    """One Markdown table under its heading."""
+    head = ["argument" if panel == ARGUMENTS else "option", "meaning", "default"]
+    body = [[f"`{f'{row.name} {row.value}'.strip()}`", row.help, row.default] for row in entries]
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in line] for line in body)]
+    return f"### {panel}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def updated(page: str, command: str) -> str:
@@ -118,7 +51,7 @@ def stale(pages: Path) -> dict[Path, str]:
     return wanted
 
 
-def main(words: list[str], pages: Path = PAGES) -> int:
+def main(words: Sequence[str], pages: Path = PAGES) -> int:
     """Bring the pages up to date, or only say which are not; gives the exit code."""
     wanted = stale(pages)
     if "--check" in words:

@@ -69,7 +69,7 @@ def with_callback(hint: Any, callback: Callable[..., Any]) -> Any:
 def apply_preset(context: typer.Context, name: str | None) -> str | None:
     """Put a preset's options below those of a configuration file."""
     if name is not None:
-        context.default_map = {**known(load_preset(name), context, f"preset {name}"), **(context.default_map or {})}
+        context.default_map = {**of_preset(name, context), **(context.default_map or {})}
     return name
 
 
@@ -79,9 +79,15 @@ def apply_file(context: typer.Context, path: Path | None) -> Path | None:
         values = known(read_options(path, str(context.info_name)), context, str(path))
         below = context.default_map or {}
         if isinstance(values.get("preset"), str):
-            below = {**below, **known(load_preset(values["preset"]), context, f"preset {values['preset']}")}
+            below = {**below, **of_preset(values["preset"], context)}
         context.default_map = {**below, **values}
     return path
+
+
+def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
+    """What a preset says about the options that the command has; its others are for other commands."""
+    names = {str(parameter.name) for parameter in context.command.params}
+    return {key: value for key, value in load_preset(name).items() if key in names}
 
 
 def read_options(path: Path, command: str) -> dict[str, Any]:

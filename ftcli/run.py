@@ -150,7 +150,7 @@ def stages_of(
     parts = {name: (earlier, results_of(earlier, model, setting, log)) for name, earlier in trained.before.items()}
     parts["finetune"] = (trained, results)
     return {
-        name: {"selected": part.best.describe(), "results": join_seeds(figures)}
+        name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}
         for name, (part, figures) in parts.items()
     }
 

@@ -112,6 +112,11 @@ def build_task(
     if "train" in given:
         identical |= _cut(identical["train"], [role for role in ROLES if role not in given], split_seed)
         _warn_untrained(identical["train"], log)
+    if "train" in opened and len(names) < 2:
+        raise RequestError(
+            f"{opened['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
+            "give a set of two classes at least; in a folder, one subfolder per class",
+        )
     _check_overlap(identical, given, log)
     sets = {role: _task_set(images) for role, images in identical.items()}
     return Task(

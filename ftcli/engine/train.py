@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -69,22 +69,21 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     steps = setting.train.steps(skip_single=skip_single)
     updater = Updater(model, stage, setting.machine, steps)
     if config.epoch_zero:
-        consider(run, model, 0, None, setting, config, log, time.perf_counter())
+        consider(run, model, 0, None, updater, setting, config, log, time.perf_counter())
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(mix("noise in the network", seed, epoch))
         training_mode(model, config.bn)
         batches = setting.train.shuffled(seed, epoch, skip_single=skip_single)
+        label = f"{name} epoch {epoch}/{config.epochs}"
         try:
-            losses = [
-                updater.update(*batch) for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps)
-            ]
+            losses = [updater.update(*batch) for batch in log.track(batches, label, steps)]
             updater.check_parameters()
+            consider(run, model, epoch, sum(losses) / len(losses), updater, setting, config, log, started)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
             break
-        consider(run, model, epoch, sum(losses) / len(losses), setting, config, log, started)
         last = run.history[-1]
         log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
     return run
@@ -107,8 +106,7 @@ class Updater:
             logits = self.model(self.machine.send(images))  # [B, K]
         loss = cross_entropy(logits.float(), labels.to(self.machine.device))
         value = loss.item()
-        if not value <= self.ceiling:  # also true of NaN
-            raise Diverged(f"the loss is {value:.3g}")
+        self.check_loss(value)
         if self.ceiling == sys.float_info.max:  # the first step sets it
             self.ceiling = BLOWN_UP * max(value, sys.float_info.epsilon)
         self.optimizer.zero_grad(set_to_none=True)
@@ -122,6 +120,11 @@ class Updater:
         self.schedule.step()
         return value
 
+    def check_loss(self, value: float, of: str = "the loss") -> None:
+        """Raises Diverged where a loss is not finite or has blown up."""
+        if not value <= self.ceiling:  # also true of NaN
+            raise Diverged(f"{of} is {value:.3g}")
+
     def check_parameters(self) -> None:
         """Raises Diverged where a weight that moved is not finite."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.moving):
@@ -129,30 +132,22 @@ class Updater:
 
 
 def consider(
-    run: Run,
-    model: nn.Module,
-    epoch: int,
-    loss: float | None,
-    setting: Setting,
-    config: Training,
-    log: Log,
-    started: float,
-) -> None:
-    """Write the epoch into the run's history; keep its weights where it is the one that the run stands for."""
+    run: Run, model: nn.Module, epoch: int, loss: float | None, updater: Updater, setting: Setting, config: Training,
+    log: Log, started: float,
+) -> None:  # fmt: skip
+    """Write the epoch into the run's history; keep its weights where it is the one that the run stands for.
+
+    Raises Diverged where ID-val shows it first: with one step an epoch, the training loss comes from before that step.
+    """
     outputs = predict(model, setting.sets["id_val"], setting.machine, log, "ID-val")
     accuracy, id_val_loss = score(outputs.logits, torch.from_numpy(setting.task.sets()["id_val"].labels))
-    seconds = time.perf_counter() - started
-    run.history.append(
-        {
-            "epoch": epoch,
-            "loss": loss,
-            "id_val": {"accuracy": accuracy, "loss": id_val_loss},
-            "seconds": round(seconds, 3),
-        }
-    )
+    updater.check_loss(id_val_loss, "the ID-val loss")
+    id_val = {"accuracy": accuracy, "loss": id_val_loss}
+    seconds = round(time.perf_counter() - started, 3)
+    run.history.append({"epoch": epoch, "loss": loss, "id_val": id_val, "seconds": seconds})
     candidate = Candidate(run.seed, accuracy, id_val_loss, epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
-        run.candidate = Candidate(run.seed, accuracy, id_val_loss, epoch=epoch, lr=run.lr, state=snapshot(model))
+        run.candidate = replace(candidate, state=snapshot(model))
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -20,8 +20,11 @@ def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tupl
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
     and the class names [K]. Raises RunError where the disk or the permissions do not allow it.
     """
-    names = {"label_names": list(label_names)} if label_names else {}
-    config = {"data_config": loaded.data_config, "model_config": names}
+    # The tag names somebody's weights; these are others now.
+    said: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
+    if label_names:
+        said["label_names"] = list(label_names)
+    config = {"data_config": loaded.data_config, "model_config": said}
     writers: dict[str, Callable[[Path], Any]] = {
         "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
         "config.json": lambda path: save_config_for_hf(model, str(path), **config),

@@ -1,6 +1,6 @@
 """How a name, an accuracy and an interval are written, in every table."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from rich import box
@@ -33,6 +33,12 @@ def interval(bounds: Sequence[float]) -> str:
 def interval_of(entry: dict[str, Any]) -> tuple[str, Sequence[float]] | None:
     """The interval that says most about a figure: over seeds where there are several, else of the one run."""
     return next(((kind, entry[kind]) for kind in INTERVALS if entry.get(kind)), None)
+
+
+def name_intervals(kinds: Container[str | None]) -> str:
+    """What the brackets of a table hold; where two kinds stand in it, which is where."""
+    named = [words for kind, words in INTERVALS.items() if kind in kinds]
+    return " where there are several seeds, else ".join(named)
 
 
 def new_table(title: str, caption: str = "") -> Table:

@@ -29,7 +29,7 @@ def show_plan(command: str, config: Training, task: Task, loaded: Loaded) -> Non
     options.add_column("option")
     options.add_column("value", overflow="fold")
     for name, value in resolved(config).items():
-        if value not in (None, False):
+        if value is not None and value is not False and name != "dry_run":
             options.add_row(f"--{name.replace('_', '-')}", text(shown(value)))
     sets = new_table("Sets")
     for name in ("set", "images", "classes", "from"):

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class ConsoleLog(Log):
-    """Shows the events of `Log` on stderr. `quiet` leaves out everything but what must be known: the warnings."""
+    """Shows the events of `Log` on stderr. `quiet` leaves all of it out; warnings then stand in the report only."""
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__()

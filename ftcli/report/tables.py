@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.report.cells import INTERVALS, METHOD_NAMES, SET_NAMES, interval, interval_of, new_table, percent, text
+from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
 
 CELL = 23  # characters that an accuracy with its interval takes at most, gap included
 GRID_ROWS = 12  # a longer grid is shown around its picks
@@ -46,7 +46,7 @@ def run_table(report: dict[str, Any], width: int) -> Table:
     kinds = {
         kind for row in rows.values() for entry in row.values() if (found := interval_of(entry)) for kind in [found[0]]
     }
-    caption = "; ".join(f"[low, high]: {INTERVALS[kind]}" for kind in INTERVALS if kind in kinds)
+    caption = f"[low, high]: {name_intervals(kinds)}" if kinds else ""
     table = new_table("Accuracy in per cent", caption)
     wide = 8 + CELL * len(sets) <= width
     table.add_column("")
