@@ -8,15 +8,23 @@ from typing import Any
 
 def write_whole(path: Path, fill: Callable[[Path], Any]) -> None:
     """Let `fill` write under a temporary name, flush that to the disk, rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    write_together({path: fill})
+
+
+def write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
+    """The same for files that belong together: none gets its name before all are written."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in files}
     try:
-        fill(temporary)
-        temporary.chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
-        flush(temporary)
-        temporary.replace(path)
-        flush(path.parent)
+        for path, fill in files.items():
+            fill(temporary[path])
+            temporary[path].chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
+            flush(temporary[path])
+        for path, part in temporary.items():
+            part.replace(path)
+            flush(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        for part in temporary.values():
+            part.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

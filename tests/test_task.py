@@ -198,13 +198,15 @@ def test_copies_of_a_picture_stay_in_one_role(tmp_path: Path) -> None:
 
 
 def test_too_few_to_cut(tmp_path: Path) -> None:
-    few = table(tmp_path / "few.parquet", ["ant"] * 9)
+    few = table(tmp_path / "few.parquet", ["ant", "bee", "cat"] * 3)
     assert "--id-val and --id-test" in refusal(train=few)
     (tmp_path / "same" / "a").mkdir(parents=True)
     for i in range(20):
         Image.new("RGB", (4, 4)).save(tmp_path / "same" / "a" / f"{i}.png")
     assert "copies of one picture" in refusal(train=tmp_path / "same")
     other = table(tmp_path / "other.parquet", ["ant"], None, 300)
+    one = table(tmp_path / "one.parquet", ["ant"] * 30, None, 400)
+    assert "one class" in refusal(train=one)
     assert built(train=few, id_val=other, id_test=other).train is not None  # nothing is cut: nothing to refuse
 
 

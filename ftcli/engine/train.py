@@ -16,6 +16,7 @@ from ftcli.engine.optim import make_optimizer, make_schedule
 from ftcli.engine.predict import predict, score
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
+from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.trainable import freeze_all_but, training_mode
 from ftcli.seeds import mix
@@ -67,6 +68,7 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     skip_single = config.bn == "train"  # batch statistics of a single image mean nothing
     assert setting.train is not None
     steps = setting.train.steps(skip_single=skip_single)
+    check_batches(model, config, steps)
     updater = Updater(model, stage, setting.machine, steps)
     if config.epoch_zero:
         consider(run, model, 0, None, updater, setting, config, log, time.perf_counter())
@@ -87,6 +89,16 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
         last = run.history[-1]
         log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
     return run
+
+
+def check_batches(model: nn.Module, config: Training, steps: int) -> None:
+    """Raises RequestError where batch normalisation would have to find the variance of a single image."""
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if steps == 0 or (config.bn == "train" and config.batch_size == 1 and normalised):
+        raise RequestError(
+            f"--batch-size {config.batch_size} leaves BatchNorm batches of one image, which have no variance.",
+            "--batch-size 2 or more, or --bn eval",
+        )
 
 
 class Updater:

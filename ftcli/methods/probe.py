@@ -1,7 +1,7 @@
 """Linear probing (Kumar et al. 2022): a logistic regression on frozen features becomes the model's own head."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ def probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Train
     """The head alone trains: by the exact path over C, or by minibatches."""
     if isinstance(config, Probe) and config.solver == "sgd":
         return sgd_probe(loaded, setting, config, log)
+    defaults = {field.name: field.default for field in fields(config)}
+    if unused := [f"--{name}" for name in ("lr", "seeds", "seed") if getattr(config, name) != defaults[name]]:
+        log.warn("unused-option", f"the exact probe makes no use of {' and '.join(unused)}: chance plays no part in it")
     return linear_probe(loaded, setting, config, log)
 
 

@@ -10,12 +10,12 @@ from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
 from ftcli.errors import RunError
-from ftcli.files import write_whole
+from ftcli.files import write_together
 from ftcli.model.load import Loaded
 
 
 def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tuple[str, ...] | None) -> None:
-    """Write `model`, trained from `loaded`, into `folder` (made if need be), each file whole or not at all.
+    """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
 
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
     and the class names [K]. Raises RunError where the disk or the permissions do not allow it.
@@ -31,8 +31,7 @@ def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tupl
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, write in writers.items():
-            write_whole(folder / name, write)
+        write_together({folder / name: write for name, write in writers.items()})
     except (OSError, SafetensorError) as error:
         raise RunError(f"the model cannot be written to {folder}: {error}", "give another --out") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.report.cells import INTERVALS, SET_NAMES, interval, new_table, percent, text
+from ftcli.report.cells import SET_NAMES, interval, name_intervals, new_table, percent, text
 from ftcli.report.compare import Cell, Comparison, Difference, Row
 from ftcli.text import printable
 
@@ -136,10 +136,8 @@ def _accuracy_title(comparison: Comparison) -> str:
     """Says how many seeds, where that is one number, and which interval the brackets hold."""
     seeds = _common_seeds(comparison)
     count = f", {seeds} {'seed' if seeds == 1 else 'seeds'}" if seeds else ""
-    kinds = {cell.kind for row in comparison.rows for cell in row.cells.values() if cell and cell.kind}
-    where = {"ci90": " where there are several seeds"} if len(kinds) > 1 else {}
-    named = [said + where.get(kind, "") for kind, said in INTERVALS.items() if kind in kinds]
-    return f"Accuracy in per cent{count}" + (f" [{', else '.join(named)}]" if named else "")
+    named = name_intervals({cell.kind for row in comparison.rows for cell in row.cells.values() if cell})
+    return f"Accuracy in per cent{count}" + (f" [{named}]" if named else "")
 
 
 def _common_seeds(comparison: Comparison) -> int | None:

@@ -30,6 +30,8 @@ def claim(out: Path | None, command: str, overwrite: bool) -> Path:
             f"type --overwrite to replace it, or ftcli report {folder} to see it",
         )
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
     return folder
