@@ -13,6 +13,7 @@ from program import PAINT, SMALL, Work, inside, lasting, read, work
 
 from ftcli.config import COMMANDS
 from ftcli.declare import PANELS
+from ftcli.methods import METHODS
 
 ESCAPE = "\x1b"
 
@@ -176,6 +177,27 @@ def test_divergence_is_exit_1_only_when_nothing_is_left(tiny: Work, tmp_path: Pa
     done = inside("finetune", *tiny.words, "--lr", "1e30", "--epochs", 1, "--out", tmp_path / "none")
     assert done.returncode == 1 and "diverged" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nand more"), 1, "--batch-size"),
+        (OSError(28, "No space left on device", "/x/model.safetensors"), 1, "No space left on device"),
+        (RuntimeError("the unforeseen"), 1, "--debug"),
+    ],
+)
+def test_failures_are_told_in_a_line(
+    tiny: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(METHODS, "probe", fail)
+    done = inside("probe", *tiny.words, "--out", tmp_path / "o")
+    assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and not (tmp_path / "o").exists()
 
 
 def test_debug_shows_where(tiny: Work) -> None:

@@ -139,6 +139,7 @@ def options(root: Path, tiny: Work, table: Path) -> list[Case]:
         ([*begin, "--device", "gpu"], "cpu"),
         ([*begin, "--ood", tiny.far], "NAME=SPEC"),
         ([*begin, "--import", root / "nowhere.py"], "nowhere.py"),
+        ([*begin, "--image-size", 32, "--bn", "train", "--batch-size", 1], "--bn eval"),
         ([*begin, "surplus"], "surplus"),
         (["fintune", *begin[1:]], "finetune"),
         (["finetune", "--checkpoint", tiny.checkpoint], "--train"),

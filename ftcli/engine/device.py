@@ -15,7 +15,7 @@ FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Machine:
-    """One device and the number format of the body's forward pass (losses, and in every evaluation the head, are float32)."""
+    """One device, and the number format of the body there; losses, and in every evaluation the head, are float32."""
 
     device: torch.device
     precision: str

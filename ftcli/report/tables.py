@@ -8,7 +8,8 @@ from rich.text import Text
 
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
 
-CELL = 23  # characters that an accuracy with its interval takes at most, gap included
+# Characters that the first column takes, and an accuracy with its interval on one line or on two; gaps included.
+STUB, LONG_CELL, HIGH_CELL = 8, 23, 15
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
 
@@ -43,27 +44,27 @@ def run_table(report: dict[str, Any], width: int) -> Table:
     """Accuracy by stage and set; the sets are columns where they fit, rows where they do not."""
     rows = {stage: entries(results) for stage, results in stages(report).items()}
     sets = list(next(iter(rows.values())))
-    kinds = {
-        kind for row in rows.values() for entry in row.values() if (found := interval_of(entry)) for kind in [found[0]]
-    }
-    caption = f"[low, high]: {name_intervals(kinds)}" if kinds else ""
-    table = new_table("Accuracy in per cent", caption)
-    wide = 8 + CELL * len(sets) <= width
+    kinds = {found[0] for row in rows.values() for entry in row.values() if (found := interval_of(entry))}
+    table = new_table("Accuracy in per cent", f"[low, high]: {name_intervals(kinds)}" if kinds else "")
     table.add_column("")
-    for name in sets if wide else rows:
-        table.add_column(text(name), justify="right", overflow="fold")
-    if wide:
-        for stage, row in rows.items():
-            table.add_row(text(stage), *(cell(row[name]) for name in sets))
-    else:
+    if STUB + HIGH_CELL * len(sets) <= width:
+        between = " " if STUB + LONG_CELL * len(sets) <= width else "\n"
         for name in sets:
-            table.add_row(text(name), *(cell(row[name]) for row in rows.values()))
+            table.add_column(text(name), justify="right", overflow="fold")
+        for stage, row in rows.items():
+            table.add_row(text(stage), *(cell(row[name], between) for name in sets))
+    else:
+        for stage in rows:
+            table.add_column(text(stage), justify="right", overflow="fold")
+        for name in sets:
+            table.add_row(text(name), *(cell(row[name], " ") for row in rows.values()))
     return table
 
 
-def cell(entry: dict[str, Any]) -> Text:
+def cell(entry: dict[str, Any], between: str) -> Text:
+    """An accuracy and its interval, on one line or two."""
     found = interval_of(entry)
-    return Text.assemble((percent(entry["accuracy"]), "bold"), f" {interval(found[1])}" if found else "")
+    return Text.assemble((percent(entry["accuracy"]), "bold"), f"{between}{interval(found[1])}" if found else "")
 
 
 def picks_line(report: dict[str, Any]) -> str:
