@@ -18,6 +18,8 @@ from ftcli.help import ABOUT, asks_for_help, print_help, rows
 from ftcli.options import command_of
 from ftcli.text import printable
 
+INTERRUPTED = 130  # exit code of whoever is stopped by Ctrl-C
+
 app = typer.Typer(name="ftcli", help=ABOUT, pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -33,6 +35,8 @@ def runner(target: str) -> Callable[[Common], None]:
         module, function = target.split(":")
         try:
             getattr(import_module(module), function)(config)
+        except KeyboardInterrupt:
+            raise typer.Exit(tell("interrupted", "", INTERRUPTED)) from None
         except Exception as error:
             if config.debug:
                 traceback.print_exc()
@@ -121,8 +125,8 @@ def run(words: Sequence[str]) -> int:
         return int(app(list(words), standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return explain(error)
-    except (KeyboardInterrupt, typer.Abort):
-        return tell("interrupted", "", 130)
+    except (KeyboardInterrupt, typer.Abort):  # before any work began
+        return INTERRUPTED
     except typer.TyperException as error:
         return explain_words(error, words)
 

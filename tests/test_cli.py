@@ -102,8 +102,9 @@ def test_a_hostile_name_paints_nothing(run: tuple[Ended, Path], tiny: Work) -> N
     calls = [
         done, inside("report", out), inside("compare", out), inside("compare", out, "--format", "csv"),
         inside("compare", out, "--format", "markdown"), inside("compare", out, "--json"), inside("data", tiny.far),
-        inside("data", tiny.far, "--json"), inside("predict", out, tiny.far), inside("predict", out, tiny.far, "--json"),
-        inside("lpft", *tiny.words, "--dry-run"), inside("lpft", *tiny.words, "--dry-run", "--json"),
+        inside("data", tiny.far, "--json"), inside("predict", out, tiny.far),
+        inside("predict", out, tiny.far, "--json"), inside("lpft", *tiny.words, "--dry-run"),
+        inside("lpft", *tiny.words, "--dry-run", "--json"),
     ]  # fmt: skip
     for call in calls:
         assert call.returncode == 0, call.stderr
@@ -152,10 +153,10 @@ def test_no_width_cuts_what_matters(run: tuple[Ended, Path], tiny: Work, columns
                 assert text in words, f"{text} of {name} is cut or torn at {columns} columns"
     for warning in report["warnings"]:
         assert warning["text"].replace(ESCAPE, "\N{REPLACEMENT CHARACTER}") in shown
-    for call in (shown, inside("compare", out, COLUMNS=columns).stdout, inside("data", tiny.far, COLUMNS=columns).stdout,
-                 inside("blocks", out, COLUMNS=columns).stdout):  # fmt: skip
-        assert "…" not in call
-        rules = [line for line in call.splitlines() if line.startswith("─")]
+    for words in (["report", out], ["compare", out], ["data", tiny.far], ["blocks", out], ["presets"]):
+        table = inside(*words, COLUMNS=columns).stdout
+        assert "…" not in table
+        rules = [line for line in table.splitlines() if line.startswith("─")]
         assert rules and max(map(len, rules)) <= int(columns)
 
 

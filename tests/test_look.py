@@ -122,8 +122,9 @@ def test_predict_agrees_with_the_run_in_every_form(runs: dict[str, Path], tiny: 
         done = inside(*words, "--out", file)
         assert done.returncode == 0 and done.stdout == ""
         found = table(file.read_text(encoding="utf-8")) if file.suffix == ".csv" else pq.read_table(file).to_pylist()
-        assert [{**row, "predicted": int(row["predicted"]), "probability": float(row["probability"])} for row in found] \
-            == rows  # fmt: skip
+        assert rows == [
+            {**row, "predicted": int(row["predicted"]), "probability": float(row["probability"])} for row in found
+        ]
     printed = table(inside(*words).stdout)  # as the others, but for the sign that would paint
     assert [row["example"] for row in printed] == [row["example"].replace("\x1b", "\ufffd") for row in rows]
     classes = read(runs["probe"])["data"]["classes"]
