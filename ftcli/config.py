@@ -29,7 +29,7 @@ def rates(default: Sequence[float], note: str = "") -> Any:
         help,
         panel=TRAINING,
         metavar="A,B,…",
-        parser=numbers(float, 0.0),
+        parser=numbers(float, 1e-12),
         default=", ".join(f"{rate:g}" for rate in default) + note,
     )
 

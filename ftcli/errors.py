@@ -26,7 +26,7 @@ class RunError(FtcliError):
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """`did you mean "x"?` for the nearest allowed word, or an empty string where nothing is near."""
-    near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.7)
     return f'did you mean "{near[0]}"?' if near else ""
 
 
@@ -34,4 +34,4 @@ def choose(word: str, allowed: Iterable[str]) -> str:
     """What to type instead of `word`: the nearest allowed one, or else a list of them."""
     words = [str(a) for a in allowed]
     some = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
-    return suggest(word, words) or (f"there is {some}" if words else "there is nothing to choose from")
+    return suggest(word, words) or (f"choose from {some}" if words else "there is nothing to choose from")
