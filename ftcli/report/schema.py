@@ -93,7 +93,7 @@ REPORT_SCHEMA: Schema = {
             ),
             "warnings": listing(record({"code": STRING, "text": STRING})),
         },
-        stages=mapping(record({"selected": SELECTED, "results": RESULTS, "runs": listing(RUN)})),
+        stages=mapping(record({"selected": SELECTED, "results": RESULTS}, runs=listing(RUN))),
         seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
     ),
 }
