@@ -26,7 +26,7 @@ class RunError(FtcliError):
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """`did you mean "x"?` for the nearest allowed word, or an empty string where nothing is near."""
-    near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.7)
+    near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.65)
     return f'did you mean "{near[0]}"?' if near else ""
 
 

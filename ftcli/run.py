@@ -160,9 +160,8 @@ def save(
 ) -> None:
     """The picked model and everything that was found out, in one folder."""
     loaded.model.load_state_dict(trained.best.state)
-    names = task.classes if task.named else None
     history = [
         {"seed": run["seed"], "lr": run["lr"], **epoch} for run in trained.runs for epoch in run.get("history", [])
     ]
     predictions = pa.concat_tables([one.predictions for one in results])
-    write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, names))
+    write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes))

@@ -68,7 +68,9 @@ def world(name: str) -> tuple[np.ndarray, np.ndarray]:
     """
     if name not in _LOOKS:
         allowed = ", ".join(WORLDS)
-        raise RequestError(f'no digits world "{name}"; there are {allowed}', suggest(name, WORLDS) or "digits:plain")
+        raise RequestError(
+            f'there is no digits world "{name}"; worlds: {allowed}', suggest(name, WORLDS) or "digits:plain"
+        )
     look, key = _LOOKS[name], crc32(name.encode())
     digits = load_digits()
     pictures = [look(ink, np.random.default_rng((key, i))) for i, ink in enumerate(_inks(digits.images))]

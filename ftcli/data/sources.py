@@ -113,11 +113,6 @@ def _digits(spec: Spec) -> Rows:
     """Real digits under one look, classes "0" … "9"."""
     from ftcli.data import digits  # only this kind of source needs scikit-learn
 
-    if spec.location not in digits.WORLDS:
-        raise RequestError(
-            f'there is no digits world "{spec.location}"; worlds: {", ".join(digits.WORLDS)}',
-            choose(spec.location, digits.WORLDS),
-        )
     pixels, values = digits.world(spec.location)  # uint8 [N, H, W, C], int64 [N]
     image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
     for size in reversed(pixels.shape[1:]):
