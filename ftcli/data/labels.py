@@ -55,6 +55,8 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
         found = set(texts.tolist())
+        if "" in found:
+            raise refuse(int(np.argmax(texts == "")), "an empty label")
         classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
         index = {text: i for i, text in enumerate(classes)}
         return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
@@ -153,7 +155,7 @@ def correspond(
     if len(own) == len(task):
         return np.arange(len(own)), True
     raise RequestError(
-        f"{spec} has {len(own)} classes, {listed(own)}; the task has {len(task)}, {listed(task)}; "
+        f"{spec} has {len(own)} classes, {listed(own)}; {len(task)} are wanted, {listed(task)}; "
         "one side has no names, and by position they must be as many",
         "write a map and add classes=MAP.json",
     )

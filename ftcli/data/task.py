@@ -125,7 +125,7 @@ def build_task(
         train=sets.get("train"),
         id_val=sets.get("id_val"),
         id_test=sets.get("id_test"),
-        ood={name: _task_set(align(images, names, named, name, log), True) for name, images in outside.items()},
+        ood={name: _outside(name, align(images, names, named, name, log), log) for name, images in outside.items()},
     )
 
 
@@ -169,12 +169,26 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
     return replace(aligned.select(keep), dropped=images.dropped + len(labels) - len(keep)) if lost else aligned
 
 
-def _task_set(images: ImageSet, outside: bool = False) -> TaskSet:
-    """An aligned set in its role; an OOD set that covers part of the classes says which."""
+def _task_set(images: ImageSet) -> TaskSet:
+    """An aligned set in its role."""
     assert images.labels is not None
-    covered = np.unique(images.labels)
-    partial = outside and len(covered) < len(images.classes)
-    return TaskSet(images, images.labels, tuple(int(label) for label in covered) if partial else None)
+    return TaskSet(images, images.labels)
+
+
+def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
+    """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
+    whole = _task_set(images)
+    covered = tuple(int(label) for label in np.unique(whole.labels))
+    if len(covered) == len(images.classes):
+        return whole
+    absent = [one for label, one in enumerate(images.classes) if label not in covered]
+    sure = "; with one class left, its accuracy is 100 % by construction" if len(covered) == 1 else ""
+    log.warn(
+        "classes-restricted",
+        f"{name} covers {len(covered)} of {len(images.classes)} classes (without {listed(absent)}): predictions on it "
+        f"are restricted to those, accuracy_all_classes in the report is not{sure}",
+    )
+    return replace(whole, restrict=covered)
 
 
 def _check_names(names: list[str]) -> None:

@@ -60,9 +60,9 @@ def search(
                 of_seed = [best([*of_seed, run.candidate])]
         if of_seed:
             picks.append(with_edge(of_seed[0], grid, log))
-        else:
-            log.warn("seed-diverged", f"seed {seed}: every run diverged; the results are those of the other seeds")
     best(picks)  # refuses where nothing is left
+    for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
+        log.warn("seed-diverged", f"seed {seed}: every run diverged; the results are those of the other seeds")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))

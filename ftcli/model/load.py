@@ -84,6 +84,8 @@ def _loaded(
         data_config = dict(resolve_input_data_config(model, args=asked))
     except ValueError as error:
         raise RequestError(f"{recipe.name} does not take images of {image_size} pixels: {error}") from error
+    if image_size:
+        _check_size(model, recipe, image_size)
     return Loaded(
         model=model,
         name=recipe.name,
@@ -93,6 +95,19 @@ def _loaded(
         data_config=data_config,
         create_args=recipe.create_args(K, image_size),
     )
+
+
+def _check_size(model: nn.Module, recipe: Recipe, image_size: int) -> None:
+    """Send one blank image through: a size that patches do not divide shows before any work."""
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RequestError(
+            f"{recipe.name} does not take images of {image_size} pixels: {reason}",
+            f"give --image-size a size that it takes, e.g. {max(32, round(image_size / 32) * 32)}",
+        ) from error
 
 
 def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[str, Tensor]:
@@ -164,6 +179,8 @@ def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoin
     absent = len(misfit.missing) + len(misfit.reshaped)
     if prefix := foreign_prefix(checkpoint.shapes, model.state_dict().keys()):
         raise RequestError(problem, f"the names carry the prefix {prefix}: type --strip-prefix {prefix}")
+    if (absent + len(misfit.unexpected)) * 10 < len(wanted):
+        raise RequestError(problem, "give the whole file; nearly all of it fits, so the architecture is the right one")
     if absent * 2 > len(wanted):
         problem += "; it looks like another architecture"
     raise RequestError(problem, "name the architecture that the file was saved from: --model NAME")
