@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 
 from ftcli import config as options
-from ftcli.presets import preset_names, read_preset
+from ftcli.presets import WORDS, preset_names, read_preset
 from ftcli.report.cells import new_table, text
 from ftcli.report.folder import as_json
 from ftcli.report.read import read_report
@@ -96,13 +96,14 @@ def presets(config: options.Presets) -> None:
         return
     for name, content in contents.items():
         table = new_table(f"{name}: {content['title']}", content["about"])
-        table.add_column("option")
-        table.add_column("value", overflow="fold")
-        for key, value in content.items():
-            if key not in ("title", "about"):
-                table.add_row(
-                    f"--{key.replace('_', '-')}", text(", ".join(value) if isinstance(value, list) else str(value))
-                )
+        for column in ("command", "option", "value"):
+            table.add_column(column, overflow="fold")
+        own = {key: value for key, value in content.items() if isinstance(value, dict)}
+        for command, of_command in {"all": content, **own}.items():
+            for key, value in of_command.items():
+                if key not in (*WORDS, *own):
+                    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+                    table.add_row(text(command), text(f"--{key.replace('_', '-')}"), text(shown))
         show_parts(console(), [table])
 
 

@@ -87,7 +87,7 @@ def apply_file(context: typer.Context, path: Path | None) -> Path | None:
 def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
     """What a preset says about the options that the command has; its others are for other commands."""
     names = {str(parameter.name) for parameter in context.command.params}
-    return {key: value for key, value in load_preset(name).items() if key in names}
+    return {key: value for key, value in load_preset(name, str(context.info_name)).items() if key in names}
 
 
 def read_options(path: Path, command: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Named benchmarks: one TOML file each, holding options under their own names, a title and a sentence about it."""
+"""Named benchmarks, one TOML file each: a title, a sentence about it, options under their own names.
+
+Options at the top are for every command; a table named after a command holds what that command has of its own.
+"""
 
 import tomllib
 from pathlib import Path
@@ -25,6 +28,11 @@ def read_preset(name: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def load_preset(name: str) -> dict[str, Any]:
-    """A preset's options. Raises RequestError where there is none of that name."""
-    return {key: value for key, value in read_preset(name).items() if key not in WORDS}
+def load_preset(name: str, command: str) -> dict[str, Any]:
+    """A preset's options for a command: those at the top, and over them those of the command's own table.
+
+    Raises RequestError where there is no preset of that name.
+    """
+    content = read_preset(name)
+    shared = {key: value for key, value in content.items() if key not in WORDS and not isinstance(value, dict)}
+    return {**shared, **content.get(command, {})}
