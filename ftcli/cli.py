@@ -15,17 +15,19 @@ from ftcli import __version__
 from ftcli.config import COMMANDS, Common
 from ftcli.errors import FtcliError, suggest
 from ftcli.help import ABOUT, asks_for_help, print_help, rows
-from ftcli.options import command_of
 from ftcli.text import printable
 
 INTERRUPTED = 130  # exit code of whoever is stopped by Ctrl-C
 
-app = typer.Typer(name="ftcli", help=ABOUT, pretty_exceptions_enable=False, add_completion=False)
 
+def program() -> typer.Typer:
+    """The Typer program, with every command."""
+    from ftcli.options import command_of  # here, because `--help` needs none of it
 
-@app.callback()
-def root() -> None:
-    """A callback keeps Typer from melting a program of one command into that command."""
+    app = typer.Typer(name="ftcli", help=ABOUT, pretty_exceptions_enable=False, add_completion=False)
+    for name, row in COMMANDS.items():
+        app.command(name, rich_help_panel=row.panel)(command_of(row.options, runner(row.runs), name, row.help))
+    return app
 
 
 def runner(target: str) -> Callable[[Common], None]:
@@ -43,10 +45,6 @@ def runner(target: str) -> Callable[[Common], None]:
             raise typer.Exit(explain(error)) from None
 
     return run
-
-
-for name, row in COMMANDS.items():
-    app.command(name, rich_help_panel=row.panel)(command_of(row.options, runner(row.runs), name, row.help))
 
 
 def explain(error: Exception) -> int:
@@ -122,7 +120,7 @@ def main() -> None:
 def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
     try:
-        return int(app(list(words), standalone_mode=False) or 0)
+        return int(program()(list(words), standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return explain(error)
     except (KeyboardInterrupt, typer.Abort):  # before any work began

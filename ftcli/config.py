@@ -49,7 +49,7 @@ ModelArgument = Annotated[
 SETTINGS = "PATH, hf:NAME or digits:WORLD, settings after '?'"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Common:
     """What every command understands."""
 
@@ -58,7 +58,7 @@ class Common:
     debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Loading(Common):
     """How a checkpoint becomes a model."""
 
@@ -86,7 +86,7 @@ class Loading(Common):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Running(Loading):
     """How images go through a model."""
 
@@ -108,7 +108,7 @@ class Running(Loading):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Reporting(Running):
     """What every command that makes a report shares."""
 
@@ -136,27 +136,32 @@ class Reporting(Running):
         pairs: list[tuple[str, str]] = []
         for text in self.ood or []:
             name, equals, source = text.partition("=")
-            if not (equals and name and source) or any(mark in name for mark in "/\\?: "):
-                raise RequestError(
-                    f"--ood {text!r} has no name: an OOD set is NAME=SPEC.", f"type --ood shifted={text}"
-                )
+            if not (equals and name and source) or "/" in name:  # a path may hold an equals sign of its own
+                fix = f"type --ood shifted={text}"
+                raise RequestError(f"--ood {text!r} has no name: an OOD set is NAME=SPEC.", fix)
+            if any(mark in name for mark in "\\?: "):
+                fix = "type --ood shifted=SPEC, or another plain name"
+                raise RequestError(f"--ood {text!r}: a name holds no space, colon, backslash or question mark.", fix)
             if name in RESERVED_SET_NAMES or name in dict(pairs):
                 raise RequestError(f"--ood {text!r}: the name {name!r} is taken.", "give this set another name")
             pairs.append((name, source))
         return pairs
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Training(Reporting):
     """What every command that trains shares."""
 
     checkpoint: Annotated[
         str | None,
         option(
-            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.", panel=MODEL, default="none", metavar="WHERE"
+            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.",
+            panel=MODEL,
+            default="needed, unless --init random",
+            metavar="WHERE",
         ),
     ] = None
-    train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "none")] = None
+    train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
     id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
     id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
     split_seed: Annotated[int, option("Seed of the cuts from train.", panel=DATA, min=0, metavar="SEED")] = 0
@@ -199,6 +204,11 @@ class Training(Reporting):
     def __post_init__(self) -> None:
         if self.seeds is not None and self.seed is not None:
             raise RequestError(f"--seeds {self.seeds} and --seed {self.seed} are both given.", "give one of the two")
+        if self.warmup >= self.epochs:
+            raise RequestError(
+                f"--warmup {self.warmup:g} leaves none of --epochs {self.epochs} at the full rate.",
+                "give it fewer epochs",
+            )
         if self.train is None:
             raise RequestError(
                 "No training set is given.", "add --train SPEC, or --preset NAME (`ftcli presets` lists them)"
@@ -209,7 +219,7 @@ class Training(Reporting):
         return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Probe(Training):
     """Options of `ftcli probe`."""
 
@@ -221,7 +231,7 @@ class Probe(Training):
     bn: BatchNorm = "eval"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Finetune(Training):
     """Options of `ftcli finetune`."""
 
@@ -231,7 +241,7 @@ class Finetune(Training):
     ] = "checkpoint"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Lpft(Training):
     """Options of `ftcli lpft`."""
 
@@ -239,7 +249,7 @@ class Lpft(Training):
     bn: BatchNorm = "eval"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Evaluate(Reporting):
     """Options of `ftcli evaluate`."""
 
@@ -250,7 +260,7 @@ class Evaluate(Reporting):
             raise RequestError("No set is given to evaluate on.", "add --id-test SPEC or --ood NAME=SPEC")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Predict(Running):
     """Options of `ftcli predict`."""
 
@@ -264,7 +274,7 @@ class Predict(Running):
     overwrite: Overwrite = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Compare(Common):
     """Options of `ftcli compare`."""
 
@@ -283,7 +293,7 @@ class Compare(Common):
     format: Annotated[Literal["table", "csv", "markdown"], option("Form of the output.", panel=OUTPUT)] = "table"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Report(Common):
     """Options of `ftcli report`."""
 
@@ -292,14 +302,14 @@ class Report(Common):
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Blocks(Loading):
     """Options of `ftcli blocks`."""
 
     checkpoint: ModelArgument
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Data(Common):
     """Options of `ftcli data`."""
 
@@ -311,7 +321,7 @@ class Data(Common):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Presets(Common):
     """Options of `ftcli presets`."""
 
@@ -320,7 +330,7 @@ class Presets(Common):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Schema(Common):
     """Options of `ftcli schema`."""
 

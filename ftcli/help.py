@@ -19,6 +19,7 @@ from ftcli.declare import PANELS
 ABOUT = "Robust fine-tuning of vision models: keep the accuracy out of distribution."
 ARGUMENTS = "Arguments"  # they have no panel and come first
 HELP = ("--help", "-h")
+FIRST = ("--train", "--checkpoint")  # what a newcomer looks for stands at the top of its panel
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def print_help(words: Sequence[str]) -> None:
     typed = max(len(row.value) for row in found)
     for panel in (ARGUMENTS, *PANELS):
         entries = [row for row in found if row.panel == panel]
+        entries.sort(key=lambda row: row.name not in FIRST)
         if entries:
             console.print(panel_table(panel, entries, named, typed))
 

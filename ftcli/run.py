@@ -8,6 +8,7 @@ This is the one file that knows all the parts; each part knows only those below 
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def train(config: Training) -> None:
             image_size=config.image_size,
             log=log,
         )
+        if isinstance(config, Finetune) and config.init == "random":
+            loaded = replace(loaded, checkpoint=None)  # it has only said which architecture
         setting = setting_of(task, loaded.data_config, machine, config)
         if config.dry_run:
             show_plan(command, config, task, loaded)

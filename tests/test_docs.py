@@ -76,9 +76,9 @@ def test_the_check_sees_an_old_page(tmp_path: Path) -> None:
 def test_the_tables_name_what_the_program_understands(command: str) -> None:
     from typer.main import get_command
 
-    from ftcli.cli import app
+    from ftcli.cli import program
 
-    understood = get_command(app).commands[command].params  # type: ignore[attr-defined]
+    understood = get_command(program()).commands[command].params  # type: ignore[attr-defined]
     options = {name for parameter in understood for name in parameter.opts if name.startswith("--")}
     shown = list(rows(COMMANDS[command].options))
     assert {row.name for row in shown if row.panel != ARGUMENTS} == options - {"--help"}

@@ -157,7 +157,11 @@ def test_sets_without_names(tmp_path: Path, train: Path) -> None:
 def test_numbers_as_names_are_the_numbers(tmp_path: Path) -> None:
     log = Log()
     task = built(log, train="digits:plain?per-class=4", ood={"n": numbered(tmp_path / "n.parquet", [7, 3])})
-    assert task.ood["n"].labels.tolist() == [7, 3] and task.ood["n"].restrict == (3, 7) and codes(log) == {"classes-restricted"}
+    assert (
+        task.ood["n"].labels.tolist() == [7, 3]
+        and task.ood["n"].restrict == (3, 7)
+        and codes(log) == {"classes-restricted"}
+    )
 
 
 def test_classes_of_a_checkpoint(tmp_path: Path, train: Path) -> None:

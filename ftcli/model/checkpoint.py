@@ -66,6 +66,8 @@ def open_checkpoint(where: str, *, strip_prefix: str | None, log: Log) -> Checkp
 
     Raises RequestError for what is not there, is damaged, cannot be downloaded, or would need a pickle to run.
     """
+    if not where.strip():
+        raise RequestError("the checkpoint's name is empty", f"a checkpoint is {_FORMS}")
     if where.startswith("hf-hub:"):
         folder = hub.hub_folder(where.removeprefix("hf-hub:"))
         path, said = _weights_in(folder), _config_in(folder)

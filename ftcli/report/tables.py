@@ -9,7 +9,8 @@ from rich.text import Text
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
 
 # Characters that the first column takes, and an accuracy with its interval on one line or on two; gaps included.
-STUB, LONG_CELL, HIGH_CELL = 8, 23, 15
+STUB, LONG_CELL, HIGH_CELL = 8, 23, 17
+GAP = 3  # characters between two columns
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
 
@@ -17,7 +18,7 @@ def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
     parts: list[RenderableType] = [run_table(report, width), Text(picks_line(report))]
     if len(report.get("seeds") or []) > 1:
-        parts.append(seeds_table(report))
+        parts.append(seeds_table(report, width))
     if report["runs"]:
         parts.append(grid_table(report))
     parts += [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
@@ -54,10 +55,11 @@ def run_table(report: dict[str, Any], width: int) -> Table:
         for stage, row in rows.items():
             table.add_row(text(stage), *(cell(row[name], between) for name in sets))
     else:
+        between = " " if max(map(len, sets)) + LONG_CELL * len(rows) <= width else "\n"
         for stage in rows:
             table.add_column(text(stage), justify="right", overflow="fold")
         for name in sets:
-            table.add_row(text(name), *(cell(row[name], " ") for row in rows.values()))
+            table.add_row(text(name), *(cell(row[name], between) for row in rows.values()))
     return table
 
 
@@ -79,22 +81,26 @@ def picks_line(report: dict[str, Any]) -> str:
     return "picked on ID-val: " + "; ".join(parts) if parts else "nothing was trained"
 
 
-def seeds_table(report: dict[str, Any]) -> Table:
-    """The pick of every seed, and what it reaches on every set."""
+def seeds_table(report: dict[str, Any], width: int) -> Table:
+    """The pick of every seed and what it reaches on every set; a seed is a row, or a column where rows are too wide."""
+    heads = ["seed", "lr", "epoch", *entries(report["seeds"][0]["results"])]
+    lines = [[str(cell) for cell in seed_line(one)] for one in report["seeds"]]
+    if sum(max(map(len, column)) + GAP for column in zip(heads, *lines, strict=True)) > width:
+        heads, *lines = (list(column) for column in zip(heads, *lines, strict=True))
     table = new_table("Accuracy in per cent, by seed")
-    sets = list(entries(report["seeds"][0]["results"]))
-    for name in ("seed", "lr", "epoch", *sets):
-        table.add_column(text(name), justify="right", overflow="fold")
-    for one in report["seeds"]:
-        selected, row = one["selected"], entries(one["results"])
-        rate = f"{selected['lr']:g}" if selected["lr"] is not None else "-"
-        table.add_row(
-            str(selected["seed"]),
-            rate,
-            str(selected["epoch"] or "-"),
-            *(percent(row[name]["accuracy"]) for name in sets),
-        )
+    for head in heads:
+        table.add_column(text(head), justify="right", overflow="fold")
+    for line in lines:
+        table.add_row(*map(text, line))
     return table
+
+
+def seed_line(one: dict[str, Any]) -> list[Any]:
+    """Seed, rate, epoch, and the accuracy on every set."""
+    selected = one["selected"]
+    rate = "-" if selected["lr"] is None else f"{selected['lr']:g}"
+    accuracies = [percent(entry["accuracy"]) for entry in entries(one["results"]).values()]
+    return [selected["seed"], rate, "-" if selected["epoch"] is None else selected["epoch"], *accuracies]
 
 
 def grid_table(report: dict[str, Any]) -> Table:
