@@ -185,8 +185,8 @@ def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
     sure = "; with one class left, its accuracy is 100 % by construction" if len(covered) == 1 else ""
     log.warn(
         "classes-restricted",
-        f"{name} covers {len(covered)} of {len(images.classes)} classes (without {listed(absent)}): predictions on it "
-        f"are restricted to those, accuracy_all_classes in the report is not{sure}",
+        f'"{name}" covers {len(covered)} of {len(images.classes)} classes (without {listed(absent)}): predictions on '
+        f"it are restricted to those, accuracy_all_classes in the report is not{sure}",
     )
     return replace(whole, restrict=covered)
 
