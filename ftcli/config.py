@@ -197,7 +197,7 @@ class Training(Reporting):
     ] = None
     seed: Annotated[
         Numbers | None,
-        option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0)),
+        option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0, 2**63)),
     ] = None
     dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
 

@@ -15,8 +15,8 @@ class Numbers(tuple[float, ...]):
         return ",".join(f"{value:g}" for value in self)
 
 
-def numbers(kind: Callable[[str], float], least: float) -> Callable[[Any], Numbers]:
-    """A parser of comma-separated numbers, each finite and at least `least`."""
+def numbers(kind: Callable[[str], float], least: float, below: float = float("inf")) -> Callable[[Any], Numbers]:
+    """A parser of comma-separated numbers, each at least `least` and below `below`."""
     what = "whole numbers" if kind is int else "numbers"
 
     def parse(value: Any) -> Numbers:
@@ -25,8 +25,10 @@ def numbers(kind: Callable[[str], float], least: float) -> Callable[[Any], Numbe
             read = [kind(str(part)) for part in parts]
         except ValueError:
             raise typer.BadParameter(f"{value!r} is not a list of {what}; type them with commas, e.g. 1,2,3.") from None
-        if not read or not all(least <= number < float("inf") for number in read):
-            raise typer.BadParameter(f"{value!r} holds a number that is not allowed: at least {least:g}, and finite.")
+        if not read or not all(least <= number < below for number in read):
+            raise typer.BadParameter(
+                f"{value!r} holds a number that is not allowed: at least {least:g}, below {below:g}."
+            )
         return Numbers(sorted(set(read)))
 
     return parse

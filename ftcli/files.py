@@ -27,6 +27,11 @@ def write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
             part.unlink(missing_ok=True)
 
 
+def nearest(path: Path) -> Path:
+    """The path itself where it exists, else the nearest one above it that does."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
 def flush(path: Path) -> None:
     """Force a file's bytes, or a folder's entries, to the disk."""
     handle = os.open(path, os.O_RDONLY)

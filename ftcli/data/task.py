@@ -142,7 +142,9 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
         RequestError: no example has a counterpart.
     """
     assert images.labels is not None
-    lookup, by_position = correspond(images.classes, images.named, images.positions, classes, named, images.spec)
+    lookup, by_position = correspond(
+        images.classes, images.named, images.positions, classes, named, f"{role}: {images.spec}"
+    )
     if by_position:
         log.warn(
             "classes-by-position",

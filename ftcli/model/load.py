@@ -18,6 +18,7 @@ from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.wrappers import foreign_prefix
 
+CHECKED = 1024  # pixels
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -98,7 +99,13 @@ def _loaded(
 
 
 def _check_size(model: nn.Module, recipe: Recipe, image_size: int) -> None:
-    """Send one blank image through: a size that patches do not divide shows before any work."""
+    """Send one blank image through: a size that patches do not divide shows before any work.
+
+    Not above CHECKED pixels: one image could then take the memory of the machine.
+    """
+    if image_size > CHECKED:
+        return
+    near = max(32, round(image_size / 32) * 32)
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, 3, image_size, image_size))
@@ -106,7 +113,7 @@ def _check_size(model: nn.Module, recipe: Recipe, image_size: int) -> None:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RequestError(
             f"{recipe.name} does not take images of {image_size} pixels: {reason}",
-            f"give --image-size a size that it takes, e.g. {max(32, round(image_size / 32) * 32)}",
+            f"give --image-size a size that it takes, e.g. {near if near != image_size else near + 32}",
         ) from error
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import write_whole
+from ftcli.files import nearest, write_whole
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
@@ -29,7 +29,7 @@ def claim(out: Path | None, command: str, overwrite: bool) -> Path:
             f"--out {str(folder)!r} holds a finished run.",
             f"type --overwrite to replace it, or ftcli report {folder} to see it",
         )
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    above = nearest(folder)
     if not above.is_dir():
         raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
     if not os.access(above, os.W_OK | os.X_OK):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ftcli.config import Predict
 from ftcli.errors import RequestError
-from ftcli.files import write_whole
+from ftcli.files import nearest, write_whole
 from ftcli.measures.accuracy import predictions
 from ftcli.report.folder import as_json
 from ftcli.text import printable
@@ -20,12 +20,15 @@ FORMS = (".csv", ".parquet")
 
 def check_target(config: Predict) -> None:
     """Raises RequestError for a file that is there already, or whose form is not known."""
-    if config.out and config.out.suffix not in FORMS:
-        raise RequestError(
-            f"--out {str(config.out)!r}: the form is not known.", f"end its name with {' or '.join(FORMS)}"
-        )
-    if config.out and config.out.exists() and not config.overwrite:
-        raise RequestError(f"--out {str(config.out)!r} is there already.", "type --overwrite to replace it")
+    out = config.out
+    if out is None:
+        return
+    if out.suffix not in FORMS:
+        raise RequestError(f"--out {str(out)!r}: the form is not known.", f"end its name with {' or '.join(FORMS)}")
+    if not (above := nearest(out.parent)).is_dir():
+        raise RequestError(f"--out {str(out)!r} lies in {str(above)!r}, which is a file.", "name another folder")
+    if out.exists() and not config.overwrite:
+        raise RequestError(f"--out {str(out)!r} is there already.", "type --overwrite to replace it")
 
 
 def write_labels(config: Predict, examples: list[str], logits: np.ndarray, names: tuple[str, ...] | None) -> None:
