@@ -19,8 +19,9 @@ ALPHA = 0.05
 GAP = 3  # characters that a column of a table takes beside its content
 DIFFERENCES = "Paired differences of accuracy, in percentage points"
 TEST = (
-    "interval: 95 %, paired bootstrap over examples; p: McNemar's exact test on the two selected runs; "
-    f"p Holm: corrected over the sets of the pair; * where p Holm < {ALPHA}"
+    "points and interval: means over the seeds, 95 % paired bootstrap over examples with the seeds as they are; "
+    "p: McNemar's exact test on the two selected runs; p Holm: corrected over the sets of the pair; "
+    f"* where p Holm < {ALPHA} and the interval leaves out 0"
 )
 FIELDS = [
     "kind", "name", "command", "minus", "set", "n", "accuracy", "low", "high", "interval", "seeds",
@@ -154,7 +155,8 @@ def _accuracy(cell: Cell | None, between: str = " ") -> str:
 
 def _difference(pair: Difference) -> list[str]:
     """Difference (starred where significant), interval, p and corrected p."""
-    star = "*" if pair.p_holm is not None and pair.p_holm < ALPHA else ""
+    low, high = pair.interval
+    star = "*" if pair.p_holm is not None and pair.p_holm < ALPHA and not low <= 0 <= high else ""
     return [f"{100 * pair.difference:+z.1f}{star}", interval(pair.interval), _p(pair.p), _p(pair.p_holm)]
 
 
