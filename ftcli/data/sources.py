@@ -81,7 +81,7 @@ def _splits(spec: Spec, log: Log, labelled: bool) -> Splits:
         return open_hub(spec.location, log)
     if spec.kind == "digits":
         return {"train": partial(_digits, spec)}
-    path = Path(spec.location)
+    path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():
             return _on_disk(path, labelled)

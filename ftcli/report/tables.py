@@ -8,8 +8,6 @@ from rich.text import Text
 
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
 
-# Characters that the first column takes, and an accuracy with its interval on one line or on two; gaps included.
-STUB, LONG_CELL, HIGH_CELL = 8, 23, 17
 GAP = 3  # characters between two columns
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
@@ -42,25 +40,36 @@ def entries(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def run_table(report: dict[str, Any], width: int) -> Table:
-    """Accuracy by stage and set; the sets are columns where they fit, rows where they do not."""
-    rows = {stage: entries(results) for stage, results in stages(report).items()}
-    sets = list(next(iter(rows.values())))
-    kinds = {found[0] for row in rows.values() for entry in row.values() if (found := interval_of(entry))}
+    """Accuracy by stage and set. The first form that fits: sets as columns, their cells on one line or on two, else
+    sets as rows.
+    """
+    by_stage = {stage: entries(results) for stage, results in stages(report).items()}
+    sets = list(next(iter(by_stage.values())))
+    kinds = {found[0] for row in by_stage.values() for entry in row.values() if (found := interval_of(entry))}
     table = new_table("Accuracy in per cent", f"[low, high]: {name_intervals(kinds)}" if kinds else "")
-    table.add_column("")
-    if STUB + HIGH_CELL * len(sets) <= width:
-        between = " " if STUB + LONG_CELL * len(sets) <= width else "\n"
-        for name in sets:
-            table.add_column(text(name), justify="right", overflow="fold")
-        for stage, row in rows.items():
-            table.add_row(text(stage), *(cell(row[name], between) for name in sets))
-    else:
-        between = " " if max(map(len, sets)) + LONG_CELL * len(rows) <= width else "\n"
-        for stage in rows:
-            table.add_column(text(stage), justify="right", overflow="fold")
-        for name in sets:
-            table.add_row(text(name), *(cell(row[name], between) for row in rows.values()))
+    for turned, between in ((False, " "), (False, "\n"), (True, " "), (True, "\n")):
+        heads, names = (list(by_stage), sets) if turned else (sets, list(by_stage))
+        rows = [
+            [
+                Text(name),
+                *(cell(by_stage[head if turned else name][name if turned else head], between) for head in heads),
+            ]
+            for name in names
+        ]
+        if table_width(heads, rows) <= width:
+            break
+    table.add_column("", overflow="fold")
+    for head in heads:
+        table.add_column(text(head), justify="right", overflow="fold")
+    for name, row in zip(names, rows, strict=True):
+        table.add_row(text(name), *row[1:])
     return table
+
+
+def table_width(heads: list[str], rows: list[list[Text]]) -> int:
+    """Characters that a table with an unnamed first column takes."""
+    columns = zip(["", *heads], *rows, strict=True)
+    return sum(max(len(line) for one in column for line in str(one).split("\n")) + GAP for column in columns) - GAP
 
 
 def cell(entry: dict[str, Any], between: str) -> Text:
