@@ -35,17 +35,18 @@ def show(report: dict[str, Any], folder: Path | None, as_json: bool) -> None:
 
 
 def show_parts(out: Console, parts: list[RenderableType]) -> None:
-    """One part after another. Words are left whole, for the terminal to wrap: a table's title and caption too, which
-    rich would fold to the width of the table.
+    """One part after another. Words wrap at the edge of a terminal and stay whole lines in a pipe; so do a table's
+    title and caption, which rich would fold to the width of the table.
     """
+    whole = not out.is_terminal
     for part in parts:
         if not isinstance(part, Table):
-            out.print(part, soft_wrap=isinstance(part, Text))
+            out.print(part, soft_wrap=whole and isinstance(part, Text))
             continue
         title, caption = part.title, part.caption
         part.title = part.caption = None
-        out.print(title, soft_wrap=True)
+        out.print(title, soft_wrap=whole)
         out.print(part)
         if caption:
-            out.print(caption, soft_wrap=True)
+            out.print(caption, soft_wrap=whole)
         out.print()
