@@ -27,6 +27,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds, measure
 from ftcli.methods import METHODS
+from ftcli.model.architecture import recipe_for
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.head import head_of
 from ftcli.model.load import Loaded, import_file, load_model
@@ -98,18 +99,21 @@ def predict(config: Predict) -> None:
 
 
 def starting_point(config: Training, log: Log) -> Checkpoint | None:
-    """The checkpoint to start from, its header read; None where the body starts from random weights."""
+    """The checkpoint to start from, its header read; None where the body starts from random weights.
+
+    A name that contradicts the file, or that timm does not know, is refused here, before any picture is read.
+    """
     if config.import_:
         import_file(str(config.import_))
-    if isinstance(config, Finetune) and config.init == "random":
-        if config.checkpoint is None and config.model is None:
-            raise RequestError("--init random needs an architecture.", "add --model NAME")
-        return (
-            open_checkpoint(config.checkpoint, strip_prefix=config.strip_prefix, log=log) if config.checkpoint else None
-        )
-    if config.checkpoint is None:
+    random = isinstance(config, Finetune) and config.init == "random"
+    if config.checkpoint is None and not random:
         raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
-    return open_checkpoint(config.checkpoint, strip_prefix=config.strip_prefix, log=log)
+    if config.checkpoint is None and config.model is None:
+        raise RequestError("--init random needs an architecture.", "add --model NAME")
+    where, prefix = config.checkpoint, config.strip_prefix
+    checkpoint = open_checkpoint(where, strip_prefix=prefix, log=log) if where else None
+    recipe_for(config.model, checkpoint, Log())
+    return checkpoint
 
 
 def load_as_is(config: Loading, where: str, log: Log) -> Loaded:

@@ -99,14 +99,7 @@ def build_task(
     texts = _already_split({"train": train, "id_val": id_val, "id_test": id_test}, log)
     opened = {role: open_source(parse(text), log, damaged=damaged) for role, text in texts.items() if text}
     outside = {name: open_source(parse(text), log, damaged=damaged) for name, text in ood}
-    if classes is not None:
-        names, named = classes, are_names(classes)
-    elif num_classes is not None:
-        names, named = numbers(num_classes), False
-    elif "train" in opened:
-        names, named = opened["train"].classes, opened["train"].named
-    else:
-        raise ValueError("a task without a train set needs the classes of its model")
+    names, named = _classes(opened.get("train"), classes, num_classes)
     identical = {role: align(images, names, named, role, log) for role, images in opened.items()}
     given = set(identical)
     if "train" in given:
@@ -127,6 +120,17 @@ def build_task(
         id_test=sets.get("id_test"),
         ood={name: _outside(name, align(images, names, named, name, log), log) for name, images in outside.items()},
     )
+
+
+def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int | None) -> tuple[tuple[str, ...], bool]:
+    """The task's classes, and whether they are names: a model's, or only their number, else the training set's."""
+    if given is not None:
+        return given, are_names(given)
+    if count is not None:
+        return numbers(count), False
+    if train is None:
+        raise ValueError("a task without a train set needs the classes of its model")
+    return train.classes, train.named
 
 
 def without_labels(text: str, *, damaged: str, log: Log) -> TaskSet:
