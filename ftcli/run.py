@@ -48,15 +48,7 @@ def train(config: Training) -> None:
         machine = machine_of(config)
         checkpoint = starting_point(config, log)
         task = task_of(config, log)
-        loaded = load_model(
-            name=config.model,
-            checkpoint=checkpoint,
-            num_classes=len(task.classes),
-            image_size=config.image_size,
-            log=log,
-        )
-        if isinstance(config, Finetune) and config.init == "random":
-            loaded = replace(loaded, checkpoint=None)  # it has only said which architecture
+        loaded = load_for(task, config, checkpoint, log)
         setting = setting_of(task, loaded.data_config, machine, config)
         if config.dry_run:
             show_plan(command, config, task, loaded)
@@ -103,24 +95,37 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
 
     A name that contradicts the file, or that timm does not know, is refused here, before any picture is read.
     """
-    if config.import_:
-        import_file(str(config.import_))
-    random = isinstance(config, Finetune) and config.init == "random"
-    if config.checkpoint is None and not random:
+    if config.checkpoint is None and not starts_random(config):
         raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
     if config.checkpoint is None and config.model is None:
         raise RequestError("--init random needs an architecture.", "add --model NAME")
-    where, prefix = config.checkpoint, config.strip_prefix
-    checkpoint = open_checkpoint(where, strip_prefix=prefix, log=log) if where else None
+    checkpoint = open_weights(config, config.checkpoint, log)
     recipe_for(config.model, checkpoint, Log())
     return checkpoint
 
 
-def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
-    """A model with the very head that its checkpoint holds."""
+def starts_random(config: Training) -> bool:
+    return isinstance(config, Finetune) and config.init == "random"
+
+
+def open_weights(config: Loading, where: str | None, log: Log) -> Checkpoint | None:
+    """The file that `where` names, once the architectures of `--import` are known."""
     if config.import_:
         import_file(str(config.import_))
-    checkpoint = open_checkpoint(where, strip_prefix=config.strip_prefix, log=log)
+    return open_checkpoint(where, strip_prefix=config.strip_prefix, log=log) if where is not None else None
+
+
+def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
+    """The model with as many classes as the task has."""
+    size, count = config.image_size, len(task.classes)
+    loaded = load_model(name=config.model, checkpoint=checkpoint, num_classes=count, image_size=size, log=log)
+    # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
+    return replace(loaded, checkpoint=None) if starts_random(config) else loaded
+
+
+def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
+    """A model with the very head that its checkpoint holds."""
+    checkpoint = open_weights(config, where, log)
     return load_model(name=config.model, checkpoint=checkpoint, num_classes=None, image_size=config.image_size, log=log)
 
 

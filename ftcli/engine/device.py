@@ -57,6 +57,7 @@ def best_device() -> torch.device:
 
 
 def named_device(name: str) -> torch.device:
+    """The device of that name. Raises RequestError, listing what there is, where it is not here."""
     here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.cuda.is_available():
         here.append("cuda")
