@@ -22,7 +22,7 @@ def image_column(rows: Rows, spec: Spec) -> str:
     if not holds_pictures(rows.table.schema.field(name).type):
         raise RequestError(
             f'the column "{name}" of {spec.text} holds {rows.table.schema.field(name).type}, not images',
-            f"type the image column as {_joined(spec, 'image')}; columns: {_listed(rows)}",
+            f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
         )
     return name
 
@@ -104,7 +104,7 @@ def _choose(rows: Rows, spec: Spec, setting: str, asked: str | None, feature: ty
             return name
     raise RequestError(
         f"{spec.text}: {'more than one' if typed else 'no'} {setting} column; columns: {_listed(rows)}",
-        f"type {_joined(spec, setting)}",
+        f"type {spec.asking(setting)}",
     )
 
 
@@ -114,11 +114,6 @@ def _check(rows: Rows, spec: Spec, setting: str, name: str) -> None:
             f'{setting}={name}: {spec.text} has no column "{name}"; columns: {_listed(rows)}',
             choose(name, rows.table.column_names),
         )
-
-
-def _joined(spec: Spec, setting: str) -> str:
-    """How to type a setting after the SPEC as it stands."""
-    return f"{spec.text}{'&' if '?' in spec.text else '?'}{setting}=COLUMN"
 
 
 def _listed(rows: Rows) -> str:

@@ -1,20 +1,30 @@
-"""ImageSet: one opened set, columns in memory and pixels on demand; every picture is decoded once on opening."""
+"""ImageSet: one opened set, columns in memory and pixels on demand; every picture is decoded before it is used."""
 
 import hashlib
+import inspect as code
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import PIL
 from PIL import Image
 
+from ftcli.cache import Cache, key
+from ftcli.data import pixels
 from ftcli.data.pixels import DamagedPicture, Pictures, decode, digest
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 
 BLOCK = 64  # pictures a thread checks at a time
+THREADS = min(16, os.cpu_count() or 1)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,17 @@ class ImageSet:
         """Picture of example i, 8-bit RGB.
 
         Raises:
-            RunError: a picture that was whole when the set was opened is not any more.
+            RunError: a picture that was whole when the set was opened is not any more, or is another one.
         """
+        stay = "leave the data in place while a command runs"
         try:
-            return decode(self.pictures.content(int(self.rows[i])))
+            content = self.pictures.content(int(self.rows[i]))
+            if digest(content) != self.digests[i]:
+                raise RunError(f'the picture "{self.ids[i]}" of {self.spec} has changed since the start', stay)
+            return decode(content)
         except DamagedPicture as damage:
             raise RunError(
-                f'the picture "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}',
-                "leave the data in place while a command runs",
+                f'the picture "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}', stay
             ) from damage
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "ImageSet":
@@ -75,9 +88,20 @@ class ImageSet:
 
 
 def inspect(
-    pictures: Pictures, rows: np.ndarray, ids: list[str], *, spec: str, unit: str, damaged: str, log: Log
+    pictures: Pictures,
+    rows: np.ndarray,
+    ids: list[str],
+    *,
+    spec: str,
+    unit: str,
+    damaged: str,
+    log: Log,
+    cache: Cache | None = None,
 ) -> tuple[np.ndarray, list[bytes]]:
     """Read and decode every picture once, on all cores, so that a damaged one is found before any training.
+
+    The bytes are read every time. Where the cache knows that these very pictures could all be decoded, they are not
+    decoded again.
 
     Args:
         rows: int64 [N], rows of `pictures` to look at; ids: [N].
@@ -89,11 +113,15 @@ def inspect(
     Raises:
         RequestError: a damaged picture and `damaged` is "stop".
     """
+    if cache is not None:
+        read = list(log.track(_each(_digest_of, pictures, rows), f"reading {spec}", len(rows)))
+        known = [found for found in read if isinstance(found, bytes)]
+        if len(known) == len(rows) and _all_whole(known, cache):
+            return np.ones(len(rows), dtype=bool), known
     whole = np.ones(len(rows), dtype=bool)
     digests: list[bytes] = []
     faults: list[str] = []
-    looked = log.track(_look(pictures, rows), f"reading {spec}", len(rows))
-    for i, found in enumerate(looked):
+    for i, found in enumerate(log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows))):
         if isinstance(found, bytes):
             digests.append(found)
             continue
@@ -107,19 +135,48 @@ def inspect(
     if faults:
         some = "; ".join(faults[:3]) + ("; …" if len(faults) > 3 else "")
         log.warn("damaged-skipped", f"{len(faults)} of {len(rows)} images of {spec} are damaged, left out: {some}")
+    elif cache is not None:
+        name = _checked(digests)
+        cache.add("checked", name, lambda path: path.write_text(name, encoding="utf-8"))
     return whole, digests
 
 
-def _look(pictures: Pictures, rows: np.ndarray) -> Iterator[bytes | DamagedPicture]:
-    """Digest or damage of every row, in order. Threads help because PIL and hashlib let go of the interpreter."""
-    Image.init()  # all formats registered before threads ask for them
-    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int) -> Iterator[Result]:
+    """`work` of every item, in order, done by threads that are at most `ahead` items further than what was taken.
+
+    Threads help because PIL, hashlib and torch let go of the interpreter. After an error nobody waits for the rest.
+    """
+    pool = ThreadPoolExecutor(max_workers=threads)
+    begun: deque[Future[Result]] = deque()
     try:
-        for found in pool.map(lambda block: [_look_at(pictures, int(row)) for row in block], blocks):
-            yield from found
-    finally:  # after a damaged picture nobody waits for the rest
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _each(
+    look: Callable[[Pictures, int], bytes | DamagedPicture], pictures: Pictures, rows: np.ndarray
+) -> Iterator[bytes | DamagedPicture]:
+    """Digest or damage of every row, in order."""
+    Image.init()  # all formats registered before threads ask for them
+    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    found = in_order(
+        lambda block: [look(pictures, int(row)) for row in block], blocks, threads=THREADS, ahead=2 * THREADS
+    )
+    for block in found:
+        yield from block
+
+
+def _digest_of(pictures: Pictures, row: int) -> bytes | DamagedPicture:
+    try:
+        return digest(pictures.content(row))
+    except DamagedPicture as damage:
+        return damage
 
 
 def _look_at(pictures: Pictures, row: int) -> bytes | DamagedPicture:
@@ -129,3 +186,15 @@ def _look_at(pictures: Pictures, row: int) -> bytes | DamagedPicture:
         return digest(content)
     except DamagedPicture as damage:
         return damage
+
+
+def _all_whole(digests: list[bytes], cache: Cache) -> bool:
+    """Whether the cache says of these very pictures that they could be decoded."""
+    name = _checked(digests)
+    path = cache.find("checked", name)
+    return path is not None and path.is_file() and path.read_bytes() == name.encode()
+
+
+def _checked(digests: list[bytes]) -> str:
+    """Under which key the cache knows that pictures can be decoded: by this Pillow and by our own code."""
+    return key("whole", PIL.__version__, code.getsource(pixels), b"".join(digests))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ftcli.data.columns import plain
 from ftcli.errors import RequestError, choose
+from ftcli.text import counted
 
 MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
 
@@ -120,8 +121,8 @@ def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: st
 def _by_position(labels: Labels, content: list[int], path: str, spec: str) -> Labels:
     if len(content) != len(labels.classes):
         raise RequestError(
-            f'the class map "{path}" has {len(content)} positions and {spec} has {len(labels.classes)} classes: '
-            + listed(labels.classes),
+            f'the class map "{path}" has {counted(len(content), "position", "positions")} and {spec} has '
+            f"{counted(len(labels.classes), 'class', 'classes')}: {listed(labels.classes)}",
             "write one position per class, -1 for a class to leave out",
         )
     values = np.array(content, dtype=np.int64)[labels.values]
@@ -144,7 +145,8 @@ def correspond(
     if positions:
         if len(own) > len(task):
             raise RequestError(
-                f"the class map of {spec} has the position {len(own) - 1} and the task has {len(task)} classes",
+                f"the class map of {spec} has the position {len(own) - 1} and the task has "
+                + counted(len(task), "class", "classes"),
                 f"use positions 0 … {len(task) - 1}, and -1 for a class to leave out",
             )
         return np.arange(len(own)), False
@@ -155,7 +157,7 @@ def correspond(
     if len(own) == len(task):
         return np.arange(len(own)), True
     raise RequestError(
-        f"{spec} has {len(own)} classes, {listed(own)}; {len(task)} are wanted, {listed(task)}; "
+        f"{spec} has {counted(len(own), 'class', 'classes')}, {listed(own)}; {len(task)} are wanted, {listed(task)}; "
         "one side has no names, and by position they must be as many",
         "write a map and add classes=MAP.json",
     )

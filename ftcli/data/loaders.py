@@ -1,79 +1,202 @@
-"""Loader: batches of one set, the same whatever number of processes makes them."""
+"""Loader: batches of one set, the same whatever number of processes makes them or shares them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ftcli.cache import Cache
+from ftcli.data.images import in_order
+from ftcli.data.store import Store, Stored, open_store
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform
 from ftcli.errors import FtcliError
+from ftcli.log import Log
 from ftcli.seeds import mix
 
-Batch = tuple[Tensor, Tensor]  # images [B, C, H, W] float32, labels [B] int64
+CPU = torch.device("cpu")
+
+
+class Batch(NamedTuple):
+    """One process's share of a batch, on the device. `counted` False: a stand-in, whose loss has weight 0."""
+
+    images: Tensor  # float32 [b, C, H, W], channels-last in memory
+    labels: Tensor  # int64 [b]
+    whole: Tensor  # int64 [B], labels of the whole batch, over all processes
+    counted: bool
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One batch to make: the indices of its examples, and where their random numbers come from."""
+class Share:
+    """One batch as positions of an epoch's order, and the part of it that this process makes."""
 
-    indices: list[int]
-    seed: int
-    epoch: int
+    whole: slice
+    own: slice
+    counted: bool = True
+
+
+class Plan(NamedTuple):
+    """One batch to make: which examples, and the random numbers of each."""
+
+    indices: Tensor  # int64 [b]
+    numbers: np.ndarray  # float64 [b, numbers], in [0, 1)
 
 
 class Loader:
     """Batches of exactly `batch_size` examples, the last one of what is left.
 
     Args:
-        transform: picture to float32 [C, H, W].
-        workers: processes beside this one; 0 makes the batches here. They live as long as the loader.
+        batch_size: over all processes.
+        workers: processes beside this one that make batches; 0 makes them here. They live as long as the loader.
+        shard: (rank, number) of the processes that share the work.
+        cache: where decoded pixels are kept; None decodes a picture each time.
     """
 
-    def __init__(self, data: TaskSet, transform: Transform, *, batch_size: int, workers: int = 0) -> None:
+    def __init__(
+        self,
+        data: TaskSet,
+        transform: Transform,
+        *,
+        batch_size: int,
+        workers: int = 0,
+        device: torch.device = CPU,
+        shard: tuple[int, int] = (0, 1),
+        cache: Cache | None = None,
+        log: Log | None = None,
+    ) -> None:
         self.n, self.batch_size = len(data), batch_size
+        self.data, self.transform, self.workers, self.device = data, transform, workers, device
+        self.rank, self.world = shard
+        self._cache, self._log = cache, log or Log()
+        self._labels = torch.from_numpy(data.labels)
         self._plans = _Plans()
-        # A plan carries seed and epoch to the processes, so that they can live on from epoch to epoch without a state
-        # of their own. The generator keeps DataLoader from drawing its base seed from the global one.
-        self._batches = DataLoader(
-            _Examples(data, transform),
-            batch_size=None,
-            sampler=self._plans,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),
-        )
+
+    def prepare(self) -> None:
+        """Decode the pictures now, where they are to be kept and are not yet; otherwise the first batch does it."""
+        _ = self._maker
 
     def ordered(self) -> Iterator[Batch]:
-        """Every example once, in the set's order."""
-        return self._run(torch.arange(self.n), seed=0, epoch=0)
+        """Every example once, in the set's order; of W processes, number r makes batches r, r + W, … whole."""
+        batches = self._batches(self.n)[self.rank :: self.world]
+        return self._run(torch.arange(self.n), self._numbers(0, 0), [Share(batch, batch) for batch in batches])
 
-    def shuffled(self, seed: int, epoch: int, *, skip_single: bool) -> Iterator[Batch]:
+    def rows(self, rank: int) -> Tensor:
+        """int64: the examples that `ordered` gives in process `rank`, in order."""
+        batches = self._batches(self.n)[rank :: self.world]
+        return torch.cat([torch.arange(self.n)[batch] for batch in batches] or [torch.arange(0)])
+
+    def shuffled(self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False) -> Iterator[Batch]:
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.
 
-        skip_single: leave out a last batch of one example, of which BatchNorm cannot compute a variance.
+        Process r makes part r of each batch. Where a batch has fewer examples than there are processes, a process
+        without one makes the batch's first, not counted.
+
+        Args:
+            skip_single: leave out a last batch of which some process would have one example or none: BatchNorm cannot
+                compute the variance of one.
+            balanced: N draws with replacement instead, every class that has examples equally likely, each draw with
+                an augmentation of its own.
         """
-        generator = torch.Generator().manual_seed(mix("order", seed, epoch))
-        order = torch.randperm(self.n, generator=generator)
-        if skip_single and self.n % self.batch_size == 1:
-            order = order[:-1]
-        return self._run(order, seed, epoch)
+        numbers = self._numbers(seed, epoch)
+        if balanced:
+            order = self._balanced(seed, epoch)
+        else:
+            order = torch.randperm(self.n, generator=torch.Generator().manual_seed(mix("order", seed, epoch)))
+            numbers = numbers[order.numpy()]
+        shares = [self._share(batch) for batch in self._batches(self.n)[: self.steps(skip_single=skip_single)]]
+        return self._run(order, numbers, shares)
 
     def steps(self, *, skip_single: bool) -> int:
-        """Batches of one epoch."""
+        """Batches of one epoch, over all processes."""
         whole, left = divmod(self.n, self.batch_size)
-        return whole + (left > (1 if skip_single else 0))
+        return whole + (left >= 2 * self.world if skip_single else left > 0)
 
-    def _run(self, order: Tensor, seed: int, epoch: int) -> Iterator[Batch]:
-        self._plans.batches = [Plan(part.tolist(), seed, epoch) for part in order.split(self.batch_size)]
-        for batch in self._batches:
-            if isinstance(batch, FtcliError):
-                raise batch
-            yield batch
+    def _batches(self, n: int) -> list[slice]:
+        return [slice(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
+
+    def _share(self, batch: slice) -> Share:
+        """This process's part of a batch, as equal in size to the others' as can be."""
+        size, longer = divmod(batch.stop - batch.start, self.world)
+        start = batch.start + self.rank * size + min(self.rank, longer)
+        own = slice(start, start + size + (self.rank < longer))
+        if own.start == own.stop:
+            return Share(batch, slice(batch.start, batch.start + 1), counted=False)
+        return Share(batch, own)
+
+    def _numbers(self, seed: int, epoch: int) -> np.ndarray:
+        """Uniform random numbers of every example, float64 [N, numbers]; row i is the same for any N."""
+        generator = np.random.Generator(np.random.PCG64(mix("augmentation", seed, epoch)))
+        return generator.random((self.n, self.transform.numbers))
+
+    def _balanced(self, seed: int, epoch: int) -> Tensor:
+        """int64 [N]: for each draw a class that has examples, and one of its examples, both uniformly."""
+        labels = self.data.labels
+        counts = np.bincount(labels)
+        present = np.flatnonzero(counts)
+        by_class = np.argsort(labels, kind="stable")  # examples, class after class
+        starts = np.cumsum(counts) - counts
+        generator = np.random.Generator(np.random.PCG64(mix("balanced order", seed, epoch)))
+        drawn = present[generator.integers(len(present), size=self.n)]
+        return torch.from_numpy(by_class[starts[drawn] + generator.integers(counts[drawn])])
+
+    def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
+        """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each place in it."""
+        labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
+        made = self._made([Plan(order[share.own], numbers[share.own]) for share in shares])
+        for share, pixels in zip(shares, made, strict=True):
+            if isinstance(pixels, FtcliError):
+                raise pixels
+            yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
+
+    def _made(self, plans: list[Plan]) -> Iterator[Tensor | FtcliError]:
+        """uint8 [b, H, W, 3] on the CPU for each plan."""
+        if self.workers:
+            self._plans.batches = plans
+            return iter(self._processes)
+        if self.device.type == "cuda":  # one batch is made while the device works on the one before
+            return in_order(self._maker.make, plans, threads=1, ahead=1)
+        return map(self._maker.make, plans)
+
+    def _send(self, pixels: Tensor) -> Tensor:
+        """Pixels to the images a model takes; on a GPU in a stream of its own, beside the work on other images."""
+        if self.device.type != "cuda":
+            return self.transform.normalise(pixels.to(self.device))
+        now = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._stream):
+            images = self.transform.normalise(pixels.to(self.device, non_blocking=True))
+        now.wait_stream(self._stream)
+        images.record_stream(now)  # its memory is not given away before the model has read it
+        return images
+
+    @cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    @cached_property
+    def _maker(self) -> "_Maker":
+        store = open_store(self.data.images, self.transform, self._cache, self._log)
+        return _Maker(store, self.transform, pin=self.device.type == "cuda" and not self.workers)
+
+    @cached_property
+    def _processes(self) -> DataLoader:
+        """Processes that make batches. A plan carries its random numbers to them, so that they need no state of their
+        own and can live on from epoch to epoch. The generator keeps DataLoader from drawing its base seed from the
+        global one."""
+        return DataLoader(
+            self._maker,
+            batch_size=None,
+            sampler=self._plans,
+            num_workers=self.workers,
+            persistent_workers=True,
+            collate_fn=_as_it_is,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),
+        )
 
 
 class _Plans(Sampler[Plan]):
@@ -89,26 +212,28 @@ class _Plans(Sampler[Plan]):
         return len(self.batches)
 
 
-class _Examples(Dataset[Batch | FtcliError]):
-    """Makes whole batches from plans. An error is handed back as it is: DataLoader would wrap it in a traceback."""
+class _Maker(Dataset[Tensor | FtcliError]):
+    """Makes whole batches from plans. pin: in memory that a GPU can read by itself."""
 
-    def __init__(self, data: TaskSet, transform: Transform) -> None:
-        self.data, self.transform = data, transform
-        self.labels = torch.from_numpy(data.labels)
+    def __init__(self, store: Store, transform: Transform, pin: bool) -> None:
+        self.store, self.transform, self.pin = store, transform, pin
 
-    def __getitem__(self, plan: Plan) -> Batch | FtcliError:
+    def make(self, plan: Plan) -> Tensor:
+        """uint8 [b, H, W, 3]."""
+        batch = torch.empty((len(plan.indices), *self.transform.size, 3), dtype=torch.uint8, pin_memory=self.pin)
+        if isinstance(self.store, Stored) and not self.transform.numbers:
+            return torch.index_select(self.store.grid, 0, plan.indices, out=batch)
+        rows = batch.numpy()
+        for row, (index, numbers) in enumerate(zip(plan.indices.tolist(), plan.numbers, strict=True)):
+            rows[row] = self.transform.draw(self.store[index], numbers)
+        return batch
+
+    def __getitem__(self, plan: Plan) -> Tensor | FtcliError:
+        """For the processes: an error is handed back as it is, where DataLoader would wrap it in a traceback."""
         try:
-            images = torch.stack([self._example(index, plan) for index in plan.indices])
+            return self.make(plan)
         except FtcliError as error:
             return error
-        return images, self.labels[plan.indices]
-
-    def _example(self, index: int, plan: Plan) -> Tensor:
-        """One tensor [C, H, W]; transforms draw from torch's CPU generator, which is given back as it was."""
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed, which would seed the accelerators as well.
-            torch.default_generator.manual_seed(mix("augmentation", plan.seed, plan.epoch, index))
-            return self.transform(self.data.images.image(index))
 
 
 def _as_it_is(batch: Any) -> Any:

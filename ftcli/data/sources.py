@@ -8,23 +8,28 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from ftcli.cache import Cache
 from ftcli.data import columns, labels, split
+from ftcli.data.arrays import array_rows
 from ftcli.data.folders import open_folder
 from ftcli.data.images import ImageSet, inspect
 from ftcli.data.pixels import Pictures
-from ftcli.data.rows import Rows, Splits, joined, numbered
+from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.spec import Spec
 from ftcli.data.tables import open_hub, open_parquet, open_saved
 from ftcli.errors import RequestError, choose, suggest
 from ftcli.log import Log
 
 
-def open_source(spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True) -> ImageSet:
+def open_source(
+    spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True, cache: Cache | None = None
+) -> ImageSet:
     """Open a set: split, where, class map, limit or per-class, in this order; then decode every picture once.
 
     Args:
         damaged: what to do about a damaged image, "stop" or "skip".
         labelled: False opens a set without labels; a label column, where there is one, is not looked at.
+        cache: knows pictures that could be decoded before, which are then not decoded here.
 
     Raises:
         RequestError: the data, a column, a class or a picture is not there or not usable; the message names it.
@@ -52,7 +57,9 @@ def open_source(spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool =
     index = index[chosen]
     groups = columns.groups(rows, spec, index)
     ids = [rows.ids[row] for row in index]
-    whole, digests = inspect(pictures, index, ids, spec=spec.text, unit=rows.unit, damaged=damaged, log=log)
+    whole, digests = inspect(
+        pictures, index, ids, spec=spec.text, unit=rows.unit, damaged=damaged, log=log, cache=cache
+    )
     _some(index[whole], spec, "images that can be decoded")
     return ImageSet(
         spec=spec.text,
@@ -81,6 +88,10 @@ def _splits(spec: Spec, log: Log, labelled: bool) -> Splits:
         return open_hub(spec.location, log)
     if spec.kind == "digits":
         return {"train": partial(_digits, spec)}
+    if spec.kind == "torchvision":
+        from ftcli.data.vision import open_vision  # loads every class of torchvision
+
+        return open_vision(spec)
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():
@@ -114,11 +125,7 @@ def _digits(spec: Spec) -> Rows:
     from ftcli.data import digits  # only this kind of source needs scikit-learn
 
     pixels, values = digits.world(spec.location)  # uint8 [N, H, W, C], int64 [N]
-    image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
-    for size in reversed(pixels.shape[1:]):
-        image = pa.FixedSizeListArray.from_arrays(image, size)
-    table = pa.table({"image": image, "label": pa.array(values, pa.int64())})
-    return numbered(table, {"label": datasets.ClassLabel(names=list(labels.numbers(10)))})
+    return array_rows(pixels, values, labels.numbers(10))
 
 
 def _choose_split(splits: Splits, spec: Spec) -> Rows:

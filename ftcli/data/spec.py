@@ -1,4 +1,4 @@
-"""The data SPEC as typed: `PATH`, `hf:NAME[/CONFIG]` or `digits:WORLD`, with settings after `?`."""
+"""The data SPEC as typed: `PATH`, `hf:NAME[/CONFIG]`, `torchvision:CLASS` or `digits:WORLD`, settings after `?`."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,8 +6,9 @@ from urllib.parse import unquote
 
 from ftcli.errors import RequestError, suggest
 
-KINDS = ("PATH", "hf:NAME[/CONFIG]", "digits:WORLD")
-SETTINGS = ("split", "image", "label", "group", "where", "classes", "limit", "per-class")
+KINDS = ("PATH", "hf:NAME[/CONFIG]", "torchvision:CLASS", "digits:WORLD")
+SCHEMES = ("hf", "torchvision", "digits")
+SETTINGS = ("split", "root", "image", "label", "group", "where", "classes", "limit", "per-class")
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,10 @@ class Spec:
     """A parsed data SPEC. `limit` and `per_class` are (N, SEED); `where` holds (COLUMN, VALUE) pairs."""
 
     text: str
-    kind: str  # "path", "hf" or "digits"
-    location: str  # decoded path, hub NAME[/CONFIG], or digits world
+    kind: str  # "path", "hf", "torchvision" or "digits"
+    location: str  # decoded path, hub NAME[/CONFIG], torchvision class, or digits world
     split: str | None = None
+    root: str | None = None  # folder of the files of a torchvision class
     image: str | None = None
     label: str | None = None
     group: str | None = None
@@ -30,6 +32,10 @@ class Spec:
         """The same set at one of its splits: whole, or `limited` as typed."""
         other = replace(self, split=split) if limited else replace(self, split=split, limit=None, per_class=None)
         return replace(other, text=_render(other))
+
+    def asking(self, setting: str) -> str:
+        """How to type the same set with a column named in `setting`, "image" or "label"."""
+        return _render(replace(self, image="COLUMN") if setting == "image" else replace(self, label="COLUMN"))
 
 
 def parse(text: str) -> Spec:
@@ -59,11 +65,14 @@ def parse(text: str) -> Spec:
             values[name] = unquote(value)
     if "limit" in values and "per-class" in values:
         raise RequestError(f'"{text}" has both limit and per-class', "leave one of them out")
+    if "root" in values and kind != "torchvision":
+        raise RequestError(f'"{text}" has a root, which only torchvision:CLASS has', "leave it out")
     return Spec(
         text=text,
         kind=kind,
         location=location,
         split=values.get("split"),
+        root=values.get("root"),
         image=values.get("image"),
         label=values.get("label"),
         group=values.get("group"),
@@ -79,10 +88,10 @@ def _kind(text: str, place: str) -> tuple[str, str]:
     scheme = re.match(r"([A-Za-z][\w+.-]+):", place)
     kind = scheme.group(1) if scheme else "path"
     location = unquote(place[scheme.end() :] if scheme else place)
-    if kind not in ("path", "hf", "digits") or (scheme and kind == "path"):
+    if kind not in ("path", *SCHEMES) or (scheme and kind == "path"):
         raise RequestError(
             f'unknown kind of data "{kind}:" in "{text}"; known: {", ".join(KINDS)}',
-            suggest(kind, ("hf", "digits")) or f"for a file with a colon in its name write ./{place}",
+            suggest(kind, SCHEMES) or f"for a file with a colon in its name write ./{place}",
         )
     if not location:
         raise RequestError(f'the data SPEC "{text}" names no data', f"write one of {', '.join(KINDS)}")
@@ -111,8 +120,8 @@ def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
 
 def _render(spec: Spec) -> str:
     """The text that parses to `spec`."""
-    settings = [("split", spec.split), ("image", spec.image), ("label", spec.label), ("group", spec.group)]
-    settings += [("classes", spec.classes)]
+    settings = [("split", spec.split), ("root", spec.root), ("image", spec.image), ("label", spec.label)]
+    settings += [("group", spec.group), ("classes", spec.classes)]
     parts = [f"{name}={_escape(value)}" for name, value in settings if value is not None]
     parts += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
     for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):

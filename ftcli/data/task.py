@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ftcli.cache import Cache
 from ftcli.data import split
 from ftcli.data.images import ImageSet
 from ftcli.data.labels import are_names, correspond, listed, look_alikes, numbers
@@ -85,6 +86,7 @@ def build_task(
     log: Log,
     classes: tuple[str, ...] | None = None,
     num_classes: int | None = None,
+    cache: Cache | None = None,
 ) -> Task:
     """Open every set, align its classes by name, and cut from train what is missing.
 
@@ -97,8 +99,8 @@ def build_task(
     """
     _check_names([name for name, _ in ood])
     texts = _already_split({"train": train, "id_val": id_val, "id_test": id_test}, log)
-    opened = {role: open_source(parse(text), log, damaged=damaged) for role, text in texts.items() if text}
-    outside = {name: open_source(parse(text), log, damaged=damaged) for name, text in ood}
+    opened = {role: open_source(parse(text), log, damaged=damaged, cache=cache) for role, text in texts.items() if text}
+    outside = {name: open_source(parse(text), log, damaged=damaged, cache=cache) for name, text in ood}
     names, named = _classes(opened.get("train"), classes, num_classes)
     identical = {role: align(images, names, named, role, log) for role, images in opened.items()}
     given = set(identical)
@@ -133,9 +135,9 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
     return train.classes, train.named
 
 
-def without_labels(text: str, *, damaged: str, log: Log) -> TaskSet:
+def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
     """A set to predict on: every label is -1."""
-    images = open_source(parse(text), log, damaged=damaged, labelled=False)
+    images = open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache)
     return TaskSet(images, np.full(len(images), -1, dtype=np.int64))
 
 

@@ -1,38 +1,105 @@
 """Transforms: from an RGB picture to the normalised tensor a model takes, as its own data configuration says."""
 
+import json
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from timm.data import create_transform
 from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
 
-from ftcli.errors import RequestError, choose
+from ftcli.errors import RequestError, RunError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")
 LIGHT_SHARE = 0.875  # side of the crop over side of the picture it is cut from: 224 of 256, the usual pair
 STANDARD_SCALE = (0.5, 1.0)  # share of the picture's area; less would often leave the object out
+STANDARD_RATIO = (3 / 4, 4 / 3)  # width over height of the crop
+ATTEMPTS = 10  # crops tried until one lies inside the picture, as torchvision does
+MADE_BY = " ".join(f"{name} {version(name)}" for name in ("pillow", "torchvision", "timm"))
 
-Transform = Callable[[Image.Image], Tensor]
+Step = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """From a picture to the normalised tensor, in three parts.
+
+    `prepare` is done once per picture and always gives the same, so its result can be kept; `draw` is the random part,
+    done each time; `normalise` takes whole batches, on the device of the model.
+    """
+
+    key: str  # all that `prepare` depends on beside the picture
+    size: tuple[int, int]  # (H, W) of what `draw` gives
+    prepare: Callable[[Image.Image], np.ndarray]  # RGB picture to uint8 [h, w, 3]
+    draw: Callable[
+        [np.ndarray, np.ndarray], np.ndarray
+    ]  # prepared pixels, float64 [numbers] in [0, 1) to uint8 [H, W, 3]
+    numbers: int  # uniform random numbers that `draw` needs for one example; with 0 it changes nothing
+    mean: tuple[float, ...]  # [3], of values in [0, 1]
+    std: tuple[float, ...]  # [3]
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, 3, H, W], channels-last in memory, on the same device.
+
+        (x / 255 - mean) / std in the order of torchvision's ToTensor and Normalize: the same bits.
+        """
+        B, H, W, C = batch.shape
+        white, mean, std = _constants(self.mean, self.std, W, batch.device)
+        # One long row per line of pixels: broadcasting over the three channels alone is several times slower.
+        rows = batch.reshape(B * H, W * C).float().div_(white).sub_(mean).div_(std)  # [B H, W C]
+        return rows.view(B, H, W, C).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=16)
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], W: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """255, and mean and standard deviation of a line of W pixels [W C]. Kept, because moving them makes a GPU wait."""
+    with torch.inference_mode(False):  # a prediction may come first, and training shall be able to use them too
+        white = torch.tensor(255.0, device=device)  # a GPU would multiply by 1/255 in place of dividing by a number
+        return white, torch.tensor(mean, device=device).repeat(W), torch.tensor(std, device=device).repeat(W)
 
 
 def evaluation(cfg: dict[str, Any]) -> Transform:
-    """The transform a model is measured with: picture to float32 [C, H, W], nothing random.
+    """The transform a model is measured with: timm's own, bit for bit, and nothing random.
 
     Args:
         cfg: timm's resolved data configuration: input_size (C, H, W), interpolation, mean, std, crop_pct, crop_mode.
+
+    Raises:
+        RunError: timm's transform does not end as every known one does.
     """
-    transform: Transform = create_transform(**cfg, is_training=False)
-    return transform
+    *steps, to_tensor, normalize = create_transform(**cfg, is_training=False).transforms
+    if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
+        raise RunError(f"timm's evaluation transform ends in {to_tensor}, {normalize}: this timm is not known")
+    # A new mean makes new pixels only where it is the colour of the border.
+    told = {name: cfg[name] for name in cfg if name not in ("mean", "std") or cfg.get("crop_mode") == "border"}
+    return Transform(
+        key=f"evaluation {json.dumps(told, sort_keys=True, default=str)} {steps} {MADE_BY}",
+        size=_size(cfg),
+        prepare=partial(_through, tuple(steps)),
+        draw=_unchanged,
+        numbers=0,
+        mean=tuple(torch.as_tensor(normalize.mean).tolist()),
+        std=tuple(torch.as_tensor(normalize.std).tolist()),
+    )
 
 
 def augmentation(cfg: dict[str, Any], name: str) -> Transform:
-    """The transform a model is trained with: picture to float32 [C, H, W].
+    """The transform a model is trained with.
 
     "none" is `evaluation`; "light" a random crop from a slightly larger picture, and a flip; "standard" a random crop
-    of half to all of the picture's area resized to H x W, and a flip. Random numbers come from torch's generator only.
+    of half to all of the picture's area resized to H x W, and a flip.
 
     Raises:
         RequestError: another name.
@@ -43,25 +110,73 @@ def augmentation(cfg: dict[str, Any], name: str) -> Transform:
         )
     if name == "none":
         return evaluation(cfg)
-    size = tuple(cfg["input_size"][-2:])  # (H, W)
-    interpolation = str_to_interp_mode(cfg["interpolation"])
+    size, mean, std = _size(cfg), tuple(cfg["mean"]), tuple(cfg["std"])
     if name == "light":
-        cropped = [_larger(size, cfg["interpolation"]), transforms.RandomCrop(size)]
-    else:
-        cropped = [transforms.RandomResizedCrop(size, scale=STANDARD_SCALE, interpolation=interpolation)]
-    return transforms.Compose(
-        [
-            *cropped,
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=cfg["mean"], std=cfg["std"]),
-        ]
-    )
+        larger = _larger(size, cfg["interpolation"])
+        key = f"light {size} {cfg['interpolation']} {larger} {MADE_BY}"
+        return Transform(key, size, partial(_through, (larger,)), partial(_crop_and_flip, size), 3, mean, std)
+    draw = partial(_resized_crop_and_flip, size, str_to_interp_mode(cfg["interpolation"]))
+    return Transform(f"full size {MADE_BY}", size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std)
 
 
-def _larger(size: tuple[int, int], interpolation: str) -> Callable[[Image.Image], Image.Image]:
+def _size(cfg: dict[str, Any]) -> tuple[int, int]:
+    high, wide = cfg["input_size"][-2:]
+    return high, wide
+
+
+def _through(steps: tuple[Step, ...], picture: Image.Image) -> np.ndarray:
+    """The picture after all steps, uint8 [h, w, 3]."""
+    for step in steps:
+        picture = step(picture)
+    return np.array(picture)
+
+
+def _larger(size: tuple[int, int], interpolation: str) -> Step:
     """Resize, keeping proportions, until the picture just covers H/0.875 x W/0.875."""
     high, wide = (int(side / LIGHT_SHARE) for side in size)
     if high == wide:
         return transforms.Resize(high, interpolation=str_to_interp_mode(interpolation))
     return ResizeKeepRatio((high, wide), longest=0.0, interpolation=interpolation)
+
+
+def _unchanged(pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return pixels
+
+
+def _crop_and_flip(size: tuple[int, int], pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Every crop of that size equally likely, and every second one mirrored."""
+    (h, w), (H, W) = pixels.shape[:2], size
+    top, left = int(u[0] * (h - H + 1)), int(u[1] * (w - W + 1))
+    return _flip(pixels[top : top + H, left : left + W], u[2])
+
+
+def _resized_crop_and_flip(
+    size: tuple[int, int], interpolation: InterpolationMode, pixels: np.ndarray, u: np.ndarray
+) -> np.ndarray:
+    top, left, h, w = crop_box(pixels.shape[0], pixels.shape[1], u)
+    crop = Image.fromarray(np.ascontiguousarray(pixels[top : top + h, left : left + w]))
+    return _flip(np.array(F.resize(crop, list(size), interpolation)), u[-1])
+
+
+def crop_box(high: int, wide: int, u: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random crop with the distribution of torchvision's RandomResizedCrop.
+
+    Area uniform in `STANDARD_SCALE` of the picture's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
+    `ATTEMPTS` pairs that fits inside the picture, at a uniform place; where none fits, the largest middle part of an
+    allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the place, and one number that is not used here.
+    """
+    low, up = math.log(STANDARD_RATIO[0]), math.log(STANDARD_RATIO[1])
+    for share, tall in u[: 2 * ATTEMPTS].reshape(ATTEMPTS, 2).tolist():
+        area = high * wide * (STANDARD_SCALE[0] + share * (STANDARD_SCALE[1] - STANDARD_SCALE[0]))
+        ratio = math.exp(low + tall * (up - low))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= wide and 0 < h <= high:
+            return int(u[-3] * (high - h + 1)), int(u[-2] * (wide - w + 1)), h, w
+    h = min(high, round(wide / STANDARD_RATIO[0]))
+    w = min(wide, round(high * STANDARD_RATIO[1]))
+    return (high - h) // 2, (wide - w) // 2, h, w
+
+
+def _flip(pixels: np.ndarray, u: float) -> np.ndarray:
+    """Mirrored left to right where u < 1/2. By torch, which moves such short pixels many times faster than numpy."""
+    return torch.from_numpy(pixels).flip(1).numpy() if u < 0.5 else pixels

@@ -1,0 +1,27 @@
+"""Rows whose pictures are arrays in memory, all of one shape."""
+
+from collections.abc import Sequence
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ftcli.data.rows import Rows, numbered
+
+
+def array_rows(pixels: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Rows:
+    """A table of pictures and labels; the pixels are not copied where they are contiguous.
+
+    Args:
+        pixels: uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; values: int64 [N].
+        names: of the classes; empty where they have none.
+    """
+    image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
+    for size in reversed(pixels.shape[1:]):
+        image = pa.FixedSizeListArray.from_arrays(image, size)
+    return numbered(pa.table({"image": image, "label": pa.array(values, pa.int64())}), label_feature(names))
+
+
+def label_feature(names: Sequence[str]) -> dict[str, datasets.ClassLabel]:
+    """What the column "label" means: the classes by name, or nothing where they are only numbers."""
+    return {"label": datasets.ClassLabel(names=list(names))} if names else {}
