@@ -3,8 +3,10 @@
 Nothing heavy is imported here; a command's own module is imported when it runs, so that `--help` answers at once.
 """
 
+import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -13,30 +15,36 @@ import typer
 
 from ftcli import __version__
 from ftcli.config import COMMANDS, Common
-from ftcli.errors import FtcliError, suggest
+from ftcli.errors import FtcliError, RequestError, suggest
 from ftcli.help import ABOUT, asks_for_help, print_help, rows
+from ftcli.processes import rank, typed
 from ftcli.text import printable
 
+NAME = "ftcli"
+COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
+FIRST_TELLS = 5  # seconds
 INTERRUPTED = 130  # exit code of whoever is stopped by Ctrl-C
 
 
-def program() -> typer.Typer:
-    """The Typer program, with every command."""
+def program(act: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
+    """The Typer program, with every command; `act` makes of "module:function" what is done with a configuration."""
     from ftcli.options import command_of  # here, because `--help` needs none of it
 
-    app = typer.Typer(name="ftcli", help=ABOUT, pretty_exceptions_enable=False, add_completion=False)
+    app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     for name, row in COMMANDS.items():
-        app.command(name, rich_help_panel=row.panel)(command_of(row.options, runner(row.runs), name, row.help))
+        app.command(name, rich_help_panel=row.panel)(command_of(row.options, (act or runner)(row.runs), name, row.help))
     return app
 
 
 def runner(target: str) -> Callable[[Common], None]:
-    """A function that imports "module:function" and runs it on a configuration, once that is there."""
+    """A function that imports "module:function", runs it on a configuration and shows its answer."""
 
     def run(config: Common) -> None:
         module, function = target.split(":")
         try:
-            getattr(import_module(module), function)(config)
+            answer = getattr(import_module(module), function)(config)
+            if rank() == 0:
+                answer.deliver(config.json)
         except KeyboardInterrupt:
             raise typer.Exit(tell("interrupted", "", INTERRUPTED)) from None
         except Exception as error:
@@ -61,7 +69,7 @@ def explain(error: Exception) -> int:
     return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
 
 
-def explain_words(error: typer.TyperException, words: Sequence[str]) -> int:
+def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     """What is wrong with the words that were typed, with the value seen and what to type instead."""
     message = error.format_message() if hasattr(error, "format_message") else first_line(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
@@ -76,7 +84,7 @@ def explain_words(error: typer.TyperException, words: Sequence[str]) -> int:
         fix = suggest(seen or "", row.value.split("|")) or f"{row.name} {row.value}: {row.help}"
     elif (option := getattr(error, "option_name", None)) is not None:
         fix = f"{option} {known[option].value}" if option in known else suggest(option, known) or fix
-    return tell(problem, fix, 2)
+    return RequestError(problem, fix)
 
 
 def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
@@ -96,6 +104,8 @@ def from_file(error: typer.TyperException) -> str | None:
 
 
 def tell(problem: str, fix: str, code: int) -> int:
+    if rank() > 0:  # all processes meet the same wrong request: the first one says so, and its end ends the others
+        time.sleep(FIRST_TELLS)
     print(f"error: {printable(problem)}", file=sys.stderr)
     if fix:
         print(f"  try: {printable(fix)}", file=sys.stderr)
@@ -109,7 +119,9 @@ def first_line(error: Exception) -> str:
 def main() -> None:
     """Entry point of `ftcli` and of `python -m ftcli`."""
     words = sys.argv[1:]
-    if words == ["--version"]:
+    if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
+        program()(prog_name=NAME)
+    elif words == ["--version"]:
         print(f"ftcli {__version__}")
     elif asks_for_help(words):
         print_help(words)
@@ -119,14 +131,17 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
+    before = typed.set(tuple(words))
     try:
-        return int(program()(list(words), standalone_mode=False) or 0)
+        return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return explain(error)
     except (KeyboardInterrupt, typer.Abort):  # before any work began
         return INTERRUPTED
     except typer.TyperException as error:
-        return explain_words(error, words)
+        return explain(refusal(error, words))
+    finally:
+        typed.reset(before)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ftcli.cache import Kind
 from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, TRAINING, Numbers, flag, numbers, option, spec
 from ftcli.errors import RequestError
 
@@ -46,7 +47,7 @@ Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
 ]
-SETTINGS = "PATH, hf:NAME or digits:WORLD, settings after '?'"
+SETTINGS = "PATH, hf:NAME, torchvision:CLASS or digits:WORLD, settings after '?'"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -106,6 +107,8 @@ class Running(Loading):
     threads: Annotated[
         int | None, option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, metavar="N")
     ] = None
+    compile: Annotated[bool, flag("Compile the network first; pays off in long runs.", "--compile", MACHINE)] = False
+    no_cache: Annotated[bool, flag("Keep no pixels and features on disk, use none.", "--no-cache", MACHINE)] = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -130,6 +133,14 @@ class Reporting(Running):
         option("Folder for the report and the model.", panel=OUTPUT, default="runs/COMMAND-DATE-TIME", metavar="DIR"),
     ] = None
     overwrite: Overwrite = False
+    per_class: Annotated[bool, flag("Recall, precision and F1 of every class on every set.", "--per-class", OUTPUT)] = (
+        False
+    )
+    confusion: Annotated[bool, flag("Confusion matrix of every set.", "--confusion", OUTPUT)] = False
+
+    def details(self) -> tuple[str, ...]:
+        """What every set of the report gets besides its figures."""
+        return tuple(name for name in ("per_class", "confusion") if getattr(self, name))
 
     def ood_sets(self) -> list[tuple[str, str]]:
         """The OOD sets as (name, SPEC). Raises RequestError where a name is missing, taken or odd."""
@@ -186,11 +197,44 @@ class Training(Reporting):
         float, option("Epochs over which the rate rises linearly from 0.", panel=TRAINING, min=0.0, metavar="EPOCHS")
     ] = 0.0
     bn: BatchNorm = "train"
+    label_smoothing: Annotated[
+        float, option("Share of each label spread over all classes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE")
+    ] = 0.0
+    clip_norm: Annotated[
+        float | None,
+        option(
+            "Longest gradient; a longer one is scaled down.", panel=TRAINING, default="none", min=0.0, metavar="NORM"
+        ),
+    ] = None
+    ema: Annotated[
+        float | None,
+        option(
+            "Measure and save a running mean of the weights, with this decay per step.",
+            panel=TRAINING,
+            default="none",
+            min=0.0,
+            max=1.0,
+            metavar="DECAY",
+        ),
+    ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"], option("Loss of a class: as it is, or over its frequency.", panel=TRAINING)
+    ] = "none"
+    sampling: Annotated[
+        Literal["shuffled", "balanced"],
+        option("Every image once an epoch, or drawn with every class equally likely.", panel=TRAINING),
+    ] = "shuffled"
     pick: Annotated[
         Literal["best", "last"], option("Epoch that a run stands for: the best by ID-val, or the last.", panel=TRAINING)
     ] = "best"
     epoch_zero: Annotated[
         bool, flag("The start, before any step, counts as an epoch too.", "--epoch-zero", TRAINING)
+    ] = False
+    ood_every_epoch: Annotated[
+        bool,
+        flag(
+            "Measure the OOD sets after every epoch; what they would pick is kept apart.", "--ood-every-epoch", TRAINING
+        ),
     ] = False
     seeds: Annotated[
         int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, metavar="N")
@@ -209,6 +253,12 @@ class Training(Reporting):
                 f"--warmup {self.warmup:g} leaves none of --epochs {self.epochs} at the full rate.",
                 "give it fewer epochs",
             )
+        if self.clip_norm == 0:
+            raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
+        if self.ema == 1:
+            raise RequestError("--ema 1 never moves from the start.", "give a decay below 1, as 0.999")
+        if self.ood_every_epoch and not self.ood:
+            raise RequestError("--ood-every-epoch has no OOD set to measure.", "add --ood NAME=SPEC")
         if self.train is None:
             raise RequestError(
                 "No training set is given.", "add --train SPEC, or --preset NAME (`ftcli presets` lists them)"
@@ -232,7 +282,35 @@ class Probe(Training):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Finetune(Training):
+class Tuning(Training):
+    """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
+
+    tune: Annotated[
+        Literal["all", "no-embedding", "bn-affine"],
+        option("What trains: all, all but block 0, or BatchNorm's affine parameters and the head.", panel=TRAINING),
+    ] = "all"
+    unfreeze: Annotated[
+        Literal["at-once", "first-to-last", "last-to-first"],
+        option("When the blocks start: at once, or one more every epochs/L epochs; the head at once.", panel=TRAINING),
+    ] = "at-once"
+    head_rate: Annotated[
+        float, option("The head's rate over the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
+    ] = 1.0
+    layer_decay: Annotated[
+        float,
+        option("Rate of each block over the next one's.", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR"),
+    ] = 1.0
+    l2_sp: Annotated[
+        float, option("L2-SP: λ of λ‖θ - θ⁰‖², the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+    ] = 0.0
+    l1_sp: Annotated[
+        float,
+        option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA"),
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Finetune(Tuning):
     """Options of `ftcli finetune`."""
 
     init: Annotated[
@@ -240,9 +318,16 @@ class Finetune(Training):
         option("Where the body starts: the checkpoint, or random weights (the from-scratch control).", panel=MODEL),
     ] = "checkpoint"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init == "random" and (self.l2_sp or self.l1_sp):
+            raise RequestError(
+                "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Lpft(Training):
+class Lpft(Tuning):
     """Options of `ftcli lpft`."""
 
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
@@ -331,6 +416,17 @@ class Presets(Common):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Cache(Common):
+    """Options of `ftcli cache`."""
+
+    action: Annotated[
+        Literal["show", "clear"],
+        typer.Argument(help="Say what is kept, or remove it: show or clear.", metavar="ACTION", show_default="show"),
+    ] = "show"
+    kind: Annotated[Literal["all", Kind], option("Only this kind of entries.", panel=DATA)] = "all"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Schema(Common):
     """Options of `ftcli schema`."""
 
@@ -369,5 +465,6 @@ COMMANDS: dict[str, Command] = {
     "blocks": Command(Blocks, "ftcli.look:blocks", "The blocks of a model, in order, with their sizes.", "Look"),
     "data": Command(Data, "ftcli.look:data", "Counts and classes of a set of images.", "Look"),
     "presets": Command(Presets, "ftcli.look:presets", "The named benchmarks.", "Look"),
+    "cache": Command(Cache, "ftcli.look:cache", "What is kept between runs; clear removes it.", "Look"),
     "schema": Command(Schema, "ftcli.look:schema", "The JSON Schema of report.json.", "Look"),
 }  # fmt: skip

@@ -12,6 +12,8 @@ class FtcliError(Exception):
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__(problem)
         self.problem, self.fix = problem, fix
+        if fix:
+            self.add_note(f"try: {fix}")  # for whoever sees a traceback
 
 
 class RequestError(FtcliError):

@@ -19,6 +19,7 @@ from ftcli.declare import PANELS
 ABOUT = "Robust fine-tuning of vision models: keep the accuracy out of distribution."
 ARGUMENTS = "Arguments"  # they have no panel and come first
 HELP = ("--help", "-h")
+LEAST_VALUE = 16  # characters for what is typed after an option; longer choices are folded
 FIRST = ("--train", "--checkpoint")  # what a newcomer looks for stands at the top of its panel
 
 
@@ -95,14 +96,14 @@ def print_help(words: Sequence[str]) -> None:
         entries = [row for row in found if row.panel == panel]
         entries.sort(key=lambda row: row.name not in FIRST)
         if entries:
-            console.print(panel_table(panel, entries, named, typed))
+            console.print(panel_table(panel, entries, named, min(typed, max(LEAST_VALUE, console.width // 5))))
 
 
 def panel_table(panel: str, entries: Sequence[Row], named: int, typed: int) -> Table:
     """One panel: the option, what is typed after it, what it means and what holds without it."""
     table = new_panel(panel)
     table.add_column(no_wrap=True, min_width=named, style="bold cyan")
-    table.add_column(overflow="fold", min_width=min(typed, 16), style="yellow")
+    table.add_column(overflow="fold", min_width=min(typed, LEAST_VALUE), max_width=typed, style="yellow")
     table.add_column(overflow="fold", ratio=1)
     for row in entries:
         words = Text.assemble(
@@ -124,6 +125,8 @@ def print_program(console: Console) -> None:
                 table.add_row(name, row.help)
         console.print(table)
     console.print("ftcli COMMAND --help shows the options of one; ftcli --version the version.")
+    console.print("ftcli --install-completion teaches your shell (bash, zsh, fish) to complete them;")
+    console.print("ftcli --show-completion prints the script that it would install.")
 
 
 def new_panel(title: str) -> Table:

@@ -2,38 +2,42 @@
 
 import sys
 from collections import Counter
+from typing import Any
+
+from rich.console import Console, RenderableType
 
 from ftcli import config as options
 from ftcli.presets import WORDS, preset_names, read_preset
 from ftcli.report.cells import new_table, text
-from ftcli.report.folder import as_json
 from ftcli.report.read import read_report
-from ftcli.report.show import console, show, show_parts
+from ftcli.report.show import Answer, report_answer, show_parts, write_json
+from ftcli.text import counted
 
 
-def compare(config: options.Compare) -> None:
+def compare(config: options.Compare) -> Answer:
     """`compare`: many reports as one table, CSV, Markdown or JSON."""
     from ftcli.report import compare_export as export
     from ftcli.report.compare import compare as compared
 
     found = compared(config.reports, config.against)
-    if config.json:
-        sys.stdout.write(as_json(export.to_json(found)))
-    elif config.format == "csv":
-        sys.stdout.write(export.to_csv(found))
-    elif config.format == "markdown":
-        sys.stdout.write(export.to_markdown(found))
-    else:
-        out = console()
-        show_parts(out, [*export.tables(found, out.width), *(text(f"note: {note}") for note in found.notes)])
+
+    def show(out: Console) -> None:
+        if config.format == "csv":
+            sys.stdout.write(export.to_csv(found))
+        elif config.format == "markdown":
+            sys.stdout.write(export.to_markdown(found))
+        else:
+            show_parts(out, [*export.tables(found, out.width), *(text(f"note: {note}") for note in found.notes)])
+
+    return Answer(export.to_json(found), show)
 
 
-def report(config: options.Report) -> None:
+def report(config: options.Report) -> Answer:
     """`report`: the tables of a finished run, or its JSON again."""
-    show(read_report(config.file), None, as_json=config.json)
+    return report_answer(read_report(config.file))
 
 
-def blocks(config: options.Blocks) -> None:
+def blocks(config: options.Blocks) -> Answer:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
     from ftcli.model.architecture import bare_model
     from ftcli.model.blocks import blocks_of
@@ -44,9 +48,6 @@ def blocks(config: options.Blocks) -> None:
         {"index": index, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}
         for index, block in [*enumerate(body), ("head", head)]
     ]
-    if config.json:
-        sys.stdout.write(as_json({"model": name, "blocks": rows}))
-        return
     total = sum(block.parameters for block in [*body, head])
     table = new_table(f"Blocks of {name}: {total:,} parameters")
     for column in ("block", "name", "tensors", "parameters", "share, %"):
@@ -54,10 +55,10 @@ def blocks(config: options.Blocks) -> None:
     for row in rows:
         share = f"{100 * int(str(row['parameters'])) / total:.1f}"
         table.add_row(str(row["index"]), text(str(row["name"])), str(row["tensors"]), f"{row['parameters']:,}", share)
-    show_parts(console(), [table])
+    return Answer({"model": name, "blocks": rows}, lambda out: show_parts(out, [table]))
 
 
-def data(config: options.Data) -> None:
+def data(config: options.Data) -> Answer:
     """`data`: counts and classes of a set of images, and a picture of some of them."""
     from ftcli.data.sources import open_source
     from ftcli.data.spec import parse
@@ -71,29 +72,27 @@ def data(config: options.Data) -> None:
         save_sheet(images, config.save)
     counts = Counter(images.labels.tolist())
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
-    if config.json:
-        classes = {name: counts.get(i, 0) for i, name in enumerate(images.classes)}
-        content = {"spec": config.source, "n": len(images), "classes": classes, "groups": dict(sorted(groups.items()))}
-        sys.stdout.write(
-            as_json(content | {"fingerprint": images.fingerprint, "dropped": images.dropped, "damaged": images.damaged})
-        )
-        return
-    table = new_table(f"{len(images):,} images of {len(counts)} classes", f"fingerprint {images.fingerprint[:16]}")
+    content = {
+        "spec": config.source, "n": len(images),
+        "classes": {name: counts.get(i, 0) for i, name in enumerate(images.classes)},
+        "groups": dict(sorted(groups.items())), "fingerprint": images.fingerprint, "dropped": images.dropped,
+        "damaged": images.damaged,
+    }  # fmt: skip
+    size = f"{counted(len(images), 'image', 'images')} of {counted(len(counts), 'class', 'classes')}"
+    table = new_table(size, f"fingerprint {images.fingerprint[:16]}")
     table.add_column("class", overflow="fold")
     table.add_column("images", justify="right")
     for i, name in enumerate(images.classes):
         table.add_row(text(name), f"{counts.get(i, 0):,}")
     for name, count in sorted(groups.items()):
         table.add_row(text(f"group {name}"), f"{count:,}")
-    show_parts(console(), [table])
+    return Answer(content, lambda out: show_parts(out, [table]))
 
 
-def presets(config: options.Presets) -> None:
+def presets(config: options.Presets) -> Answer:
     """`presets`: the named benchmarks, or one of them whole."""
     contents = {name: read_preset(name) for name in ([config.name] if config.name else preset_names())}
-    if config.json:
-        sys.stdout.write(as_json(contents))
-        return
+    tables: list[RenderableType] = []
     for name, content in contents.items():
         table = new_table(f"{name}: {content['title']}", content["about"])
         for column in ("command", "option", "value"):
@@ -104,11 +103,43 @@ def presets(config: options.Presets) -> None:
                 if key not in (*WORDS, *own):
                     shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
                     table.add_row(text(command), text(f"--{key.replace('_', '-')}"), text(shown))
-        show_parts(console(), [table])
+        tables.append(table)
+    return Answer(contents, lambda out: show_parts(out, tables))
 
 
-def schema(config: options.Schema) -> None:
+def cache(config: options.Cache) -> Answer:
+    """`cache`: what is kept between runs, by kind; `clear` removes it and says what it was."""
+    from datetime import UTC, datetime
+
+    from ftcli.cache import KINDS, open_cache
+    from ftcli.errors import RequestError
+    from ftcli.log import Log
+
+    found = open_cache(Log())
+    if found is None:
+        raise RequestError("there is no home folder that a cache could lie in.", "name a folder by FTCLI_CACHE")
+    asked = KINDS if config.kind == "all" else (config.kind,)
+    entries = [entry for kind in asked for entry in (found.clear if config.action == "clear" else found.entries)(kind)]
+    kinds: dict[str, dict[str, Any]] = {}
+    for kind in asked:
+        own = [entry for entry in entries if entry.kind == kind]
+        last = max((datetime.fromtimestamp(entry.used, UTC) for entry in own), default=None)
+        used = last.isoformat(timespec="seconds") if last else None
+        kinds[kind] = {"entries": len(own), "bytes": sum(entry.size for entry in own), "last_used": used}
+    total = sum(entry.size for entry in entries)
+    content = {"action": config.action, "folder": str(found.folder), "cap": found.cap, "bytes": total, "kinds": kinds}
+    size = f"{total / 1e6:,.1f}" + (" MB removed" if config.action == "clear" else f" of {found.cap / 1e6:,.0f} MB")
+    table = new_table(f"{found.folder}: {size}")
+    for column in ("kind", "entries", "MB", "last use (UTC)"):
+        table.add_column(column, justify="left" if column == "kind" else "right")
+    for name, row in kinds.items():
+        used = row["last_used"][:16].replace("T", " ") if row["last_used"] else "-"
+        table.add_row(name, f"{row['entries']:,}", f"{row['bytes'] / 1e6:,.1f}", used)
+    return Answer(content, lambda out: show_parts(out, [table]))
+
+
+def schema(config: options.Schema) -> Answer:
     """`schema`: the JSON Schema of report.json."""
     from ftcli.report.schema import REPORT_SCHEMA
 
-    sys.stdout.write(as_json(REPORT_SCHEMA))
+    return Answer(REPORT_SCHEMA, lambda _: write_json(REPORT_SCHEMA))

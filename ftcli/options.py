@@ -18,7 +18,7 @@ import typer
 from ftcli.config import Common
 from ftcli.declare import PANELS
 from ftcli.errors import RequestError, suggest
-from ftcli.presets import load_preset
+from ftcli.presets import load_preset, preset_names
 
 NOT_REPEATED = (
     "out",
@@ -36,7 +36,10 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     hints = get_type_hints(options, include_extras=True)
     for option, callback in (("preset", apply_preset), ("config", apply_file)):
         if option in hints:
-            hints[option] = with_callback(hints[option], callback)
+            hints[option] = changed(hints[option], callback=callback, is_eager=True)  # read before the others
+    named = "preset" if "preset" in hints else "name"  # of `presets`
+    if named in hints:
+        hints[named] = changed(hints[named], autocompletion=presets_like)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -58,12 +61,18 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     return command
 
 
-def with_callback(hint: Any, callback: Callable[..., Any]) -> Any:
-    """The same annotation; the option is read before the others and handed to `callback`."""
+def changed(hint: Any, **attributes: Any) -> Any:
+    """The same annotation, its declaration with other attributes."""
     kind, declared = get_args(hint)
     declared = copy(declared)
-    declared.callback, declared.is_eager = callback, True
+    for name, value in attributes.items():
+        setattr(declared, name, value)
     return Annotated[kind, declared]
+
+
+def presets_like(incomplete: str) -> list[str]:
+    """What a shell may complete the beginning of a preset's name to."""
+    return [name for name in preset_names() if name.startswith(incomplete)]
 
 
 def apply_preset(context: typer.Context, name: str | None) -> str | None:

@@ -8,6 +8,7 @@ This is the one file that knows all the parts; each part knows only those below 
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,11 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Training
-from ftcli.data.loaders import Loader
+from ftcli.cache import Cache, open_cache
+from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Running, Training
 from ftcli.data.task import Task, build_task, without_labels
-from ftcli.data.transforms import evaluation
 from ftcli.engine.device import machine_of
-from ftcli.engine.predict import predict as predict_set
+from ftcli.engine.frozen import all_logits
 from ftcli.engine.search import Trained
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
@@ -32,62 +32,70 @@ from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.head import head_of
 from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
+from ftcli.processes import rank
 from ftcli.report.build import build
 from ftcli.report.folder import claim, write_run
-from ftcli.report.labels import check_target, write_labels
-from ftcli.report.plan import show_plan
+from ftcli.report.labels import check_target, label_table, labels_answer
+from ftcli.report.plan import plan_answer
 from ftcli.report.progress import ConsoleLog
-from ftcli.report.show import show
+from ftcli.report.show import Answer, report_answer
 
 
-def train(config: Training) -> None:
+def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`: train, pick on ID-val, measure every set, save."""
     started, command = time.perf_counter(), type(config).__name__.lower()
-    with ConsoleLog(config.quiet) as log:
+    with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, command, config.overwrite)
-        machine = machine_of(config)
+        machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
-        task = task_of(config, log)
+        task = task_of(config, log, cache)
         loaded = load_for(task, config, checkpoint, log)
-        setting = setting_of(task, loaded.data_config, machine, config)
+        setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         if config.dry_run:
-            show_plan(command, config, task, loaded)
-            return
+            return plan_answer(command, config, task, loaded)
         trained = METHODS[command](loaded, setting, config, log)
-        results = results_of(trained, loaded.model, setting, log)
+        results = results_of(trained, loaded.model, setting, log, config.details())
         stages = stages_of(command, trained, results, loaded.model, setting, log)
         timing = trained.timing(time.perf_counter() - started)
         report = build(command, config, task, loaded, machine, results, log, timing, trained, stages)
-        save(folder, report, trained, results, loaded, task)
-    show(report, folder, as_json=config.json)
+        if machine.rank == 0:
+            save(folder, report, trained, results, loaded, task)
+    return report_answer(report, folder)
 
 
-def evaluate(config: Evaluate) -> None:
+def evaluate(config: Evaluate) -> Answer:
     """`evaluate`: the figures of a model as it is."""
     started = time.perf_counter()
-    with ConsoleLog(config.quiet) as log:
+    with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, "evaluate", config.overwrite)
-        machine = machine_of(config)
+        machine, cache = machine_of(config), cache_of(config, log)
         loaded = load_as_is(config, config.checkpoint, log)
-        task = task_of(config, log, loaded)
-        setting = setting_of(task, loaded.data_config, machine, config)
-        results = measure(machine.place(loaded.model), setting, 0, log)
+        task = task_of(config, log, cache, loaded)
+        setting = setting_of(task, loaded.data_config, machine, config, log, cache)
+        results = measure(machine.place(loaded.model), setting, 0, log, frozen=True, details=config.details())
         timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - started, 3)}
         report = build("evaluate", config, task, loaded, machine, [results], log, timing)
-        write_run(folder, report, [], results.predictions, None)
-    show(report, folder, as_json=config.json)
+        if machine.rank == 0:
+            write_run(folder, report, [], results.predictions, None)
+    return report_answer(report, folder)
 
 
-def predict(config: Predict) -> None:
+def predict(config: Predict) -> Answer:
     """`predict`: class and probability of every image of a set, labels not needed."""
     check_target(config)
-    with ConsoleLog(config.quiet) as log:
-        machine = machine_of(config)
+    with ConsoleLog(config.quiet or rank() > 0) as log:
+        machine, cache = machine_of(config), cache_of(config, log)
         loaded = load_as_is(config, config.checkpoint, log)
-        images = without_labels(config.images, damaged=config.damaged, log=log)
-        loader = Loader(images, evaluation(loaded.data_config), batch_size=config.batch_size, workers=machine.workers)
-        outputs = predict_set(machine.place(loaded.model), loader, machine, log, "images")
-        write_labels(config, images.ids, outputs.logits.numpy(), loaded.label_names)
+        images = without_labels(config.images, damaged=config.damaged, log=log, cache=cache)
+        alone = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
+        setting = setting_of(alone, loaded.data_config, machine, config, log, cache)
+        logits = all_logits(machine.place(loaded.model), setting, log, frozen=True)["images"]
+    return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
+
+
+def cache_of(config: Running, log: Log) -> Cache | None:
+    """What earlier runs have kept, and this one will; None with `--no-cache`."""
+    return None if config.no_cache else open_cache(log)
 
 
 def starting_point(config: Training, log: Log) -> Checkpoint | None:
@@ -129,7 +137,7 @@ def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
     return load_model(name=config.model, checkpoint=checkpoint, num_classes=None, image_size=config.image_size, log=log)
 
 
-def task_of(config: Reporting, log: Log, judge: Loaded | None = None) -> Task:
+def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
     """The sets in their roles. The classes are the training set's, or those of the model that is judged."""
     return build_task(
         train=config.train if isinstance(config, Training) else None,
@@ -141,15 +149,19 @@ def task_of(config: Reporting, log: Log, judge: Loaded | None = None) -> Task:
         log=log,
         classes=judge.label_names if judge else None,
         num_classes=len(head_of(judge.model).bias) if judge else None,
+        cache=cache,
     )
 
 
-def results_of(trained: Trained, model: nn.Module, setting: Setting, log: Log) -> list[Results]:
+def results_of(
+    trained: Trained, model: nn.Module, setting: Setting, log: Log, details: Sequence[str] = ()
+) -> list[Results]:
     """The figures of each seed's pick."""
     results = []
     for pick in trained.picks:
         model.load_state_dict(pick.state)
-        results.append(measure(setting.machine.place(model), setting, pick.seed, log))
+        placed = setting.machine.place(model)
+        results.append(measure(placed, setting, pick.seed, log, frozen=trained.frozen, details=details))
     return results
 
 
@@ -159,7 +171,10 @@ def stages_of(
     """The stages of a method that has several, each with its own pick and figures, in order."""
     if not trained.before:
         return None
-    parts = {name: (earlier, results_of(earlier, model, setting, log)) for name, earlier in trained.before.items()}
+    parts = {
+        name: (earlier, results_of(earlier, model, setting, log, results[0].details))
+        for name, earlier in trained.before.items()
+    }
     parts["finetune"] = (trained, results)
     return {
         name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import: a test that reaches for the network must fail at once
+CACHE = tempfile.TemporaryDirectory(prefix="ftcli-test-cache-")  # never the user's own
+os.environ["FTCLI_CACHE"] = CACHE.name
 
 
 def real_data() -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from conftest import Ended
+from pictures import folder
 from program import PAINT, SMALL, Work, inside, lasting, read, work
 
 from ftcli.config import COMMANDS
@@ -54,7 +55,7 @@ def test_help_names_every_option_with_its_default(command: str, columns: str) ->
     assert done.returncode == 0 and done.stderr == ""
     assert COMMANDS[command].help in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= int(columns)
-    stretches = re.split(r"\n│ (--[a-z-]+)(?= )", done.stdout)
+    stretches = re.split(r"\n│ (--[a-z0-9-]+)(?= )", done.stdout)
     said = {name: " ".join(re.sub("[│╭╮╰╯─┬┴]", " ", words).split()) for name, words in pairs(stretches[1:])}
     for option, default in options_of(command).items():
         assert re.search(r"\[[^\]]+\]", said[option]), f"{command} {option} says no default"
@@ -115,7 +116,7 @@ def test_a_hostile_name_paints_nothing(run: tuple[Ended, Path], tiny: Work) -> N
 
 
 def test_a_terminal_gets_colour_and_bars_but_no_paint(tiny: Work, tmp_path: Path) -> None:
-    words = ["probe", *tiny.words, "--ood", f"{PAINT}={tiny.far}", "--out"]
+    words = ["probe", *tiny.words, "--ood", f"{PAINT}={tiny.far}", "--no-cache", "--out"]
     seen = inside(*words, tmp_path / "a", terminal=True, TERM="xterm-256color", COLUMNS="100")
     assert seen.returncode == 0 and ESCAPE in seen.stdout and "\r" in seen.stderr
     assert "features of train" in seen.stderr  # a bar
@@ -165,6 +166,11 @@ def test_a_long_name_is_folded_whole(tiny: Work, tmp_path: Path) -> None:
     inside("probe", *tiny.words[:4], *SMALL, "--ood", f"{name}={tiny.far}", "--out", tmp_path / "o")
     shown = inside("report", tmp_path / "o", COLUMNS="40").stdout
     assert name in "".join(line.split()[0] for line in shown.splitlines() if line.strip())
+
+
+def test_one_is_said_as_one(tmp_path: Path) -> None:
+    shown = inside("data", folder(tmp_path / "one", {"dog": 1})).stdout
+    assert shown.startswith("1 image of 1 class\n")
 
 
 # ---- exit codes and the folder

@@ -9,14 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ("cli", "__main__"),
+    ("cli", "__main__", "api"),
     ("run", "look"),
     ("methods", "measures", "report"),
     ("engine",),
     ("model", "data"),
     ("help", "options", "presets"),
     ("config",),
-    ("log", "errors", "seeds", "text", "files", "declare", "__init__"),
+    ("cache",),
+    ("log", "errors", "seeds", "text", "files", "declare", "processes", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))

@@ -181,7 +181,8 @@ def test_columns_are_named_where_the_choice_is_open(tmp_path: Path) -> None:
     assert '"pixels_of", "kind"' in message and "?image=COLUMN" in message
     assert "&label=COLUMN" in refusal(f"{path}?image=pixels_of")
     assert 'did you mean "kind"?' in refusal(f"{path}?image=pixels_of&label=kinds")
-    assert "not images" in refusal(f"{path}?image=kind&label=kind")
+    message = refusal(f"{path}?image=kind&label=kind")
+    assert "not images" in message and f"{path}?image=COLUMN&label=kind" in message
     assert names(opened(f"{path}?image=pixels_of&label=kind")) == ["a", "b"]
 
 

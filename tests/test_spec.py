@@ -40,6 +40,7 @@ def test_percent_encoding_in_paths_and_values() -> None:
         ("hf:cifar10", "hf", "cifar10"),
         ("hf:owner/name/config", "hf", "owner/name/config"),
         ("digits:photo", "digits", "photo"),
+        ("torchvision:STL10", "torchvision", "STL10"),
         ("./odd:name.parquet", "path", "./odd:name.parquet"),
         ("C:/data/set.parquet", "path", "C:/data/set.parquet"),
     ],
@@ -52,7 +53,8 @@ def test_kinds(text: str, kind: str, location: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("torchvision:STL10", "torchvision"),
+        ("torchvison:STL10", '"torchvision"'),
+        ("x?root=y", "only torchvision"),
         ("x?splt=train", "split"),
         ("x?limit=0", "limit=0"),
         ("x?limit=ten", "limit=ten"),
@@ -77,8 +79,8 @@ def test_refused(text: str, says: str) -> None:
 
 
 def test_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(RequestError, match=r"hf:NAME\[/CONFIG\], digits:WORLD"):
-        parse("torchvision:STL10")
+    with pytest.raises(RequestError, match=r"hf:NAME\[/CONFIG\], torchvision:CLASS, digits:WORLD"):
+        parse("s3:bucket")
 
 
 def test_at_split_parses_to_itself_and_drops_the_limit() -> None:
@@ -90,3 +92,9 @@ def test_at_split_parses_to_itself_and_drops_the_limit() -> None:
     limited = spec.at_split("train", limited=True)
     assert limited.limit == (3, 1) and parse(limited.text) == limited
     assert parse("hf:a/b").at_split("test").text == "hf:a/b?split=test"
+    assert parse("torchvision:SVHN?root=a%26b").at_split("x").text == "torchvision:SVHN?split=x&root=a%26b"
+
+
+def test_a_column_is_asked_for_in_place_of_the_one_typed() -> None:
+    assert parse("x?image=a&limit=3").asking("image") == "x?image=COLUMN&limit=3:0"
+    assert parse("x").asking("label") == "x?label=COLUMN"

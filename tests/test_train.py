@@ -11,6 +11,7 @@ from worlds import coloured, loaded, moved, world
 
 from ftcli.config import Numbers
 from ftcli.engine.optim import rate_factor
+from ftcli.engine.plan import always
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import Stage, fit, snapshot
 from ftcli.errors import RunError
@@ -35,7 +36,7 @@ def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
     setting, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
     model = fresh_start(loaded("test_resnet").model, setting, seed=3)
     plain = fresh_start(loaded("test_resnet").model, setting, seed=3)
-    run = fit(model, Stage(everything(model), 1e-2, config), setting, 3, Log())
+    run = fit(model, Stage(always(everything(model)), 1e-2, config), setting, 3, Log())
 
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, weight_decay=1e-2),
@@ -47,7 +48,7 @@ def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
     total = 2 * setting.train.steps(skip_single=bn == "train")
     for epoch in (1, 2):
         plain.train(bn == "train")
-        for images, labels in setting.train.shuffled(3, epoch, skip_single=bn == "train"):
+        for images, labels, *_ in setting.train.shuffled(3, epoch, skip_single=bn == "train"):
             for group in update.param_groups:
                 group["lr"] = 1e-2 * 0.5 * (1 + math.cos(math.pi * step / total))
             update.zero_grad()

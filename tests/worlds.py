@@ -55,7 +55,7 @@ def world(root: Path, command: str, **options: Any) -> tuple[Setting, Training]:
         train=config.train, id_val=config.id_val, id_test=config.id_test, ood=config.ood_sets(), split_seed=0,
         damaged="stop", log=Log(),
     )  # fmt: skip
-    return setting_of(task, DATA_CONFIG, machine_of(config), config), config
+    return setting_of(task, DATA_CONFIG, machine_of(config), config, Log()), config
 
 
 def moved(before: dict[str, Any], model: nn.Module) -> set[str]:

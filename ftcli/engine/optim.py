@@ -11,12 +11,20 @@ from torch.optim.lr_scheduler import LambdaLR
 from ftcli.config import Training
 
 
-def make_optimizer(parameters: Iterable[Parameter], config: Training, lr: float) -> Optimizer:
-    """sgd as the papers have it (plain momentum, coupled decay), adam (coupled decay) or adamw (decoupled)."""
+def make_optimizer(parameters: Iterable[tuple[Parameter, float]], config: Training, lr: float) -> Optimizer:
+    """sgd as the papers have it (plain momentum, coupled decay), adam (coupled decay) or adamw (decoupled).
+
+    `parameters` come with their shares of the rate, which are folded into the rates of the groups: schedules multiply
+    those, so every share holds at every step.
+    """
+    shares: dict[float, list[Parameter]] = {}
+    for parameter, share in parameters:
+        shares.setdefault(share, []).append(parameter)
+    groups = [{"params": members, "lr": lr * share} for share, members in shares.items()]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=config.weight_decay)
     rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return rule(parameters, lr, weight_decay=config.weight_decay)
+    return rule(groups, lr, weight_decay=config.weight_decay)
 
 
 def make_schedule(optimizer: Optimizer, config: Training, steps_per_epoch: int) -> LambdaLR:

@@ -1,6 +1,8 @@
 """The one prediction pass: images in, features and logits out. Everything that is reported comes through here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +15,51 @@ from ftcli.model.head import features, head_of
 
 @dataclass(frozen=True)
 class Outputs:
-    """One set through one model, in the set's order, float32 on the CPU."""
+    """Consecutive examples of one set through one model, in the set's order, float32."""
 
     features: Tensor  # [N, D], the head's input
     logits: Tensor  # [N, K]
 
 
 def predict(model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str) -> Outputs:
-    """Every example once, in eval behaviour. The body runs in the machine's format, the head in float32."""
+    """Every example once, over all processes; on the CPU."""
+    parts = list(passes(model, loader, machine, log, label))
+    return Outputs(torch.cat([part.features for part in parts]).cpu(), torch.cat([part.logits for part in parts]).cpu())
+
+
+def passes(model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str) -> Iterator[Outputs]:
+    """The outputs a few batches at a time, in order, on the machine's device; the same in every process.
+
+    The model is in eval behaviour. The body runs in the machine's format, the head in float32. Each process makes whole
+    batches, so that their number changes no bit of any output.
+    """
     model.eval()
-    head = head_of(model)
-    phi, logits = [], []
-    with torch.inference_mode():
-        for images, _ in log.track(loader.ordered(), label, loader.steps(skip_single=False)):
-            with machine.autocast():
-                batch = features(model, machine.send(images))  # [B, D]
-            phi.append(batch.float())
-            logits.append(head(phi[-1]))  # [B, K]
-    return Outputs(torch.cat(phi).cpu(), torch.cat(logits).cpu())
+    head, body = head_of(model), compiled_features() if machine.compiled else features
+    own = iter(loader.ordered())
+    K, D = head.weight.shape
+    todo = rounds(loader.n, loader.batch_size, machine.processes)
+    for counts in log.track(todo, label, len(todo)):
+        phi, logits = head.weight.new_empty(0, D), head.weight.new_empty(0, K)
+        with torch.inference_mode():
+            if counts[machine.rank]:
+                with machine.autocast():
+                    phi = body(model, next(own).images)  # [B, D]
+                phi = phi.float()
+                logits = head(phi)  # [B, K]
+        yield Outputs(machine.gather(phi, counts), machine.gather(logits, counts))
+
+
+def rounds(n: int, batch_size: int, processes: int) -> list[list[int]]:
+    """Examples that each process looks at, round by round: batch after batch is dealt out to one after the other."""
+    sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
+    sizes += [0] * (-len(sizes) % processes)
+    return [sizes[start : start + processes] for start in range(0, len(sizes), processes)]
+
+
+@cache
+def compiled_features():  # type: ignore[no-untyped-def]
+    """`features`, compiled once for all the networks of a process."""
+    return torch.compile(features)
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ftcli.config import Training
+from ftcli.engine.plan import Plan
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
 from ftcli.engine.train import Stage, fit
@@ -22,6 +23,8 @@ class Trained:
     before: dict[str, "Trained"] = field(default_factory=dict)
     features_s: float | None = None  # seconds that features of a frozen network took, where there were any
     images: int = 0  # training images that went through the loop
+    moved: Collection[str] = ()  # names of the tensors that trained
+    frozen: bool = False  # whether the picks' bodies are the very one that the method was given
 
     @property
     def best(self) -> Candidate:
@@ -40,9 +43,7 @@ class Trained:
         }
 
 
-def search(
-    start: Callable[[int], nn.Module], tensors: Collection[str], config: Training, setting: Setting, log: Log
-) -> Trained:
+def search(start: Callable[[int], nn.Module], plan: Plan, config: Training, setting: Setting, log: Log) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
     Raises RunError when every run diverged.
@@ -54,7 +55,7 @@ def search(
     for seed in seeds:
         of_seed: list[Candidate] = []
         for lr in grid:
-            run = fit(start(seed), Stage(tensors, lr, config), setting, seed, log, f"lr {lr:g} seed {seed}")
+            run = fit(start(seed), Stage(plan, lr, config), setting, seed, log, f"lr {lr:g} seed {seed}")
             runs.append(run.describe())
             if run.candidate:  # only the best weights of a seed stay in memory
                 of_seed = [best([*of_seed, run.candidate])]
@@ -66,7 +67,7 @@ def search(
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
-    return Trained(ordered, picks, images=passes * len(setting.task.train))
+    return Trained(ordered, picks, images=passes * len(setting.task.train), moved=plan.ever(config.epochs))
 
 
 def with_edge(pick: Candidate, grid: Collection[float], log: Log) -> Candidate:

@@ -1,12 +1,17 @@
-"""What a method works in: the task, its images on their way into the model, and the machine."""
+"""What a method works in: the task, its images on their way into the model, the machine, and the cache."""
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from ftcli.cache import Cache
 from ftcli.config import Running, Training
 from ftcli.data.loaders import Loader
 from ftcli.data.task import Task, TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
+from ftcli.log import Log
 
 
 @dataclass(frozen=True)
@@ -18,21 +23,36 @@ class Setting:
     sets: dict[str, Loader]
     train: Loader | None = None
     plain: Loader | None = None
+    cache: Cache | None = None
 
     @property
     def num_classes(self) -> int:
         return len(self.task.classes)
 
+    def class_weights(self, config: Training) -> Tensor | None:
+        """The weight of each class in the loss [K]: N / (K' n_k) for the K' classes that have examples, else 0."""
+        if config.class_weights == "none":
+            return None
+        assert self.task.train is not None
+        counts = torch.bincount(torch.from_numpy(self.task.train.labels), minlength=self.num_classes)
+        weights = counts.sum() / (torch.count_nonzero(counts) * counts)
+        return torch.where(counts > 0, weights, 0.0).float()
 
-def setting_of(task: Task, data_config: dict, machine: Machine, config: Running) -> Setting:
+
+def setting_of(
+    task: Task, data_config: dict, machine: Machine, config: Running, log: Log, cache: Cache | None = None
+) -> Setting:
     """Loaders for every set of the task, with the transforms of the model's own data configuration."""
 
     def loader(data: TaskSet, transform: Transform) -> Loader:
-        return Loader(data, transform, batch_size=config.batch_size, workers=machine.workers)
+        return Loader(
+            data, transform, batch_size=config.batch_size, workers=machine.workers, device=machine.device,
+            shard=(machine.rank, machine.processes), cache=cache, log=log,
+        )  # fmt: skip
 
     plain = evaluation(data_config)
     sets = {name: loader(data, plain) for name, data in task.sets().items()}
     if not isinstance(config, Training) or task.train is None:
-        return Setting(task, machine, sets)
+        return Setting(task, machine, sets, cache=cache)
     augmented = augmentation(data_config, config.augment)
-    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain))
+    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain), cache)

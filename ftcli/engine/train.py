@@ -1,38 +1,28 @@
-"""THE loop: the only place where weights are updated step by step. A method says which tensors, how fast, how long."""
+"""THE loop: the only place where weights are trained step by step. A method says which tensors, how fast, how long."""
 
-import sys
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ftcli.config import Training
-from ftcli.engine.device import Machine
-from ftcli.engine.optim import make_optimizer, make_schedule
+from ftcli.engine.plan import Plan
 from ftcli.engine.predict import predict, score
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
+from ftcli.engine.update import Diverged, Updater
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.trainable import freeze_all_but, training_mode
 from ftcli.seeds import mix
-
-BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged
-
-
-class Diverged(Exception):
-    """A loss, gradient or parameter is not finite, or the loss has blown up."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training: which parameters move, and the peak rate. The rest is the configuration's."""
+    """One stretch of training: the plan of the method, and the peak rate. The rest is the configuration's."""
 
-    tensors: Collection[str]
+    plan: Plan
     lr: float
     config: Training
 
@@ -63,25 +53,23 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     The order of the data, the augmentation and dropout depend on (seed, epoch) alone: not on workers, on what ran
     before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    config, run = stage.config, Run(seed, stage.lr)
-    freeze_all_but(model, stage.tensors)
+    config, run, machine = stage.config, Run(seed, stage.lr), setting.machine
     skip_single = config.bn == "train"  # batch statistics of a single image mean nothing
     assert setting.train is not None
     steps = setting.train.steps(skip_single=skip_single)
-    check_batches(model, config, steps)
-    updater = Updater(model, stage, setting.machine, steps)
+    check_batches(model, config, steps, machine.processes)
+    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config))
     if config.epoch_zero:
-        consider(run, model, 0, None, updater, setting, config, log, time.perf_counter())
+        consider(run, updater, 0, None, setting, log, time.perf_counter())
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
-        torch.manual_seed(mix("noise in the network", seed, epoch))
-        training_mode(model, config.bn)
-        batches = setting.train.shuffled(seed, epoch, skip_single=skip_single)
-        label = f"{name} epoch {epoch}/{config.epochs}"
+        torch.manual_seed(mix("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
+        updater.begin(epoch)
+        batches = setting.train.shuffled(seed, epoch, skip_single=skip_single, balanced=config.sampling == "balanced")
         try:
-            losses = [updater.update(*batch) for batch in log.track(batches, label, steps)]
-            updater.check_parameters()
-            consider(run, model, epoch, sum(losses) / len(losses), updater, setting, config, log, started)
+            for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps):
+                updater.update(batch)
+            consider(run, updater, epoch, updater.end(), setting, log, started)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
@@ -91,75 +79,47 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     return run
 
 
-def check_batches(model: nn.Module, config: Training, steps: int) -> None:
+def check_batches(model: nn.Module, config: Training, steps: int, processes: int) -> None:
     """Raises RequestError where batch normalisation would have to find the variance of a single image."""
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if steps == 0 or (config.bn == "train" and config.batch_size == 1 and normalised):
+    if steps == 0 or (config.bn == "train" and config.batch_size < 2 * processes and normalised):
         raise RequestError(
             f"--batch-size {config.batch_size} leaves BatchNorm batches of one image, which have no variance.",
-            "--batch-size 2 or more, or --bn eval",
+            f"--batch-size {2 * processes} or more, or --bn eval",
         )
 
 
-class Updater:
-    """One update after another on the tensors of a stage, watching for divergence."""
-
-    def __init__(self, model: nn.Module, stage: Stage, machine: Machine, steps_per_epoch: int) -> None:
-        self.model, self.machine = model, machine
-        self.moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(self.moving, stage.config, stage.lr)
-        self.schedule = make_schedule(self.optimizer, stage.config, steps_per_epoch)
-        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
-        self.ceiling = sys.float_info.max
-
-    def update(self, images: Tensor, labels: Tensor) -> float:
-        """One step on images [B, C, H, W] and labels [B]; gives the batch's mean cross-entropy. Raises Diverged."""
-        with self.machine.autocast():
-            logits = self.model(self.machine.send(images))  # [B, K]
-        loss = cross_entropy(logits.float(), labels.to(self.machine.device))
-        value = loss.item()
-        self.check_loss(value)
-        if self.ceiling == sys.float_info.max:  # the first step sets it
-            self.ceiling = BLOWN_UP * max(value, sys.float_info.epsilon)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        if not self.scaler.is_enabled():  # a scaler meets infinite gradients on purpose, and skips those steps itself
-            norm = nn.utils.get_total_norm([p.grad for p in self.moving if p.grad is not None])
-            if not torch.isfinite(norm):
-                raise Diverged("a gradient is not finite")
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
-        return value
-
-    def check_loss(self, value: float, of: str = "the loss") -> None:
-        """Raises Diverged where a loss is not finite or has blown up."""
-        if not value <= self.ceiling:  # also true of NaN
-            raise Diverged(f"{of} is {value:.3g}")
-
-    def check_parameters(self) -> None:
-        """Raises Diverged where a weight that moved is not finite."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.moving):
-            raise Diverged("a parameter is not finite")
-
-
 def consider(
-    run: Run, model: nn.Module, epoch: int, loss: float | None, updater: Updater, setting: Setting, config: Training,
-    log: Log, started: float,
-) -> None:  # fmt: skip
+    run: Run, updater: Updater, epoch: int, loss: float | None, setting: Setting, log: Log, started: float
+) -> None:
     """Write the epoch into the run's history; keep its weights where it is the one that the run stands for.
 
     Raises Diverged where ID-val shows it first: with one step an epoch, the training loss comes from before that step.
     """
-    outputs = predict(model, setting.sets["id_val"], setting.machine, log, "ID-val")
-    accuracy, id_val_loss = score(outputs.logits, torch.from_numpy(setting.task.sets()["id_val"].labels))
-    updater.check_loss(id_val_loss, "the ID-val loss")
-    id_val = {"accuracy": accuracy, "loss": id_val_loss}
-    seconds = round(time.perf_counter() - started, 3)
-    run.history.append({"epoch": epoch, "loss": loss, "id_val": id_val, "seconds": seconds})
-    candidate = Candidate(run.seed, accuracy, id_val_loss, epoch=epoch, lr=run.lr)
+    model, config = updater.result, updater.config
+    id_val = figures_on(model, "id_val", setting, log)
+    updater.check_loss(id_val["loss"], "the ID-val loss")
+    entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
+    if config.ood_every_epoch:
+        entry["ood"] = {name: figures_on(model, name, setting, log) for name in setting.task.ood}
+    run.history.append(entry | {"seconds": round(time.perf_counter() - started, 3)})
+    candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
         run.candidate = replace(candidate, state=snapshot(model))
+
+
+def figures_on(model: nn.Module, name: str, setting: Setting, log: Log) -> dict[str, float]:
+    """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers."""
+    data = setting.task.sets()[name]
+    logits, labels = (
+        predict(model, setting.sets[name], setting.machine, log, name).logits,
+        torch.from_numpy(data.labels),
+    )
+    if data.restrict is not None:
+        covered = torch.tensor(data.restrict)
+        logits, labels = logits[:, covered], torch.searchsorted(covered, labels)
+    accuracy, loss = score(logits, labels)
+    return {"accuracy": accuracy, "loss": loss}
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,9 @@
 """All figures of one model on every set of a task, and what it predicted for each example."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from statistics import fmean
 from typing import Any
 
@@ -9,31 +12,40 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.data.task import TaskSet
-from ftcli.engine.predict import predict
+from ftcli.engine.frozen import all_logits
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature
+from ftcli.measures.confusion import Confusion
 
 ID_SETS = ("id_val", "id_test")
 
 
 @dataclass(frozen=True)
 class Results:
-    """`figures`: the report's `results` of one model. `predictions`: one row per set and example."""
+    """`figures`: the report's `results` of one model. `predictions`: one row per set and example.
+
+    `details` ("per_class", "confusion") stand in the figures too; `confusions`, by set, is what they are made of.
+    """
 
     seed: int
     figures: dict[str, Any]
     predictions: pa.Table
     temperature: float | None
+    details: Sequence[str] = ()
+    confusions: dict[str, Confusion] = field(default_factory=dict)
 
 
-def measure(model: nn.Module, setting: Setting, seed: int, log: Log) -> Results:
-    """One pass over every set. The temperature is fitted on ID-val; without that set nothing is calibrated."""
+def measure(
+    model: nn.Module, setting: Setting, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
+) -> Results:
+    """One pass over every set. The temperature is fitted on ID-val; without that set nothing is calibrated.
+
+    details: what every set gets besides its figures, "per_class" or "confusion".
+    """
     data = setting.task.sets()
-    logits = {
-        name: predict(model, loader, setting.machine, log, name).logits.numpy() for name, loader in setting.sets.items()
-    }
+    logits = {name: logits.numpy() for name, logits in all_logits(model, setting, log, frozen).items()}
     temperature = fit_temperature(logits["id_val"], data["id_val"].labels) if "id_val" in logits else None
     by_set = {
         name: figures(logits[name], one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
@@ -41,8 +53,17 @@ def measure(model: nn.Module, setting: Setting, seed: int, log: Log) -> Results:
     }
     if temperature is not None and by_set["id_val"]["accuracy"] == 1:
         log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
-    rows = [prediction_rows(name, seed, one, logits[name], setting.task.classes) for name, one in data.items()]
-    return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature)
+    classes = setting.task.classes
+    rows = [prediction_rows(name, seed, one, logits[name], classes) for name, one in data.items()]
+    confusions = {name: confusion_of(one, logits[name], classes) for name, one in data.items()} if details else {}
+    for name, found in confusions.items():
+        by_set[name] |= found.details(details)
+    return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature, details, confusions)
+
+
+def confusion_of(data: TaskSet, logits: np.ndarray, classes: tuple[str, ...]) -> Confusion:
+    """The predictions of a set, counted; among the classes that an OOD set covers, where it is restricted."""
+    return Confusion.of(data.labels, predictions(logits, data.restrict)[0], classes, data.restrict)
 
 
 def prediction_rows(name: str, seed: int, data: TaskSet, logits: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
@@ -69,9 +90,12 @@ def arrange(by_set: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def join_seeds(models: list[Results]) -> dict[str, Any]:
-    """The same form, each entry joined over the seeds."""
+    """The same form, each entry joined over the seeds. Counts of classes are summed, and their rates follow."""
     first = models[0].figures
     joined: dict[str, Any] = {name: over_seeds([m.figures[name] for m in models]) for name in ID_SETS if name in first}
     joined["ood"] = {name: over_seeds([m.figures["ood"][name] for m in models]) for name in first["ood"]}
+    for name in models[0].confusions:
+        entries = joined if name in ID_SETS else joined["ood"]
+        entries[name] = entries[name] | reduce(add, [m.confusions[name] for m in models]).details(models[0].details)
     joined["ood_mean"] = over_seeds([m.figures["ood_mean"] for m in models]) if first["ood"] else None
     return joined

@@ -1,4 +1,4 @@
-"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): everything trains, from a fresh head."""
+"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head."""
 
 import timm
 import torch
@@ -8,22 +8,21 @@ from ftcli.engine.search import Trained, search
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
+from ftcli.methods.variants import tuning_plan
 from ftcli.model.load import Loaded
 from ftcli.seeds import mix
 
 
 def finetune(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
-    """Every tensor trains; each seed draws its own head, and with `--init random` its own body too.
+    """Each seed draws its own head, and with `--init random` its own body too; what trains is as the options say.
 
     The rate and the epoch are picked per seed, on ID-val.
     """
-    body = loaded.model
-    everything = [name for name, _ in body.named_parameters()]
-    if isinstance(config, Finetune) and config.init == "random":
-        return search(
-            lambda seed: fresh_start(random_body(loaded, seed), setting, seed), everything, config, setting, log
-        )
-    return search(lambda seed: fresh_start(body, setting, seed), everything, config, setting, log)
+    assert isinstance(config, Finetune)
+    body, plan = loaded.model, tuning_plan(loaded.model, config)
+    if config.init == "random":
+        return search(lambda seed: fresh_start(random_body(loaded, seed), setting, seed), plan, config, setting, log)
+    return search(lambda seed: fresh_start(body, setting, seed), plan, config, setting, log)
 
 
 def random_body(loaded: Loaded, seed: int) -> torch.nn.Module:

@@ -3,11 +3,12 @@
 from copy import deepcopy
 from dataclasses import replace
 
-from ftcli.config import Training
+from ftcli.config import Lpft, Training
 from ftcli.engine.search import Trained, search
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
+from ftcli.methods.variants import tuning_plan
 from ftcli.model.load import Loaded
 
 
@@ -15,6 +16,6 @@ def lpft(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Traine
     """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
     probed = linear_probe(loaded, setting, config, log)
     model = loaded.model  # its head is the probe's now
-    everything = [name for name, _ in model.named_parameters()]
-    tuned = search(lambda seed: deepcopy(model), everything, config, setting, log)
+    assert isinstance(config, Lpft)
+    tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, setting, log)
     return replace(tuned, before={"probe": probed})

@@ -1,14 +1,17 @@
 """Linear probing (Kumar et al. 2022): a logistic regression on frozen features becomes the model's own head."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ftcli.config import Probe, Training
+from ftcli.engine.frozen import FrozenBody
 from ftcli.engine.logistic import ABSENT_BIAS, DEFAULT_CS, path
-from ftcli.engine.predict import predict, score
+from ftcli.engine.matrix import Matrix
+from ftcli.engine.plan import always
+from ftcli.engine.predict import passes, score
 from ftcli.engine.search import Trained, search
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
@@ -17,9 +20,13 @@ from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
 from ftcli.model.blocks import blocks_of
-from ftcli.model.head import set_head
+from ftcli.model.head import classifier_tensors, set_head
 from ftcli.model.load import Loaded
 
+OF_THE_LOOP = (
+    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch", "pick",
+    "epoch_zero",
+)  # fmt: skip
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 
 
@@ -28,28 +35,12 @@ def probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Train
     if isinstance(config, Probe) and config.solver == "sgd":
         return sgd_probe(loaded, setting, config, log)
     defaults = {field.name: field.default for field in fields(config)}
-    if unused := [f"--{name}" for name in ("lr", "seeds", "seed") if getattr(config, name) != defaults[name]]:
-        log.warn("unused-option", f"the exact probe makes no use of {' and '.join(unused)}: chance plays no part in it")
+    if unused := [f"--{name.replace('_', '-')}" for name in OF_THE_LOOP if getattr(config, name) != defaults[name]]:
+        log.warn(
+            "unused-option",
+            f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
+        )
     return linear_probe(loaded, setting, config, log)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One scalar mean and one scalar standard deviation for the whole feature matrix of ID-train."""
-
-    mean: float
-    std: float
-
-    def __call__(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.std  # [N, D]
-
-
-def scale_of(features: Tensor) -> Scale:
-    """The scale of features [N, D], computed in float64. Raises RunError where all of them are equal."""
-    std = features.double().std(correction=0).item()
-    if not std > 0:
-        raise RunError("every feature of the training set has the same value: the network tells the images not apart.")
-    return Scale(features.double().mean().item(), std)
 
 
 def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
@@ -61,22 +52,25 @@ def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -
     assert setting.plain is not None
     started = time.perf_counter()
     model = setting.machine.place(loaded.model)
-    train = predict(model, setting.plain, setting.machine, log, "features of train")
-    id_val = predict(model, setting.sets["id_val"], setting.machine, log, "features of ID-val")
+    body = FrozenBody(model, setting.machine, setting.cache, log)
+    train = body.features(setting.plain, "features of train")
+    id_val = body.whole(setting.sets["id_val"], "features of ID-val")
     features_s = time.perf_counter() - started
-    scale = scale_of(train.features)
-    found = path(scale(train.features), labels_of(setting, None), setting.num_classes, DEFAULT_CS)
+    mean, std = scale_of(train)
+    found = path(train.scaled(mean, std), labels_of(setting, None), setting.num_classes, DEFAULT_CS)
 
-    seed, inputs, labels = config.seed_list()[0], scale(id_val.features).double(), labels_of(setting, "id_val")
+    seed, inputs, labels = config.seed_list()[0], (id_val.double() - mean) / std, labels_of(setting, "id_val")
+    heads = list(zip(found.weights.double().cpu(), found.bias.double().cpu(), strict=True))
     candidates = []
-    for C, weight, bias in zip(DEFAULT_CS, found.weights, found.bias, strict=True):
-        accuracy, loss = score(inputs @ weight.double().T + bias.double(), labels)  # logits [N, K]
+    for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
+        accuracy, loss = score(inputs @ weight.T + bias, labels)  # logits [N, K]
         candidates.append(Candidate(seed, accuracy, loss, C=float(C)))
     pick = best(candidates)
     index = candidates.index(pick)
-    weight, bias = found.weights[index].double(), found.bias[index].double()
-    install(model, weight, bias, scale)
-    check(model, setting, inputs @ weight.T + bias, log)
+    weight, bias = heads[index]
+    # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
+    set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
+    check(body, setting, inputs @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
@@ -85,7 +79,15 @@ def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -
         for c in candidates
     ]
     kept = Candidate(seed, pick.accuracy, pick.loss, C=pick.C, edge_of_grid=edge, state=snapshot(model))
-    return Trained(runs, [kept], features_s=features_s)
+    return Trained(runs, [kept], features_s=features_s, moved=classifier_tensors(model), frozen=True)
+
+
+def scale_of(features: Matrix) -> tuple[float, float]:
+    """One mean and one standard deviation of all entries of features [N, D]. Raises RunError where all are equal."""
+    mean, std = features.moments()
+    if not std > 0:
+        raise RunError("every feature of the training set has the same value: the network tells the images not apart.")
+    return mean, std
 
 
 def labels_of(setting: Setting, name: str | None) -> Tensor:
@@ -95,28 +97,27 @@ def labels_of(setting: Setting, name: str | None) -> Tensor:
     return torch.from_numpy(data.labels)
 
 
-def install(model: nn.Module, weight: Tensor, bias: Tensor, scale: Scale) -> None:
-    """Undo the scaling in the head: W(φ − m)/s + b = (W/s)φ + (b − (m/s) W·1), so the model takes plain features."""
-    set_head(model, weight / scale.std, bias - (scale.mean / scale.std) * weight.sum(1))
-
-
-def check(model: nn.Module, setting: Setting, expected: Tensor, log: Log) -> None:
+def check(body: FrozenBody, setting: Setting, expected: Tensor, log: Log) -> None:
     """Raises RunError unless the model's logits on ID-val are the probe's `expected` [N, K].
 
-    Classes without a training example are left aside: their constant -1e4 would make any difference look small.
+    The head is checked on all of ID-val's features, the network from the images on in ID-val's first batch: features
+    may come from an earlier run. Classes without a training example are left aside: their constant -1e4 would make any
+    difference look small.
     """
-    got = predict(model, setting.sets["id_val"], setting.machine, log, "check of the head").logits.double()
+    loader = setting.sets["id_val"]
     seen = expected[0] > ABSENT_BIAS / 2  # [K]
-    difference = (got - expected)[:, seen].abs().max().item()
     size = expected[:, seen].abs().max().item()
-    if not difference <= HEAD_TOLERANCE * size:
-        raise RunError(
-            f"the saved head does not compute what the probe found: logits differ by {difference:.3g}, "
-            f"allowed is {HEAD_TOLERANCE:g} × {size:.3g}."
-        )
+    whole = next(passes(body.model, loader, setting.machine, log, "check of the head")).logits
+    for got in (body.logits(loader, "features of ID-val"), whole.cpu()):
+        difference = (got.double() - expected[: len(got)])[:, seen].abs().max().item()
+        if not difference <= HEAD_TOLERANCE * size:
+            raise RunError(
+                f"the saved head does not compute what the probe found: logits differ by {difference:.3g}, "
+                f"allowed is {HEAD_TOLERANCE:g} × {size:.3g}."
+            )
 
 
 def sgd_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
     """The head by minibatches, in the one loop; the body is frozen, BatchNorm statistics and all."""
     head = blocks_of(loaded.model)[1]
-    return search(lambda seed: fresh_start(loaded.model, setting, seed), head.tensors, config, setting, log)
+    return search(lambda seed: fresh_start(loaded.model, setting, seed), always(head.tensors), config, setting, log)

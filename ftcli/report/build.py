@@ -1,8 +1,7 @@
 """The report: one dictionary that holds what was asked, what was done and what came out."""
 
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +13,12 @@ from ftcli.config import Common, resolved
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
 from ftcli.engine.search import Trained
+from ftcli.engine.select import oracle
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
 from ftcli.model.blocks import blocks_of
 from ftcli.model.load import Loaded
+from ftcli.processes import typed
 from ftcli.report.folder import SCHEMA
 
 
@@ -31,10 +32,10 @@ def build(
         "command": command,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": sys.argv[1:],
+        "argv": list(typed.get()),
         "config": resolved(config),
         "environment": environment(machine),
-        "model": describe_model(loaded, command),
+        "model": describe_model(loaded, trained.moved if trained else ()),
         "data": describe_data(task),
         "runs": trained.runs if trained else [],
         "selected": trained.best.describe() if trained else None,
@@ -45,6 +46,8 @@ def build(
         report["seeds"] = [{"selected": pick.describe(), "results": one.figures} for pick, one in picks]
     if stages:
         report["stages"] = stages
+    if trained and (seen := oracle(trained.runs)):
+        report["oracle"] = seen
     return report | {"timing": timing, "warnings": log.warnings}
 
 
@@ -54,23 +57,23 @@ def environment(machine: Machine) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,
-        "device": torch.cuda.get_device_name(machine.device) if machine.device.type == "cuda" else machine.device.type,
+        "device": machine.name,
         "precision": machine.precision,
-        "processes": 1,
+        "processes": machine.processes,
         "threads": torch.get_num_threads(),
     }
 
 
-def describe_model(loaded: Loaded, command: str) -> dict[str, Any]:
-    """The model as it was trained: its sizes, and where its weights came from."""
+def describe_model(loaded: Loaded, moved: Collection[str]) -> dict[str, Any]:
+    """The model as it was trained: its sizes, and where its weights came from. `moved`: the tensors that trained."""
     body, head = blocks_of(loaded.model)
-    parameters = sum(block.parameters for block in [*body, head])
+    sizes = {name: parameter.numel() for name, parameter in loaded.model.named_parameters()}
     return {
         "name": loaded.name,
         "checkpoint": loaded.checkpoint.where if loaded.checkpoint else None,
         "sha256": loaded.checkpoint.sha256 if loaded.checkpoint else None,
-        "parameters": parameters,
-        "trainable": {"evaluate": 0, "probe": head.parameters}.get(command, parameters),
+        "parameters": sum(sizes.values()),
+        "trainable": sum(sizes[name] for name in moved),
         "blocks": [{"name": block.name, "parameters": block.parameters} for block in [*body, head]],
         "input": {key: value for key, value in loaded.data_config.items()},
     }

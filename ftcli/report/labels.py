@@ -12,7 +12,8 @@ from ftcli.config import Predict
 from ftcli.errors import RequestError
 from ftcli.files import nearest, write_whole
 from ftcli.measures.accuracy import predictions
-from ftcli.report.folder import as_json
+from ftcli.processes import rank
+from ftcli.report.show import Answer
 from ftcli.text import printable
 
 FORMS = (".csv", ".parquet")
@@ -31,23 +32,24 @@ def check_target(config: Predict) -> None:
         raise RequestError(f"--out {str(out)!r} is there already.", "type --overwrite to replace it")
 
 
-def write_labels(config: Predict, examples: list[str], logits: np.ndarray, names: tuple[str, ...] | None) -> None:
-    """Class index, class name and probability of every example, to the file asked for or to stdout."""
+def label_table(examples: list[str], logits: np.ndarray, names: tuple[str, ...] | None) -> pa.Table:
+    """Class index, class name and probability of every example; logits [N, K]."""
     predicted, probability = predictions(logits)
-    table = pa.table({
+    return pa.table({
         "example": pa.array(examples, pa.string()),
         "predicted": pa.array(predicted, pa.int64()),
         "name": pa.array([names[i] if names else str(i) for i in predicted], pa.string()),
         "probability": pa.array(probability, pa.float32()),
     })  # fmt: skip
-    if config.json:
-        sys.stdout.write(as_json(table.to_pylist()))
-    elif config.out is None:
-        write_csv(table, None)
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        parquet = config.out.suffix == ".parquet"
-        write_whole(config.out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
+
+
+def labels_answer(config: Predict, table: pa.Table) -> Answer:
+    """The table, written to the file asked for, by the first process; without one, CSV is shown."""
+    if (out := config.out) and rank() == 0:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        parquet = out.suffix == ".parquet"
+        write_whole(out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
+    return Answer(table.to_pylist(), lambda _: None if out else write_csv(table, None))
 
 
 def write_csv(table: pa.Table, path: Path | None) -> None:

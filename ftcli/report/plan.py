@@ -1,9 +1,9 @@
 """What a run would be: the answer to `--dry-run`."""
 
 import json
-import sys
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from ftcli.config import Training, resolved
@@ -11,33 +11,33 @@ from ftcli.data.task import Task
 from ftcli.model.load import Loaded
 from ftcli.report.build import describe_data
 from ftcli.report.cells import new_table, text
-from ftcli.report.folder import as_json as to_json
-from ftcli.report.show import console, show_parts
+from ftcli.report.show import Answer, show_parts
 
 
-def show_plan(command: str, config: Training, task: Task, loaded: Loaded) -> None:
+def plan_answer(command: str, config: Training, task: Task, loaded: Loaded) -> Answer:
     """`--dry-run`: the resolved options, the counts of every set and the number of runs."""
     single = command == "probe" and getattr(config, "solver", "") == "lbfgs"
     runs = 1 if single else len(config.lr) * len(config.seed_list())
     data = describe_data(task)
-    if config.json:
-        plan = {"command": command, "config": resolved(config), "model": loaded.name, "data": data, "runs": runs}
-        sys.stdout.write(to_json(plan))
-        return
-    out = console()
-    options = new_table(f"ftcli {command}, as it would run")
+    plan = {"command": command, "config": resolved(config), "model": loaded.name, "data": data, "runs": runs}
+    return Answer(plan, lambda out: show_plan(out, plan, "" if single else f" of {config.epochs} epochs each"))
+
+
+def show_plan(out: Console, plan: dict[str, Any], epochs: str) -> None:
+    """The options that hold, the sets, and how much there is to do."""
+    options = new_table(f"ftcli {plan['command']}, as it would run")
     options.add_column("option")
     options.add_column("value", overflow="fold")
-    for name, value in resolved(config).items():
+    for name, value in plan["config"].items():
         if value is not None and value is not False and name != "dry_run":
             options.add_row(f"--{name.replace('_', '-')}", text(shown(value)))
     sets = new_table("Sets")
     for name in ("set", "images", "classes", "from"):
         sets.add_column(name, justify="left" if name in ("set", "from") else "right", overflow="fold")
+    data, runs = plan["data"], plan["runs"]
     for name, one in {**{k: v for k, v in data.items() if k not in ("classes", "ood")}, **data["ood"]}.items():
         sets.add_row(text(name), str(one["n"]), str(one["classes"]), text(one["spec"]))
-    epochs = "" if single else f" of {config.epochs} epochs each"
-    show_parts(out, [options, sets, Text(f"model {loaded.name}; {runs} {'run' if runs == 1 else 'runs'}{epochs}")])
+    show_parts(out, [options, sets, Text(f"model {plan['model']}; {runs} {'run' if runs == 1 else 'runs'}{epochs}")])
 
 
 def shown(value: Any) -> str:

@@ -32,6 +32,10 @@ INTERVAL: Schema = {"type": "array", "items": NUMBER, "minItems": 2, "maxItems":
 ACCURACY = record(
     {"accuracy": FRACTION}, accuracy_std=NUMBER, ci90=maybe(INTERVAL), ci90_paper=maybe(INTERVAL), n_seeds=COUNT
 )
+PER_CLASS = record(
+    {"name": STRING, "n": COUNT, "recall": maybe(FRACTION), "precision": maybe(FRACTION), "f1": FRACTION}
+)
+CONFUSION = record({"classes": listing(STRING), "counts": listing(listing(COUNT))})
 FIGURES = record(
     {
         "n": COUNT, "accuracy": FRACTION, "accuracy_ci95": INTERVAL, "loss": NUMBER, "balanced_accuracy": FRACTION,
@@ -39,6 +43,7 @@ FIGURES = record(
     },
     top5=FRACTION, worst_group_accuracy=FRACTION, ece_calibrated=FRACTION, accuracy_all_classes=FRACTION,
     accuracy_std=NUMBER, ci90=maybe(INTERVAL), ci90_paper=maybe(INTERVAL), n_seeds=COUNT,
+    per_class=listing(PER_CLASS), confusion=CONFUSION,
 )  # fmt: skip
 RESULTS = record({"ood": mapping(FIGURES), "ood_mean": maybe(ACCURACY)}, id_val=FIGURES, id_test=FIGURES)
 ID_VAL = record({"accuracy": FRACTION, "loss": NUMBER})
@@ -48,7 +53,8 @@ SELECTED = record(
         "id_val": ID_VAL,
     }
 )  # fmt: skip
-EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER})
+ORACLE = record({"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL})
+EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER}, ood=mapping(ID_VAL))
 RUN = record(
     {"seed": INTEGER, "id_val": maybe(ID_VAL), "diverged": BOOLEAN},
     choice=STRING, lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
@@ -95,6 +101,7 @@ REPORT_SCHEMA: Schema = {
         },
         stages=mapping(record({"selected": SELECTED, "results": RESULTS}, runs=listing(RUN))),
         seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
+        oracle=mapping(ORACLE),
     ),
 }
 

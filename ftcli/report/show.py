@@ -1,6 +1,8 @@
 """What goes to stdout when a command ends: the tables, or the JSON and nothing else."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,25 @@ from ftcli.report.folder import as_json as to_json
 from ftcli.report.tables import tables
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a command gives: `content` to `--json` and to a caller in Python, `show` to a person at a terminal."""
+
+    content: Any
+    show: Callable[[Console], None]
+
+    def deliver(self, as_json: bool) -> None:
+        """Onto stdout: the JSON and nothing else, or what a person reads."""
+        if as_json:
+            write_json(self.content)
+        else:
+            self.show(console())
+
+
+def write_json(content: Any) -> None:
+    sys.stdout.write(to_json(content))
+
+
 def console() -> Console:
     """stdout for tables: colour only on a terminal, 100 columns where nobody says how wide."""
     out = Console(highlight=False, markup=False, emoji=False)
@@ -23,15 +44,15 @@ def console() -> Console:
     )
 
 
-def show(report: dict[str, Any], folder: Path | None, as_json: bool) -> None:
-    """A report on stdout, and below the tables where it was put."""
-    if as_json:
-        sys.stdout.write(to_json(report))
-        return
-    out = console()
-    show_parts(out, tables(report, out.width))
-    if folder:
-        out.print(text(f"saved in {folder}"), soft_wrap=True)
+def report_answer(report: dict[str, Any], folder: Path | None = None) -> Answer:
+    """A report; for a person its tables, and below them where it was put."""
+
+    def show(out: Console) -> None:
+        show_parts(out, tables(report, out.width))
+        if folder:
+            out.print(text(f"saved in {folder}"), soft_wrap=True)
+
+    return Answer(report, show)
 
 
 def show_parts(out: Console, parts: list[RenderableType]) -> None:

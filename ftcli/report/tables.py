@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
+from ftcli.report.classes import class_tables
 
 GAP = 3  # characters between two columns
 GRID_ROWS = 12  # a longer grid is shown around its picks
@@ -19,6 +20,9 @@ def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
         parts.append(seeds_table(report, width))
     if report["runs"]:
         parts.append(grid_table(report))
+    if "oracle" in report:
+        parts.append(oracle_table(report["oracle"]))
+    parts += class_tables(report["results"], width)
     parts += [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
     return parts
 
@@ -134,6 +138,20 @@ def grid_table(report: dict[str, Any]) -> Table:
             star = "*" if (seed, value) in picked else " "
             cells.append("diverged" if run["diverged"] else percent(run["id_val"]["accuracy"]) + star)
         table.add_row(f"{value:.3g}", *cells)
+    return table
+
+
+def oracle_table(picks: dict[str, Any]) -> Table:
+    """What selection on OOD sets would have picked, which no user can do."""
+    table = new_table(
+        "Oracle: picked on OOD data, in per cent", "not a result: these picks have seen what they are judged by"
+    )
+    table.add_column("picked on", overflow="fold")
+    for head in ("accuracy there", "ID-val", "lr", "epoch", "seed"):
+        table.add_column(head, justify="right")
+    for name, pick in picks.items():
+        figures = (percent(pick["accuracy"]), percent(pick["id_val"]["accuracy"]), f"{pick['lr']:g}")
+        table.add_row(text(SET_NAMES.get(name, name)), *figures, str(pick["epoch"]), str(pick["seed"]))
     return table
 
 

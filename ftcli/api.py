@@ -1,0 +1,128 @@
+"""The commands as Python functions: the same options, checked by the same parser; what `--json` prints comes back.
+
+`ftcli.lpft(train=…, checkpoint=…)` is `ftcli lpft --train … --checkpoint …`. `ftcli.Lpft(…)` takes the same words and
+gives the configuration alone, which `ftcli.lpft(configuration)` then runs.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo
+
+from ftcli.cli import program, refusal
+from ftcli.config import COMMANDS, Common
+from ftcli.errors import RequestError, choose
+from ftcli.help import name_of
+
+RENAMED = {  # parts of the package have the names of these commands
+    "cache": "manage_cache", "data": "read_data", "presets": "read_presets", "report": "read_report",
+}  # fmt: skip
+OF_THE_STREAMS = ("json", "debug")  # of no use where values come back and errors are raised
+
+
+def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
+    """A command's options as they would be typed. None, and False for a flag, are not typed."""
+    options = COMMANDS[command].options
+    hints = get_type_hints(options, include_extras=True)
+    typed, arguments = [command], ["--"]  # behind "--", a value may begin with a dash
+    for field in fields(options):
+        value, (kind, declared, *_) = values.get(field.name), get_args(hints[field.name])
+        if isinstance(declared, ArgumentInfo):
+            arguments += [] if value is None else several(value)
+        elif kind is bool:
+            typed += [name_of(field, declared)] if value else []
+        elif value is not None:
+            parts = several(value) if takes_many(kind) else [",".join(several(value))]
+            typed += [f"{name_of(field, declared)}={part}" for part in parts]
+    return typed + arguments
+
+
+def takes_many(kind: Any) -> bool:
+    """Whether an option is typed once for each of its values, as --ood is."""
+    return any(part is list or getattr(part, "__origin__", None) is list for part in (kind, *get_args(kind)))
+
+
+def several(value: Any) -> list[str]:
+    """One value or many, as text; a mapping as NAME=VALUE."""
+    if isinstance(value, Mapping):
+        return [f"{name}={part}" for name, part in value.items()]
+    return [str(part) for part in value] if isinstance(value, list | tuple | set) else [str(value)]
+
+
+def configure(command: str, *arguments: Any, **values: Any) -> Common:
+    """The configuration that a command line with these options has; quiet, unless `quiet=False`.
+
+    Raises RequestError for an option that the command does not have and a value that it does not take.
+    """
+    known = parameters(command)
+    names = [name for name, one in known.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if len(arguments) > len(names):
+        problem = f"{command} takes {', '.join(names) or 'nothing'} without a name, and got {len(arguments)} values."
+        raise RequestError(problem, "name the options, as in epochs=5")
+    values = {"quiet": True, **dict(zip(names, arguments, strict=False)), **values}
+    for name in values:
+        if name not in known:
+            raise RequestError(f"{command} has no option {name!r}.", choose(name, known))
+    words, found = words_of(command, values), list[Common]()
+    try:
+        program(lambda _: found.append)(words, standalone_mode=False)
+    except typer.TyperException as error:
+        raise refusal(error, words) from None
+    # No word takes a flag back that a preset or a file has set.
+    return replace(found[0], **{name: value for name, value in values.items() if value is False})
+
+
+def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
+    """Run a command on a configuration, or on its options; gives what `--json` prints, as plain Python values.
+
+    Raises RequestError where the request is wrong and RunError where the run failed, as the command line says them.
+    """
+    if arguments and isinstance(arguments[0], Common):
+        config, own = arguments[0], COMMANDS[command].options
+        if type(config) is not own or values or len(arguments) > 1:
+            fix = f"give ftcli.{own.__name__}(…) every option"
+            raise RequestError(f"{command} takes one configuration of its own and nothing besides.", fix)
+    else:
+        config = configure(command, *arguments, **values)
+    module, function = COMMANDS[command].runs.split(":")
+    return json.loads(json.dumps(getattr(import_module(module), function)(config).content))
+
+
+def parameters(command: str) -> dict[str, inspect.Parameter]:
+    """What a command's function takes: arguments first, with or without their names, then options by name."""
+    options = COMMANDS[command].options
+    hints = get_type_hints(options, include_extras=True)
+    found = {}
+    for name, one in inspect.signature(options).parameters.items():
+        argument = isinstance(get_args(hints[name])[1], ArgumentInfo)
+        kind = one.POSITIONAL_OR_KEYWORD if argument else one.KEYWORD_ONLY
+        found[name] = one.replace(kind=kind, default=True if name == "quiet" else one.default)
+    shown = [one for name, one in found.items() if name not in OF_THE_STREAMS]
+    return {one.name: one for one in sorted(shown, key=lambda one: one.kind)}
+
+
+def function_of(command: str, does: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
+    """`does` for one command, with its options in the signature, so that `help` shows them."""
+
+    def call(*arguments: Any, **values: Any) -> Any:
+        return does(command, *arguments, **values)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = says
+    call.__signature__ = inspect.Signature(list(parameters(command).values()))  # type: ignore[attr-defined]
+    return call
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for command, row in COMMANDS.items()
+    for function in (
+        function_of(command, carry_out, RENAMED.get(command, command), row.help),
+        function_of(command, configure, row.options.__name__, f"The options of `ftcli {command}`, checked."),
+    )
+}

@@ -1,0 +1,149 @@
+"""One update after another: the loss of a batch, its gradient, what is done to the gradient, and the step."""
+
+import sys
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ftcli.config import Training
+from ftcli.data.loaders import Batch
+from ftcli.engine.device import Machine
+from ftcli.engine.optim import make_optimizer, make_schedule
+from ftcli.engine.plan import Plan
+from ftcli.model.trainable import freeze_all_but, training_mode
+
+BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged
+
+
+class Diverged(Exception):
+    """A loss, gradient or parameter is not finite, or the loss has blown up."""
+
+
+class Updater:
+    """The updates of one run, on the tensors of its plan, watching for divergence.
+
+    Args:
+        class_weights: [K] float32, the weight of each class in the loss, or None for one each.
+    """
+
+    def __init__(
+        self, model: nn.Module, plan: Plan, config: Training, lr: float, machine: Machine, steps_per_epoch: int,
+        class_weights: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        self.model, self.plan, self.config, self.machine = model, plan, config, machine
+        self.class_weights = None if class_weights is None else class_weights.to(machine.device)
+        ever = plan.ever(config.epochs)
+        named = {name: parameter for name, parameter in model.named_parameters() if name in ever}
+        self.tensors = list(named.values())
+        self.anchor = Anchor(plan, named)
+        self.optimizer = make_optimizer([(p, plan.factors.get(name, 1.0)) for name, p in named.items()], config, lr)
+        self.schedule = make_schedule(self.optimizer, config, steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
+        self.average = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
+        self.moving: set[str] = set()
+        self.pending: list[Tensor] = []  # losses that nobody has looked at
+        self.finite = torch.ones((), dtype=torch.bool, device=machine.device)  # every gradient so far
+        self.ceiling = sys.float_info.max
+        self.losses: list[float] = []  # of the epoch, one a step
+
+    def begin(self, epoch: int) -> None:
+        """Let the tensors of this epoch move, and hold the others."""
+        moving = set(self.plan.moves(epoch))
+        if moving != self.moving:
+            freeze_all_but(self.model, moving)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.network = self.machine.network(self.model)
+            self.moving = moving
+        training_mode(self.model, self.config.bn)
+        self.losses = []
+
+    def update(self, batch: Batch) -> None:
+        """One step. Raises Diverged, on a GPU some steps late: a look at every loss would make the host wait for it."""
+        with self.machine.autocast():
+            logits = self.network(batch.images)  # [b, K]
+        loss = self.loss(logits.float(), batch)
+        self.pending.append(loss.detach())
+        if len(self.pending) > self.machine.unseen_steps:
+            self.look()  # before the step, so that on a CPU nothing that diverged is applied
+        self.optimizer.zero_grad(set_to_none=True)
+        # Processes average their gradients: times their number, the average is the sum.
+        self.scaler.scale(loss * self.machine.processes).backward()
+        self.scaler.unscale_(self.optimizer)
+        self.treat_gradients()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """This process's part of the mean cross-entropy over the whole batch: a scalar."""
+        total = cross_entropy(
+            logits, batch.labels, self.class_weights, reduction="sum", label_smoothing=self.config.label_smoothing
+        )
+        weight = len(batch.whole) if self.class_weights is None else self.class_weights[batch.whole].sum()
+        return total / weight * batch.counted
+
+    def treat_gradients(self) -> None:
+        """Add the pull of the penalties, clip, and note whether all is finite."""
+        self.anchor.pull()
+        moving = [tensor for tensor in self.tensors if tensor.grad is not None]
+        norm = nn.utils.get_total_norm([tensor.grad for tensor in moving if tensor.grad is not None])
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
+        if not self.scaler.is_enabled():  # a scaler meets infinite gradients on purpose, and skips those steps itself
+            self.finite &= norm.isfinite()
+            if self.machine.unseen_steps == 0 and not self.finite:
+                raise Diverged("a gradient is not finite")
+
+    def look(self) -> None:
+        """Look at the losses since the last time, over all processes. Raises Diverged."""
+        if not self.pending:
+            return
+        for value in self.machine.sum(torch.stack(self.pending)).tolist():
+            self.check_loss(value)
+            if self.ceiling == sys.float_info.max:  # the first step sets it
+                self.ceiling = BLOWN_UP * max(value, sys.float_info.epsilon)
+            self.losses.append(value)
+        self.pending = []
+        if not self.finite:
+            raise Diverged("a gradient is not finite")
+
+    def end(self) -> float:
+        """Look at what is left of the epoch; gives the mean of its losses. Raises Diverged."""
+        self.look()
+        if not all(bool(tensor.isfinite().all()) for tensor in self.tensors):
+            raise Diverged("a parameter is not finite")
+        return sum(self.losses) / len(self.losses)
+
+    def check_loss(self, value: float, of: str = "the loss") -> None:
+        """Raises Diverged where a loss is not finite or has blown up."""
+        if not value <= self.ceiling:  # also true of NaN
+            raise Diverged(f"{of} is {value:.3g}")
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is measured and kept: the running mean of the weights where one is asked for."""
+        return self.model if self.average is None else self.average.module
+
+
+class Anchor:
+    """The gradients of l2 · ‖θ - θ⁰‖² (L2-SP, Li et al. 2018) and l1 · ‖θ - θ⁰‖₁, θ⁰ being the weights of now."""
+
+    def __init__(self, plan: Plan, tensors: dict[str, nn.Parameter]) -> None:
+        self.l2, self.l1 = plan.l2, plan.l1
+        self.pairs: list[tuple[nn.Parameter, Tensor]] = []
+        if self.l2 or self.l1:
+            self.pairs = [(p, p.detach().clone()) for name, p in tensors.items() if name in plan.held]
+
+    def pull(self) -> None:
+        """Add both to the gradients of the tensors that move."""
+        for parameter, start in self.pairs:
+            if parameter.grad is None:
+                continue
+            away = parameter.detach() - start
+            parameter.grad.add_(away, alpha=2 * self.l2)
+            if self.l1:
+                parameter.grad.add_(away.sign(), alpha=self.l1)

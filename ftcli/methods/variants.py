@@ -1,0 +1,72 @@
+"""The variants of fine-tuning that the papers compare: what trains, when, how fast, and what holds it back.
+
+Kumar et al. 2022 (head rate, layer-wise rates, L2-SP), Neyshabur et al. 2020, Lee et al. 2022 (gradual unfreezing, L1).
+"""
+
+from collections.abc import Collection
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ftcli.config import Tuning
+from ftcli.engine.plan import Plan
+from ftcli.errors import RequestError
+from ftcli.model.blocks import Block, blocks_of
+
+
+def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
+    """The plan that the options ask for, on this model.
+
+    Raises RequestError where only BatchNorm's parameters shall train and there are none, or an epoch trains nothing.
+    """
+    body, head = blocks_of(model)
+    factors = rate_factors(body, head, config)
+    chosen = {name for name in chosen_tensors(model, body, config.tune) if factors[name]}
+    always = [name for name in head.tensors if factors[name]]
+    gradual = {"at-once": body, "first-to-last": body, "last-to-first": body[::-1]}[config.unfreeze]
+    steady = config.unfreeze == "at-once"
+
+    def moves(epoch: int) -> Collection[str]:
+        started = gradual if steady else gradual[: blocks_started(epoch, config.epochs, len(body))]
+        return [name for block in started for name in block.tensors if name in chosen] + always
+
+    if not all(moves(epoch) for epoch in range(1, config.epochs + 1)):
+        raise RequestError("Nothing trains in some epoch.", "raise --head-rate above 0, or leave --unfreeze at-once")
+    return Plan(moves, factors, chosen, config.l2_sp, config.l1_sp)
+
+
+def chosen_tensors(model: nn.Module, body: list[Block], tune: str) -> set[str]:
+    """The tensors of the body that train at all."""
+    if tune == "bn-affine":
+        return affine_tensors(model)
+    return {name for block in (body[1:] if tune == "no-embedding" else body) for name in block.tensors}
+
+
+def affine_tensors(model: nn.Module) -> set[str]:
+    """Scale and shift of every BatchNorm. Raises RequestError where there is none."""
+    found = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    if not found:
+        raise RequestError(
+            f"--tune bn-affine: {type(model).__name__} has no BatchNorm with parameters.", "--tune all or no-embedding"
+        )
+    return found
+
+
+def blocks_started(epoch: int, epochs: int, L: int) -> int:
+    """How many of L blocks move in this epoch: one from the start, then one more every epochs/L epochs."""
+    return min(L, 1 + (epoch - 1) * L // epochs)
+
+
+def rate_factors(body: list[Block], head: Block, config: Tuning) -> dict[str, float]:
+    """Each tensor's share of the rate: decay^(L - i) for block i of L, the head rate for the head.
+
+    A share of 0 freezes: such a tensor's gradient must not count when gradients are clipped.
+    """
+    L = len(body)
+    factors = {name: config.layer_decay ** (L - i) for i, block in enumerate(body) for name in block.tensors}
+    return factors | dict.fromkeys(head.tensors, config.head_rate)

@@ -1,0 +1,86 @@
+"""What a report says about single classes, as tables: recall by class, and which classes are taken for which."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ftcli.report.cells import SET_NAMES, new_table, percent, text
+
+MOST_CLASSES = 20  # a longer list shows its worst
+MOST_PAIRS = 10
+WIDEST_MATRIX = 12  # classes
+LEAST_NAME = 12  # characters that a class name beside the matrix may be folded to
+GAP = 3  # characters between two columns
+
+
+def class_tables(results: dict[str, Any], width: int) -> list[RenderableType]:
+    """The tables of every set that has them, for a terminal of `width` characters."""
+    named = {name: results[name] for name in ("id_val", "id_test") if name in results} | results["ood"]
+    parts: list[RenderableType] = []
+    for name, entry in named.items():
+        shown = SET_NAMES.get(name, name)
+        if "per_class" in entry:
+            parts.append(per_class_table(shown, entry["per_class"]))
+        if "confusion" in entry:
+            classes, counts = entry["confusion"]["classes"], np.array(entry["confusion"]["counts"])
+            parts.append(pairs_table(shown, classes, counts))
+            if len(classes) <= WIDEST_MATRIX and matrix_width(classes, counts) <= width:
+                parts.append(matrix_table(shown, classes, counts))
+    return parts
+
+
+def per_class_table(name: str, rows: list[dict[str, Any]]) -> Table:
+    """Recall of every class, or of the worst, and how many examples it is a share of."""
+    shown = rows
+    if len(rows) > MOST_CLASSES:
+        shown = sorted(rows, key=lambda row: 2.0 if row["recall"] is None else row["recall"])[:MOST_CLASSES]
+    left_out = len(rows) - len(shown)
+    table = new_table(f"{name}: classes, in per cent", f"the worst by recall; {left_out} more" if left_out else "")
+    for head in ("class", "images", "recall", "precision", "F1"):
+        table.add_column(head, justify="left" if head == "class" else "right", overflow="fold")
+    for row in shown:
+        rates = ["-" if row[key] is None else percent(row[key]) for key in ("recall", "precision", "f1")]
+        table.add_row(text(row["name"]), f"{row['n']:,}", *rates)
+    return table
+
+
+def pairs_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
+    """The pairs of classes that are confused most, in falling order."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    largest = [int(cell) for cell in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS] if wrong.flat[cell]]
+    left_out = int(np.count_nonzero(wrong)) - len(largest)
+    caption = f"{left_out} more {'pair' if left_out == 1 else 'pairs'}" if left_out else ""
+    table = new_table(f"{name}: what is taken for what", caption if largest else "nothing is misclassified")
+    table.add_column("true → predicted", overflow="fold")
+    table.add_column("images", justify="right")
+    for cell in largest:
+        true, predicted = divmod(cell, len(classes))
+        table.add_row(text(f"{classes[true]} → {classes[predicted]}"), f"{wrong.flat[cell]:,}")
+    return table
+
+
+def matrix_width(classes: list[str], counts: np.ndarray) -> int:
+    """Characters that the matrix needs at least."""
+    names = min(LEAST_NAME, max(len(numbered_name(i, name)) for i, name in enumerate(classes)))
+    return names + sum(max(len(str(column.max())), len(str(j))) + GAP for j, column in enumerate(counts.T))
+
+
+def numbered_name(i: int, name: str) -> str:
+    """A class as the matrix names its row: with the number that heads its column."""
+    return name if name == str(i) else f"{i} {name}"
+
+
+def matrix_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
+    """The whole matrix; the columns bear the numbers of the classes, because names would not fit."""
+    table = new_table(f"{name}: confusion matrix", "row: true class, column: predicted class")
+    table.add_column("", overflow="fold")
+    for j in range(len(classes)):
+        table.add_column(str(j), justify="right", no_wrap=True)
+    for i, one in enumerate(classes):
+        cells = [Text(str(n) if n else "·", style="bold" if i == j else "") for j, n in enumerate(counts[i])]
+        table.add_row(text(numbered_name(i, one)), *cells)
+    return table
