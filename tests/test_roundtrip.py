@@ -62,7 +62,7 @@ def logits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarr
         loaded = load_model(name=None, checkpoint=opened, num_classes=None, image_size=None, log=log)
         images = without_labels(f"{train}?limit=9", damaged="stop", log=log)
         loader = Loader(images, evaluation(loaded.data_config), batch_size=16)
-        (batch,) = [images for images, _ in loader.ordered()]
+        (batch,) = [images for images, *_ in loader.ordered()]
         np.save(root / name / "images.npy", batch.numpy())
         mine[name] = predict(machine.place(loaded.model), loader, machine, log, name).logits.numpy()
     command = [sys.executable, "-c", ALONE, *(str(root / name) for name in COMMANDS)]

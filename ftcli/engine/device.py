@@ -88,7 +88,7 @@ def machine_of(config: Running) -> Machine:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Otherwise that fills every new tensor with NaN first, a quarter of the time of a forward pass, and changes nothing.
+    # Otherwise every new tensor is filled with NaN first: a quarter of a forward pass's time, and no result changes.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     device = best_device() if config.device == "auto" else named_device(config.device)

@@ -140,7 +140,7 @@ class FrozenBody:
 
 
 def all_logits(model: nn.Module, setting: Setting, log: Log, frozen: bool) -> dict[str, Tensor]:
-    """The logits [N, K] of every set of a task. `frozen`: the body is one that may come again, its features are kept."""
+    """The logits [N, K] of every set of a task. `frozen`: this body may come again, so its features are kept."""
     if frozen:
         body = FrozenBody(model, setting.machine, setting.cache, log)
         return {name: body.logits(loader, name) for name, loader in setting.sets.items()}

@@ -47,8 +47,8 @@ def best(candidates: Iterable[Candidate]) -> Candidate:
 def oracle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What selection on each OOD set, and on their mean accuracy, would have picked; empty where none was measured.
 
-    The rule is the usual one with the OOD set in the place of ID-val. An oracle sees what a user cannot: no other figure
-    of a report depends on it.
+    The rule is the usual one with the OOD set in the place of ID-val. An oracle sees what a user cannot: no other
+    figure of a report depends on it.
     """
     epochs = [(run, entry) for run in runs if not run["diverged"] for entry in run.get("history", []) if "ood" in entry]
     picks: dict[str, Any] = {}

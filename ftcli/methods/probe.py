@@ -24,8 +24,8 @@ from ftcli.model.head import classifier_tensors, set_head
 from ftcli.model.load import Loaded
 
 OF_THE_LOOP = (
-    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch", "pick",
-    "epoch_zero",
+    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
+    "pick", "epoch_zero",
 )  # fmt: skip
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 
