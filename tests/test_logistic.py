@@ -9,8 +9,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from ftcli.engine import logistic
+from ftcli.engine import logistic, matrix, multinomial, quasi_newton
 from ftcli.engine.logistic import DEFAULT_CS, path
+from ftcli.engine.matrix import Matrix
 from ftcli.errors import RequestError, RunError
 
 SOME_CS = [1e-7, 1e-4, 1e-2, 1.0, 100.0]
@@ -158,6 +159,56 @@ def test_same_input_same_bits():
     assert torch.equal(first.weights, second.weights) and torch.equal(first.bias, second.bias)
 
 
+@pytest.mark.parametrize("N, D", [(300, 12), (20, 45)])
+@pytest.mark.parametrize("rotated_bytes", [0, 1 << 30], ids=["as they are", "rotated"])
+def test_streamed_features_equal_those_in_memory(tmp_path, monkeypatch, N, D, rotated_bytes):
+    features, labels = deep(N, D, 3)
+    np.save(tmp_path / "features.npy", features.numpy())
+    held = path(features, labels, 3, SOME_CS)
+    monkeypatch.setattr(multinomial, "ROTATED_BYTES", rotated_bytes)
+    monkeypatch.setattr(matrix, "BLOCK_BYTES", {"cpu": 64 * D * 4})  # several blocks
+    streamed = path(Matrix.open(tmp_path / "features.npy"), labels, 3, SOME_CS)
+    for i, C in enumerate(SOME_CS):
+        a = objective(features, labels, held.weights[i], held.bias[i], C)
+        b = objective(features, labels, streamed.weights[i], streamed.bias[i], C)
+        assert a == pytest.approx(b, rel=1e-6), C
+
+
+def test_scaling_of_a_matrix_is_that_of_its_features():
+    features, labels = deep(100, 8, 3)
+    here = path((features - 0.25) / 1.5, labels, 3, SOME_CS)
+    there = path(Matrix.of(features).scaled(0.25, 1.5), labels, 3, SOME_CS)
+    torch.testing.assert_close(here.weights, there.weights, rtol=0, atol=0)
+
+
+def test_grouping_changes_no_objective(monkeypatch):
+    (features, labels), Cs = deep(200, 12, 3), DEFAULT_CS[::7]
+    together = path(features, labels, 3, Cs)
+    monkeypatch.setattr(logistic, "GROUP_BYTES", 1)  # every C alone
+    alone = path(features, labels, 3, Cs)
+    assert not torch.equal(together.weights, alone.weights)  # the sums are taken in another order
+    for i, C in enumerate(Cs):
+        a = objective(features, labels, together.weights[i], together.bias[i], C)
+        b = objective(features, labels, alone.weights[i], alone.bias[i], C)
+        assert a == pytest.approx(b, rel=1e-6), C
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 17, 100])
+def test_levels_hold_every_index_once_and_lie_between_known_ones(count):
+    found = logistic.levels(count)
+    assert sorted(i for level in found for i in level) == list(range(count))
+    known = set(found[0])
+    for level in found[1:]:
+        assert all(min(known) < i < max(known) for i in level)
+        known |= set(level)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_any_number_of_values_of_C(count):
+    Cs = np.logspace(-4, 1, count).tolist() if count > 1 else [0.03]
+    assert_optimal(*deep(150, 12, 3), 3, Cs)
+
+
 def test_float64_products_take_over():
     features, labels = deep(200, 10, 3, signal=1.0)
     scale, C = 2.0**14, 1.0
@@ -225,6 +276,6 @@ def test_refuses_bad_requests():
 
 
 def test_says_which_C_failed(monkeypatch):
-    monkeypatch.setattr(logistic, "MAX_STEPS", 1)
+    monkeypatch.setattr(quasi_newton, "MAX_STEPS", 1)
     with pytest.raises(RunError, match=r"at C = 100: .* within .* of the least"):
         path(*deep(60, 12, 3), 3, [1e-9, 100.0])
