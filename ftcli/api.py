@@ -101,7 +101,8 @@ def parameters(command: str) -> dict[str, inspect.Parameter]:
     for name, one in inspect.signature(options).parameters.items():
         argument = isinstance(get_args(hints[name])[1], ArgumentInfo)
         kind = one.POSITIONAL_OR_KEYWORD if argument else one.KEYWORD_ONLY
-        found[name] = one.replace(kind=kind, default=True if name == "quiet" else one.default)
+        plain = get_args(hints[name])[0]  # without what the command line needs to know
+        found[name] = one.replace(kind=kind, annotation=plain, default=True if name == "quiet" else one.default)
     shown = [one for name, one in found.items() if name not in OF_THE_STREAMS]
     return {one.name: one for one in sorted(shown, key=lambda one: one.kind)}
 

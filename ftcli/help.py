@@ -125,7 +125,7 @@ def print_program(console: Console) -> None:
                 table.add_row(name, row.help)
         console.print(table)
     console.print("ftcli COMMAND --help shows the options of one; ftcli --version the version.")
-    console.print("ftcli --install-completion teaches your shell (bash, zsh, fish) to complete them;")
+    console.print("ftcli --install-completion teaches your shell (bash, zsh, fish) to complete;")
     console.print("ftcli --show-completion prints the script that it would install.")
 
 

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from ftcli.config import COMMANDS
+from ftcli.config import COMMANDS, Common
 from ftcli.help import ARGUMENTS, rows
+from ftcli.report.schema import REPORT_SCHEMA
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -105,11 +107,35 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_documented_commands_can_be_typed(page: Path) -> None:
-    for command, *words in typed(page):
-        assert command in COMMANDS, f"{named(page)} shows ftcli {command}"
-        options = {row.name for row in rows(COMMANDS[command].options)}
-        unknown = [word for word in words if word.startswith("-") and word not in options]
-        assert not unknown, f"{named(page)} shows ftcli {command} {' '.join(unknown)}"
+    """Every name and value passes the program's own parser; nothing is run."""
+    from ftcli.cli import program
+
+    for words in typed(page):
+        understood: list[Common] = []
+        program(lambda _, found=understood: found.append)(words, standalone_mode=False)
+        assert len(understood) == 1, f"{named(page)} shows ftcli {' '.join(words)}"
+
+
+def keys(schema: Any) -> Iterator[str]:
+    """The names of all properties in a JSON Schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for part in schema.values():
+            yield from keys(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from keys(part)
+
+
+def test_every_key_of_a_report_is_described() -> None:
+    quoted = re.findall(r"`([^`]+)`", prose(DOCS / "report.md"))
+    described = {word for text in quoted for word in re.findall(r"\w+", text)}
+    assert set(keys(REPORT_SCHEMA)) - described == set()
+
+
+def test_the_readme_shows_what_the_page_of_compare_shows() -> None:
+    shown = FENCE.findall((DOCS / "commands" / "compare.md").read_text(encoding="utf-8"))[1]
+    assert shown in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("command", ["blocks", "presets"])

@@ -25,7 +25,7 @@ from ftcli.model.load import Loaded
 
 OF_THE_LOOP = (
     "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
-    "pick", "epoch_zero",
+    "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
 )  # fmt: skip
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 

@@ -15,6 +15,7 @@ from ftcli.files import nearest, write_whole
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
 
 
 def claim(out: Path | None, command: str, overwrite: bool) -> Path:
@@ -43,7 +44,8 @@ def write_run(
 ) -> None:  # fmt: skip
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).unlink(missing_ok=True)
+    for old in (REPORT, *OF_A_MODEL):  # of a run that is replaced: a report must not lie beside another's model
+        (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)

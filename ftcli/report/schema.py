@@ -57,7 +57,7 @@ ORACLE = record({"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRAC
 EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER}, ood=mapping(ID_VAL))
 RUN = record(
     {"seed": INTEGER, "id_val": maybe(ID_VAL), "diverged": BOOLEAN},
-    choice=STRING, lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
+    lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
 )  # fmt: skip
 SET = record(
     {"spec": STRING, "n": COUNT, "classes": COUNT, "fingerprint": STRING, "dropped": COUNT, "damaged": COUNT},
@@ -67,7 +67,8 @@ MODEL = record(
     {
         "name": STRING, "checkpoint": maybe(STRING), "sha256": maybe(STRING), "parameters": COUNT, "trainable": COUNT,
         "blocks": listing(record({"name": STRING, "parameters": COUNT})),
-    }
+    },
+    input={"type": "object"},
 )  # fmt: skip
 ENVIRONMENT = record(
     {

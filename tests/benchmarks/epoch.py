@@ -5,8 +5,9 @@
 MobileNetV2, 112 px, batches of 64, float32 on the CPU; all read the same decoded and resized pixels, and crop and flip
 them at random. Ours is `fit`, whole, with one picture for ID-val: the training part of an epoch. It is shown again with
 the ID-val set of the task, as users run it. The bare loop does forward, cross_entropy, backward and a step of SGD in
-the faster memory format, channels-last. Trainer is as it comes. timm's script is not in its wheel: fetch train.py from
-its repository, at the installed version; its figure is the rate that it states for its second epoch.
+the faster memory format, channels-last. Trainer is as it comes, in a process of its own, and once more in this one,
+where it profits from the memory that ftcli has told the C library to keep. timm's script is not in its wheel: fetch
+train.py from its repository, at the installed version; its figure is the rate that it states for its second epoch.
 Trainer comes with `pip install ftcli[benchmarks]`.
 """
 
@@ -31,6 +32,7 @@ from tests.benchmarks.common import (
 )
 from tests.benchmarks.peers import Pictures, bare_epoch, trainer_epoch
 from tests.benchmarks.timm_script import Script
+from tests.benchmarks.trainer import export, own_process
 
 LR = 1e-3
 
@@ -64,7 +66,9 @@ def main() -> None:
             "bare loop, channels-last": lambda: bare_epoch(fast, pictures, LR),
         }
         if not asked.skip_trainer:
-            contestants["Hugging Face Trainer"] = lambda: trainer_epoch(plain, pictures, LR)
+            contestants["Hugging Face Trainer, in this process"] = lambda: trainer_epoch(plain, pictures, LR)
+            export(Path(folder), plain, world.loaded.create_args, pictures)
+            contestants["Hugging Face Trainer, in its own"] = lambda: own_process(Path(folder), LR)
         if asked.timm_script:
             name, contestant = timm_epoch(asked.timm_script, asked.data, world, pictures, Path(folder))
             contestants[name] = contestant
