@@ -6,6 +6,7 @@ class into a Typer signature, the report stores it, the documentation is printed
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -253,6 +254,9 @@ class Training(Reporting):
                 f"--warmup {self.warmup:g} leaves none of --epochs {self.epochs} at the full rate.",
                 "give it fewer epochs",
             )
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), float) and not isfinite(value):
+                raise RequestError(f"--{field.name.replace('_', '-')} {value} is no number.", "give a finite one")
         if self.clip_norm == 0:
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:

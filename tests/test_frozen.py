@@ -13,25 +13,24 @@ from worlds import coloured, loaded, world
 
 from ftcli.cache import Cache
 from ftcli.engine.frozen import FrozenBody
-from ftcli.engine.predict import predict
+from ftcli.engine.predict import passes, predict
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.model.head import fresh_head
 
 
-class Counted(nn.Module):
-    """How often a network looked at images."""
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one whenever images go through a network to make features."""
+    seen: list[int] = []
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.looks = 0
-        inner = model.forward_features
+    def counted(*arguments: Any) -> Any:
+        for part in passes(*arguments):
+            seen.append(len(part.features))
+            yield part
 
-        def forward_features(images: torch.Tensor) -> Any:
-            self.looks += 1
-            return inner(images)
-
-        model.forward_features = forward_features  # type: ignore[assignment]
+    monkeypatch.setattr("ftcli.engine.frozen.passes", counted)
+    return seen
 
 
 @pytest.fixture
@@ -43,26 +42,24 @@ def frozen(setting: Setting, cache: Cache | None, name: str = "test_resnet", **m
     return FrozenBody(loaded(name).model, replace(setting.machine, **machine), cache, Log())
 
 
-def test_kept_features_are_the_computed_ones(setting: Setting, tmp_path: Path) -> None:
+def test_kept_features_are_the_computed_ones(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
     loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
     plain = predict(loaded("test_resnet").model, loader, setting.machine, Log(), "")
     for kept in (None, cache, cache):
-        body = frozen(setting, kept)
-        looks = Counted(body.model)
+        body, before = frozen(setting, kept), len(looks)
         assert body.whole(loader, "").equal(plain.features)
         assert body.logits(loader, "").equal(plain.logits)
-        first = looks.looks
-    assert first == 0  # the last time nothing was computed
+    assert before == len(looks) > 0  # the last time nothing was computed
 
 
-def test_another_head_takes_the_same_features(setting: Setting, tmp_path: Path) -> None:
+def test_another_head_takes_the_same_features(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
     loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
     frozen(setting, cache).whole(loader, "")
     body = frozen(setting, cache)
     fresh_head(body.model, 7, seed=1)
-    looks = Counted(body.model)
+    before = len(looks)
     logits = body.logits(loader, "")
-    assert looks.looks == 0 and logits.shape[1] == 7
+    assert len(looks) == before and logits.shape[1] == 7
     again = loaded("test_resnet").model
     fresh_head(again, 7, seed=1)
     assert logits.equal(predict(again, loader, setting.machine, Log(), "").logits)
@@ -78,7 +75,12 @@ def one_statistic(body: FrozenBody) -> None:
     next(buffer for name, buffer in body.model.named_buffers() if "mean" in name).view(-1)[0] += 1
 
 
-@pytest.mark.parametrize("change", [one_weight, one_statistic])
+def one_setting(body: FrozenBody) -> None:
+    """What neither a tensor nor the text of the network shows."""
+    body.model.global_pool.pool_type = "max"
+
+
+@pytest.mark.parametrize("change", [one_weight, one_statistic, one_setting])
 def test_another_body_is_another_key(setting: Setting, change: Callable[[FrozenBody], None]) -> None:
     body = frozen(setting, None)
     before = body.name_of(setting.sets["id_val"])
@@ -138,11 +140,39 @@ def test_a_damaged_entry_is_not_believed(setting: Setting, tmp_path: Path, spoil
     assert cache.entries("features")[0].path.read_bytes() == content
 
 
-def test_a_cache_without_room_changes_nothing(setting: Setting, tmp_path: Path) -> None:
+def test_a_cache_without_room_changes_nothing(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
     loader, full = setting.sets["id_val"], Cache(tmp_path / "cache", 100, Log())
     plain = frozen(setting, None).whole(loader, "")
+    once = len(looks)
     assert frozen(setting, full).whole(loader, "").equal(plain)
-    assert not full.entries()
+    assert not full.entries() and len(looks) == 2 * once  # computed once each
+
+
+class Mine(nn.ReLU):
+    """Code that neither torch nor timm answers for."""
+
+
+def other_class(model: nn.Module) -> None:
+    model.act1 = Mine()
+
+
+def other_method(model: nn.Module) -> None:
+    model.forward_features = lambda images: type(model).forward_features(model, images)  # type: ignore[assignment]
+
+
+def hook(model: nn.Module) -> None:
+    model.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("change", [other_class, other_method, hook])
+def test_features_of_foreign_code_are_not_kept(
+    setting: Setting, tmp_path: Path, change: Callable[[nn.Module], None]
+) -> None:
+    cache = Cache(tmp_path / "cache", 10**8, Log())
+    body = frozen(setting, cache)
+    change(body.model)
+    body.whole(setting.sets["id_val"], "")
+    assert not cache.entries("features")
 
 
 def test_features_larger_than_memory_go_to_a_file(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

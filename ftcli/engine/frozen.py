@@ -22,9 +22,10 @@ from ftcli.engine.predict import passes, predict
 from ftcli.engine.setting import Setting
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.head import classifier_tensors, head_of
+from ftcli.model.head import head_of
 
 KIND = "features"
+LIBRARIES = ("torch", "timm")
 NPY_HEADER = 128  # bytes
 IN_MEMORY = 2**30  # bytes; without a cache, larger features go to a temporary file
 
@@ -51,7 +52,7 @@ class FrozenBody:
 
     def found_or_made(self, loader: Loader, label: str) -> Matrix:
         shape = (loader.n, head_of(self.model).weight.shape[1])
-        if self.cache is None:
+        if self.cache is None or not self.known_code:
             return self.uncached(shape, loader, label)
         name = self.name_of(loader)
         if not self.everywhere(self.kept(self.cache, name, shape) is not None):
@@ -98,18 +99,28 @@ class FrozenBody:
 
     @cached_property
     def weights(self) -> str:
-        """Digest of the body: its code outside timm, its parts, and every byte of its tensors."""
-        head_module = repr(self.model.get_submodule(head_of(self.model).name))
-        whole = hashlib.sha256(repr(self.model).replace(head_module, "").encode())
-        code = inspect.getsourcefile(type(self.model))
-        if code and not type(self.model).__module__.startswith("timm."):
-            whole.update(Path(code).read_bytes())
-        head = classifier_tensors(self.model)
+        """Digest of the body: its parts with their settings, and every byte of its tensors."""
+        whole, head = hashlib.sha256(), head_of(self.model).name
+        for name, module in self.model.named_modules():
+            if name != head:
+                settings = [f"{key}={value!r}" for key, value in sorted(vars(module).items()) if is_setting(key, value)]
+                whole.update(f"{name} {type(module)} {settings} ".encode())
         for name, tensor in self.model.state_dict().items():
-            if name not in head:
+            if name.rpartition(".")[0] != head:
                 whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
                 whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return whole.hexdigest()
+
+    @cached_property
+    def known_code(self) -> bool:
+        """Whether only torch and timm compute here, whose versions are in the key; other code may change unseen."""
+        return not any(
+            type(module).__module__.split(".")[0] not in LIBRARIES
+            or module._forward_hooks
+            or module._forward_pre_hooks
+            or any(inspect.isroutine(value) for key, value in vars(module).items() if key != "train")
+            for module in self.model.modules()
+        )
 
     def everywhere(self, here: bool) -> bool:
         """Whether it holds in every process, so that all take the same way."""
@@ -121,8 +132,9 @@ class FrozenBody:
         blocks = self.blocks(loader, label)
         size = NPY_HEADER + 4 * shape[0] * shape[1]
         cache.add(KIND, name, lambda path: write_blocks(path, shape, blocks), size)
-        for _ in blocks:  # the part of this process is needed by the others even where nothing could be written
-            pass
+        if self.machine.processes > 1:  # the others need this one's part even where it could write nothing
+            for _ in blocks:
+                pass
         self.everywhere(True)  # nobody looks before everybody has written
 
     def uncached(self, shape: tuple[int, int], loader: Loader, label: str) -> Matrix:
@@ -145,6 +157,12 @@ def all_logits(model: nn.Module, setting: Setting, log: Log, frozen: bool) -> di
         body = FrozenBody(model, setting.machine, setting.cache, log)
         return {name: body.logits(loader, name) for name, loader in setting.sets.items()}
     return {name: predict(model, loader, setting.machine, log, name).logits for name, loader in setting.sets.items()}
+
+
+def is_setting(name: str, value: object) -> bool:
+    """Whether an attribute of a module says how it computes. How many classes there are is the head's business."""
+    plain = value is None or isinstance(value, bool | int | float | str | tuple)
+    return plain and name not in ("training", "num_classes")
 
 
 def write_blocks(path: Path, shape: tuple[int, int], blocks: Iterator[Tensor]) -> None:

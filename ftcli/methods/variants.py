@@ -31,7 +31,9 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
         return [name for block in started for name in block.tensors if name in chosen] + always
 
     if not all(moves(epoch) for epoch in range(1, config.epochs + 1)):
-        raise RequestError("Nothing trains in some epoch.", "raise --head-rate above 0, or leave --unfreeze at-once")
+        raise RequestError(
+            "Nothing trains in some epoch.", "raise --head-rate or --layer-decay above 0, or leave --unfreeze at-once"
+        )
     return Plan(moves, factors, chosen, config.l2_sp, config.l1_sp)
 
 
