@@ -168,5 +168,6 @@ def test_the_probe_is_scikit_learns(place: Path, tmp_path: Path, K: int) -> None
         theirs = fit.decision_function(scaled)  # [N, K], or [N] when K is 2
         mine = mine[:, 1] - mine[:, 0] if K == 2 else mine - mine.mean(1, keepdims=True)
         theirs = theirs if K == 2 else theirs - theirs.mean(1, keepdims=True)
-        assert np.abs(mine - theirs).max() < 1e-2 * np.abs(theirs).max()
+        # 5e-7 is what float32 can tell near 1; under the strongest penalties the logits themselves are not much larger
+        assert np.abs(mine - theirs).max() < 1e-2 * np.abs(theirs).max() + 5e-7
         assert entry["accuracy"] == pytest.approx(fit.score(scaled, labels(sets[name])), abs=1e-12)

@@ -68,6 +68,12 @@ class Machine:
             )
         return torch.compile(wrapped) if self.compiled else wrapped  # type: ignore[return-value]
 
+    def align(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers: each has followed BatchNorm's statistics on its own images."""
+        if self.processes > 1:
+            for buffer in model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes of tensors of one shape."""
         return values if self.processes == 1 else reduce(values, "sum")

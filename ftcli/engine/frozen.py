@@ -105,7 +105,7 @@ class FrozenBody:
             if name != head:
                 settings = [f"{key}={value!r}" for key, value in sorted(vars(module).items()) if is_setting(key, value)]
                 whole.update(f"{name} {type(module)} {settings} ".encode())
-        for name, tensor in self.model.state_dict().items():
+        for name, tensor in {**self.model.state_dict(), **dict(self.model.named_buffers())}.items():
             if name.rpartition(".")[0] != head:
                 whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
                 whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

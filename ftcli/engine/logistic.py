@@ -39,8 +39,8 @@ DEFAULT_CS: tuple[float, ...] = tuple(10.0 ** (-7 + 9 * i / 99) for i in range(1
 ABSENT_BIAS = -1e4  # of a class without a training example: never predicted
 
 # fractions of F: see Goal
-ROUGH = Goal(certain=1e-3, proven=1.0, estimated=1e-5, bounded=1.0, settled=0.0)
-FINE = Goal(certain=5e-7, proven=1e-5, estimated=3e-7, bounded=1e-3, settled=2e-8)
+ROUGH = Goal(certain=1e-3, proven=1.0, estimated=1e-5, bounded=1.0, settled=0.0, formed=1e-1)
+FINE = Goal(certain=3e-7, proven=1e-5, estimated=1.5e-7, bounded=1e-3, settled=2e-8, formed=1e-6)
 STRIDE = 8  # every how many values of C the first are solved
 CHAIN = 2  # solutions from which the next of the first is extrapolated
 NODES = 8  # solutions between which the others are interpolated

@@ -14,15 +14,18 @@ MAX_STEPS = 3000  # evaluations for one penalty
 STALLED = 200  # evaluations without a smaller duality gap, after which the search is given up
 WINDOW = 20  # evaluations over which the objective must have settled
 STALE = 1.5  # change of a class's Σ p (1 - p) that makes a new preconditioner
+ROUNDING = 1e-12  # fraction of the objective below which a decrement is taken for rounding
 SLOPE_LEFT = 0.9  # of the first slope, in size: the most that may be left at the end of a step
 
 
 @dataclass(frozen=True)
 class Goal:
-    """When a search ends; every number is a fraction of the objective.
+    """When a search ends; every number but one is a fraction of the objective.
 
     At a duality gap of `certain`; at one of `proven` where the Newton decrement is at most `estimated`; at one of
-    `bounded` where besides the last `WINDOW` evaluations lowered the objective by at most `settled`.
+    `bounded` where besides the last `WINDOW` evaluations lowered the objective by at most `settled`. In each case the
+    decrement along the weights must be at most the fraction `formed` of the penalty too: under a strong one the objective hardly depends
+    on the weights, which would otherwise be left as they started.
     """
 
     certain: float
@@ -30,6 +33,7 @@ class Goal:
     estimated: float
     bounded: float
     settled: float
+    formed: float
 
 
 class Curvature:
@@ -174,14 +178,20 @@ def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]
     point, level = search.point, search.point.objective
     gap, without_bias = problem.gaps(point, search.penalty)
     direction = search.pairs.direction(point.gradient.flatten(1), search.precondition).view_as(point.x)
-    near = -_dot(point.gradient, direction) / 2 <= goal.estimated * level
+    decrement = -_dot(point.gradient, direction) / 2
+    near = decrement <= goal.estimated * level
+    of_weights = -_dot(point.gradient[:, :, :-1], direction[:, :, :-1]) / 2
+    penalty = search.penalty / 2 * point.x[:, :, :-1].square().sum(dim=(1, 2), dtype=torch.float64)
+    formed = of_weights <= goal.formed * penalty + ROUNDING * level
     settled = near & (search.objectives[:, 0] - level <= goal.settled * level)
-    done = (
+    done = formed & (
         (gap <= goal.certain * level)
         | (near & (gap <= goal.proven * level))
         | (settled & (gap <= goal.bounded * level))
     )
-    alone = near & ~done & (without_bias <= goal.proven * level)  # only the bias keeps the gap open: it alone steps
+    alone = (
+        near & formed & ~done & (without_bias <= goal.proven * level)
+    )  # only the bias keeps the gap open: it alone steps
     direction[:, :, :-1] *= ~alone[:, None, None]
     direction[:, :, -1] = torch.where(alone[:, None], _bias_step(point).to(direction.dtype), direction[:, :, -1])
     search.direction = torch.where(search.moved[:, None, None], direction, search.direction)

@@ -16,7 +16,8 @@ from ftcli.log import Log
 
 @dataclass(frozen=True)
 class Setting:
-    """A task with its loaders. `plain` is the training set as evaluation sees it, `train` the augmented one."""
+    """A task with its loaders. `plain` is the training set as evaluation sees it, `train` the augmented one; `cache`
+    keeps features."""
 
     task: Task
     machine: Machine
@@ -50,9 +51,10 @@ def setting_of(
             shard=(machine.rank, machine.processes), cache=cache, log=log,
         )  # fmt: skip
 
+    kept = None if config.import_ else cache  # of features: imported code may compute others next time
     plain = evaluation(data_config)
     sets = {name: loader(data, plain) for name, data in task.sets().items()}
     if not isinstance(config, Training) or task.train is None:
-        return Setting(task, machine, sets, cache=cache)
+        return Setting(task, machine, sets, cache=kept)
     augmented = augmentation(data_config, config.augment)
-    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain), cache)
+    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain), kept)

@@ -116,6 +116,7 @@ class Updater:
         self.look()
         if not all(bool(tensor.isfinite().all()) for tensor in self.tensors):
             raise Diverged("a parameter is not finite")
+        self.machine.align(self.result)
         return sum(self.losses) / len(self.losses)
 
     def check_loss(self, value: float, of: str = "the loss") -> None:
