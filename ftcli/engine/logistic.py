@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ftcli.engine.matrix import Matrix
 from ftcli.engine.multinomial import Problem
-from ftcli.engine.quasi_newton import MEMORY, Goal, minimise
+from ftcli.engine.quasi_newton import MEMORY, Goal, bias_step, minimise
 from ftcli.errors import RequestError, RunError
 
 DEFAULT_CS: tuple[float, ...] = tuple(10.0 ** (-7 + 9 * i / 99) for i in range(100))  # logspace(-7, 2, 100)
@@ -149,7 +149,10 @@ class _Solver:
         member = self.x[0].numel() * self.x.element_size() * (2 * MEMORY + 20)  # the pairs, and vectors on the way
         size = max(1, GROUP_BYTES // member)
         for group in (level[begin : begin + size] for begin in range(0, len(level), size)):
-            self.x[group], shortfall = minimise(self.problem, self.x[group], self.penalties[group], FINE)
+            x, shortfall = minimise(self.problem, self.x[group], self.penalties[group], FINE)
+            # Under the strongest penalties logits are so small that the last digits of the bias decide.
+            x[:, :, -1] += bias_step(self.problem.at(x, self.penalties[group])).to(x.dtype)
+            self.x[group] = x
             for i, gap in zip(group, shortfall.tolist(), strict=True):
                 if gap:
                     self._improve_exactly(i)

@@ -24,8 +24,8 @@ class Goal:
 
     At a duality gap of `certain`; at one of `proven` where the Newton decrement is at most `estimated`; at one of
     `bounded` where besides the last `WINDOW` evaluations lowered the objective by at most `settled`. In each case the
-    decrement along the weights must be at most the fraction `formed` of the penalty too: under a strong one the objective hardly depends
-    on the weights, which would otherwise be left as they started.
+    decrement along the weights must be at most the fraction `formed` of the penalty too: under a strong one the
+    objective hardly depends on the weights, which would otherwise be left as they started.
     """
 
     certain: float
@@ -189,17 +189,16 @@ def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]
         | (near & (gap <= goal.proven * level))
         | (settled & (gap <= goal.bounded * level))
     )
-    alone = (
-        near & formed & ~done & (without_bias <= goal.proven * level)
-    )  # only the bias keeps the gap open: it alone steps
+    # Where only the bias keeps the gap open, it alone steps.
+    alone = near & formed & ~done & (without_bias <= goal.proven * level)
     direction[:, :, :-1] *= ~alone[:, None, None]
-    direction[:, :, -1] = torch.where(alone[:, None], _bias_step(point).to(direction.dtype), direction[:, :, -1])
+    direction[:, :, -1] = torch.where(alone[:, None], bias_step(point).to(direction.dtype), direction[:, :, -1])
     search.direction = torch.where(search.moved[:, None, None], direction, search.direction)
     search.slope = _dot(point.gradient, search.direction)
     return gap, done
 
 
-def _bias_step(point: Points) -> Tensor:
+def bias_step(point: Points) -> Tensor:
     """Newton's step of the bias [G, K] at given weights."""
     spread, K = point.spread, point.spread.shape[1]
     along_ones = spread.diagonal(dim1=1, dim2=2).mean(dim=1) / K  # there the Hessian is singular, and the gradient zero
