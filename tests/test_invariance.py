@@ -175,6 +175,8 @@ def test_the_probe_is_scikit_learns(place: Path, tmp_path: Path, K: int) -> None
         theirs = fit.decision_function(scaled)  # [N, K], or [N] when K is 2
         mine = mine[:, 1] - mine[:, 0] if K == 2 else mine - mine.mean(1, keepdims=True)
         theirs = theirs if K == 2 else theirs - theirs.mean(1, keepdims=True)
-        rounding = np.finfo(np.float32).eps  # of logits that are sums of terms near 1
-        assert np.abs(mine - theirs).max() < 1e-2 * np.abs(theirs).max() + rounding
-        assert entry["accuracy"] == pytest.approx(fit.score(scaled, labels(sets[name])), abs=1e-12)
+        # Terms near 1 are summed in float32: an example nearer to the border than that may fall on either side.
+        apart = 1e-2 * np.abs(theirs).max() + np.finfo(np.float32).eps
+        assert np.abs(mine - theirs).max() < apart
+        unsure = (np.abs(theirs) < apart).mean() if K == 2 else 0.0
+        assert abs(entry["accuracy"] - fit.score(scaled, labels(sets[name]))) <= unsure + 1e-12

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ftcli.engine.matrix import Matrix
 from ftcli.engine.multinomial import Problem
-from ftcli.engine.quasi_newton import MEMORY, Goal, bias_step, minimise
+from ftcli.engine.quasi_newton import MEMORY, Goal, minimise
 from ftcli.errors import RequestError, RunError
 
 DEFAULT_CS: tuple[float, ...] = tuple(10.0 ** (-7 + 9 * i / 99) for i in range(100))  # logspace(-7, 2, 100)
@@ -150,8 +150,7 @@ class _Solver:
         size = max(1, GROUP_BYTES // member)
         for group in (level[begin : begin + size] for begin in range(0, len(level), size)):
             x, shortfall = minimise(self.problem, self.x[group], self.penalties[group], FINE)
-            # Under the strongest penalties logits are so small that the last digits of the bias decide.
-            x[:, :, -1] += bias_step(self.problem.at(x, self.penalties[group])).to(x.dtype)
+            x[:, :, -1] = self.problem.best_bias(x).to(x.dtype)
             self.x[group] = x
             for i, gap in zip(group, shortfall.tolist(), strict=True):
                 if gap:

@@ -118,6 +118,28 @@ class Problem:
         objective = loss + penalties / 2 * W.square().sum(dim=(1, 2), dtype=torch.float64)
         return Points(x, objective, torch.cat([by_W, by_c[:, :, None]], dim=2).to(x.dtype), spread)
 
+    def best_bias(self, x: Tensor) -> Tensor:
+        """The biases [G, K] of points x [G, K, R + 1] after a step of Newton's, with probabilities in float64.
+
+        Under the strongest penalties the logits are so short that float32 cannot tell probabilities apart.
+        """
+        G, K = x.shape[:2]
+        c = x[:, :, -1].double()
+        rows = x[:, :, :-1].flatten(0, 1)
+        offset = torch.zeros_like(c)
+        if not self.rotated:
+            rows = rows @ self.V.T
+            offset = (rows.double() @ self.mean).view(G, K)
+        expected, overlaps = torch.zeros_like(c), c.new_zeros(G, K, K)
+        for _, X in self.features.blocks():
+            scores = (rows @ X.to(rows.dtype).T).view(G, K, -1).double() + (c - offset)[:, :, None]
+            P = scores.softmax(dim=1)  # [G, K, n]
+            expected += P.sum(dim=2)
+            overlaps += P @ P.mT
+        hessian = torch.diag_embed(expected) - overlaps
+        along_ones = hessian.diagonal(dim1=1, dim2=2).mean(dim=1) / K  # singular there, and the gradient is zero
+        return c + torch.linalg.solve_ex(hessian + along_ones[:, None, None], self.counts - expected).result
+
     def _sums(self, rows: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of rows [G K, …] and biases c [G, K]: Σ CE [G], Σ (P - Y) [G, K], Σ p pᵀ [G, K, K], Σ (P - Y) x [G K, …]."""
         G, K = c.shape

@@ -192,13 +192,13 @@ def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]
     # Where only the bias keeps the gap open, it alone steps.
     alone = near & formed & ~done & (without_bias <= goal.proven * level)
     direction[:, :, :-1] *= ~alone[:, None, None]
-    direction[:, :, -1] = torch.where(alone[:, None], bias_step(point).to(direction.dtype), direction[:, :, -1])
+    direction[:, :, -1] = torch.where(alone[:, None], _bias_step(point).to(direction.dtype), direction[:, :, -1])
     search.direction = torch.where(search.moved[:, None, None], direction, search.direction)
     search.slope = _dot(point.gradient, search.direction)
     return gap, done
 
 
-def bias_step(point: Points) -> Tensor:
+def _bias_step(point: Points) -> Tensor:
     """Newton's step of the bias [G, K] at given weights."""
     spread, K = point.spread, point.spread.shape[1]
     along_ones = spread.diagonal(dim1=1, dim2=2).mean(dim=1) / K  # there the Hessian is singular, and the gradient zero
