@@ -93,6 +93,16 @@ def test_the_same_figures(task: list[Any], tmp_path: Path) -> None:
         assert done.stdout.count('"ftcli/report/1"') == 1  # one of them speaks
 
 
+def test_the_report_is_that_of_the_saved_model(task: list[Any], tmp_path: Path) -> None:
+    """BatchNorm's statistics, which each process has followed on its own images, are one before anything is measured."""
+    words = ["finetune", *task, "--lr", "1e-2", "--epochs", 1, "--batch-size", 8, "--bn", "train", "--json"]
+    done = together(*words, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    sets = task[task.index("--id-val") : task.index("--ood") + 2]
+    judge = ["evaluate", tmp_path / "two", *sets, *SMALL, "--batch-size", 8, "--no-cache", "--json"]
+    assert inside(*judge, "--out", tmp_path / "o").report["results"] == read(tmp_path / "two")["results"]
+
+
 def test_a_probe_is_the_same(task: list[Any], tmp_path: Path) -> None:
     words = ["probe", *task, "--batch-size", 8, "--no-cache", "--json"]
     alone = inside(*words, "--out", tmp_path / "one").report
