@@ -94,7 +94,7 @@ def test_the_same_figures(task: list[Any], tmp_path: Path) -> None:
 
 
 def test_the_report_is_that_of_the_saved_model(task: list[Any], tmp_path: Path) -> None:
-    """BatchNorm's statistics, which each process has followed on its own images, are one before anything is measured."""
+    """BatchNorm's statistics, which each process follows on its own images, are one before anything is measured."""
     words = ["finetune", *task, "--lr", "1e-2", "--epochs", 1, "--batch-size", 8, "--bn", "train", "--json"]
     done = together(*words, "--out", tmp_path / "two")
     assert done.returncode == 0, done.stderr
