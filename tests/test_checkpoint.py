@@ -11,6 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from notes import Notes
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,17 +20,6 @@ from ftcli.log import Log
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 
 TENSORS = {"conv1.weight": torch.arange(12.0).view(3, 4), "bn1.bias": torch.ones(3), "fc.weight": torch.zeros(2, 3)}
-
-
-class Notes(Log):
-    """A log that keeps its notes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def opened(where: object, strip_prefix: str | None = None, log: Log | None = None) -> Checkpoint:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from notes import Notes
 from pictures import encoded, picture
 from PIL import Image
 
@@ -198,17 +199,6 @@ def test_the_store_of_another_set_is_not_believed(cache: Cache) -> None:
     with pytest.raises(NotBelieved):
         Stored(theirs, theirs.name, N - 1)
     assert np.array_equal(open_store(one, transform, cache, Log())[0], Decoded(one, transform)[0])
-
-
-class Notes(Log):
-    """Keeps notes as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def test_a_set_that_does_not_fit_is_decoded_each_time(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class Numbers(pickle.Unpickler):
+class Restricted(pickle.Unpickler):
     """Reads arrays, text, numbers, lists and dictionaries, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -57,7 +57,7 @@ def cifar_rows(folder: Path, files: list[str], meta: str, names_key: str) -> Row
 def _read(file: Path) -> dict[str, Any]:
     try:
         with open(file, "rb") as handle:
-            content = Numbers(handle, encoding="latin1").load()  # written by Python 2, whose text was bytes
+            content = Restricted(handle, encoding="latin1").load()  # written by Python 2, whose text was bytes
     except OSError as error:
         raise RequestError(
             f'"{file}" cannot be read: {error.strerror}', f"root= names the folder that holds {file.parent.name}"

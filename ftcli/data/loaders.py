@@ -40,7 +40,7 @@ class Share:
     counted: bool = True
 
 
-class Plan(NamedTuple):
+class Job(NamedTuple):
     """One batch to make: which examples, and the random numbers of each."""
 
     indices: Tensor  # int64 [b]
@@ -74,7 +74,7 @@ class Loader:
         self.rank, self.world = shard
         self._cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)
-        self._plans = _Plans()
+        self._jobs = _Jobs()
 
     def prepare(self) -> None:
         """Decode the pictures now, where they are to be kept and are not yet; otherwise the first batch does it."""
@@ -147,16 +147,16 @@ class Loader:
     def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
         """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each place in it."""
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
-        made = self._made([Plan(order[share.own], numbers[share.own]) for share in shares])
+        made = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, made, strict=True):
             if isinstance(pixels, FtcliError):
                 raise pixels
             yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
 
-    def _made(self, plans: list[Plan]) -> Iterator[Tensor | FtcliError]:
+    def _made(self, plans: list[Job]) -> Iterator[Tensor | FtcliError]:
         """uint8 [b, H, W, 3] on the CPU for each plan."""
         if self.workers:
-            self._plans.batches = plans
+            self._jobs.batches = plans
             return iter(self._processes)
         if self.device.type == "cuda":  # one batch is made while the device works on the one before
             return in_order(self._maker.make, plans, threads=1, ahead=1)
@@ -190,7 +190,7 @@ class Loader:
         return DataLoader(
             self._maker,
             batch_size=None,
-            sampler=self._plans,
+            sampler=self._jobs,
             num_workers=self.workers,
             persistent_workers=True,
             collate_fn=_as_it_is,
@@ -199,13 +199,13 @@ class Loader:
         )
 
 
-class _Plans(Sampler[Plan]):
+class _Jobs(Sampler[Job]):
     """The batches of the epoch about to begin."""
 
     def __init__(self) -> None:
-        self.batches: list[Plan] = []
+        self.batches: list[Job] = []
 
-    def __iter__(self) -> Iterator[Plan]:
+    def __iter__(self) -> Iterator[Job]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -218,7 +218,7 @@ class _Maker(Dataset[Tensor | FtcliError]):
     def __init__(self, store: Store, transform: Transform, pin: bool) -> None:
         self.store, self.transform, self.pin = store, transform, pin
 
-    def make(self, plan: Plan) -> Tensor:
+    def make(self, plan: Job) -> Tensor:
         """uint8 [b, H, W, 3]."""
         batch = torch.empty((len(plan.indices), *self.transform.size, 3), dtype=torch.uint8, pin_memory=self.pin)
         if isinstance(self.store, Stored) and not self.transform.numbers:
@@ -228,7 +228,7 @@ class _Maker(Dataset[Tensor | FtcliError]):
             rows[row] = self.transform.draw(self.store[index], numbers)
         return batch
 
-    def __getitem__(self, plan: Plan) -> Tensor | FtcliError:
+    def __getitem__(self, plan: Job) -> Tensor | FtcliError:
         """For the processes: an error is handed back as it is, where DataLoader would wrap it in a traceback."""
         try:
             return self.make(plan)

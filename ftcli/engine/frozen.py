@@ -51,13 +51,15 @@ class FrozenBody:
         return self.known[loader]
 
     def found_or_made(self, loader: Loader, label: str) -> Matrix:
+        """From the cache, into which they are put first where they are not there yet; else computed for this object."""
         shape = (loader.n, head_of(self.model).weight.shape[1])
         if self.cache is None or not self.known_code:
             return self.uncached(shape, loader, label)
         name = self.name_of(loader)
-        if not self.everywhere(self.kept(self.cache, name, shape) is not None):
-            self.fill(self.cache, name, shape, loader, label)
         found = self.kept(self.cache, name, shape)
+        if not self.everywhere(found is not None):
+            self.fill(self.cache, name, shape, loader, label)
+            found = self.kept(self.cache, name, shape)
         # What no cache folder could keep (no room, no permission) is computed as if there were no cache.
         if not self.everywhere(found is not None):
             return self.uncached(shape, loader, label)
