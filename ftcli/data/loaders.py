@@ -76,19 +76,10 @@ class Loader:
         self._labels = torch.from_numpy(data.labels)
         self._jobs = _Jobs()
 
-    def prepare(self) -> None:
-        """Decode the pictures now, where they are to be kept and are not yet; otherwise the first batch does it."""
-        _ = self._maker
-
     def ordered(self) -> Iterator[Batch]:
         """Every example once, in the set's order; of W processes, number r makes batches r, r + W, … whole."""
         batches = self._batches(self.n)[self.rank :: self.world]
         return self._run(torch.arange(self.n), self._numbers(0, 0), [Share(batch, batch) for batch in batches])
-
-    def rows(self, rank: int) -> Tensor:
-        """int64: the examples that `ordered` gives in process `rank`, in order."""
-        batches = self._batches(self.n)[rank :: self.world]
-        return torch.cat([torch.arange(self.n)[batch] for batch in batches] or [torch.arange(0)])
 
     def shuffled(self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False) -> Iterator[Batch]:
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.

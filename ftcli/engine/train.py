@@ -57,7 +57,8 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     skip_single = config.bn == "train"  # batch statistics of a single image mean nothing
     assert setting.train is not None
     steps = setting.train.steps(skip_single=skip_single)
-    check_batches(model, config, steps, machine.processes)
+    if skip_single:
+        check_batches(model, config, setting.train.n, machine.processes)
     updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config))
     if config.epoch_zero:
         consider(run, updater, 0, None, setting, log, time.perf_counter())
@@ -79,13 +80,19 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     return run
 
 
-def check_batches(model: nn.Module, config: Training, steps: int, processes: int) -> None:
-    """Raises RequestError where batch normalisation would have to find the variance of a single image."""
+def check_batches(model: nn.Module, config: Training, n: int, processes: int) -> None:
+    """Raises RequestError where a process would have to find the variance of a single one of the n images."""
+    fewest = 2 * processes
+    if n < fewest:
+        raise RequestError(
+            f"{n} training images are fewer than two for each of {processes} processes, and one has no statistics.",
+            "--bn eval, or fewer processes",
+        )
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if steps == 0 or (config.bn == "train" and config.batch_size < 2 * processes and normalised):
+    if config.batch_size < fewest and normalised:
         raise RequestError(
             f"--batch-size {config.batch_size} leaves BatchNorm batches of one image, which have no variance.",
-            f"--batch-size {2 * processes} or more, or --bn eval",
+            f"--batch-size {fewest} or more, or --bn eval",
         )
 
 
