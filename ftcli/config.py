@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ftcli.cache import Kind
-from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, TRAINING, Numbers, flag, numbers, option, spec
+from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.errors import RequestError
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
@@ -21,6 +21,8 @@ from ftcli.errors import RequestError
 FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
+SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
+AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 
 
@@ -40,6 +42,17 @@ def rates(default: Sequence[float], note: str = "") -> Any:
 BatchNorm = Annotated[
     Literal["train", "eval"],
     option("BatchNorm and dropout while training: train, or eval (statistics kept, no dropout).", panel=TRAINING),
+]
+Epochs = Annotated[int, option("Passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
+Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Update rule.", panel=TRAINING)]
+WeightDecay = Annotated[
+    float, option("Weight decay, a factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
+]
+Schedule = Annotated[
+    Literal["cosine", "constant"], option("The rate falls to 0 by a cosine, step by step, or stays.", panel=TRAINING)
+]
+L1 = Annotated[
+    float, option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
 ]
 Damaged = Annotated[
     Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
@@ -182,18 +195,13 @@ class Training(Reporting):
         option("Training images: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
     ] = "light"
     lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
-    epochs: Annotated[int, option("Passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")] = 10
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], option("Update rule.", panel=TRAINING)] = "sgd"
+    epochs: Epochs = 10
+    optimizer: Optimizer = "sgd"
     momentum: Annotated[
         float, option("Momentum of sgd, a factor (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
     ] = 0.9
-    weight_decay: Annotated[
-        float, option("Weight decay, a factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
-    ] = 0.0
-    schedule: Annotated[
-        Literal["cosine", "constant"],
-        option("The rate falls to 0 by a cosine, step by step, or stays.", panel=TRAINING),
-    ] = "cosine"
+    weight_decay: WeightDecay = 0.0
+    schedule: Schedule = "cosine"
     warmup: Annotated[
         float, option("Epochs over which the rate rises linearly from 0.", panel=TRAINING, min=0.0, metavar="EPOCHS")
     ] = 0.0
@@ -307,10 +315,7 @@ class Tuning(Training):
     l2_sp: Annotated[
         float, option("L2-SP: λ of λ‖θ - θ⁰‖², the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
     ] = 0.0
-    l1_sp: Annotated[
-        float,
-        option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA"),
-    ] = 0.0
+    l1_sp: L1 = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -336,6 +341,66 @@ class Lpft(Tuning):
 
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Surgical(Training):
+    """Options of `ftcli surgical`."""
+
+    blocks: Annotated[
+        Words | None,
+        option(
+            "What trains, by choice: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
+            panel=TRAINING,
+            parser=words(),
+            default="needed, here or in --auto",
+            metavar="A,B,…",
+        ),
+    ] = None
+    auto: Annotated[
+        Words | None,
+        option(
+            f"Choices that no hand makes: {', '.join(AUTOMATIC)}.",
+            panel=TRAINING,
+            parser=words(AUTOMATIC),
+            default="none",
+            metavar="A,B,…",
+        ),
+    ] = None
+    merge: Annotated[
+        int | None,
+        option(
+            "Join the body's blocks into so many, of nearly equal size.",
+            panel=TRAINING,
+            min=1,
+            default="as they are",
+            metavar="BLOCKS",
+        ),
+    ] = None
+    head: Annotated[
+        Literal["auto", "keep", "probe"],
+        option("Head at the start: the checkpoint's, or probed; auto: kept where its classes fit.", panel=TRAINING),
+    ] = "auto"
+    snr_threshold: Annotated[
+        float,
+        option(
+            "Share of the highest score below which snr freezes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE"
+        ),
+    ] = 0.5
+    l1_sp: L1 = 1e-4
+    lr: Annotated[Numbers, rates(SURGICAL_RATES)] = Numbers(SURGICAL_RATES)
+    epochs: Epochs = 15
+    optimizer: Optimizer = "adam"
+    weight_decay: WeightDecay = 1e-4
+    schedule: Schedule = "constant"
+    bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.blocks and not self.auto:
+            raise RequestError(
+                "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -462,6 +527,9 @@ COMMANDS: dict[str, Command] = {
     "probe": Command(Probe, "ftcli.run:train", "Linear probing: train the head alone, on frozen features.", "Train"),
     "finetune": Command(Finetune, "ftcli.run:train", "Fine-tuning: train everything, from a fresh head.", "Train"),
     "lpft": Command(Lpft, "ftcli.run:train", "LP-FT: probe first, then fine-tune from the probed head.", "Train"),
+    "surgical": Command(
+        Surgical, "ftcli.run:train", "Surgical fine-tuning: train one part, chosen or found out.", "Train"
+    ),
     "evaluate": Command(Evaluate, "ftcli.run:evaluate", "Figures of a model on ID and OOD sets.", "Measure"),
     "predict": Command(Predict, "ftcli.run:predict", "Classes of images without labels, as CSV or parquet.", "Measure"),
     "compare": Command(Compare, "ftcli.look:compare", "Many reports as one table, with paired tests.", "Look"),

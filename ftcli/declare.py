@@ -1,6 +1,6 @@
 """The words in which options are declared: an option, a flag, a set of images, a list of numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -30,6 +30,28 @@ def numbers(kind: Callable[[str], float], least: float, below: float = float("in
                 f"{value!r} holds a number that is not allowed: at least {least:g}, below {below:g}."
             )
         return Numbers(sorted(set(read)))
+
+    return parse
+
+
+class Words(tuple[str, ...]):
+    """A list as typed, without repeats."""
+
+    def __str__(self) -> str:
+        return ",".join(self)
+
+
+def words(allowed: Sequence[str] = ()) -> Callable[[Any], Words]:
+    """A parser of comma-separated words; `allowed`: the only ones there are."""
+
+    def parse(value: Any) -> Words:
+        parts = [str(part).strip() for part in (value if isinstance(value, (list, tuple)) else str(value).split(","))]
+        for part in parts:
+            if not part or (allowed and part not in allowed):
+                raise typer.BadParameter(
+                    f"{part!r} is not one of {', '.join(allowed)}." if allowed else f"{value!r} holds an empty word."
+                )
+        return Words(dict.fromkeys(parts))
 
     return parse
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.cache import Cache, open_cache
-from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Running, Training
+from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Running, Surgical, Training
 from ftcli.data.task import Task, build_task, without_labels
 from ftcli.engine.device import machine_of
 from ftcli.engine.frozen import all_logits
@@ -27,6 +27,8 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds, measure
 from ftcli.methods import METHODS
+from ftcli.methods.start import with_target_head
+from ftcli.methods.surgical import searches
 from ftcli.model.architecture import recipe_for
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.head import head_of
@@ -34,6 +36,7 @@ from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
 from ftcli.processes import rank
 from ftcli.report.build import build
+from ftcli.report.choices import describe_choices
 from ftcli.report.folder import claim, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
 from ftcli.report.plan import plan_answer
@@ -42,7 +45,7 @@ from ftcli.report.show import Answer, report_answer
 
 
 def train(config: Training) -> Answer:
-    """`probe`, `finetune`, `lpft`: train, pick on ID-val, measure every set, save."""
+    """`probe`, `finetune`, `lpft`, `surgical`: train, pick on ID-val, measure every set, save."""
     started, command = time.perf_counter(), type(config).__name__.lower()
     with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, command, config.overwrite)
@@ -52,12 +55,15 @@ def train(config: Training) -> Answer:
         loaded = load_for(task, config, checkpoint, log)
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         if config.dry_run:
-            return plan_answer(command, config, task, loaded)
+            return plan_answer(command, config, task, loaded, searches(loaded.model, config))
+        before = before_of(loaded, setting, config, log)
         trained = METHODS[command](loaded, setting, config, log)
         results = results_of(trained, loaded.model, setting, log, config.details())
         stages = stages_of(command, trained, results, loaded.model, setting, log)
+        choices = choices_of(trained, results, loaded, setting, log)
         timing = trained.timing(time.perf_counter() - started)
-        report = build(command, config, task, loaded, machine, results, log, timing, trained, stages)
+        parts = {"before": before, "stages": stages, "choices": choices}
+        report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
         if machine.rank == 0:
             save(folder, report, trained, results, loaded, task)
     return report_answer(report, folder)
@@ -127,6 +133,8 @@ def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: L
     """The model with as many classes as the task has."""
     size, count = config.image_size, len(task.classes)
     loaded = load_model(name=config.model, checkpoint=checkpoint, num_classes=count, image_size=size, log=log)
+    if isinstance(config, Surgical):
+        return with_target_head(loaded, task, config.head, log)
     # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
 
@@ -153,6 +161,13 @@ def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | No
     )
 
 
+def before_of(loaded: Loaded, setting: Setting, config: Training, log: Log) -> dict[str, Any] | None:
+    """The figures of the untouched checkpoint, where a method starts from its head and it can answer already."""
+    if not isinstance(config, Surgical) or not loaded.head_loaded:
+        return None
+    return measure(setting.machine.place(loaded.model), setting, 0, log, frozen=True).figures
+
+
 def results_of(
     trained: Trained, model: nn.Module, setting: Setting, log: Log, details: Sequence[str] = ()
 ) -> list[Results]:
@@ -175,11 +190,25 @@ def stages_of(
         name: (earlier, results_of(earlier, model, setting, log, results[0].details))
         for name, earlier in trained.before.items()
     }
-    parts["finetune"] = (trained, results)
+    parts["finetune" if command == "lpft" else command] = (trained, results)
     return {
         name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}
         for name, (part, figures) in parts.items()
     }
+
+
+def choices_of(
+    trained: Trained, results: list[Results], loaded: Loaded, setting: Setting, log: Log
+) -> dict[str, Any] | None:
+    """What a method tried, choice by choice; `results` are those of the one that it kept."""
+    if not trained.choices:
+        return None
+    details = results[0].details
+    by_choice = {
+        choice: results if choice == trained.choice else results_of(part, loaded.model, setting, log, details)
+        for choice, part in trained.choices.items()
+    }
+    return describe_choices(trained, by_choice, loaded)
 
 
 def save(
@@ -188,7 +217,9 @@ def save(
     """The picked model and everything that was found out, in one folder."""
     loaded.model.load_state_dict(trained.best.state)
     history = [
-        {"seed": run["seed"], "lr": run["lr"], **epoch} for run in trained.runs for epoch in run.get("history", [])
+        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch
+        for run in trained.runs
+        for epoch in run.get("history", [])
     ]
     predictions = pa.concat_tables([one.predictions for one in results])
     write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes))

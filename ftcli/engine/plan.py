@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from ftcli.engine.scores import Scoring
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -10,7 +12,8 @@ class Plan:
 
     `moves` gives the names of the tensors that move in an epoch, counted from 1; `factors` a tensor's share of the
     rate, 1 where it is not named; `held` the tensors that the penalties l2 · ‖θ - θ⁰‖² and l1 · ‖θ - θ⁰‖₁ pull back to
-    where they stood when the run began.
+    where they stood when the run began; `scoring` what their gradients say at the beginning of every epoch: each tensor
+    that would move then does so at its share of the rate, or not at all.
     """
 
     moves: Callable[[int], Collection[str]]
@@ -18,6 +21,7 @@ class Plan:
     held: Collection[str] = ()
     l2: float = 0.0
     l1: float = 0.0
+    scoring: Scoring | None = None
 
     def ever(self, epochs: int) -> set[str]:
         """Everything that moves in one of so many epochs."""

@@ -25,6 +25,10 @@ class Trained:
     images: int = 0  # training images that went through the loop
     moved: Collection[str] = ()  # names of the tensors that trained
     frozen: bool = False  # whether the picks' bodies are the very one that the method was given
+    scores: list[dict[str, Any]] = field(default_factory=list)  # of each pick's run, by epoch
+    seconds: float = 0.0  # that one of several choices took
+    choices: dict[str, "Trained"] = field(default_factory=dict)  # everything that was tried, this being one of them
+    choice: str | None = None  # which one
 
     @property
     def best(self) -> Candidate:
@@ -43,31 +47,41 @@ class Trained:
         }
 
 
-def search(start: Callable[[int], nn.Module], plan: Plan, config: Training, setting: Setting, log: Log) -> Trained:
+def search(
+    start: Callable[[int], nn.Module], plan: Plan, config: Training, setting: Setting, log: Log, choice: str = ""
+) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
+    choice: the name of this search where it is one of several, which their method has announced.
     Raises RunError when every run diverged.
     """
     grid, seeds = config.lr, config.seed_list()
-    log.plan(len(grid) * len(seeds), config.epochs)
+    if not choice:
+        log.plan(len(grid) * len(seeds), config.epochs)
     runs: list[dict[str, Any]] = []
     picks: list[Candidate] = []
+    scores: list[dict[str, Any]] = []
     for seed in seeds:
-        of_seed: list[Candidate] = []
+        kept: Candidate | None = None
+        seen: list[dict[str, Any]] = []
         for lr in grid:
-            run = fit(start(seed), Stage(plan, lr, config), setting, seed, log, f"lr {lr:g} seed {seed}")
+            run = fit(
+                start(seed), Stage(plan, lr, config), setting, seed, log, f"{choice} lr {lr:g} seed {seed}".strip()
+            )
             runs.append(run.describe())
-            if run.candidate:  # only the best weights of a seed stay in memory
-                of_seed = [best([*of_seed, run.candidate])]
-        if of_seed:
-            picks.append(with_edge(of_seed[0], grid, log))
+            if run.candidate and (kept is None or best([kept, run.candidate]) is run.candidate):
+                kept, seen = run.candidate, run.scores  # only the best weights of a seed stay in memory
+        if kept:
+            picks.append(with_edge(kept, grid, log))
+            scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []
     best(picks)  # refuses where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
         log.warn("seed-diverged", f"seed {seed}: every run diverged; the results are those of the other seeds")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
-    return Trained(ordered, picks, images=passes * len(setting.task.train), moved=plan.ever(config.epochs))
+    images = passes * len(setting.task.train)
+    return Trained(ordered, picks, images=images, moved=plan.ever(config.epochs), scores=scores)
 
 
 def with_edge(pick: Candidate, grid: Collection[float], log: Log) -> Candidate:

@@ -57,10 +57,11 @@ def oracle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for run, entry in epochs:
             seen = list(entry["ood"].values()) if name == "ood_mean" else [entry["ood"][name]]
             accuracy, loss = (fmean(one[figure] for one in seen) for figure in ("accuracy", "loss"))
-            by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run["lr"])] = entry
+            by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run["lr"])] = run, entry
         pick = best(by_candidate)
-        picks[name] = {
+        run, entry = by_candidate[pick]
+        picks[name] = ({"choice": run["choice"]} if "choice" in run else {}) | {
             "seed": pick.seed, "lr": pick.lr, "epoch": pick.epoch, "accuracy": pick.accuracy, "loss": pick.loss,
-            "id_val": by_candidate[pick]["id_val"],
+            "id_val": entry["id_val"],
         }  # fmt: skip
     return picks

@@ -1,15 +1,19 @@
 """THE loop: the only place where weights are trained step by step. A method says which tensors, how fast, how long."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ftcli.config import Training
+from ftcli.data.loaders import Batch
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import predict, score
+from ftcli.engine.scores import BATCHES
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
 from ftcli.engine.update import Diverged, Updater
@@ -36,6 +40,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     candidate: Candidate | None = None
     diverged: str | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)  # of the plan's tensors, by epoch
 
     def describe(self) -> dict[str, Any]:
         """One entry of the report's `runs`."""
@@ -65,9 +70,9 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(mix("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
-        updater.begin(epoch)
-        batches = setting.train.shuffled(seed, epoch, skip_single=skip_single, balanced=config.sampling == "balanced")
         try:
+            updater.begin(epoch, shares_of(epoch, updater, setting, run))
+            batches = batches_of(epoch, config, setting, seed)
             for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps):
                 updater.update(batch)
             consider(run, updater, epoch, updater.end(), setting, log, started)
@@ -78,6 +83,23 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
         last = run.history[-1]
         log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
     return run
+
+
+def batches_of(epoch: int, config: Training, setting: Setting, seed: int) -> Iterator[Batch]:
+    """The batches of an epoch, the same each time they are asked for."""
+    assert setting.train is not None
+    balanced, skip_single = config.sampling == "balanced", config.bn == "train"
+    return setting.train.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced)
+
+
+def shares_of(epoch: int, updater: Updater, setting: Setting, run: Run) -> dict[str, float] | None:
+    """Each tensor's share of the rate, by its score on the epoch's first batches; None without scoring."""
+    scoring = updater.plan.scoring
+    if scoring is None:
+        return None
+    scores = updater.scores(list(islice(batches_of(epoch, updater.config, setting, run.seed), BATCHES)))
+    run.scores.append({"epoch": epoch, "tensors": scores})
+    return scoring.shares(scores)
 
 
 def check_batches(model: nn.Module, config: Training, n: int, processes: int) -> None:

@@ -1,6 +1,8 @@
 """One update after another: the loss of a batch, its gradient, what is done to the gradient, and the step."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import torch
 from timm.utils import ModelEmaV3
@@ -10,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from ftcli.config import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
-from ftcli.engine.optim import make_optimizer, make_schedule
+from ftcli.engine.optim import make_optimizer, make_schedule, set_rates
 from ftcli.engine.plan import Plan
 from ftcli.model.trainable import freeze_all_but, training_mode
 
@@ -32,13 +34,14 @@ class Updater:
         self, model: nn.Module, plan: Plan, config: Training, lr: float, machine: Machine, steps_per_epoch: int,
         class_weights: Tensor | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.plan, self.config, self.machine = model, plan, config, machine
+        self.model, self.plan, self.config, self.lr, self.machine = model, plan, config, lr, machine
         self.class_weights = None if class_weights is None else class_weights.to(machine.device)
         ever = plan.ever(config.epochs)
         named = {name: parameter for name, parameter in model.named_parameters() if name in ever}
-        self.tensors = list(named.values())
+        self.named, self.tensors = named, list(named.values())
         self.anchor = Anchor(plan, named)
-        self.optimizer = make_optimizer([(p, plan.factors.get(name, 1.0)) for name, p in named.items()], config, lr)
+        shares = [(p, plan.factors.get(name, 1.0)) for name, p in named.items()]
+        self.optimizer = make_optimizer(shares, config, lr, apart=plan.scoring is not None)
         self.schedule = make_schedule(self.optimizer, config, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         self.average = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
@@ -48,9 +51,12 @@ class Updater:
         self.ceiling = sys.float_info.max
         self.losses: list[float] = []  # of the epoch, one a step
 
-    def begin(self, epoch: int) -> None:
-        """Let the tensors of this epoch move, and hold the others."""
+    def begin(self, epoch: int, shares: Mapping[str, float] | None = None) -> None:
+        """Let the tensors of this epoch move, and hold the others; `shares` of the rate where the plan scores them."""
         moving = set(self.plan.moves(epoch))
+        if shares is not None:
+            moving = {name for name in moving if shares[name]}
+            set_rates(self.optimizer, self.schedule, [self.lr * shares[name] for name in self.named])
         if moving != self.moving:
             freeze_all_but(self.model, moving)
             self.optimizer.zero_grad(set_to_none=True)
@@ -58,6 +64,17 @@ class Updater:
             self.moving = moving
         training_mode(self.model, self.config.bn)
         self.losses = []
+
+    def scores(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """What the plan's scoring says of its tensors now. Raises Diverged where a score is not finite."""
+        assert self.plan.scoring is not None
+        self.moving = set()  # whatever moved, `begin` sets it anew
+        freeze_all_but(self.model, self.named)
+        training_mode(self.model, "eval")
+        found = self.plan.scoring.scores(self.model, self.named, batches, self.loss, self.machine)
+        if not all(map(isfinite, found.values())):
+            raise Diverged("a score is not finite")
+        return found
 
     def update(self, batch: Batch) -> None:
         """One step. Raises Diverged, on a GPU some steps late: a look at every loss would make the host wait for it."""

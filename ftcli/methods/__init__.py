@@ -12,8 +12,9 @@ from ftcli.log import Log
 from ftcli.methods.finetune import finetune
 from ftcli.methods.lpft import lpft
 from ftcli.methods.probe import probe
+from ftcli.methods.surgical import surgical
 from ftcli.model.load import Loaded
 
 Method = Callable[[Loaded, Setting, Training, Log], Trained]
 
-METHODS: dict[str, Method] = {"probe": probe, "finetune": finetune, "lpft": lpft}
+METHODS: dict[str, Method] = {"probe": probe, "finetune": finetune, "lpft": lpft, "surgical": surgical}

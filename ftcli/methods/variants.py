@@ -6,12 +6,12 @@ Kumar et al. 2022 (head rate, layer-wise rates, L2-SP), Neyshabur et al. 2020, L
 from collections.abc import Collection
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import Tuning
 from ftcli.engine.plan import Plan
 from ftcli.errors import RequestError
 from ftcli.model.blocks import Block, blocks_of
+from ftcli.model.norms import norm_tensors
 
 
 def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
@@ -46,12 +46,7 @@ def chosen_tensors(model: nn.Module, body: list[Block], tune: str) -> set[str]:
 
 def affine_tensors(model: nn.Module) -> set[str]:
     """Scale and shift of every BatchNorm. Raises RequestError where there is none."""
-    found = {
-        f"{path}.{name}" if path else name
-        for path, module in model.named_modules()
-        if isinstance(module, _BatchNorm)
-        for name, _ in module.named_parameters(recurse=False)
-    }
+    found = set(norm_tensors(model, batch_only=True))
     if not found:
         raise RequestError(
             f"--tune bn-affine: {type(model).__name__} has no BatchNorm with parameters.", "--tune all or no-embedding"

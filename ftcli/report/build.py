@@ -1,7 +1,7 @@
 """The report: one dictionary that holds what was asked, what was done and what came out."""
 
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,9 +24,11 @@ from ftcli.report.folder import SCHEMA
 
 def build(
     command: str, config: Common, task: Task, loaded: Loaded, machine: Machine, results: Sequence[Results], log: Log,
-    timing: dict[str, float | None], trained: Trained | None = None, stages: dict[str, Any] | None = None,
+    timing: dict[str, float | None], trained: Trained | None = None, parts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole report of a command, ready for JSON. `results`: one per seed, of the pick of that seed."""
+    """The whole report of a command, ready for JSON. `results`: one per seed, of the pick of that seed; `parts`: what
+    only some commands have, by its key.
+    """
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "command": command,
@@ -44,8 +46,9 @@ def build(
     if len(results) > 1 and trained:
         picks = zip(trained.picks, results, strict=True)
         report["seeds"] = [{"selected": pick.describe(), "results": one.figures} for pick, one in picks]
-    if stages:
-        report["stages"] = stages
+    if trained and trained.choice:
+        report["selected"] = {"choice": trained.choice, **report["selected"]}
+    report |= {key: part for key, part in (parts or {}).items() if part}
     if trained and (seen := oracle(trained.runs)):
         report["oracle"] = seen
     return report | {"timing": timing, "warnings": log.warnings}

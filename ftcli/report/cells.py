@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ftcli.text import printable
 
-METHOD_NAMES = {"probe": "LP", "finetune": "FT", "lpft": "LP-FT", "evaluate": "as it is"}
+METHOD_NAMES = {"probe": "LP", "finetune": "FT", "lpft": "LP-FT", "surgical": "surgical", "evaluate": "as it is"}
 SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
 INTERVALS = {
     "ci90": "90 % interval of the mean over seeds (Student's t)",

@@ -14,10 +14,10 @@ from ftcli.report.cells import new_table, text
 from ftcli.report.show import Answer, show_parts
 
 
-def plan_answer(command: str, config: Training, task: Task, loaded: Loaded) -> Answer:
-    """`--dry-run`: the resolved options, the counts of every set and the number of runs."""
+def plan_answer(command: str, config: Training, task: Task, loaded: Loaded, searches: int = 1) -> Answer:
+    """`--dry-run`: the resolved options, the counts of every set and the number of runs, in so many searches."""
     single = command == "probe" and getattr(config, "solver", "") == "lbfgs"
-    runs = 1 if single else len(config.lr) * len(config.seed_list())
+    runs = 1 if single else searches * len(config.lr) * len(config.seed_list())
     data = describe_data(task)
     plan = {"command": command, "config": resolved(config), "model": loaded.name, "data": data, "runs": runs}
     return Answer(plan, lambda out: show_plan(out, plan, "" if single else f" of {config.epochs} epochs each"))

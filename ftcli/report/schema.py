@@ -51,13 +51,27 @@ SELECTED = record(
     {
         "seed": INTEGER, "lr": maybe(NUMBER), "epoch": maybe(COUNT), "C": maybe(NUMBER), "edge_of_grid": BOOLEAN,
         "id_val": ID_VAL,
-    }
+    },
+    choice=STRING,
 )  # fmt: skip
 ORACLE = record({"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL})
 EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER}, ood=mapping(ID_VAL))
 RUN = record(
     {"seed": INTEGER, "id_val": maybe(ID_VAL), "diverged": BOOLEAN},
-    lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
+    choice=STRING, lr=NUMBER, C=NUMBER, epoch=maybe(COUNT), reason=maybe(STRING), history=listing(EPOCH),
+)  # fmt: skip
+SCORES = record(
+    {
+        "seed": INTEGER, "lr": NUMBER,
+        "epochs": listing(record({"epoch": COUNT, "tensors": mapping(NUMBER), "blocks": mapping(NUMBER)})),
+    }
+)  # fmt: skip
+DIFFERENCE = record({"difference": NUMBER, "ci95": INTERVAL, "p": FRACTION})
+CHOICE = record(
+    {
+        "blocks": listing(STRING), "trainable": COUNT, "selected": SELECTED, "results": RESULTS, "seconds": NUMBER,
+    },
+    scores=listing(SCORES), against=record({"choice": STRING, "sets": mapping(DIFFERENCE)}),
 )  # fmt: skip
 SET = record(
     {"spec": STRING, "n": COUNT, "classes": COUNT, "fingerprint": STRING, "dropped": COUNT, "damaged": COUNT},
@@ -103,6 +117,8 @@ REPORT_SCHEMA: Schema = {
         stages=mapping(record({"selected": SELECTED, "results": RESULTS}, runs=listing(RUN))),
         seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
         oracle=mapping(ORACLE),
+        before=RESULTS,
+        choices=mapping(CHOICE),
     ),
 }
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
+from ftcli.report.choices import choice_tables
 from ftcli.report.classes import class_tables
 
 GAP = 3  # characters between two columns
@@ -15,10 +16,13 @@ GRID_ROWS = 12  # a longer grid is shown around its picks
 
 def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
-    parts: list[RenderableType] = [run_table(report, width), Text(picks_line(report))]
+    parts: list[RenderableType] = [run_table(report, width)]
+    if "choices" in report:
+        parts += choice_tables(report, width)
+    parts.append(Text(picks_line(report)))
     if len(report.get("seeds") or []) > 1:
         parts.append(seeds_table(report, width))
-    if report["runs"]:
+    if any("C" in run or "lr" in run for run in picked_runs(report)):
         parts.append(grid_table(report))
     if "oracle" in report:
         parts.append(oracle_table(report["oracle"]))
@@ -28,7 +32,11 @@ def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
 
 
 def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows of the run's table: each stage with its results, or the one method."""
+    """The rows of the run's table: each choice or stage with its results, or the one method."""
+    before = {"before": report["before"]} if "before" in report else {}
+    if "choices" in report:
+        probed = {METHOD_NAMES["probe"]: report["stages"]["probe"]["results"]} if "stages" in report else {}
+        return before | probed | {choice: one["results"] for choice, one in report["choices"].items()}
     if "stages" not in report:
         return {METHOD_NAMES[report["command"]]: report["results"]}
     last = list(report["stages"])[-1]
@@ -89,9 +97,18 @@ def picks_line(report: dict[str, Any]) -> str:
     for stage, content in stages.items():
         selected = content["selected"]
         if selected:
-            what = f"C = {selected['C']:.3g}" if selected["C"] else f"lr {selected['lr']:g}, epoch {selected['epoch']}"
-            parts.append(f"{stage}: {what}, seed {selected['seed']}")
+            parts.append(f"{stage}: {picked(selected)}")
     return "picked on ID-val: " + "; ".join(parts) if parts else "nothing was trained"
+
+
+def picked(selected: dict[str, Any]) -> str:
+    """One pick: which choice, at which C or rate and epoch, of which seed."""
+    choice = [selected["choice"]] if "choice" in selected else []
+    if selected["C"]:
+        return ", ".join([*choice, f"C = {selected['C']:.3g}", f"seed {selected['seed']}"])
+    if selected["lr"] is None:
+        return ", ".join([*choice, "as it is"])
+    return ", ".join([*choice, f"lr {selected['lr']:g}", f"epoch {selected['epoch']}", f"seed {selected['seed']}"])
 
 
 def seeds_table(report: dict[str, Any], width: int) -> Table:
@@ -118,19 +135,21 @@ def seed_line(one: dict[str, Any]) -> list[Any]:
 
 def grid_table(report: dict[str, Any]) -> Table:
     """ID-val over the grid: one row per rate (or C), one column per seed; the pick of each seed is starred."""
-    axis = "C" if "C" in report["runs"][0] else "lr"
-    seeds = sorted({run["seed"] for run in report["runs"]})
-    values = sorted({run[axis] for run in report["runs"]})
+    runs = picked_runs(report)
+    choice = runs[0].get("choice")
+    axis = "C" if "C" in runs[0] else "lr"
+    seeds = sorted({run["seed"] for run in runs})
+    values = sorted({run[axis] for run in runs})
     picked = {(one["selected"]["seed"], one["selected"][axis]) for one in report.get("seeds") or [report]}
     shown = around(values, [values.index(value) for _, value in picked])
     caption = "* the seed's pick" + (
         "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
     )
-    table = new_table("ID-val accuracy in per cent, over the grid", caption)
+    table = new_table("ID-val accuracy in per cent, over the grid" + (f" of {choice}" if choice else ""), caption)
     table.add_column(axis, justify="right")
     for seed in seeds:
         table.add_column(f"seed {seed}", justify="right")
-    by_key = {(run["seed"], run[axis]): run for run in report["runs"]}
+    by_key = {(run["seed"], run[axis]): run for run in runs}
     for value in shown:
         cells = []
         for seed in seeds:
@@ -139,6 +158,12 @@ def grid_table(report: dict[str, Any]) -> Table:
             cells.append("diverged" if run["diverged"] else percent(run["id_val"]["accuracy"]) + star)
         table.add_row(f"{value:.3g}", *cells)
     return table
+
+
+def picked_runs(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of the choice that was picked; all of them where there was nothing to choose."""
+    choice = (report["selected"] or {}).get("choice")
+    return [run for run in report["runs"] if run.get("choice") == choice]
 
 
 def oracle_table(picks: dict[str, Any]) -> Table:

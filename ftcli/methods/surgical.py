@@ -1,0 +1,96 @@
+"""Surgical fine-tuning (Lee et al. 2022): a part of the network trains, chosen by hand, by trying, or by gradients.
+
+Here ID means the target: its training set is what the weights are fitted to, and its ID-val picks.
+"""
+
+import time
+from copy import deepcopy
+from dataclasses import replace
+from statistics import fmean
+
+from torch import nn
+
+from ftcli.config import Surgical, Training
+from ftcli.engine.plan import Plan, always
+from ftcli.engine.scores import SCORINGS
+from ftcli.engine.search import Trained, search
+from ftcli.engine.select import Candidate
+from ftcli.engine.setting import Setting
+from ftcli.engine.train import figures_on, snapshot
+from ftcli.log import Log
+from ftcli.methods.probe import linear_probe
+from ftcli.methods.variants import blocks_started
+from ftcli.model.choices import Anatomy, anatomy_of
+from ftcli.model.head import classifier_tensors
+from ftcli.model.load import Loaded
+from ftcli.model.norms import norm_tensors
+
+
+def surgical(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+    """Every choice is a search of its own from the same start. The one that is saved is picked on ID-val.
+
+    A head that does not know the target's classes is probed first, whatever is chosen.
+    """
+    assert isinstance(config, Surgical)
+    log.plan(searches(loaded.model, config) * len(config.lr) * len(config.seed_list()), config.epochs)
+    before = {} if loaded.head_loaded else {"probe": linear_probe(loaded, setting, config, log)}
+    model = setting.machine.place(loaded.model)
+    choices: dict[str, Trained] = {}
+    for choice, plan in plans_of(model, anatomy_of(model, config.merge), config).items():
+        started = time.perf_counter()
+        tuned = tune(model, plan, choice, setting, config, log)
+        choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
+    kept = min(choices, key=lambda choice: standing(choices[choice]))
+    runs = [{"choice": choice, **run} for choice in sorted(choices) for run in choices[choice].runs]
+    images = sum(part.images for part in choices.values())
+    return replace(choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept)
+
+
+def searches(model: nn.Module, config: Training) -> int:
+    """How many searches the method runs: one for each choice under which anything trains."""
+    if not isinstance(config, Surgical):
+        return 1
+    return sum(bool(plan.ever(1)) for plan in plans_of(model, anatomy_of(model, config.merge), config).values())
+
+
+def plans_of(model: nn.Module, anatomy: Anatomy, config: Surgical) -> dict[str, Plan]:
+    """What trains under each choice, in the order asked for."""
+    asked = [one for choice in config.blocks or () for one in (anatomy.each() if choice == "each" else [choice])]
+    plans = {choice: always([name for block in anatomy.chosen(choice) for name in block.tensors]) for choice in asked}
+    return plans | {choice: automatic(choice, model, anatomy, config) for choice in config.auto or ()}
+
+
+def automatic(choice: str, model: nn.Module, anatomy: Anatomy, config: Surgical) -> Plan:
+    """The plan of a choice that no hand has made."""
+    every = [name for block in anatomy.blocks for name in block.tensors]
+    if choice in SCORINGS:
+        norms = set(norm_tensors(model))
+        rest = [name for name in every if name not in norms]
+        return replace(always(rest), scoring=SCORINGS[choice](config.snr_threshold))
+    if choice == "l1":
+        held = [name for block in anatomy.body for name in block.tensors]
+        return replace(always(every), held=held, l1=config.l1_sp)
+    order = anatomy.blocks if choice == "gradual-first" else anatomy.blocks[::-1]
+
+    def moves(epoch: int) -> list[str]:
+        started = order[: blocks_started(epoch, config.epochs, len(order))]
+        return [name for block in started for name in block.tensors]
+
+    return Plan(moves)
+
+
+def tune(model: nn.Module, plan: Plan, choice: str, setting: Setting, config: Surgical, log: Log) -> Trained:
+    """The search of one choice; where nothing trains, the model as it is."""
+    if moved := plan.ever(config.epochs):
+        tuned = search(lambda seed: deepcopy(model), plan, config, setting, log, choice)
+        return replace(tuned, frozen=moved <= set(classifier_tensors(model)))
+    figures, seed = figures_on(model, "id_val", setting, log), config.seed_list()[0]
+    pick = Candidate(seed, figures["accuracy"], figures["loss"], epoch=0, state=snapshot(model))
+    run = {"seed": seed, "epoch": 0, "id_val": figures, "diverged": False, "reason": None, "history": []}
+    return Trained([run], [pick], frozen=True)
+
+
+def standing(trained: Trained) -> tuple[float, float, int]:
+    """Smaller is better: the mean ID-val accuracy of the seeds' picks, their mean loss, then the fewer tensors."""
+    accuracy, loss = fmean(pick.accuracy for pick in trained.picks), fmean(pick.loss for pick in trained.picks)
+    return (-accuracy, loss, len(trained.moved))
