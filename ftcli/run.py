@@ -17,16 +17,19 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.cache import Cache, open_cache
-from ftcli.config import Evaluate, Finetune, Loading, Predict, Reporting, Running, Surgical, Training
+from ftcli.config import Adapt, Evaluate, Finetune, Loading, Predict, Reporting, Running, Surgical, Training
 from ftcli.data.task import Task, build_task, without_labels
 from ftcli.engine.device import machine_of
 from ftcli.engine.frozen import all_logits
 from ftcli.engine.search import Trained
 from ftcli.engine.setting import Setting, setting_of
+from ftcli.engine.stream import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.measures.results import Results, join_seeds, measure
+from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
+from ftcli.methods.adapt import adapt as adapted_to
+from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import with_target_head
 from ftcli.methods.surgical import searches
 from ftcli.model.architecture import recipe_for
@@ -35,6 +38,7 @@ from ftcli.model.head import head_of
 from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
 from ftcli.processes import rank
+from ftcli.report.adaptation import describe_adaptations
 from ftcli.report.build import build
 from ftcli.report.choices import describe_choices
 from ftcli.report.folder import claim, write_run
@@ -54,8 +58,9 @@ def train(config: Training) -> Answer:
         task = task_of(config, log, cache)
         loaded = load_for(task, config, checkpoint, log)
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
+        count = searches(loaded.model, config)  # refuses, before anything is computed, blocks that are not there
         if config.dry_run:
-            return plan_answer(command, config, task, loaded, searches(loaded.model, config))
+            return plan_answer(command, config, task, loaded, count)
         before = before_of(loaded, setting, config, log)
         trained = METHODS[command](loaded, setting, config, log)
         results = results_of(trained, loaded.model, setting, log, config.details())
@@ -83,6 +88,35 @@ def evaluate(config: Evaluate) -> Answer:
         report = build("evaluate", config, task, loaded, machine, [results], log, timing)
         if machine.rank == 0:
             write_run(folder, report, [], results.predictions, None)
+    return report_answer(report, folder)
+
+
+def adapt(config: Adapt) -> Answer:
+    """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
+    started = time.perf_counter()
+    with ConsoleLog(config.quiet or rank() > 0) as log:
+        folder = claim(config.out, "adapt", config.overwrite)
+        machine, cache = machine_of(config), cache_of(config, log)
+        loaded = load_as_is(config, str(config.checkpoint), log)
+        tensors = chosen_tensors(loaded.model, config, log)
+        task = task_of(config, log, cache, loaded)
+        streams = {
+            name: stream_of(data, loaded.data_config, machine, config, log, cache) for name, data in task.sets().items()
+        }
+        setting = setting_of(task, loaded.data_config, machine, config, log, cache)
+        model = machine.place(loaded.model)
+        before = measure(model, setting, config.seed, log, frozen=True)
+        adapted = adapted_to(model, streams, tensors, config, machine, log)
+        results = {
+            choice: results_from(one.stream, task, config.seed, log, config.details())
+            for choice, one in adapted.items()
+        }
+        choices = describe_adaptations(adapted, results, before, task, model, config)
+        first = next(iter(results.values()))
+        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - started, 3)}
+        parts = {"before": before.figures, "choices": choices}
+        report = build("adapt", config, task, loaded, machine, [first], log, timing, None, parts)
+        write_run(folder, report, [], first.predictions, None)
     return report_answer(report, folder)
 
 

@@ -4,6 +4,7 @@ A score is a function (model, tensors, batches, loss, machine) -> one number per
 meanwhile, and the whole network is in eval behaviour.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,10 @@ def snr(model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss
     sums = {name: value.to(machine.device) for name, value in sums.items()}
     for batch in batches:
         for images, labels in zip(batch.images.split(AT_ONCE), batch.labels.split(AT_ONCE), strict=True):
-            for name, gradients in of_each(moving, images, labels).items():  # [n, *shape]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")  # of operators that vmap does in turn
+                every = of_each(moving, images, labels)
+            for name, gradients in every.items():  # [n, *shape]
                 wide = gradients.double() * batch.counted
                 sums[name] += torch.stack([wide.sum(0), wide.square().sum(0)])
     n = sum(len(batch.whole) for batch in batches)

@@ -48,11 +48,11 @@ class Anatomy:
     def index(self, end: str, choice: str) -> int:
         """Position of the block that a number, a name or a place of one block says; the head is the last."""
         names = [block.name for block in self.blocks]
-        if end in names:
-            return names.index(end)
         places = {"embed": 0, "middle": len(self.body) // 2, "last": len(self.body) - 1, "head": len(self.body)}
         if end in places:
             return places[end]
+        if end in names:
+            return names.index(end)
         if end.isdecimal() and int(end) < len(self.body):
             return int(end)
         raise RequestError(
@@ -62,8 +62,11 @@ class Anatomy:
         )
 
     def each(self) -> list[str]:
-        """One choice per block: `first` for blocks 0 and 1, the others by name, and `head`."""
-        return ["first", *(block.name for block in self.body[2:]), "head"]
+        """One choice per block: `first` for blocks 0 and 1, the others by name (by number where a place is called so),
+        and `head`.
+        """
+        others = list(enumerate(self.body))[2:]
+        return ["first", *(str(i) if block.name in PLACES else block.name for i, block in others), "head"]
 
 
 def anatomy_of(model: nn.Module, merge: int | None = None) -> Anatomy:

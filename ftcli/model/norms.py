@@ -1,5 +1,7 @@
 """Normalisation layers, found by the type of the module, whatever it is called in a network."""
 
+import re
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,5 +17,8 @@ def norm_tensors(model: nn.Module, *, batch_only: bool = False) -> list[str]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether its class, or one that it is derived from, is called a norm: torch's and timm's share no base class."""
-    return any("Norm" in kind.__name__ for kind in type(module).__mro__)
+    """Whether its class, or one that it is derived from, is called a norm: torch's and timm's share no base class.
+
+    The blocks of timm's networks without any are called norm-free.
+    """
+    return any(re.search("Norm(?!Free)", kind.__name__) for kind in type(module).__mro__)
