@@ -65,20 +65,24 @@ def data(config: options.Data) -> Answer:
     from ftcli.report.contact_sheet import save_sheet
     from ftcli.report.progress import ConsoleLog
 
+    spec = parse(config.source)
     with ConsoleLog(config.quiet) as log:
-        images = open_source(parse(config.source), log, damaged=config.damaged)
+        images = open_source(spec, log, damaged=config.damaged).flipped()
     assert images.labels is not None
     if config.save:
         save_sheet(images, config.save)
     counts = Counter(images.labels.tolist())
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
+    asked = {"labels": "flip" if spec.flip else None, "shift": spec.shift, "shuffle": spec.shuffle}
+    changes = {name: str(change) for name, change in asked.items() if change}
     content = {
         "spec": config.source, "n": len(images),
         "classes": {name: counts.get(i, 0) for i, name in enumerate(images.classes)},
         "groups": dict(sorted(groups.items())), "fingerprint": images.fingerprint, "dropped": images.dropped,
-        "damaged": images.damaged,
+        "damaged": images.damaged, "changes": changes,
     }  # fmt: skip
     size = f"{counted(len(images), 'image', 'images')} of {counted(len(counts), 'class', 'classes')}"
+    size += "".join(f", {name}={change}" for name, change in changes.items())
     table = new_table(size, f"fingerprint {images.fingerprint[:16]}")
     table.add_column("class", overflow="fold")
     table.add_column("images", justify="right")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import timm
@@ -184,6 +185,26 @@ def test_data_counts_and_draws(tiny: Work, tmp_path: Path) -> None:
     assert "42 images of 3 classes" in shown and found["fingerprint"][:16] in shown
     few = inside("data", f"{tiny.far}?per-class=2:1", "--json").report
     assert few["n"] == 6 and set(few["classes"].values()) == {2}
+
+
+def test_data_shows_what_is_done_to_a_set(tiny: Work, tmp_path: Path) -> None:
+    settings = "per-class=3:0&shift=contrast:5&labels=flip"
+    found = inside("data", f"{tiny.far}?{settings}", "--json", "--save", tmp_path / "flat.png").report
+    plain = inside("data", f"{tiny.far}?per-class=3:0", "--json", "--save", tmp_path / "plain.png").report
+    assert (found["changes"], plain["changes"]) == ({"labels": "flip", "shift": "contrast:5"}, {})
+    assert found["fingerprint"] != plain["fingerprint"] and found["classes"] == plain["classes"]
+    tiles = {}
+    for name in ("flat", "plain"):
+        with Image.open(tmp_path / f"{name}.png") as sheet:
+            tiles[name] = np.asarray(sheet, dtype=np.float64)[:, 160:]
+    rows = {name: [tile[100 * row : 100 * row + 96, :96] for row in range(3)] for name, tile in tiles.items()}
+    for row in range(3):  # of a class; flipped, the last comes first
+        flat, clear = rows["flat"][row], rows["plain"][2 - row]
+        assert np.abs(flat.mean(axis=(0, 1)) - clear.mean(axis=(0, 1))).max() < 2
+        assert flat.std(axis=(0, 1)).max() < 0.25 * clear.std(axis=(0, 1)).min()
+    assert "9 images of 3 classes, labels=flip, shift=contrast:5" in inside("data", f"{tiny.far}?{settings}").stdout
+    wrong = inside("data", f"{tiny.far}?shift=contarst:5")
+    assert wrong.returncode == 2 and 'did you mean "contrast"?' in wrong.stderr
 
 
 def test_presets_list_what_they_set() -> None:

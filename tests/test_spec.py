@@ -2,6 +2,7 @@
 
 import pytest
 
+from ftcli.data.shift import Shift, Shuffle
 from ftcli.data.spec import Spec, parse
 from ftcli.errors import RequestError
 
@@ -25,6 +26,19 @@ def test_every_setting() -> None:
 def test_limit_alone_has_seed_zero() -> None:
     assert parse("x?limit=7").limit == (7, 0)
     assert parse("x?per-class=3:11").per_class == (3, 11)
+
+
+def test_what_is_done_to_examples() -> None:
+    spec = parse("x?shift=fog:3&shuffle=8&labels=flip")
+    assert (spec.shift, spec.shuffle, spec.flip) == (Shift("fog", 3), Shuffle(8, 0), True)
+    assert parse("x?shuffle=channels:12").shuffle == Shuffle(None, 12)
+    assert parse("x") == Spec("x", "path", "x", shift=None, shuffle=None, flip=False)
+
+
+@pytest.mark.parametrize("settings", ["labels=flip", "shift=frost:2", "shuffle=4:9", "shuffle=channels:0"])
+def test_a_split_is_changed_as_the_whole_set(settings: str) -> None:
+    part = parse(f"x?{settings}").at_split("test")
+    assert part.text == f"x?split=test&{settings}" and parse(part.text) == part
 
 
 def test_percent_encoding_in_paths_and_values() -> None:
@@ -66,6 +80,20 @@ def test_kinds(text: str, kind: str, location: str) -> None:
         ("x?label", "no value"),
         ("x?label=a&label=b", "twice"),
         ("x?where=city", "COLUMN:VALUE"),
+        ("x?shift=gausian_noise:5", '"gaussian_noise"'),
+        ("x?shift=pixellate:5", '"pixelate"'),
+        ("x?shift=fog", "write shift=fog:5"),
+        ("x?shift=fog:0", "from 1 to 5"),
+        ("x?shift=fog:6", "from 1 to 5"),
+        ("x?shift=fog:05", "from 1 to 5"),
+        ("x?shift=fog:2&shift=snow:2", "twice"),
+        ("x?shift=:3", 'no corruption ""'),
+        ("x?shuffle=0", "SIZE:SEED"),
+        ("x?shuffle=-8:1", "SIZE:SEED"),
+        ("x?shuffle=pixels", "shuffle=channels:0"),
+        ("x?shuffle=8:", "SIZE:SEED"),
+        ("x?labels=flop", "labels=flip"),
+        ("x?labels=category", "label=COLUMN"),
         ("x?", "unknown setting"),
         ("hf:", "names no data"),
         ("", "names no data"),

@@ -17,6 +17,7 @@ from PIL import Image
 from ftcli.cache import Cache, key
 from ftcli.data import pixels
 from ftcli.data.pixels import DamagedPicture, Pictures, decode, digest
+from ftcli.data.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 
@@ -43,12 +44,15 @@ class ImageSet:
     digests: list[bytes]  # [N], sha256 of each example's encoded bytes
     dropped: int = 0  # rows left out because their class has no counterpart
     damaged: int = 0  # rows left out because their picture cannot be decoded
+    flip: bool = False  # the labels are still to be flipped, in the order of the classes that count
+    shift: Shift | None = None  # a corruption of every picture
+    shuffle: Shuffle | None = None  # of a model's input; the pictures here are not shuffled
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def image(self, i: int) -> Image.Image:
-        """Picture of example i, 8-bit RGB.
+        """Picture of example i, 8-bit RGB, corrupted where the set has a shift.
 
         Raises:
             RunError: a picture that was whole when the set was opened is not any more, or is another one.
@@ -58,11 +62,22 @@ class ImageSet:
             content = self.pictures.content(int(self.rows[i]))
             if digest(content) != self.digests[i]:
                 raise RunError(f'the picture "{self.ids[i]}" of {self.spec} has changed since the start', stay)
-            return decode(content)
+            whole = decode(content)
         except DamagedPicture as damage:
             raise RunError(
                 f'the picture "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}', stay
             ) from damage
+        if self.shift is None:
+            return whole
+        from ftcli.data.corruptions import corrupt  # loads much of scipy
+
+        return corrupt(whole, self.shift.name, self.shift.severity, self.digests[i])
+
+    def flipped(self) -> "ImageSet":
+        """The set with class y as class K - 1 - y of `classes`, where that is asked for and not done yet."""
+        if not self.flip or self.labels is None:
+            return self
+        return replace(self, labels=len(self.classes) - 1 - self.labels, flip=False)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "ImageSet":
         """The examples at `indices`, in that order."""
@@ -77,10 +92,20 @@ class ImageSet:
         )
 
     @cached_property
+    def identities(self) -> tuple[bytes | str, ...]:
+        """All that the pictures depend on, for a key: the digest of each in order, and the shift where there is one."""
+        return (b"".join(self.digests), *([self.shift.key] if self.shift else []))
+
+    @cached_property
     def fingerprint(self) -> str:
-        """sha256 in hex over (digest, label name) of the examples in order: the same for permuted class indices."""
+        """sha256 in hex over (digest, label name) of the examples in order: the same for permuted class indices.
+
+        A shift and a shuffle by their settings come first.
+        """
         names = [name.encode() + b"\0" for name in self.classes]
         whole = hashlib.sha256()
+        for name, change in (("shift", self.shift), ("shuffle", self.shuffle)):
+            whole.update(f"{name}={change}\0".encode() if change else b"")
         for i, picture in enumerate(self.digests):
             whole.update(picture)
             whole.update(b"\0" if self.labels is None else names[self.labels[i]])

@@ -55,6 +55,9 @@ class Loader:
         workers: processes beside this one that make batches; 0 makes them here. They live as long as the loader.
         shard: (rank, number) of the processes that share the work.
         cache: where decoded pixels are kept; None decodes a picture each time.
+
+    Raises:
+        RequestError: the set is to be shuffled by blocks that do not fit into the transform's size.
     """
 
     def __init__(
@@ -70,7 +73,8 @@ class Loader:
         log: Log | None = None,
     ) -> None:
         self.n, self.batch_size = len(data), batch_size
-        self.data, self.transform, self.workers, self.device = data, transform, workers, device
+        self.data, self.workers, self.device = data, workers, device
+        self.transform = transform.shuffled(data.images.shuffle)
         self.rank, self.world = shard
         self._cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)

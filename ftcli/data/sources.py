@@ -26,6 +26,8 @@ def open_source(
 ) -> ImageSet:
     """Open a set: split, where, class map, limit or per-class, in this order; then decode every picture once.
 
+    Labels are not flipped yet: that is done in the order of the classes that count.
+
     Args:
         damaged: what to do about a damaged image, "stop" or "skip".
         labelled: False opens a set without labels; a label column, where there is one, is not looked at.
@@ -34,9 +36,10 @@ def open_source(
     Raises:
         RequestError: the data, a column, a class or a picture is not there or not usable; the message names it.
     """
-    if not labelled and (spec.label or spec.classes or spec.per_class):
+    if not labelled and (spec.label or spec.classes or spec.per_class or spec.flip):
         raise RequestError(
-            f"{spec.text} has a label, classes or per-class setting, and labels are not used here", "leave it out"
+            f"{spec.text} has a label, classes, per-class or labels setting, and labels are not used here",
+            "leave it out",
         )
     rows = _choose_split(_splits(spec, log, labelled), spec)
     if not len(rows):
@@ -74,6 +77,9 @@ def open_source(
         digests=digests,
         dropped=dropped,
         damaged=int(np.count_nonzero(~whole)),
+        flip=spec.flip,
+        shift=spec.shift,
+        shuffle=spec.shuffle,
     )
 
 

@@ -4,11 +4,15 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
+from ftcli.data.shift import Shift, Shuffle, read_flip, read_shift, read_shuffle
 from ftcli.errors import RequestError, suggest
 
 KINDS = ("PATH", "hf:NAME[/CONFIG]", "torchvision:CLASS", "digits:WORLD")
 SCHEMES = ("hf", "torchvision", "digits")
-SETTINGS = ("split", "root", "image", "label", "group", "where", "classes", "limit", "per-class")
+SETTINGS = (
+    *("split", "root", "image", "label", "group", "where", "classes", "limit", "per-class"),
+    *("labels", "shift", "shuffle"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class Spec:
     classes: str | None = None
     limit: tuple[int, int] | None = None
     per_class: tuple[int, int] | None = None
+    flip: bool = False  # labels=flip: class y becomes class K - 1 - y
+    shift: Shift | None = None
+    shuffle: Shuffle | None = None
 
     def at_split(self, split: str, *, limited: bool = False) -> "Spec":
         """The same set at one of its splits: whole, or `limited` as typed."""
@@ -80,6 +87,9 @@ def parse(text: str) -> Spec:
         classes=values.get("classes"),
         limit=_count(text, "limit", values.get("limit")),
         per_class=_count(text, "per-class", values.get("per-class")),
+        flip=read_flip(text, values.get("labels")),
+        shift=read_shift(text, values.get("shift")),
+        shuffle=read_shuffle(text, values.get("shuffle")),
     )
 
 
@@ -126,6 +136,8 @@ def _render(spec: Spec) -> str:
     parts += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
     for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):
         parts += [f"{name}={pair[0]}:{pair[1]}"] if pair else []
+    parts += ["labels=flip"] if spec.flip else []
+    parts += [f"{name}={change}" for name, change in (("shift", spec.shift), ("shuffle", spec.shuffle)) if change]
     prefix = "" if spec.kind == "path" else f"{spec.kind}:"
     return prefix + _escape(spec.location) + ("?" + "&".join(parts) if parts else "")
 

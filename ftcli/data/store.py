@@ -1,8 +1,8 @@
 """Store: the prepared pixels of one set, decoded once, kept in the cache and mapped into memory.
 
 The file: `MAGIC`, its own key, N as 8 bytes, (h, w) of every example as int32 [N, 2], and the pixels, uint8 [h, w, 3]
-one example after the other. Its key holds the digest of every picture, all that the transform depends on and the very
-code that decodes: whatever could make other pixels makes another key.
+one example after the other. Its key holds the digest of every picture, the set's shift, all that the transform depends
+on and the very code that decodes: whatever could make other pixels makes another key.
 """
 
 import inspect
@@ -84,7 +84,7 @@ class Stored:
 
 def name_of(images: ImageSet, transform: Transform) -> str:
     """The key of the prepared pixels: all that one of their bits depends on."""
-    return key(_decoder(), transform.key, b"".join(images.digests))
+    return key(_decoder(), transform.key, *images.identities)
 
 
 def open_store(images: ImageSet, transform: Transform, cache: Cache | None, log: Log) -> Store:

@@ -144,6 +144,8 @@ def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = N
 def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, log: Log) -> ImageSet:
     """The set with its labels as indices into `classes`; examples without a counterpart there dropped and counted.
 
+    Where the SPEC says so, labels are flipped then: y becomes K - 1 - y.
+
     Raises:
         RequestError: no example has a counterpart.
     """
@@ -174,7 +176,9 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
             f"their classes: {listed(lost)}" + (f"; {hint}" if hint else ""),
         )
     aligned = replace(images, labels=labels, classes=classes, named=named, positions=False)
-    return replace(aligned.select(keep), dropped=images.dropped + len(labels) - len(keep)) if lost else aligned
+    if lost:
+        aligned = replace(aligned.select(keep), dropped=images.dropped + len(labels) - len(keep))
+    return aligned.flipped()
 
 
 def _task_set(images: ImageSet) -> TaskSet:

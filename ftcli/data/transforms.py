@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +18,8 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from ftcli.data.permutation import check_blocks, permute
+from ftcli.data.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")
@@ -47,16 +49,31 @@ class Transform:
     numbers: int  # uniform random numbers that `draw` needs for one example; with 0 it changes nothing
     mean: tuple[float, ...]  # [3], of values in [0, 1]
     std: tuple[float, ...]  # [3]
+    shuffle: Shuffle | None = field(default=None, kw_only=True)  # one permutation of every normalised picture
+
+    @property
+    def after(self) -> str:
+        """All that `normalise` depends on, for a key."""
+        return f"{self.mean} {self.std}" + (f" shuffle {self.shuffle}" if self.shuffle else "")
+
+    def shuffled(self, shuffle: Shuffle | None) -> "Transform":
+        """The transform of a set that is shuffled, or not. Raises RequestError where its blocks do not fit."""
+        if shuffle is not None:
+            check_blocks(shuffle, self.size)
+        return replace(self, shuffle=shuffle)
 
     def normalise(self, batch: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W], channels-last in memory, on the same device.
 
-        (x / 255 - mean) / std in the order of torchvision's ToTensor and Normalize: the same bits.
+        (x / 255 - mean) / std in the order of torchvision's ToTensor and Normalize: the same bits. Then, for a shuffled
+        set, the same permutation of every picture.
         """
         B, H, W, C = batch.shape
         white, mean, std = _constants(self.mean, self.std, W, batch.device)
         # One long row per line of pixels: broadcasting over the three channels alone is several times slower.
         rows = batch.reshape(B * H, W * C).float().div_(white).sub_(mean).div_(std)  # [B H, W C]
+        if self.shuffle:
+            rows = permute(rows.view(B, H, W, C), self.shuffle)
         return rows.view(B, H, W, C).permute(0, 3, 1, 2)
 
 
