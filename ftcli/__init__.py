@@ -7,12 +7,12 @@ from ftcli.errors import RequestError, RunError
 
 __version__ = "0.1.0"
 FUNCTIONS = [
-    "blocks", "compare", "evaluate", "finetune", "lpft", "manage_cache", "predict", "probe", "read_data",
+    "adapt", "blocks", "compare", "evaluate", "finetune", "lpft", "manage_cache", "predict", "probe", "read_data",
     "read_presets", "read_report", "schema", "surgical",
 ]  # fmt: skip
 CONFIGURATIONS = [
-    "Blocks", "Cache", "Compare", "Data", "Evaluate", "Finetune", "Lpft", "Predict", "Presets", "Probe", "Report",
-    "Schema", "Surgical",
+    "Adapt", "Blocks", "Cache", "Compare", "Data", "Evaluate", "Finetune", "Lpft", "Predict", "Presets", "Probe",
+    "Report", "Schema", "Surgical",
 ]  # fmt: skip
 __all__ = ["RequestError", "RunError", "__version__", *FUNCTIONS, *CONFIGURATIONS]
 

@@ -23,6 +23,7 @@ LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
 AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
+EVERYTHING = Words(("all",))
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 
 
@@ -53,6 +54,16 @@ Schedule = Annotated[
 ]
 L1 = Annotated[
     float, option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+]
+Merge = Annotated[
+    int | None,
+    option(
+        "Join the body's blocks into so many, of nearly equal size.",
+        panel=TRAINING,
+        min=1,
+        default="as they are",
+        metavar="BLOCKS",
+    ),
 ]
 Damaged = Annotated[
     Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
@@ -367,16 +378,7 @@ class Surgical(Training):
             metavar="A,B,…",
         ),
     ] = None
-    merge: Annotated[
-        int | None,
-        option(
-            "Join the body's blocks into so many, of nearly equal size.",
-            panel=TRAINING,
-            min=1,
-            default="as they are",
-            metavar="BLOCKS",
-        ),
-    ] = None
+    merge: Merge = None
     head: Annotated[
         Literal["auto", "keep", "probe"],
         option("Head at the start: the checkpoint's, or probed; auto: kept where its classes fit.", panel=TRAINING),
@@ -401,6 +403,91 @@ class Surgical(Training):
             raise RequestError(
                 "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
             )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Adapt(Reporting):
+    """Options of `ftcli adapt`."""
+
+    checkpoint: Annotated[
+        str | None,
+        option(
+            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.",
+            panel=MODEL,
+            default="needed",
+            metavar="WHERE",
+        ),
+    ] = None
+    method: Annotated[
+        Literal["tent", "memo"],
+        option("tent: entropy of a batch's predictions; memo: of one image's mean over random views.", panel=TRAINING),
+    ] = "tent"
+    blocks: Annotated[
+        Words,
+        option(
+            "What adapts, choices: each; embed, first, middle, last, head, all, none; a block's number or name; A..B.",
+            panel=TRAINING,
+            parser=words(),
+            default="all",
+            metavar="A,B,…",
+        ),
+    ] = EVERYTHING
+    merge: Merge = None
+    tensors: Annotated[
+        Literal["auto", "norm", "all"],
+        option(
+            "Of these blocks: norm layers' scale and shift, or all; auto: norm for tent, all for memo.", panel=TRAINING
+        ),
+    ] = "auto"
+    mode: Annotated[
+        Literal["auto", "online", "episodic"],
+        option(
+            "Weights go on from step to step, or each batch or image starts anew; auto: online tent, episodic memo.",
+            panel=TRAINING,
+        ),
+    ] = "auto"
+    lr: Annotated[float, option("Learning rate.", panel=TRAINING, min=0.0, metavar="RATE")] = 1e-3
+    steps: Annotated[int, option("Steps on each batch, or image.", panel=TRAINING, min=1, metavar="STEPS")] = 1
+    batch_size: Annotated[
+        int,
+        option("Images per step of tent, and where only predictions are made.", panel=MACHINE, min=1, metavar="IMAGES"),
+    ] = 200
+    augmentations: Annotated[
+        int, option("Random views of each image for memo.", panel=TRAINING, min=1, metavar="VIEWS")
+    ] = 16
+    augment: Annotated[
+        Literal["none", "light", "standard"],
+        option("Views of memo: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+    ] = "light"
+    seed: Annotated[
+        int, option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, metavar="SEED")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is None:
+            raise RequestError("No checkpoint is given.", "add --checkpoint WHERE")
+        if not (self.id_val or self.id_test or self.ood):
+            raise RequestError("No set is given to adapt to.", "add --ood NAME=SPEC or --id-test SPEC")
+        if not (isfinite(self.lr) and self.lr > 0):
+            raise RequestError(f"--lr {self.lr:g} makes no step.", "give a finite rate above 0, as 0.001")
+        if self.method == "tent" and self.batch_size == 1:
+            raise RequestError("--batch-size 1: one image has no statistics of a batch.", "2 or more, or --method memo")
+        if self.method == "memo" and self.augment == "none" and self.augmentations > 1:
+            raise RequestError(
+                f"--augment none makes {self.augmentations} views of an image the same.", "--augment light or standard"
+            )
+        if self.precision == "fp16":
+            raise RequestError("--precision fp16 needs many steps to find its scale.", "--precision bf16 or fp32")
+
+    @property
+    def episodic(self) -> bool:
+        """Whether every piece starts from the checkpoint; unless said, as the method's paper has it."""
+        return self.mode == "episodic" or (self.mode == "auto" and self.method == "memo")
+
+    @property
+    def norms_only(self) -> bool:
+        """Whether only scale and shift of normalisation layers adapt; unless said, as the method's paper has it."""
+        return self.tensors == "norm" or (self.tensors == "auto" and self.method == "tent")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -530,6 +617,7 @@ COMMANDS: dict[str, Command] = {
     "surgical": Command(
         Surgical, "ftcli.run:train", "Surgical fine-tuning: train one part, chosen or found out.", "Train"
     ),
+    "adapt": Command(Adapt, "ftcli.run:adapt", "Test-time adaptation to each set, without its labels.", "Train"),
     "evaluate": Command(Evaluate, "ftcli.run:evaluate", "Figures of a model on ID and OOD sets.", "Measure"),
     "predict": Command(Predict, "ftcli.run:predict", "Classes of images without labels, as CSV or parquet.", "Measure"),
     "compare": Command(Compare, "ftcli.look:compare", "Many reports as one table, with paired tests.", "Look"),

@@ -241,6 +241,7 @@ def choices_of(
     by_choice = {
         choice: results if choice == trained.choice else results_of(part, loaded.model, setting, log, details)
         for choice, part in trained.choices.items()
+        if part.picks
     }
     return describe_choices(trained, by_choice, loaded)
 

@@ -85,7 +85,7 @@ def test_each_is_every_block_once(name: str, merge: int | None) -> None:
 
 
 def test_each_reaches_every_block_of_every_family() -> None:
-    """Some families call a part of the body `head`: that word means the classifier, and the part is tried all the same."""
+    """Some families call a part of the body `head`: the word means the classifier, and the part is tried too."""
     places = {"embed", "first", "middle", "last", "head", "all", "none"}
     for names in one_per_family():
         if (model := bare(names)) is None:

@@ -125,7 +125,9 @@ FORMULAS = {rgn: plain_rgn, snr: plain_snr, snr_code: plain_snr_code}
 
 
 @pytest.mark.parametrize("score", [rgn, snr, snr_code], ids=lambda score: score.__name__)
-def test_equals_plain_autograd(network: nn.Module, batches: list[Batch], score: Callable[..., dict[str, float]]) -> None:
+def test_equals_plain_autograd(
+    network: nn.Module, batches: list[Batch], score: Callable[..., dict[str, float]]
+) -> None:
     nn.init.normal_(network.fc.bias)
     expected = plain(network, batches, FORMULAS[score])
     assert_close(scored(network, batches, score), expected)
@@ -196,12 +198,12 @@ def test_nothing_is_changed_by_looking(network: nn.Module, batches: list[Batch],
     network.drop.p = 0.0
     network.fc.weight.grad = torch.ones_like(network.fc.weight)
     state, modes = deepcopy(network.state_dict()), [module.training for module in network.modules()]
-    drawn_before, drawn_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    drawn_before, drawn_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
     scored(network, batches, SCORINGS[name](0.5).scores)
     assert all(tensor.equal(state[key]) for key, tensor in network.state_dict().items())
     assert [module.training for module in network.modules()] == modes
     assert torch.get_rng_state().equal(drawn_before)
-    assert (np.random.get_state()[1] == drawn_numpy).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == drawn_numpy).all()
     assert network.fc.weight.grad.equal(torch.ones_like(network.fc.weight)) and network.norm.weight.grad is None
 
 

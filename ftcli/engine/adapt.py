@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +25,8 @@ from ftcli.model.trainable import freeze_all_but, training_mode
 class Rule:
     """How a method learns from the images of a piece, and when it answers.
 
-    loss: of logits [V, K], in nats, a scalar. answers_after: the answer is given for the images themselves after the
-    step; otherwise it is what the step has learned from, the logits before it.
+    loss: of logits [V, K], in nats, a scalar. answers_after: the answer is a pass of its own after the step; otherwise
+    it is what the step has learned from, the logits before it.
     """
 
     loss: Callable[[Tensor], Tensor]
@@ -36,12 +36,12 @@ class Rule:
 
 
 def mean_entropy(logits: Tensor) -> Tensor:
-    """Mean over images of the entropy of the prediction: logits [B, K] to nats (Wang et al. 2021, equation 1)."""
+    """Mean over images of the entropy of the prediction: logits [B, K] to nats (Wang et al. 2021, section 3)."""
     return entropy(logits.log_softmax(1)).mean()
 
 
 def entropy_of_mean(logits: Tensor) -> Tensor:
-    """Entropy of the mean prediction over the views of one image: logits [V, K] to nats (Zhang et al. 2022, eq. 1-2)."""
+    """Entropy of the mean prediction over one image's views: logits [V, K] to nats (Zhang et al. 2022, section 3)."""
     return entropy(logits.log_softmax(1).logsumexp(0) - math.log(len(logits)))
 
 
@@ -66,6 +66,8 @@ class Adapter:
     def __init__(self, model: nn.Module, names: Collection[str], config: Adapt, machine: Machine) -> None:
         self.model, self.config, self.machine, self.rule = model, config, machine, RULES[config.method]
         self.tensors = [parameter for name, parameter in model.named_parameters() if name in names]
+        # An answer before the one step after which the weights are thrown away would not know of it.
+        self.answers_after = self.rule.answers_after or config.episodic
         self.start = [tensor.detach().clone() for tensor in self.tensors]
         freeze_all_but(model, names)
         training_mode(model, "eval")
@@ -105,7 +107,7 @@ class Adapter:
             self.optimizer.zero_grad(set_to_none=True)
             self.rule.loss(logits).backward()
             self.optimizer.step()
-        return self.answer(piece) if logits is None or self.rule.answers_after else logits.detach()
+        return self.answer(piece) if logits is None or self.answers_after else logits.detach()
 
     @torch.no_grad()
     def answer(self, piece: Piece) -> Tensor:
@@ -131,7 +133,8 @@ class Adapter:
         for tensor, start in zip(self.tensors, self.start, strict=True):
             tensor.copy_(start)
 
-    def statistics(self):  # type: ignore[no-untyped-def]
+    def statistics(self) -> AbstractContextManager[None]:
+        """Inside, normalisation layers go by what the rule says."""
         return batch_statistics(self.model) if self.rule.batch_statistics else nullcontext()
 
 

@@ -52,8 +52,8 @@ def search(
 ) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
-    choice: the name of this search where it is one of several, which their method has announced.
-    Raises RunError when every run diverged.
+    choice: the name of this search where it is one of several, which their method has announced; it may then end
+    without a pick. Raises RunError when every run diverged.
     """
     grid, seeds = config.lr, config.seed_list()
     if not choice:
@@ -74,9 +74,11 @@ def search(
         if kept:
             picks.append(with_edge(kept, grid, log))
             scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []
-    best(picks)  # refuses where nothing is left
+    if not choice:
+        best(picks)  # refuses where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
-        log.warn("seed-diverged", f"seed {seed}: every run diverged; the results are those of the other seeds")
+        of = f"{choice}, seed {seed}" if choice else f"seed {seed}"
+        log.warn("seed-diverged", f"{of}: every run diverged; the results are those of the other seeds")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))

@@ -1,7 +1,7 @@
 """A set as a stream: its images in an order drawn by a seed, without their labels, in pieces to learn from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from ftcli.data.loaders import Loader
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
+from ftcli.errors import RequestError
 from ftcli.log import Log
 
 
@@ -52,15 +53,18 @@ class Stream:
         if self.views is None:
             return whole_batches(Piece(batch.labels.cpu(), batch.images, batch.images) for batch in plain)
         views = self.views.shuffled(self.seed, 0, skip_single=False)  # an order knows nothing of transforms
-        return (
-            Piece(one.labels.cpu(), one.images, many.images) for one, many in zip(plain, views, strict=True)
-        )
+        return (Piece(one.labels.cpu(), one.images, many.images) for one, many in zip(plain, views, strict=True))
 
 
 def stream_of(
     data: TaskSet, data_config: dict[str, Any], machine: Machine, config: Adapt, log: Log, cache: Cache | None
 ) -> Stream:
-    """The stream of a set. Where the loaders have labels, it has positions in the set: no label gets in."""
+    """The stream of a set. Where the loaders have labels, it has positions in the set: no label gets in.
+
+    Raises RequestError for a set of one image where the statistics of a batch are asked for.
+    """
+    if config.method == "tent" and len(data) == 1:
+        raise RequestError(f"{data.spec} is one image, which has no statistics of a batch.", "--method memo")
     unlabelled = replace(data, labels=np.arange(len(data)))
 
     def loader(transform: Transform, batch_size: int) -> Loader:
@@ -95,7 +99,7 @@ def whole_batches(pieces: Iterator[Piece]) -> Iterator[Piece]:
 class Views(Transform):
     """Several random views of every picture: `draw` puts them one below the other, `normalise` takes them apart."""
 
-    count: int
+    count: int = field(kw_only=True)
 
     def normalise(self, batch: Tensor) -> Tensor:
         """uint8 [B, count H, W, 3] to float32 [B count, 3, H, W]."""

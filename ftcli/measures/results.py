@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from torch import nn
+from torch import Tensor, nn
 
-from ftcli.data.task import TaskSet
+from ftcli.data.task import Task, TaskSet
 from ftcli.engine.frozen import all_logits
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
@@ -40,12 +40,17 @@ class Results:
 def measure(
     model: nn.Module, setting: Setting, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
 ) -> Results:
-    """One pass over every set. The temperature is fitted on ID-val; without that set nothing is calibrated.
+    """The results of one pass over every set. details: what a set gets besides its figures."""
+    return results_from(all_logits(model, setting, log, frozen), setting.task, seed, log, details)
+
+
+def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, details: Sequence[str] = ()) -> Results:
+    """The figures of the logits [N, K] of every set. The temperature is fitted on ID-val; without it, none is.
 
     details: what every set gets besides its figures, "per_class" or "confusion".
     """
-    data = setting.task.sets()
-    logits = {name: logits.numpy() for name, logits in all_logits(model, setting, log, frozen).items()}
+    data = task.sets()
+    logits = {name: values.numpy() for name, values in predicted.items()}
     temperature = fit_temperature(logits["id_val"], data["id_val"].labels) if "id_val" in logits else None
     by_set = {
         name: figures(logits[name], one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
@@ -53,7 +58,7 @@ def measure(
     }
     if temperature is not None and by_set["id_val"]["accuracy"] == 1:
         log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
-    classes = setting.task.classes
+    classes = task.classes
     rows = [prediction_rows(name, seed, one, logits[name], classes) for name, one in data.items()]
     confusions = {name: confusion_of(one, logits[name], classes) for name, one in data.items()} if details else {}
     for name, found in confusions.items():

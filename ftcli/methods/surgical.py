@@ -14,7 +14,7 @@ from ftcli.config import Surgical, Training
 from ftcli.engine.plan import Plan, always
 from ftcli.engine.scores import SCORINGS
 from ftcli.engine.search import Trained, search
-from ftcli.engine.select import Candidate
+from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
 from ftcli.engine.train import figures_on, snapshot
 from ftcli.log import Log
@@ -40,7 +40,8 @@ def surgical(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Tr
         started = time.perf_counter()
         tuned = tune(model, plan, choice, setting, config, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
-    kept = min(choices, key=lambda choice: standing(choices[choice]))
+    best(pick for part in choices.values() for pick in part.picks)  # refuses where nothing is left
+    kept = min((choice for choice, part in choices.items() if part.picks), key=lambda choice: merit(choices[choice]))
     runs = [{"choice": choice, **run} for choice in sorted(choices) for run in choices[choice].runs]
     images = sum(part.images for part in choices.values())
     return replace(choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept)
@@ -90,7 +91,7 @@ def tune(model: nn.Module, plan: Plan, choice: str, setting: Setting, config: Su
     return Trained([run], [pick], frozen=True)
 
 
-def standing(trained: Trained) -> tuple[float, float, int]:
+def merit(trained: Trained) -> tuple[float, float, int]:
     """Smaller is better: the mean ID-val accuracy of the seeds' picks, their mean loss, then the fewer tensors."""
     accuracy, loss = fmean(pick.accuracy for pick in trained.picks), fmean(pick.loss for pick in trained.picks)
     return (-accuracy, loss, len(trained.moved))

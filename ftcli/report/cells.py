@@ -10,6 +10,7 @@ from rich.text import Text
 from ftcli.text import printable
 
 METHOD_NAMES = {"probe": "LP", "finetune": "FT", "lpft": "LP-FT", "surgical": "surgical", "evaluate": "as it is"}
+GAP = 3  # characters between two columns
 SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
 INTERVALS = {
     "ci90": "90 % interval of the mean over seeds (Student's t)",
@@ -46,3 +47,9 @@ def new_table(title: str, caption: str = "") -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, title=Text(title, style="bold"))
     table.caption = Text(caption, style="dim") if caption else None
     return table
+
+
+def table_width(heads: list[str], rows: list[list[Text]]) -> int:
+    """Characters that a table with an unnamed first column takes."""
+    columns = zip(["", *heads], *rows, strict=True)
+    return sum(max(len(line) for one in column for line in str(one).split("\n")) + GAP for column in columns) - GAP

@@ -9,20 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ftcli.engine.search import Trained
 from ftcli.measures.paired import bootstrap_difference, mcnemar
 from ftcli.measures.results import Results, join_seeds
 from ftcli.model.blocks import Block, blocks_of
 from ftcli.model.load import Loaded
-from ftcli.report.cells import SET_NAMES, interval, new_table, percent, text
+from ftcli.report.cells import SET_NAMES, interval, new_table, percent, table_width, text
 
 BAR = 24  # characters of the longest bar
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def describe_choices(trained: Trained, results: Mapping[str, list[Results]], loaded: Loaded) -> dict[str, Any]:
-    """The report's `choices`. `results`: of the picks of each choice, one per seed."""
+    """The report's `choices`. `results`: of the picks of each choice, one per seed; none of one that diverged."""
     body, head = blocks_of(loaded.model)
     sizes = {name: parameter.numel() for name, parameter in loaded.model.named_parameters()}
     reference = "all" if "all" in results else next(iter(results))
@@ -32,13 +33,13 @@ def describe_choices(trained: Trained, results: Mapping[str, list[Results]], loa
         described[choice] = {
             "blocks": [block.name for block in (*body, head) if moved & set(block.tensors)],
             "trainable": sum(sizes[name] for name in moved),
-            "selected": part.best.describe(),
-            "results": join_seeds(results[choice]),
+            "selected": part.best.describe() if part.picks else None,
+            "results": join_seeds(results[choice]) if part.picks else None,
             "seconds": round(part.seconds, 3),
         }
         if part.scores:
             described[choice]["scores"] = [by_block(one, (*body, head)) for one in part.scores]
-        if choice != reference:
+        if part.picks and choice != reference:
             sets = differences(results[choice], results[reference])
             described[choice]["against"] = {"choice": reference, "sets": sets}
     return described
@@ -85,17 +86,19 @@ def choices_table(report: dict[str, Any]) -> Table:
     for head in ("choice", "tuned", "ID-val", "lr", "epoch", "seconds"):
         table.add_column(head, justify="left" if head == "choice" else "right", overflow="fold")
     for choice, one in report["choices"].items():
-        selected = one["selected"]
-        star = "*" if choice == kept else ""
-        table.add_row(
-            text(choice + star), f"{one['trainable']:,}", percent(one["results"]["id_val"]["accuracy"]),
-            f"{selected['lr']:g}" if selected["lr"] else "-", str(selected["epoch"]), f"{one['seconds']:.1f}",
-        )  # fmt: skip
+        name, selected = text(choice + ("*" if choice == kept else "")), one["selected"]
+        cells = ["diverged", "-", "-"]
+        if selected:
+            rate = f"{selected['lr']:g}" if selected["lr"] else "-"
+            cells = [percent(one["results"]["id_val"]["accuracy"]), rate, str(selected["epoch"])]
+        table.add_row(name, f"{one['trainable']:,}", *cells, f"{one['seconds']:.1f}")
     return table
 
 
-def differences_table(report: dict[str, Any]) -> Table | None:
-    """Each choice minus the one that it is held against, by set, in percentage points."""
+def differences_table(report: dict[str, Any], width: int) -> Table | None:
+    """Each choice minus the one that it is held against, by set, in percentage points; cells on two lines where one
+    would be too wide.
+    """
     held = {choice: one["against"] for choice, one in report["choices"].items() if "against" in one}
     if not held:
         return None
@@ -103,14 +106,22 @@ def differences_table(report: dict[str, Any]) -> Table | None:
     table = new_table(
         f"Difference from {reference}, in percentage points", "[low, high]: 95 % paired bootstrap over examples"
     )
-    sets = list(next(iter(held.values()))["sets"])
+    sets = [SET_NAMES.get(name, name) for name in next(iter(held.values()))["sets"]]
+    for between in (" ", "\n"):
+        rows = [[text(choice), *differing_cells(one["sets"], between)] for choice, one in held.items()]
+        if table_width(sets, rows) <= width:
+            break
     table.add_column("choice", overflow="fold")
     for name in sets:
-        table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")
-    for choice, one in held.items():
-        cells = [f"{100 * cell['difference']:+.1f} {interval(cell['ci95'])}" for cell in one["sets"].values()]
-        table.add_row(text(choice), *cells)
+        table.add_column(text(name), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def differing_cells(sets: dict[str, Any], between: str) -> list[Text]:
+    """A difference and its interval for each set."""
+    return [Text(f"{100 * cell['difference']:+.1f}{between}{interval(cell['ci95'])}") for cell in sets.values()]
 
 
 def scores_tables(report: dict[str, Any]) -> list[Table]:
@@ -139,5 +150,5 @@ def bar(share: float) -> str:
 
 def choice_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a surgical run's choices beside their accuracy."""
-    differing = differences_table(report)
+    differing = differences_table(report, width)
     return [choices_table(report), *([differing] if differing else []), *scores_tables(report)]

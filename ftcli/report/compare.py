@@ -20,7 +20,7 @@ from ftcli.report.read import read_report
 
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 # A difference is the first of its pair minus the second, in this order of methods.
-METHODS = ("lpft", "surgical", "finetune", "probe", "evaluate")
+METHODS = ("lpft", "surgical", "finetune", "probe", "adapt", "evaluate")
 
 
 @dataclass(frozen=True)

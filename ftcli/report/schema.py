@@ -54,7 +54,10 @@ SELECTED = record(
     },
     choice=STRING,
 )  # fmt: skip
-ORACLE = record({"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL})
+ORACLE = record(
+    {"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL},
+    choice=STRING,
+)
 EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER}, ood=mapping(ID_VAL))
 RUN = record(
     {"seed": INTEGER, "id_val": maybe(ID_VAL), "diverged": BOOLEAN},
@@ -67,11 +70,16 @@ SCORES = record(
     }
 )  # fmt: skip
 DIFFERENCE = record({"difference": NUMBER, "ci95": INTERVAL, "p": FRACTION})
-CHOICE = record(
+ADAPTATION = record(
     {
-        "blocks": listing(STRING), "trainable": COUNT, "selected": SELECTED, "results": RESULTS, "seconds": NUMBER,
-    },
-    scores=listing(SCORES), against=record({"choice": STRING, "sets": mapping(DIFFERENCE)}),
+        "before": FRACTION, "stream": FRACTION, "after": FRACTION,
+        "curve": listing({"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}),
+    }
+)  # fmt: skip
+CHOICE = record(
+    {"blocks": listing(STRING), "trainable": COUNT, "results": RESULTS, "seconds": NUMBER},
+    selected=SELECTED, scores=listing(SCORES), against=record({"choice": STRING, "sets": mapping(DIFFERENCE)}),
+    tensors={"enum": ["norm", "all"]}, mode={"enum": ["online", "episodic"]}, adaptation=mapping(ADAPTATION),
 )  # fmt: skip
 SET = record(
     {"spec": STRING, "n": COUNT, "classes": COUNT, "fingerprint": STRING, "dropped": COUNT, "damaged": COUNT},

@@ -6,11 +6,23 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.report.cells import METHOD_NAMES, SET_NAMES, interval, interval_of, name_intervals, new_table, percent, text
+from ftcli.report.adaptation import adaptation_table
+from ftcli.report.cells import (
+    GAP,
+    METHOD_NAMES,
+    SET_NAMES,
+    interval,
+    interval_of,
+    name_intervals,
+    new_table,
+    percent,
+    table_width,
+    text,
+)  # fmt: skip
 from ftcli.report.choices import choice_tables
 from ftcli.report.classes import class_tables
 
-GAP = 3  # characters between two columns
+NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
 
@@ -18,7 +30,7 @@ def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
     parts: list[RenderableType] = [run_table(report, width)]
     if "choices" in report:
-        parts += choice_tables(report, width)
+        parts += choice_tables(report, width) if report["selected"] else [adaptation_table(report)]
     parts.append(Text(picks_line(report)))
     if len(report.get("seeds") or []) > 1:
         parts.append(seeds_table(report, width))
@@ -36,7 +48,8 @@ def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     before = {"before": report["before"]} if "before" in report else {}
     if "choices" in report:
         probed = {METHOD_NAMES["probe"]: report["stages"]["probe"]["results"]} if "stages" in report else {}
-        return before | probed | {choice: one["results"] for choice, one in report["choices"].items()}
+        choices = {choice: one["results"] for choice, one in report["choices"].items() if one["results"]}
+        return before | probed | choices
     if "stages" not in report:
         return {METHOD_NAMES[report["command"]]: report["results"]}
     last = list(report["stages"])[-1]
@@ -78,12 +91,6 @@ def run_table(report: dict[str, Any], width: int) -> Table:
     return table
 
 
-def table_width(heads: list[str], rows: list[list[Text]]) -> int:
-    """Characters that a table with an unnamed first column takes."""
-    columns = zip(["", *heads], *rows, strict=True)
-    return sum(max(len(line) for one in column for line in str(one).split("\n")) + GAP for column in columns) - GAP
-
-
 def cell(entry: dict[str, Any], between: str) -> Text:
     """An accuracy and its interval, on one line or two."""
     found = interval_of(entry)
@@ -98,7 +105,7 @@ def picks_line(report: dict[str, Any]) -> str:
         selected = content["selected"]
         if selected:
             parts.append(f"{stage}: {picked(selected)}")
-    return "picked on ID-val: " + "; ".join(parts) if parts else "nothing was trained"
+    return "picked on ID-val: " + "; ".join(parts) if parts else NOTHING.get(report["command"], "nothing was trained")
 
 
 def picked(selected: dict[str, Any]) -> str:
@@ -171,12 +178,15 @@ def oracle_table(picks: dict[str, Any]) -> Table:
     table = new_table(
         "Oracle: picked on OOD data, in per cent", "not a result: these picks have seen what they are judged by"
     )
+    chosen = any("choice" in pick for pick in picks.values())
     table.add_column("picked on", overflow="fold")
-    for head in ("accuracy there", "ID-val", "lr", "epoch", "seed"):
-        table.add_column(head, justify="right")
+    for head in ("accuracy there", "ID-val", *(["choice"] if chosen else []), "lr", "epoch", "seed"):
+        table.add_column(head, justify="right", overflow="fold")
     for name, pick in picks.items():
-        figures = (percent(pick["accuracy"]), percent(pick["id_val"]["accuracy"]), f"{pick['lr']:g}")
-        table.add_row(text(SET_NAMES.get(name, name)), *figures, str(pick["epoch"]), str(pick["seed"]))
+        figures = [percent(pick["accuracy"]), percent(pick["id_val"]["accuracy"])]
+        choice = [text(pick["choice"])] if chosen else []
+        rest = [f"{pick['lr']:g}", str(pick["epoch"]), str(pick["seed"])]
+        table.add_row(text(SET_NAMES.get(name, name)), *figures, *choice, *rest)
     return table
 
 

@@ -1,0 +1,86 @@
+"""Test-time adaptation in a report: for each choice and set, accuracy before, along the stream, and after."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from torch import nn
+
+from ftcli.config import Adapt
+from ftcli.data.task import Task
+from ftcli.measures.results import Results
+from ftcli.methods.adapt import Adapted, curve, right
+from ftcli.model.choices import anatomy_of
+from ftcli.report.cells import SET_NAMES, new_table, percent, text
+
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def describe_adaptations(
+    adapted: Mapping[str, Adapted], results: Mapping[str, Results], before: Results, task: Task, model: nn.Module,
+    config: Adapt,
+) -> dict[str, Any]:  # fmt: skip
+    """The report's `choices`. `results`: of the answers along the stream, by choice."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    blocks = anatomy_of(model, config.merge).blocks
+    return {
+        choice: {
+            "blocks": [block.name for block in blocks if set(one.tensors) & set(block.tensors)],
+            "trainable": sum(sizes[name] for name in one.tensors),
+            "tensors": "norm" if config.norms_only else "all",
+            "mode": "episodic" if config.episodic else "online",
+            "results": results[choice].figures,
+            "adaptation": describe_sets(one, results[choice], before, task),
+            "seconds": round(one.seconds, 3),
+        }
+        for choice, one in adapted.items()
+    }
+
+
+def describe_sets(one: Adapted, results: Results, before: Results, task: Task) -> dict[str, Any]:
+    """Accuracies of one choice by set. Where every piece starts anew there are no weights to go back with: `after` is
+    what the stream gave.
+    """
+    described = {}
+    for name, data in task.sets().items():
+        as_given = right(one.stream[name], data)  # [N]
+        after = right(one.after[name], data) if name in one.after else as_given
+        described[name] = {
+            "before": accuracy_of(before, name),
+            "stream": accuracy_of(results, name),
+            "after": float(after.mean()),
+            "curve": curve(as_given[one.order[name]]),
+        }
+    return described
+
+
+def accuracy_of(results: Results, name: str) -> float:
+    return {**results.figures, **results.figures["ood"]}[name]["accuracy"]
+
+
+def adaptation_table(report: dict[str, Any]) -> Table:
+    """What each choice reaches on each set, and how it goes along the stream."""
+    choices, config = report["choices"], report["config"]
+    mode = next(iter(choices.values()))["mode"]
+    after = "by the last weights" if mode == "online" else "the same, as each starts anew"
+    table = new_table(
+        f"{config['method'].upper()}, {mode}: accuracy in per cent",
+        f"stream: answers as given; after: {after}; so far: from the first answers to all",
+    )
+    for head in ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds"):
+        table.add_column(head, justify="left" if head in ("choice", "set", "so far") else "right", overflow="fold")
+    for choice, one in choices.items():
+        begins, ends = (text(choice), f"{one['trainable']:,}"), f"{one['seconds']:.1f}"
+        for name, entry in one["adaptation"].items():
+            cells = [percent(entry[key]) for key in ("before", "stream", "after")]
+            line = drawn([accuracy for _, accuracy in entry["curve"]])
+            table.add_row(*begins, text(SET_NAMES.get(name, name)), *cells, line, ends)
+            begins, ends = (text(""), ""), ""  # said once for all sets of a choice
+    return table
+
+
+def drawn(values: list[float]) -> str:
+    """A line of as many characters, from the lowest value to the highest."""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(LEVELS[round((value - low) / span * (len(LEVELS) - 1))] for value in values)
