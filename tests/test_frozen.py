@@ -178,7 +178,7 @@ def test_features_of_foreign_code_are_not_kept(
 def test_features_larger_than_memory_go_to_a_file(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = setting.sets["id_val"]
     plain = frozen(setting, None).whole(loader, "")
-    monkeypatch.setattr("ftcli.engine.frozen.IN_MEMORY", 10)
+    monkeypatch.setattr("ftcli.engine.kept.IN_MEMORY", 10)
     body = frozen(setting, None)
     matrix = body.features(loader, "")
     assert isinstance(matrix.source, Path) and matrix.source.exists()

@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import os
 import shutil
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
@@ -48,7 +48,9 @@ class Machine:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Inside, matrix products and convolutions run in the machine's format."""
-        return torch.autocast(self.device.type, FORMATS[self.precision], enabled=self.precision != "fp32")
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, FORMATS[self.precision])
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model here. Channels-last: convolutions run about 1.5 times faster in it, on CPU and on GPU."""

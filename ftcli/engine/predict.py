@@ -1,6 +1,6 @@
 """The one prediction pass: images in, features and logits out. Everything that is reported comes through here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.log import Log
-from ftcli.model.head import features, head_of
+from ftcli.model.head import Head, features, head_of
+
+Forward = Callable[[nn.Module, Tensor], Tensor]  # a model and what a loader gives of a batch to features [B, D]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model comes to features and logits."""
+
+    body: Forward
+    head: Head
 
 
 @dataclass(frozen=True)
@@ -21,20 +31,27 @@ class Outputs:
     logits: Tensor  # [N, K]
 
 
-def predict(model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str) -> Outputs:
+def predict(
+    model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str, way: Way | None = None
+) -> Outputs:
     """Every example once, over all processes; on the CPU."""
-    parts = list(passes(model, loader, machine, log, label))
+    parts = list(passes(model, loader, machine, log, label, way))
     return Outputs(torch.cat([part.features for part in parts]).cpu(), torch.cat([part.logits for part in parts]).cpu())
 
 
-def passes(model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str) -> Iterator[Outputs]:
+def passes(
+    model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str, way: Way | None = None
+) -> Iterator[Outputs]:
     """The outputs a few batches at a time, in order, on the machine's device; the same in every process.
 
     The model is in eval behaviour. The body runs in the machine's format, the head in float32. Each process makes whole
-    batches, so that their number changes no bit of any output.
+    batches, so that their number changes no bit of any output. `way`: another one than through the whole model, for a
+    loader that gives something else than images.
     """
-    model.eval()
-    head, body = head_of(model), compiled_features() if machine.compiled else features
+    if any(module.training for module in model.modules()):
+        model.eval()
+    way = way or Way(compiled_features() if machine.compiled else features, head_of(model))
+    head, body = way.head, way.body
     own = iter(loader.ordered())
     K, D = head.weight.shape
     todo = rounds(loader.n, loader.batch_size, machine.processes)

@@ -1,6 +1,6 @@
 """What a method works in: the task, its images on their way into the model, the machine, and the cache."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,13 +11,14 @@ from ftcli.data.loaders import Loader
 from ftcli.data.task import Task, TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
+from ftcli.engine.kept import Shelf
 from ftcli.log import Log
 
 
 @dataclass(frozen=True)
 class Setting:
     """A task with its loaders. `plain` is the training set as evaluation sees it, `train` the augmented one; `cache`
-    keeps features."""
+    keeps features, `shelf` what this command has of them at hand."""
 
     task: Task
     machine: Machine
@@ -25,6 +26,7 @@ class Setting:
     train: Loader | None = None
     plain: Loader | None = None
     cache: Cache | None = None
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def num_classes(self) -> int:

@@ -1,7 +1,7 @@
 """THE loop: the only place where weights are trained step by step. A method says which tensors, how fast, how long."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config import Training
-from ftcli.data.loaders import Batch
+from ftcli.data.loaders import Batch, Loader
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import predict, score
+from ftcli.engine.prefix import Ahead, ahead_of
 from ftcli.engine.scores import BATCHES
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
@@ -65,17 +66,21 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     if skip_single:
         check_batches(model, config, setting.train.n, machine.processes)
     updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config))
+    ahead = ahead_of(model, stage.plan, config, setting, log)
     if config.epoch_zero:
-        consider(run, updater, 0, None, setting, log, time.perf_counter())
+        consider(run, updater, 0, None, setting, log, time.perf_counter(), ahead)
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(mix("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
         try:
             updater.begin(epoch, shares_of(epoch, updater, setting, run))
-            batches = batches_of(epoch, config, setting, seed)
+            loader = setting.train
+            if ahead and (short := ahead.training(updater.moving or ())):
+                loader, updater.network = short.loader, short.network
+            batches = batches_of(epoch, config, loader, seed)
             for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps):
                 updater.update(batch)
-            consider(run, updater, epoch, updater.end(), setting, log, started)
+            consider(run, updater, epoch, updater.end(), setting, log, started, ahead)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
@@ -85,11 +90,10 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     return run
 
 
-def batches_of(epoch: int, config: Training, setting: Setting, seed: int) -> Iterator[Batch]:
+def batches_of(epoch: int, config: Training, loader: Loader, seed: int) -> Iterator[Batch]:
     """The batches of an epoch, the same each time they are asked for."""
-    assert setting.train is not None
     balanced, skip_single = config.sampling == "balanced", config.bn == "train"
-    return setting.train.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced)
+    return loader.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced)
 
 
 def shares_of(epoch: int, updater: Updater, setting: Setting, run: Run) -> dict[str, float] | None:
@@ -97,7 +101,8 @@ def shares_of(epoch: int, updater: Updater, setting: Setting, run: Run) -> dict[
     scoring = updater.plan.scoring
     if scoring is None:
         return None
-    scores = updater.scores(list(islice(batches_of(epoch, updater.config, setting, run.seed), BATCHES)))
+    assert setting.train is not None
+    scores = updater.scores(list(islice(batches_of(epoch, updater.config, setting.train, run.seed), BATCHES)))
     run.scores.append({"epoch": epoch, "tensors": scores})
     return scoring.shares(scores)
 
@@ -119,31 +124,38 @@ def check_batches(model: nn.Module, config: Training, n: int, processes: int) ->
 
 
 def consider(
-    run: Run, updater: Updater, epoch: int, loss: float | None, setting: Setting, log: Log, started: float
-) -> None:
+    run: Run, updater: Updater, epoch: int, loss: float | None, setting: Setting, log: Log, started: float,
+    ahead: Ahead | None,
+) -> None:  # fmt: skip
     """Write the epoch into the run's history; keep its weights where it is the one that the run stands for.
 
     Raises Diverged where ID-val shows it first: with one step an epoch, the training loss comes from before that step.
     """
     model, config = updater.result, updater.config
-    id_val = figures_on(model, "id_val", setting, log)
+    id_val = figures_on(model, "id_val", setting, log, ahead)
     updater.check_loss(id_val["loss"], "the ID-val loss")
     entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
     if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(model, name, setting, log) for name in setting.task.ood}
+        entry["ood"] = {name: figures_on(model, name, setting, log, ahead) for name in setting.task.ood}
     run.history.append(entry | {"seconds": round(time.perf_counter() - started, 3)})
     candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
-        run.candidate = replace(candidate, state=snapshot(model))
+        earlier = run.candidate.state if run.candidate else {}
+        frozen = {name: tensor for name, tensor in earlier.items() if name in updater.frozen}
+        run.candidate = replace(candidate, state=copies(updater.weights, frozen))
 
 
-def figures_on(model: nn.Module, name: str, setting: Setting, log: Log) -> dict[str, float]:
-    """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers."""
-    data = setting.task.sets()[name]
-    logits, labels = (
-        predict(model, setting.sets[name], setting.machine, log, name).logits,
-        torch.from_numpy(data.labels),
-    )
+def figures_on(model: nn.Module, name: str, setting: Setting, log: Log, ahead: Ahead | None = None) -> dict[str, float]:
+    """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers.
+
+    ahead: what is known of this very model before the pass.
+    """
+    data, loader, machine = setting.task.sets()[name], setting.sets[name], setting.machine
+    if ahead and (short := ahead.evaluating(name)):
+        logits = predict(model, short.loader, machine, log, name, short.way).logits
+    else:
+        logits = predict(model, loader, machine, log, name).logits
+    labels = torch.from_numpy(data.labels)
     if data.restrict is not None:
         covered = torch.tensor(data.restrict)
         logits, labels = logits[:, covered], torch.searchsorted(covered, labels)
@@ -153,4 +165,11 @@ def figures_on(model: nn.Module, name: str, setting: Setting, log: Log) -> dict[
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    return copies(model.state_dict(), {})
+
+
+def copies(weights: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU; those that are `known` are taken from there."""
+    return {
+        name: known[name] if name in known else tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()
+    }

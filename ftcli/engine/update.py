@@ -39,13 +39,16 @@ class Updater:
         ever = plan.ever(config.epochs)
         named = {name: parameter for name, parameter in model.named_parameters() if name in ever}
         self.named, self.tensors = named, list(named.values())
+        buffers = () if config.bn == "train" else (name for name, _ in model.named_buffers())
+        self.frozen = {name for name, _ in model.named_parameters()}.difference(ever).union(buffers)
         self.anchor = Anchor(plan, named)
         shares = [(p, plan.factors.get(name, 1.0)) for name, p in named.items()]
         self.optimizer = make_optimizer(shares, config, lr, apart=plan.scoring is not None)
         self.schedule = make_schedule(self.optimizer, config, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         self.average = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
-        self.moving: set[str] = set()
+        self.weights = self.result.state_dict()  # the tensors themselves, which the updates change in place
+        self.moving: set[str] | None = None  # nobody has said yet
         self.pending: list[Tensor] = []  # losses that nobody has looked at
         self.finite = torch.ones((), dtype=torch.bool, device=machine.device)  # every gradient so far
         self.ceiling = sys.float_info.max
@@ -60,15 +63,17 @@ class Updater:
         if moving != self.moving:
             freeze_all_but(self.model, moving)
             self.optimizer.zero_grad(set_to_none=True)
-            self.network = self.machine.network(self.model)
+            self.network = self.machine.network(self.model) if moving else self.model
             self.moving = moving
-        training_mode(self.model, self.config.bn)
+            training_mode(self.model, self.config.bn)
+        elif self.config.bn == "train":  # an evaluation has been since
+            self.model.train()
         self.losses = []
 
     def scores(self, batches: Sequence[Batch]) -> dict[str, float]:
         """What the plan's scoring says of its tensors now. Raises Diverged where a score is not finite."""
         assert self.plan.scoring is not None
-        self.moving = set()  # whatever moved, `begin` sets it anew
+        self.moving = None  # whatever moved, `begin` sets it anew
         freeze_all_but(self.model, self.named)
         training_mode(self.model, "eval")
         found = self.plan.scoring.scores(self.model, self.named, batches, self.loss, self.machine)
@@ -85,8 +90,12 @@ class Updater:
         if len(self.pending) > self.machine.unseen_steps:
             self.look()  # before the step, so that on a CPU nothing that diverged is applied
         self.optimizer.zero_grad(set_to_none=True)
+        if not self.moving:  # no score reached the cut: the epoch only passes
+            self.optimizer.step()
+            self.schedule.step()
+            return
         # Processes average their gradients: times their number, the average is the sum.
-        self.scaler.scale(loss * self.machine.processes).backward()
+        self.scaler.scale(loss * self.machine.processes if self.machine.processes > 1 else loss).backward()
         self.scaler.unscale_(self.optimizer)
         self.treat_gradients()
         self.scaler.step(self.optimizer)
@@ -101,7 +110,7 @@ class Updater:
             logits, batch.labels, self.class_weights, reduction="sum", label_smoothing=self.config.label_smoothing
         )
         weight = len(batch.whole) if self.class_weights is None else self.class_weights[batch.whole].sum()
-        return total / weight * batch.counted
+        return total / weight if batch.counted else total * 0
 
     def treat_gradients(self) -> None:
         """Add the pull of the penalties, clip, and note whether all is finite."""

@@ -1,0 +1,168 @@
+"""What is frozen costs nothing: epochs of `surgical` from the second on, beside bare loops and beside each other.
+
+    python -m tests.benchmarks.frozen FOLDER_OF_THE_DATA
+
+MobileNetV2, 112 px, batches of 64, Adam, no augmentation, float32 on the CPU. `last` and `head` train the end of the
+network: beside them a bare PyTorch loop over that end alone, on inputs that it has in memory, in a new order every
+epoch. `first`, the stem and the first stage, and `rgn`, everything but normalisation at shares of the rate, stand
+beside `all`; what `rgn` spends on scoring five batches is shown and left out. Ours is `fit`, whole, with one picture
+for ID-val; `head` is shown with the ID-val set of the task too, as users run it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ftcli.config import Surgical
+from ftcli.declare import Numbers, Words
+from ftcli.engine.plan import Plan
+from ftcli.engine.prefix import Rows, Short, ahead_of
+from ftcli.engine.setting import Setting
+from ftcli.engine.train import Stage, fit
+from ftcli.engine.update import Updater
+from ftcli.log import Log
+from ftcli.methods.surgical import plans_of
+from ftcli.model.choices import anatomy_of
+from ftcli.model.trainable import freeze_all_but, training_mode
+from tests.benchmarks.common import (
+    BATCH,
+    Contestant,
+    World,
+    as_torch_comes,
+    own_cache,
+    parser,
+    photo_options,
+    print_machine,
+    ratio,
+    take_turns,
+    without_id_val,
+    world_of,
+)
+
+LR = 1e-3
+EPOCHS = {"head": 41, "last": 3, "first": 2, "all": 2, "rgn": 2}  # the first of each does not count
+
+
+class Clock(Log):
+    """Knows when each epoch was over, and how long scoring took in each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[float] = []
+        self.scoring: list[float] = []
+
+    def epoch(self, *_: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Inside, the time that scores take is noted."""
+        scores = Updater.scores
+
+        def timed(*arguments: Any) -> dict[str, float]:
+            started = time.perf_counter()
+            found = scores(*arguments)
+            self.scoring.append(time.perf_counter() - started)
+            return found
+
+        with mock.patch.object(Updater, "scores", timed):
+            yield
+
+
+def ours(world: World, model: nn.Module, setting: Setting, choice: str, plan: Plan) -> Contestant:
+    """Seconds of an epoch of `fit`, the mean from the second on, without what scoring took."""
+    config = replace(world.config, epochs=EPOCHS[choice])
+
+    def turn() -> float:
+        clock = Clock()
+        with clock.watching():
+            fit(deepcopy(model), Stage(plan, LR, config), setting, 0, clock)
+        if clock.scoring:
+            print(f"scoring: {sum(clock.scoring[1:]) / len(clock.scoring[1:]):.3f} s an epoch", flush=True)
+        return (clock.ends[-1] - clock.ends[0] - sum(clock.scoring[1:])) / (len(clock.ends) - 1)
+
+    return turn
+
+
+def shortened(world: World, model: nn.Module, plan: Plan) -> Short:
+    """The end of the network that trains under a plan, and the loader of what goes into it."""
+    moving = plan.moves(1)
+    freeze_all_but(model, moving)
+    training_mode(model, world.config.bn)
+    ahead = ahead_of(model, plan, world.config, world.setting, world.log)
+    short = ahead and ahead.training(moving)
+    assert short is not None
+    return short
+
+
+def bare(world: World, model: nn.Module, choice: str, plan: Plan) -> Contestant:
+    """Seconds of an epoch of a loop over the end of the network alone."""
+    copy = deepcopy(model)
+    short = shortened(world, copy, plan)
+    assert isinstance(short.loader, Rows)
+    rows, labels = short.loader.rows.clone(), torch.from_numpy(short.loader.data.labels)
+    epochs = EPOCHS[choice] - 1
+
+    @as_torch_comes()
+    def turn() -> float:
+        tuned = [parameter for parameter in copy.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(tuned, LR, weight_decay=world.config.weight_decay)
+        training_mode(copy, world.config.bn)
+        started = time.perf_counter()
+        for _ in range(epochs):
+            bare_epoch(short.network, optimizer, rows, labels)
+        return (time.perf_counter() - started) / epochs
+
+    return turn
+
+
+def bare_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor, labels: Tensor) -> None:
+    for batch in torch.randperm(len(labels)).split(BATCH):
+        loss = cross_entropy(network(rows[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def main() -> None:
+    arguments = parser(__doc__, images=None)
+    arguments.add_argument("--images", type=int, help="training images (all)")
+    asked = arguments.parse_args()
+    with own_cache():
+        options = photo_options(
+            asked.data, lr=Numbers((LR,)), threads=asked.threads, augment="none",
+            blocks=Words(("head", "last", "first", "all")), auto=Words(("rgn",)),
+        )  # fmt: skip
+        config = Surgical(**options)
+        world = world_of(config, asked.images)
+        model = world.setting.machine.place(world.loaded.model)
+        plans, alone = plans_of(model, anatomy_of(model), config), without_id_val(world)
+        print_machine()
+        contestants: dict[str, Contestant] = {}
+        for choice in ("head", "last"):
+            contestants[f"{choice}, bare loop"] = bare(world, model, choice, plans[choice])
+            contestants[choice] = ours(world, model, alone, choice, plans[choice])
+        contestants["head, with its ID-val pass"] = ours(world, model, world.setting, "head", plans["head"])
+        for choice in ("first", "rgn", "all"):
+            contestants[choice] = ours(world, model, alone, choice, plans[choice])
+        seconds = take_turns(contestants, asked.pairs)
+        for name, theirs in seconds.items():
+            print(f"{name:26}  {1000 * median(theirs):9.2f} ms an epoch")
+        for above, below in (
+            ("head", "head, bare loop"), ("head, with its ID-val pass", "head, bare loop"),
+            ("last", "last, bare loop"), ("first", "all"), ("rgn", "all"),
+        ):  # fmt: skip
+            print(f"{above} / {below}: {ratio(seconds[above], seconds[below])}")
+
+
+if __name__ == "__main__":
+    main()
