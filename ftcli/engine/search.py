@@ -72,13 +72,14 @@ def search(
             if run.candidate and (kept is None or best([kept, run.candidate]) is run.candidate):
                 kept, seen = run.candidate, run.scores  # only the best weights of a seed stay in memory
         if kept:
-            picks.append(with_edge(kept, grid, log))
+            picks.append(with_edge(kept, grid, log, choice))
             scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []
     if not choice:
         best(picks)  # refuses where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
-        of = f"{choice}, seed {seed}" if choice else f"seed {seed}"
-        log.warn("seed-diverged", f"{of}: every run diverged; the results are those of the other seeds")
+        log.warn(
+            "seed-diverged", f"{named(seed, choice)}: every run diverged; it has no part in the results"
+        )
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
@@ -86,10 +87,16 @@ def search(
     return Trained(ordered, picks, images=images, moved=plan.ever(config.epochs), scores=scores)
 
 
-def with_edge(pick: Candidate, grid: Collection[float], log: Log) -> Candidate:
+def with_edge(pick: Candidate, grid: Collection[float], log: Log, choice: str) -> Candidate:
     """The pick, marked and warned about where a better rate may lie outside the grid."""
     edge = len(grid) > 1 and pick.lr in (min(grid), max(grid))
     if edge:
         side = "lowest" if pick.lr == min(grid) else "highest"
-        log.warn("edge-of-grid", f"seed {pick.seed}: the picked rate {pick.lr:g} is the {side} of the grid; widen --lr")
+        of = named(pick.seed, choice)
+        log.warn("edge-of-grid", f"{of}: the picked rate {pick.lr:g} is the {side} of the grid; widen --lr")
     return replace(pick, edge_of_grid=edge)
+
+
+def named(seed: int, choice: str) -> str:
+    """What a warning is about."""
+    return f"{choice}, seed {seed}" if choice else f"seed {seed}"
