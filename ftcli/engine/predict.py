@@ -1,6 +1,6 @@
 """The one prediction pass: images in, features and logits out. Everything that is reported comes through here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,13 +11,12 @@ from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
-
-Forward = Callable[[nn.Module, Tensor], Tensor]  # a model and what a loader gives of a batch to features [B, D]
+from ftcli.model.split import Forward
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a model comes to features and logits."""
+    """How a model comes from what a loader gives of a batch to features [B, D], and from there to logits."""
 
     body: Forward
     head: Head
@@ -48,7 +47,7 @@ def passes(
     batches, so that their number changes no bit of any output. `way`: another one than through the whole model, for a
     loader that gives something else than images.
     """
-    if any(module.training for module in model.modules()):
+    if way is None or model.training:  # a shorter way is for a model that has been in eval behaviour already
         model.eval()
     way = way or Way(compiled_features() if machine.compiled else features, head_of(model))
     head, body = way.head, way.body

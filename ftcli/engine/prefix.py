@@ -12,11 +12,11 @@ from ftcli.config import Training
 from ftcli.data.loaders import Job, Loader
 from ftcli.engine.kept import IN_MEMORY, Keeper, bytes_of, digest_of, known_code, name_of
 from ftcli.engine.plan import Plan
-from ftcli.engine.predict import Forward, Way
+from ftcli.engine.predict import Way
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
-from ftcli.model.split import Prefix, Split, split, whole
+from ftcli.model.split import Forward, Prefix, Split, split, whole
 
 PROBED = 3  # images on which the two parts of a network are held against the whole
 

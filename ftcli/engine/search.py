@@ -77,9 +77,7 @@ def search(
     if not choice:
         best(picks)  # refuses where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
-        log.warn(
-            "seed-diverged", f"{named(seed, choice)}: every run diverged; it has no part in the results"
-        )
+        log.warn("seed-diverged", f"{named(seed, choice)}: every run diverged; it has no part in the results")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert setting.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))

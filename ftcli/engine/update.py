@@ -119,10 +119,12 @@ class Updater:
         norm = nn.utils.get_total_norm([tensor.grad for tensor in moving if tensor.grad is not None])
         if self.config.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
-        if not self.scaler.is_enabled():  # a scaler meets infinite gradients on purpose, and skips those steps itself
+        if self.scaler.is_enabled():  # it meets infinite gradients on purpose, and skips those steps itself
+            return
+        if self.machine.unseen_steps:
             self.finite &= norm.isfinite()
-            if self.machine.unseen_steps == 0 and not self.finite:
-                raise Diverged("a gradient is not finite")
+        elif not isfinite(norm.item()):
+            raise Diverged("a gradient is not finite")
 
     def look(self) -> None:
         """Look at the losses since the last time, over all processes. Raises Diverged."""

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 KEPT_AS_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)  # float32 holds every value of these
 MIXED = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 2e-2}  # relative: more is not rounding
 
-Forward = Callable[[nn.Module, Tensor], Tensor]
+Forward = Callable[[nn.Module, Tensor], Tensor]  # one way through a model
 
 
 @dataclass(frozen=True)
