@@ -31,7 +31,7 @@ from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import with_target_head
-from ftcli.methods.surgical import searches
+from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.architecture import recipe_for
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.head import head_of
@@ -58,9 +58,9 @@ def train(config: Training) -> Answer:
         task = task_of(config, log, cache)
         loaded = load_for(task, config, checkpoint, log)
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
-        count = searches(loaded.model, config)  # refuses, before anything is computed, blocks that are not there
+        tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
         if config.dry_run:
-            return plan_answer(command, config, task, loaded, count)
+            return plan_answer(command, config, task, loaded, tuned)
         before = before_of(loaded, setting, config, log)
         trained = METHODS[command](loaded, setting, config, log)
         results = results_of(trained, loaded.model, setting, log, config.details())

@@ -32,7 +32,8 @@ def surgical(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Tr
     A head that does not know the target's classes is probed first, whatever is chosen.
     """
     assert isinstance(config, Surgical)
-    log.plan(searches(loaded.model, config) * len(config.lr) * len(config.seed_list()), config.epochs)
+    searches = sum(map(bool, tuned_by_choice(loaded.model, config).values()))
+    log.plan(searches * len(config.lr) * len(config.seed_list()), config.epochs)
     before = {} if loaded.head_loaded else {"probe": linear_probe(loaded, setting, config, log)}
     model = setting.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
@@ -47,11 +48,13 @@ def surgical(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Tr
     return replace(choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept)
 
 
-def searches(model: nn.Module, config: Training) -> int:
-    """How many searches the method runs: one for each choice under which anything trains."""
+def tuned_by_choice(model: nn.Module, config: Training) -> dict[str, int]:
+    """How many parameters may train under each choice; empty where a method has none to make."""
     if not isinstance(config, Surgical):
-        return 1
-    return sum(bool(plan.ever(1)) for plan in plans_of(model, anatomy_of(model, config.merge), config).values())
+        return {}
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    plans = plans_of(model, anatomy_of(model, config.merge), config)
+    return {choice: sum(sizes[name] for name in plan.ever(config.epochs)) for choice, plan in plans.items()}
 
 
 def plans_of(model: nn.Module, anatomy: Anatomy, config: Surgical) -> dict[str, Plan]:

@@ -58,7 +58,7 @@ class Anatomy:
         raise RequestError(
             f"--blocks {choice}: there is no block {end!r}; the blocks are 0 to {len(self.body) - 1}, or by name "
             + ", ".join(names),
-            choose(end, (*PLACES, *names)),
+            choose(end, (*PLACES, *names)) if end else "write both ends of a range, as 0..2",
         )
 
     def each(self) -> list[str]:

@@ -12,15 +12,24 @@ from ftcli.model.load import Loaded
 from ftcli.report.build import describe_data
 from ftcli.report.cells import new_table, text
 from ftcli.report.show import Answer, show_parts
+from ftcli.text import counted
 
 
-def plan_answer(command: str, config: Training, task: Task, loaded: Loaded, searches: int = 1) -> Answer:
-    """`--dry-run`: the resolved options, the counts of every set and the number of runs, in so many searches."""
+def plan_answer(command: str, config: Training, task: Task, loaded: Loaded, choices: dict[str, int]) -> Answer:
+    """`--dry-run`: the resolved options, the counts of every set and the number of runs.
+
+    choices: how many parameters may train under each choice, where there are choices to make.
+    """
     single = command == "probe" and getattr(config, "solver", "") == "lbfgs"
+    searches = sum(map(bool, choices.values())) if choices else 1
     runs = 1 if single else searches * len(config.lr) * len(config.seed_list())
-    data = describe_data(task)
-    plan = {"command": command, "config": resolved(config), "model": loaded.name, "data": data, "runs": runs}
-    return Answer(plan, lambda out: show_plan(out, plan, "" if single else f" of {config.epochs} epochs each"))
+    plan = {
+        "command": command, "config": resolved(config), "model": loaded.name, "data": describe_data(task), "runs": runs,
+    }  # fmt: skip
+    if choices:
+        plan["choices"] = choices
+    each = "" if single else f" of {counted(config.epochs, 'epoch', 'epochs')} each"
+    return Answer(plan, lambda out: show_plan(out, plan, each))
 
 
 def show_plan(out: Console, plan: dict[str, Any], epochs: str) -> None:
@@ -37,7 +46,13 @@ def show_plan(out: Console, plan: dict[str, Any], epochs: str) -> None:
     data, runs = plan["data"], plan["runs"]
     for name, one in {**{k: v for k, v in data.items() if k not in ("classes", "ood")}, **data["ood"]}.items():
         sets.add_row(text(name), str(one["n"]), str(one["classes"]), text(one["spec"]))
-    show_parts(out, [options, sets, Text(f"model {plan['model']}; {runs} {'run' if runs == 1 else 'runs'}{epochs}")])
+    choices = new_table("Choices")
+    choices.add_column("choice", overflow="fold")
+    choices.add_column("parameters that may train", justify="right")
+    for choice, parameters in plan.get("choices", {}).items():
+        choices.add_row(text(choice), f"{parameters:,}")
+    last = Text(f"model {plan['model']}; {counted(runs, 'run', 'runs')}{epochs}")
+    show_parts(out, [options, sets, *([choices] if choices.row_count else []), last])
 
 
 def shown(value: Any) -> str:
