@@ -17,7 +17,7 @@ from ftcli.data.images import ImageSet
 from ftcli.data.loaders import Loader
 from ftcli.data.overlap import shared
 from ftcli.data.permutation import permute
-from ftcli.data.shift import Shift, Shuffle
+from ftcli.data.shift import Shuffle
 from ftcli.data.sources import open_source
 from ftcli.data.spec import parse
 from ftcli.data.store import name_of
@@ -139,18 +139,18 @@ def test_a_set_without_a_shift_keeps_its_fingerprint_and_its_keys() -> None:
 
 def test_a_store_of_other_code_or_another_library_is_not_used(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = opened(pets, "shift=fog:1")
-    found = {images.shift.key}
+    found = {images.identities}
     for place, version in (("numpy", "0.0"), ("scipy", "0.0")):
         with monkeypatch.context() as changed:
             changed.setattr(f"{place}.__version__", version)
             corruptions.made_by.cache_clear()
-            found.add(Shift("fog", 1).key)
+            found.add(opened(pets, "shift=fog:1").identities)
     with monkeypatch.context() as changed:
         changed.setattr(corruptions.inspect, "getsource", lambda module: module.__name__)
         corruptions.made_by.cache_clear()
-        found.add(Shift("fog", 1).key)
+        found.add(opened(pets, "shift=fog:1").identities)
     corruptions.made_by.cache_clear()
-    assert len(found) == 4 and Shift("fog", 1).key in found
+    assert len(found) == 4 and opened(pets, "shift=fog:1").identities in found
 
 
 def test_a_corrupted_copy_is_the_same_picture(pets: Path) -> None:

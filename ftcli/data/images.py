@@ -94,7 +94,12 @@ class ImageSet:
     @cached_property
     def identities(self) -> tuple[bytes | str, ...]:
         """All that the pictures depend on, for a key: the digest of each in order, and the shift where there is one."""
-        return (b"".join(self.digests), *([self.shift.key] if self.shift else []))
+        whole = b"".join(self.digests)
+        if self.shift is None:
+            return (whole,)
+        from ftcli.data.corruptions import made_by  # loads much of scipy
+
+        return (whole, f"shift {self.shift} {made_by()}")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 
 from ftcli.errors import RequestError, choose
 
@@ -24,13 +23,6 @@ class Shift:
 
     def __str__(self) -> str:
         return f"{self.name}:{self.severity}"
-
-    @cached_property
-    def key(self) -> str:
-        """All that the corrupted pixels depend on beside the picture: our code, the libraries under it, the setting."""
-        from ftcli.data.corruptions import made_by  # needs numpy and scipy, which reading a SPEC does not
-
-        return f"shift {self} {made_by()}"
 
 
 @dataclass(frozen=True)
