@@ -39,6 +39,12 @@ def rates(default: Sequence[float], note: str = "") -> Any:
     )
 
 
+def weights(default: str) -> Any:
+    """The option `--checkpoint`; `default` says where it is needed."""
+    help = "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth."
+    return option(help, panel=MODEL, default=default, metavar="WHERE")
+
+
 # Options that several classes need with another default.
 BatchNorm = Annotated[
     Literal["train", "eval"],
@@ -188,15 +194,7 @@ class Reporting(Running):
 class Training(Reporting):
     """What every command that trains shares."""
 
-    checkpoint: Annotated[
-        str | None,
-        option(
-            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.",
-            panel=MODEL,
-            default="needed, unless --init random",
-            metavar="WHERE",
-        ),
-    ] = None
+    checkpoint: Annotated[str | None, weights("needed, unless --init random")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
     id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
     id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
@@ -409,15 +407,7 @@ class Surgical(Training):
 class Adapt(Reporting):
     """Options of `ftcli adapt`."""
 
-    checkpoint: Annotated[
-        str | None,
-        option(
-            "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth.",
-            panel=MODEL,
-            default="needed",
-            metavar="WHERE",
-        ),
-    ] = None
+    checkpoint: Annotated[str | None, weights("needed")] = None
     method: Annotated[
         Literal["tent", "memo"],
         option("tent: entropy of a batch's predictions; memo: of one image's mean over random views.", panel=TRAINING),

@@ -1,10 +1,11 @@
 """READ FIRST. The program in order: checkpoint and data in, a model, a method, figures of every set, a report out.
 
     checkpoint ──┐
-                 ├─> task ─> model ─> setting ─> method ─> picks ─> results ─> report, model, predictions
+                 ├─> task ─> model ─> setting ─> before ─> method ─> picks ─> results ─> report, model, predictions
     data specs ──┘
 
-This is the one file that knows all the parts; each part knows only those below it.
+`before` is the untouched checkpoint, where it can answer already (surgical, adapt). This is the one file that knows all
+the parts; each part knows only those below it.
 """
 
 import time

@@ -158,6 +158,7 @@ class _Probe(fx.Interpreter):
         super().run(images)
 
     def run_node(self, n: fx.Node) -> Any:
+        """The value of a frozen node, its form noted; None of a live one, which is not computed."""
         if n in self.live or n.op == "output" or self.live.intersection(n.all_input_nodes) or self.moves(n):
             self.live.add(n)
             return None
