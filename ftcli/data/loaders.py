@@ -103,8 +103,7 @@ class Loader:
         else:
             order = torch.randperm(self.n, generator=torch.Generator().manual_seed(mix("order", seed, epoch)))
             numbers = numbers[order.numpy()]
-        shares = [self._share(batch) for batch in self._batches(self.n)[: self.steps(skip_single=skip_single)]]
-        return self._run(order, numbers, shares)
+        return self._run(order, numbers, self._shares[: self.steps(skip_single=skip_single)])
 
     def steps(self, *, skip_single: bool) -> int:
         """Batches of one epoch, over all processes."""
@@ -113,6 +112,10 @@ class Loader:
 
     def _batches(self, n: int) -> list[slice]:
         return [slice(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
+
+    @cached_property
+    def _shares(self) -> list[Share]:
+        return [self._share(batch) for batch in self._batches(self.n)]
 
     def _share(self, batch: slice) -> Share:
         """This process's part of a batch, as equal in size to the others' as can be."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from ftcli.config import Training
 
@@ -17,7 +16,7 @@ def make_optimizer(
     """sgd as the papers have it (plain momentum, coupled decay), adam (coupled decay) or adamw (decoupled).
 
     `parameters` come with their shares of the rate, which are folded into the rates of the groups: schedules multiply
-    those, so every share holds at every step. `apart`: a group for each, so that `set_rates` may change them.
+    those, so every share holds at every step. `apart`: a group for each, so that each may get another peak.
     """
     members: dict[tuple[int, float], list[Parameter]] = {}
     for place, (parameter, share) in enumerate(parameters):
@@ -29,17 +28,38 @@ def make_optimizer(
     return rule(groups, lr, weight_decay=config.weight_decay)
 
 
-def set_rates(optimizer: Optimizer, schedule: LambdaLR, rates: Sequence[float]) -> None:
-    """Give each group another peak rate from the next step on; the schedule goes on where it is."""
-    [factor] = {factor(schedule.last_epoch) for factor in schedule.lr_lambdas}
-    schedule.base_lrs = list(rates)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["initial_lr"], group["lr"] = rate, rate * factor
+class Schedule:
+    """The rate of every group at every update: its peak, times a factor of the update's number.
+
+    Written into the groups only where it changes: what watches a rate that stays should not cost a small network time.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
+        self.optimizer, self.factor = optimizer, factor
+        self.updates = 0  # so far
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self._write()
+
+    def step(self) -> None:
+        """After an update."""
+        self.updates += 1
+        if self.factor(self.updates) != self.written:
+            self._write()
+
+    def peak_at(self, rates: Sequence[float]) -> None:
+        """Give each group another peak from the next update on; the schedule goes on where it is."""
+        self.peaks = list(rates)
+        self._write()
+
+    def _write(self) -> None:
+        self.written = self.factor(self.updates)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * self.written
 
 
-def make_schedule(optimizer: Optimizer, config: Training, steps_per_epoch: int) -> LambdaLR:
+def make_schedule(optimizer: Optimizer, config: Training, steps_per_epoch: int) -> Schedule:
     """The rate at every step: a linear rise over `warmup` epochs, then a cosine to 0 at the last step, or constant."""
-    return LambdaLR(optimizer, rate_factor(config, steps_per_epoch))
+    return Schedule(optimizer, rate_factor(config, steps_per_epoch))
 
 
 def rate_factor(config: Training, steps_per_epoch: int) -> Callable[[int], float]:

@@ -141,8 +141,8 @@ def consider(
     candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
         earlier = run.candidate.state if run.candidate else {}
-        frozen = {name: tensor for name, tensor in earlier.items() if name in updater.frozen}
-        run.candidate = replace(candidate, state=copies(updater.weights, frozen))
+        changed = snapshot_of(updater.changing if earlier else updater.weights)
+        run.candidate = replace(candidate, state=earlier | changed)
 
 
 def figures_on(model: nn.Module, name: str, setting: Setting, log: Log, ahead: Ahead | None = None) -> dict[str, float]:
@@ -165,11 +165,8 @@ def figures_on(model: nn.Module, name: str, setting: Setting, log: Log, ahead: A
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights on the CPU."""
-    return copies(model.state_dict(), {})
+    return snapshot_of(model.state_dict())
 
 
-def copies(weights: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU; those that are `known` are taken from there."""
-    return {
-        name: known[name] if name in known else tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()
-    }
+def snapshot_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}

@@ -42,6 +42,8 @@ class Form:
 
     def value(self, rows: Tensor) -> Tensor:
         """Back again, with the same order in memory: another one would make other kernels run."""
+        if len(self.shape) == 1 and rows.is_contiguous():  # nothing to lay out
+            return rows.to(self.dtype)
         laid_out = rows.to(self.dtype).contiguous().view(len(rows), *(self.shape[i - 1] for i in self.order))
         return laid_out.permute(0, *(self.order.index(i) + 1 for i in range(1, len(self.order) + 1)))
 
@@ -66,7 +68,7 @@ class Suffix(nn.Module):
         self.graph, self.forms = graph, forms
 
     def forward(self, rows: Tensor) -> Tensor:
-        parts = rows.split([form.width for form in self.forms], 1)
+        parts = rows.split([form.width for form in self.forms], 1) if len(self.forms) > 1 else (rows,)
         return self.graph(*(form.value(part) for form, part in zip(self.forms, parts, strict=True)))
 
 

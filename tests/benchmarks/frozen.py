@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
 from statistics import median
 from typing import Any
 from unittest import mock
@@ -50,6 +51,13 @@ from tests.benchmarks.common import (
 
 LR = 1e-3
 EPOCHS = {"head": 41, "last": 3, "first": 2, "all": 2, "rgn": 2}  # the first of each does not count
+PAIRS = {  # who is held against whom
+    "head": ("head", "head, bare loop"),
+    "head, as it runs": ("head, with its ID-val pass", "head, bare loop"),
+    "last": ("last", "last, bare loop"),
+    "first": ("first", "all"),
+    "rgn": ("rgn", "all"),
+}
 
 
 class Clock(Log):
@@ -133,9 +141,18 @@ def bare_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, rows: Tenso
         optimizer.step()
 
 
+def contestant(world: World, model: nn.Module, alone: Setting, plans: dict[str, Plan], name: str) -> Contestant:
+    """The one of this name; `alone`: the setting with one picture for ID-val."""
+    choice, _, how = name.partition(", ")
+    if how == "bare loop":
+        return bare(world, model, choice, plans[choice])
+    return ours(world, model, world.setting if how else alone, choice, plans[choice])
+
+
 def main() -> None:
     arguments = parser(__doc__, images=None)
     arguments.add_argument("--images", type=int, help="training images (all)")
+    arguments.add_argument("--only", choices=["head", "last", "first", "rgn"], help="one comparison alone (all)")
     asked = arguments.parse_args()
     with own_cache():
         options = photo_options(
@@ -147,20 +164,14 @@ def main() -> None:
         model = world.setting.machine.place(world.loaded.model)
         plans, alone = plans_of(model, anatomy_of(model), config), without_id_val(world)
         print_machine()
-        contestants: dict[str, Contestant] = {}
-        for choice in ("head", "last"):
-            contestants[f"{choice}, bare loop"] = bare(world, model, choice, plans[choice])
-            contestants[choice] = ours(world, model, alone, choice, plans[choice])
-        contestants["head, with its ID-val pass"] = ours(world, model, world.setting, "head", plans["head"])
-        for choice in ("first", "rgn", "all"):
-            contestants[choice] = ours(world, model, alone, choice, plans[choice])
+        pairs = {name: pair for name, pair in PAIRS.items() if asked.only in (None, name.split(",")[0])}
+        contestants = {
+            name: contestant(world, model, alone, plans, name) for name in dict.fromkeys(chain(*pairs.values()))
+        }
         seconds = take_turns(contestants, asked.pairs)
         for name, theirs in seconds.items():
             print(f"{name:26}  {1000 * median(theirs):9.2f} ms an epoch")
-        for above, below in (
-            ("head", "head, bare loop"), ("head, with its ID-val pass", "head, bare loop"),
-            ("last", "last, bare loop"), ("first", "all"), ("rgn", "all"),
-        ):  # fmt: skip
+        for above, below in pairs.values():
             print(f"{above} / {below}: {ratio(seconds[above], seconds[below])}")
 
 
