@@ -1,0 +1,89 @@
+"""The command that learns without labels: `adapt`."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Annotated, Literal
+
+from ftcli.config.shared import Judging, weights
+from ftcli.config.training import Merge
+from ftcli.declare import DATA, MACHINE, TRAINING, Words, option, words
+from ftcli.errors import RequestError
+
+EVERYTHING = Words(("all",))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Adapt(Judging):
+    """Options of `ftcli adapt`."""
+
+    checkpoint: Annotated[str | None, weights("needed")] = None
+    method: Annotated[
+        Literal["tent", "memo"],
+        option("tent: entropy of a batch's predictions; memo: of one image's mean over random views.", panel=TRAINING),
+    ] = "tent"
+    blocks: Annotated[
+        Words,
+        option(
+            "What adapts, choices: each; embed, first, middle, last, head, all, none; a block's number or name; A..B.",
+            panel=TRAINING,
+            parser=words(),
+            default="all",
+            metavar="A,B,…",
+        ),
+    ] = EVERYTHING
+    merge: Merge = None
+    tensors: Annotated[
+        Literal["auto", "norm", "all"],
+        option(
+            "Of these blocks: norm layers' scale and shift, or all; auto: norm for tent, all for memo.", panel=TRAINING
+        ),
+    ] = "auto"
+    mode: Annotated[
+        Literal["auto", "online", "episodic"],
+        option(
+            "Weights go on from step to step, or each batch or image starts anew; auto: online tent, episodic memo.",
+            panel=TRAINING,
+        ),
+    ] = "auto"
+    lr: Annotated[float, option("Learning rate.", panel=TRAINING, min=0.0, metavar="RATE")] = 1e-3
+    steps: Annotated[int, option("Steps on each batch, or image.", panel=TRAINING, min=1, metavar="STEPS")] = 1
+    batch_size: Annotated[
+        int,
+        option("Images per step of tent, and where only predictions are made.", panel=MACHINE, min=1, metavar="IMAGES"),
+    ] = 200
+    augmentations: Annotated[
+        int, option("Random views of each image for memo.", panel=TRAINING, min=1, metavar="VIEWS")
+    ] = 16
+    augment: Annotated[
+        Literal["none", "light", "standard"],
+        option("Views of memo: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+    ] = "light"
+    seed: Annotated[
+        int, option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, metavar="SEED")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is None:
+            raise RequestError("No checkpoint is given.", "add --checkpoint WHERE")
+        if not (self.id_val or self.id_test or self.ood):
+            raise RequestError("No set is given to adapt to.", "add --ood NAME=SPEC or --id-test SPEC")
+        if not (isfinite(self.lr) and self.lr > 0):
+            raise RequestError(f"--lr {self.lr:g} makes no step.", "give a finite rate above 0, as 0.001")
+        if self.method == "tent" and self.batch_size == 1:
+            raise RequestError("--batch-size 1: one image has no statistics of a batch.", "2 or more, or --method memo")
+        if self.method == "memo" and self.augment == "none" and self.augmentations > 1:
+            raise RequestError(
+                f"--augment none makes {self.augmentations} views of an image the same.", "--augment light or standard"
+            )
+        if self.precision == "fp16":
+            raise RequestError("--precision fp16 needs many steps to find its scale.", "--precision bf16 or fp32")
+
+    @property
+    def episodic(self) -> bool:
+        """Whether every piece starts from the checkpoint; unless said, as the method's paper has it."""
+        return self.mode == "episodic" or (self.mode == "auto" and self.method == "memo")
+
+    @property
+    def norms_only(self) -> bool:
+        """Whether only scale and shift of normalisation layers adapt; unless said, as the method's paper has it."""
+        return self.tensors == "norm" or (self.tensors == "auto" and self.method == "tent")

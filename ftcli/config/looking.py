@@ -1,0 +1,83 @@
+"""The commands that show what is there: `compare`, `report`, `blocks`, `data`, `presets`, `cache`, `schema`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ftcli.cache import Kind
+from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument
+from ftcli.declare import DATA, OUTPUT, option
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Compare(Common):
+    """Options of `ftcli compare`."""
+
+    reports: Annotated[
+        list[Path], typer.Argument(help="Reports, or the folders that hold them.", metavar="FILE…", show_default=False)
+    ]
+    against: Annotated[
+        str | None,
+        option(
+            "Report that the others are held against.",
+            panel=OUTPUT,
+            default="every pair of up to 4, else the first",
+            metavar="NAME",
+        ),
+    ] = None
+    format: Annotated[Literal["table", "csv", "markdown"], option("Form of the output.", panel=OUTPUT)] = "table"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Report(Common):
+    """Options of `ftcli report`."""
+
+    file: Annotated[
+        Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Blocks(Loading):
+    """Options of `ftcli blocks`."""
+
+    checkpoint: ModelArgument
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Data(Common):
+    """Options of `ftcli data`."""
+
+    source: Annotated[str, typer.Argument(help=f"A set of images. {SETTINGS}.", metavar="SPEC", show_default=False)]
+    damaged: Damaged = "stop"
+    save: Annotated[
+        Path | None,
+        option("Picture of a few examples of each class.", panel=OUTPUT, default="none", metavar="GRID.png"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Presets(Common):
+    """Options of `ftcli presets`."""
+
+    name: Annotated[
+        str | None, typer.Argument(help="One preset, to show whole.", metavar="NAME", show_default="list them all")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Cache(Common):
+    """Options of `ftcli cache`."""
+
+    action: Annotated[
+        Literal["show", "clear"],
+        typer.Argument(help="Say what is kept, or remove it: show or clear.", metavar="ACTION", show_default="show"),
+    ] = "show"
+    kind: Annotated[Literal["all", Kind], option("Only this kind of entries.", panel=DATA)] = "all"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Schema(Common):
+    """Options of `ftcli schema`."""

@@ -1,0 +1,142 @@
+"""What several commands have in common: how a model is loaded, how images go through it, what a report needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, flag, option, spec
+from ftcli.errors import RequestError
+
+RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
+Damaged = Annotated[
+    Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
+]
+Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "--overwrite", OUTPUT)]
+SplitSeed = Annotated[int, option("Seed of the cuts from train.", panel=DATA, min=0, metavar="SEED")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
+]
+SETTINGS = "PATH, hf:NAME, torchvision:CLASS or digits:WORLD, settings after '?'"
+
+
+def weights(default: str) -> Any:
+    """The option `--checkpoint`; `default` says where it is needed."""
+    help = "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth."
+    return option(help, panel=MODEL, default=default, metavar="WHERE")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Common:
+    """What every command understands."""
+
+    json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
+    quiet: Annotated[bool, flag("No progress and no notes; errors still show.", "--quiet", OUTPUT)] = False
+    debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Loading(Common):
+    """How a checkpoint becomes a model."""
+
+    model: Annotated[
+        str | None,
+        option("Architecture or tag known to timm.", panel=MODEL, default="as the checkpoint says", metavar="NAME"),
+    ] = None
+    import_: Annotated[
+        Path | None,
+        option(
+            "Python file that registers architectures with timm.",
+            "--import",
+            panel=MODEL,
+            default="none",
+            metavar="FILE.py",
+        ),
+    ] = None
+    strip_prefix: Annotated[
+        str | None,
+        option("Prefix to take off the checkpoint's keys.", panel=MODEL, default="known wrappers only", metavar="P"),
+    ] = None
+    image_size: Annotated[
+        int | None,
+        option("Side of the input, in pixels.", panel=DATA, default="the model's own", min=1, metavar="PIXELS"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Running(Loading):
+    """How images go through a model."""
+
+    damaged: Damaged = "stop"
+    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, metavar="IMAGES")] = 64
+    device: Annotated[
+        str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        option("Number format of the body's forward pass; auto: fp32, or bf16 on a GPU that has it.", panel=MACHINE),
+    ] = "auto"
+    workers: Annotated[
+        int | None,
+        option("Processes that decode images.", panel=MACHINE, default="0 on CPU, else up to 8", min=0, metavar="N"),
+    ] = None
+    threads: Annotated[
+        int | None, option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, metavar="N")
+    ] = None
+    compile: Annotated[bool, flag("Compile the network first; pays off in long runs.", "--compile", MACHINE)] = False
+    no_cache: Annotated[bool, flag("Keep no pixels and features on disk, use none.", "--no-cache", MACHINE)] = False
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Reporting(Running):
+    """What every command that makes a report shares."""
+
+    preset: Annotated[
+        str | None, option("Named benchmark that fills in options.", panel=DATA, default="none", metavar="NAME")
+    ] = None
+    config: Annotated[
+        Path | None,
+        option("Options from a TOML file or an earlier report.json.", panel=OUTPUT, default="none", metavar="FILE"),
+    ] = None
+    id_val: Annotated[str | None, spec("ID set to select on.", "none")] = None
+    id_test: Annotated[str | None, spec("ID set that is reported only.", "none")] = None
+    ood: Annotated[
+        list[str] | None,
+        option("OOD set, reported only; repeat for more.", panel=DATA, default="none", metavar="NAME=SPEC"),
+    ] = None
+    out: Annotated[
+        Path | None,
+        option("Folder for the report and the model.", panel=OUTPUT, default="runs/COMMAND-DATE-TIME", metavar="DIR"),
+    ] = None
+    overwrite: Overwrite = False
+
+    def ood_sets(self) -> list[tuple[str, str]]:
+        """The OOD sets as (name, SPEC). Raises RequestError where a name is missing, taken or odd."""
+        pairs: list[tuple[str, str]] = []
+        for text in self.ood or []:
+            name, equals, source = text.partition("=")
+            if not (equals and name and source) or "/" in name:  # a path may hold an equals sign of its own
+                fix = f"type --ood shifted={text}"
+                raise RequestError(f"--ood {text!r} has no name: an OOD set is NAME=SPEC.", fix)
+            if any(mark in name for mark in "\\?: "):
+                fix = "type --ood shifted=SPEC, or another plain name"
+                raise RequestError(f"--ood {text!r}: a name holds no space, colon, backslash or question mark.", fix)
+            if name in RESERVED_SET_NAMES or name in dict(pairs):
+                raise RequestError(f"--ood {text!r}: the name {name!r} is taken.", "give this set another name")
+            pairs.append((name, source))
+        return pairs
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Judging(Reporting):
+    """What every command that gives the figures of each set shares."""
+
+    per_class: Annotated[bool, flag("Recall, precision and F1 of every class on every set.", "--per-class", OUTPUT)] = (
+        False
+    )
+    confusion: Annotated[bool, flag("Confusion matrix of every set.", "--confusion", OUTPUT)] = False
+
+    def details(self) -> tuple[str, ...]:
+        """What every set of the report gets besides its figures."""
+        return tuple(name for name in ("per_class", "confusion") if getattr(self, name))

@@ -1,0 +1,271 @@
+"""The commands that train: `probe`, `finetune`, `lpft`, `surgical`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from ftcli.config.shared import SETTINGS, Judging, SplitSeed, weights
+from ftcli.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.errors import RequestError
+
+# Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
+# best rate can lie thousands of times below the best one from a fresh head.
+FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
+PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
+SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
+AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
+
+
+def rates(default: Sequence[float], note: str = "") -> Any:
+    """The option `--lr`, with a command's own grid in its help."""
+    help = "Learning rate; several, with commas, are a grid: the best by ID-val is picked."
+    return option(
+        help,
+        panel=TRAINING,
+        metavar="A,B,…",
+        parser=numbers(float, 1e-12),
+        default=", ".join(f"{rate:g}" for rate in default) + note,
+    )
+
+
+# Options that several classes need with another default.
+BatchNorm = Annotated[
+    Literal["train", "eval"],
+    option("BatchNorm and dropout while training: train, or eval (statistics kept, no dropout).", panel=TRAINING),
+]
+Epochs = Annotated[int, option("Passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
+Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Update rule.", panel=TRAINING)]
+WeightDecay = Annotated[
+    float, option("Weight decay, a factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
+]
+Schedule = Annotated[
+    Literal["cosine", "constant"], option("The rate falls to 0 by a cosine, step by step, or stays.", panel=TRAINING)
+]
+L1 = Annotated[
+    float, option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+]
+Merge = Annotated[
+    int | None,
+    option(
+        "Join the body's blocks into so many, of nearly equal size.",
+        panel=TRAINING,
+        min=1,
+        default="as they are",
+        metavar="BLOCKS",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Training(Judging):
+    """What every command that trains shares."""
+
+    checkpoint: Annotated[str | None, weights("needed, unless --init random")] = None
+    train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
+    id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
+    id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
+    split_seed: SplitSeed = 0
+    augment: Annotated[
+        Literal["none", "light", "standard"],
+        option("Training images: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+    ] = "light"
+    lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
+    epochs: Epochs = 10
+    optimizer: Optimizer = "sgd"
+    momentum: Annotated[
+        float, option("Momentum of sgd, a factor (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
+    ] = 0.9
+    weight_decay: WeightDecay = 0.0
+    schedule: Schedule = "cosine"
+    warmup: Annotated[
+        float, option("Epochs over which the rate rises linearly from 0.", panel=TRAINING, min=0.0, metavar="EPOCHS")
+    ] = 0.0
+    bn: BatchNorm = "train"
+    label_smoothing: Annotated[
+        float, option("Share of each label spread over all classes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE")
+    ] = 0.0
+    clip_norm: Annotated[
+        float | None,
+        option(
+            "Longest gradient; a longer one is scaled down.", panel=TRAINING, default="none", min=0.0, metavar="NORM"
+        ),
+    ] = None
+    ema: Annotated[
+        float | None,
+        option(
+            "Measure and save a running mean of the weights, with this decay per step.",
+            panel=TRAINING,
+            default="none",
+            min=0.0,
+            max=1.0,
+            metavar="DECAY",
+        ),
+    ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"], option("Loss of a class: as it is, or over its frequency.", panel=TRAINING)
+    ] = "none"
+    sampling: Annotated[
+        Literal["shuffled", "balanced"],
+        option("Every image once an epoch, or drawn with every class equally likely.", panel=TRAINING),
+    ] = "shuffled"
+    pick: Annotated[
+        Literal["best", "last"], option("Epoch that a run stands for: the best by ID-val, or the last.", panel=TRAINING)
+    ] = "best"
+    epoch_zero: Annotated[
+        bool, flag("The start, before any step, counts as an epoch too.", "--epoch-zero", TRAINING)
+    ] = False
+    ood_every_epoch: Annotated[
+        bool,
+        flag(
+            "Measure the OOD sets after every epoch; what they would pick is kept apart.", "--ood-every-epoch", TRAINING
+        ),
+    ] = False
+    seeds: Annotated[
+        int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, metavar="N")
+    ] = None
+    seed: Annotated[
+        Numbers | None,
+        option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0, 2**63)),
+    ] = None
+    dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and self.seed is not None:
+            raise RequestError(f"--seeds {self.seeds} and --seed {self.seed} are both given.", "give one of the two")
+        if self.warmup >= self.epochs:
+            raise RequestError(
+                f"--warmup {self.warmup:g} leaves none of --epochs {self.epochs} at the full rate.",
+                "give it fewer epochs",
+            )
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), float) and not isfinite(value):
+                raise RequestError(f"--{field.name.replace('_', '-')} {value} is no number.", "give a finite one")
+        if self.clip_norm == 0:
+            raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
+        if self.ema == 1:
+            raise RequestError("--ema 1 never moves from the start.", "give a decay below 1, as 0.999")
+        if self.ood_every_epoch and not self.ood:
+            raise RequestError("--ood-every-epoch has no OOD set to measure.", "add --ood NAME=SPEC")
+        if self.train is None:
+            raise RequestError(
+                "No training set is given.", "add --train SPEC, or --preset NAME (`ftcli presets` lists them)"
+            )
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds to run, ascending."""
+        return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Probe(Training):
+    """Options of `ftcli probe`."""
+
+    solver: Annotated[
+        Literal["lbfgs", "sgd"],
+        option("lbfgs: the exact path over C on features; sgd: minibatches (--lr, --epochs, …).", panel=TRAINING),
+    ] = "lbfgs"
+    lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
+    bn: BatchNorm = "eval"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Tuning(Training):
+    """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
+
+    tune: Annotated[
+        Literal["all", "no-embedding", "bn-affine"],
+        option("What trains: all, all but block 0, or BatchNorm's affine parameters and the head.", panel=TRAINING),
+    ] = "all"
+    unfreeze: Annotated[
+        Literal["at-once", "first-to-last", "last-to-first"],
+        option("When the blocks start: at once, or one more every epochs/L epochs; the head at once.", panel=TRAINING),
+    ] = "at-once"
+    head_rate: Annotated[
+        float, option("The head's rate over the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
+    ] = 1.0
+    layer_decay: Annotated[
+        float,
+        option("Rate of each block over the next one's.", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR"),
+    ] = 1.0
+    l2_sp: Annotated[
+        float, option("L2-SP: λ of λ‖θ - θ⁰‖², the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+    ] = 0.0
+    l1_sp: L1 = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Finetune(Tuning):
+    """Options of `ftcli finetune`."""
+
+    init: Annotated[
+        Literal["checkpoint", "random"],
+        option("Where the body starts: the checkpoint, or random weights (the from-scratch control).", panel=MODEL),
+    ] = "checkpoint"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init == "random" and (self.l2_sp or self.l1_sp):
+            raise RequestError(
+                "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Lpft(Tuning):
+    """Options of `ftcli lpft`."""
+
+    lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
+    bn: BatchNorm = "eval"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Surgical(Training):
+    """Options of `ftcli surgical`."""
+
+    blocks: Annotated[
+        Words | None,
+        option(
+            "What trains, by choice: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
+            panel=TRAINING,
+            parser=words(),
+            default="needed, here or in --auto",
+            metavar="A,B,…",
+        ),
+    ] = None
+    auto: Annotated[
+        Words | None,
+        option(
+            f"Choices that no hand makes: {', '.join(AUTOMATIC)}.",
+            panel=TRAINING,
+            parser=words(AUTOMATIC),
+            default="none",
+            metavar="A,B,…",
+        ),
+    ] = None
+    merge: Merge = None
+    head: Annotated[
+        Literal["auto", "keep", "probe"],
+        option("Head at the start: the checkpoint's, or probed; auto: kept where its classes fit.", panel=TRAINING),
+    ] = "auto"
+    snr_threshold: Annotated[
+        float,
+        option(
+            "Share of the highest score below which snr freezes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE"
+        ),
+    ] = 0.5
+    l1_sp: L1 = 1e-4
+    lr: Annotated[Numbers, rates(SURGICAL_RATES)] = Numbers(SURGICAL_RATES)
+    epochs: Epochs = 15
+    optimizer: Optimizer = "adam"
+    weight_decay: WeightDecay = 1e-4
+    schedule: Schedule = "constant"
+    bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.blocks and not self.auto:
+            raise RequestError(
+                "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
+            )
