@@ -252,3 +252,24 @@ def test_the_oracle_names_its_choice(place: Path, tmp_path: Path) -> None:
     assert pick["accuracy"] == max(every)
     shown = inside("report", tmp_path / "o").stdout.partition("Oracle")[2].splitlines()
     assert any(line.startswith("source") and pick["choice"] in line.split() for line in shown)
+
+
+def test_the_oracle_may_pick_none(place: Path, tmp_path: Path) -> None:
+    """Nothing tuned is a candidate too: a bound that a real pick beats would be none."""
+    asked = ["--blocks", "none,layer4", "--lr", "30", "--epochs", 1, "--ood-every-epoch", "--out", tmp_path / "run"]
+    found = inside(*words(place, *asked, "--json")).report
+    oracle, before = found["oracle"]["source"], found["before"]["ood"]["source"]["accuracy"]
+    assert oracle["accuracy"] >= max(before, found["results"]["ood"]["source"]["accuracy"])
+    if oracle["choice"] == "none":
+        assert (oracle["lr"], oracle["epoch"]) == (None, 0) and oracle["accuracy"] == before
+    assert jsonschema.validate(found, REPORT_SCHEMA) is None and inside("report", tmp_path / "run").returncode == 0
+    none = next(run for run in found["runs"] if run["choice"] == "none")
+    assert [entry["epoch"] for entry in none["history"]] == [0]
+
+
+def test_merged_blocks_have_their_merged_names(place: Path, tmp_path: Path) -> None:
+    asked = ["--blocks", "last", "--auto", "rgn", "--merge", 2, "--lr", "1e-3", "--epochs", 1]
+    choices = inside(*words(place, *asked, "--out", tmp_path / "run", "--json")).report["choices"]
+    (name,) = choices["last"]["blocks"]
+    assert name.endswith("layer4") and name in choices["rgn"]["scores"][0]["epochs"][0]["blocks"]
+    assert len(choices["rgn"]["blocks"]) == 3  # two groups and the head

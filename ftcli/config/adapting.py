@@ -45,7 +45,7 @@ class Adapt(Judging):
             panel=TRAINING,
         ),
     ] = "auto"
-    lr: Annotated[float, option("Learning rate.", panel=TRAINING, min=0.0, metavar="RATE")] = 1e-3
+    lr: Annotated[float, option("Learning rate, above 0.", panel=TRAINING, metavar="RATE")] = 1e-3
     steps: Annotated[int, option("Steps on each batch, or image.", panel=TRAINING, min=1, metavar="STEPS")] = 1
     batch_size: Annotated[
         int,

@@ -80,7 +80,7 @@ class Adapter:
         self.restart()
         rows, answers = [], []
         with self.statistics():
-            for piece in log.track(stream, label, stream.steps):
+            for piece in log.track(stream if self.tensors else stream.without_views(), label, stream.steps):
                 if self.config.episodic:
                     self.restart()
                 rows.append(piece.rows)
@@ -95,7 +95,8 @@ class Adapter:
     def again(self, stream: Stream, log: Log, label: str) -> Tensor:
         """The answers of the weights of now to the whole stream: logits [N, K] in the set's order."""
         with self.statistics():
-            pairs = [(piece.rows, self.answer(piece)) for piece in log.track(stream, label, stream.steps)]
+            pieces = log.track(stream.without_views(), label, stream.steps)
+            pairs = [(piece.rows, self.answer(piece)) for piece in pieces]
         rows, answers = zip(*pairs, strict=True)
         return in_the_order_of_the_set(torch.cat(rows), torch.cat(answers).cpu())
 

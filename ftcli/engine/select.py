@@ -57,7 +57,7 @@ def oracle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for run, entry in epochs:
             seen = list(entry["ood"].values()) if name == "ood_mean" else [entry["ood"][name]]
             accuracy, loss = (fmean(one[figure] for one in seen) for figure in ("accuracy", "loss"))
-            by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run["lr"])] = run, entry
+            by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run.get("lr"))] = run, entry
         pick = best(by_candidate)
         run, entry = by_candidate[pick]
         picks[name] = ({"choice": run["choice"]} if "choice" in run else {}) | {

@@ -49,11 +49,17 @@ class Stream:
         return self.plain.steps(skip_single=self.views is None) or 1
 
     def __iter__(self) -> Iterator[Piece]:
-        plain = self.plain.shuffled(self.seed, 0, skip_single=False)
         if self.views is None:
-            return whole_batches(Piece(batch.labels.cpu(), batch.images, batch.images) for batch in plain)
+            return self.without_views()
+        plain = self.plain.shuffled(self.seed, 0, skip_single=False)
         views = self.views.shuffled(self.seed, 0, skip_single=False)  # an order knows nothing of transforms
         return (Piece(one.labels.cpu(), one.images, many.images) for one, many in zip(plain, views, strict=True))
+
+    def without_views(self) -> Iterator[Piece]:
+        """The same pieces, each image its only view: for answers that learn nothing."""
+        plain = self.plain.shuffled(self.seed, 0, skip_single=False)
+        pieces = (Piece(batch.labels.cpu(), batch.images, batch.images) for batch in plain)
+        return whole_batches(pieces) if self.views is None else pieces
 
 
 def stream_of(

@@ -7,6 +7,7 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 from torch import nn
 
@@ -88,9 +89,14 @@ def tune(model: nn.Module, plan: Plan, choice: str, setting: Setting, config: Su
     if moved := plan.ever(config.epochs):
         tuned = search(lambda seed: deepcopy(model), plan, config, setting, log, choice)
         return replace(tuned, frozen=moved <= set(classifier_tensors(model)))
-    figures, seed = figures_on(model, "id_val", setting, log), config.seed_list()[0]
+    started, seed = time.perf_counter(), config.seed_list()[0]
+    figures = figures_on(model, "id_val", setting, log)
     pick = Candidate(seed, figures["accuracy"], figures["loss"], epoch=0, state=snapshot(model))
-    run = {"seed": seed, "epoch": 0, "id_val": figures, "diverged": False, "reason": None, "history": []}
+    entry: dict[str, Any] = {"epoch": 0, "loss": None, "id_val": figures}
+    if config.ood_every_epoch:
+        entry["ood"] = {name: figures_on(model, name, setting, log) for name in setting.task.ood}
+    history = [entry | {"seconds": round(time.perf_counter() - started, 3)}]
+    run = {"seed": seed, "epoch": 0, "id_val": figures, "diverged": False, "reason": None, "history": history}
     return Trained([run], [pick], frozen=True)
 
 

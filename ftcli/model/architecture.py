@@ -109,6 +109,8 @@ def import_file(path: str) -> None:
         beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
         raise RequestError(f"no file {path} to import", suggest(file.name, beside) or "check the path after --import")
     name = file.stem
+    if getattr(sys.modules.get(name), "__file__", None) == str(file):
+        return  # by an earlier command of this process: to run it again would register everything twice
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise RequestError(f"{path} is not a Python file", "give a file that ends in .py")

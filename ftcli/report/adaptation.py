@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from ftcli.config import Adapt
@@ -11,9 +12,16 @@ from ftcli.data.task import Task
 from ftcli.measures.results import Results
 from ftcli.methods.adapt import Adapted, curve, right
 from ftcli.model.choices import anatomy_of
-from ftcli.report.cells import SET_NAMES, new_table, percent, text
+from ftcli.report.cells import SET_NAMES, new_table, percent, table_width, text
 
 LEVELS = "▁▂▃▄▅▆▇█"
+HEADS = ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds")
+NARROWER = (
+    (),
+    ("so far",),
+    ("so far", "seconds"),
+    ("so far", "seconds", "tuned"),
+)  # what a narrow terminal does without
 
 
 def describe_adaptations(
@@ -58,25 +66,38 @@ def accuracy_of(results: Results, name: str) -> float:
     return {**results.figures, **results.figures["ood"]}[name]["accuracy"]
 
 
-def adaptation_table(report: dict[str, Any]) -> Table:
-    """What each choice reaches on each set, and how it goes along the stream."""
+def adaptation_table(report: dict[str, Any], width: int) -> Table:
+    """What each choice reaches on each set, and how it goes along the stream; less of it on a narrow terminal."""
     choices, config = report["choices"], report["config"]
     mode = next(iter(choices.values()))["mode"]
     after = "by the last weights" if mode == "online" else "the same, as each starts anew"
+    rows = [row for choice, one in choices.items() for row in adaptation_rows(choice, one)]
+    for left_out in NARROWER:
+        kept = [i for i, head in enumerate(HEADS) if head not in left_out]
+        heads, cells = [HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
+        if table_width(heads[1:], cells) <= width:
+            break
+    so_far = "; so far: from the first answers to all" if "so far" in heads else ""
     table = new_table(
-        f"{config['method'].upper()}, {mode}: accuracy in per cent",
-        f"stream: answers as given; after: {after}; so far: from the first answers to all",
+        f"{config['method'].upper()}, {mode}: accuracy in per cent", f"stream: answers as given; after: {after}{so_far}"
     )
-    for head in ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds"):
+    for head in heads:
         table.add_column(head, justify="left" if head in ("choice", "set", "so far") else "right", overflow="fold")
-    for choice, one in choices.items():
-        begins, ends = (text(choice), f"{one['trainable']:,}"), f"{one['seconds']:.1f}"
-        for name, entry in one["adaptation"].items():
-            cells = [percent(entry[key]) for key in ("before", "stream", "after")]
-            line = drawn([accuracy for _, accuracy in entry["curve"]])
-            table.add_row(*begins, text(SET_NAMES.get(name, name)), *cells, line, ends)
-            begins, ends = (text(""), ""), ""  # said once for all sets of a choice
+    for row in cells:
+        table.add_row(*row)
     return table
+
+
+def adaptation_rows(choice: str, one: dict[str, Any]) -> list[list[Text]]:
+    """A row for each set of a choice; what holds for all of them is said once."""
+    begins, ends = (text(choice), text(f"{one['trainable']:,}")), text(f"{one['seconds']:.1f}")
+    rows = []
+    for name, entry in one["adaptation"].items():
+        figures = [text(percent(entry[key])) for key in ("before", "stream", "after")]
+        line = text(drawn([accuracy for _, accuracy in entry["curve"]]))
+        rows.append([*begins, text(SET_NAMES.get(name, name)), *figures, line, ends])
+        begins, ends = (text(""), text("")), text("")
+    return rows
 
 
 def drawn(values: list[float]) -> str:

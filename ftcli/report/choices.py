@@ -14,7 +14,8 @@ from rich.text import Text
 from ftcli.engine.search import Trained
 from ftcli.measures.paired import bootstrap_difference, mcnemar
 from ftcli.measures.results import Results, join_seeds
-from ftcli.model.blocks import Block, blocks_of
+from ftcli.model.blocks import Block
+from ftcli.model.choices import anatomy_of
 from ftcli.model.load import Loaded
 from ftcli.report.cells import SET_NAMES, interval, new_table, percent, table_width, text
 
@@ -22,23 +23,27 @@ BAR = 24  # characters of the longest bar
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
-def describe_choices(trained: Trained, results: Mapping[str, list[Results]], loaded: Loaded) -> dict[str, Any]:
-    """The report's `choices`. `results`: of the picks of each choice, one per seed; none of one that diverged."""
-    body, head = blocks_of(loaded.model)
+def describe_choices(
+    trained: Trained, results: Mapping[str, list[Results]], loaded: Loaded, merge: int | None
+) -> dict[str, Any]:
+    """The report's `choices`. `results`: of the picks of each choice, one per seed; none of one that diverged. `merge`:
+    the number of groups that the body's blocks are joined into, None for as they are.
+    """
+    blocks = anatomy_of(loaded.model, merge).blocks
     sizes = {name: parameter.numel() for name, parameter in loaded.model.named_parameters()}
     reference = "all" if "all" in results else next(iter(results))
     described: dict[str, Any] = {}
     for choice, part in trained.choices.items():
         moved = set(part.moved)
         described[choice] = {
-            "blocks": [block.name for block in (*body, head) if moved & set(block.tensors)],
+            "blocks": [block.name for block in blocks if moved & set(block.tensors)],
             "trainable": sum(sizes[name] for name in moved),
             "selected": part.best.describe() if part.picks else None,
             "results": join_seeds(results[choice]) if part.picks else None,
             "seconds": round(part.seconds, 3),
         }
         if part.scores:
-            described[choice]["scores"] = [by_block(one, (*body, head)) for one in part.scores]
+            described[choice]["scores"] = [by_block(one, blocks) for one in part.scores]
         if part.picks and choice != reference:
             sets = differences(results[choice], results[reference])
             described[choice]["against"] = {"choice": reference, "sets": sets}
@@ -59,8 +64,10 @@ def by_block(scores: dict[str, Any], blocks: Sequence[Block]) -> dict[str, Any]:
 
 def differences(first: Sequence[Results], second: Sequence[Results]) -> dict[str, Any]:
     """Accuracy of `first` minus `second` by set: the mean over seeds, its 95 % paired bootstrap interval over examples,
-    and McNemar's p of the first seed of each.
+    and McNemar's p of the first seed that both have.
     """
+    pairs = [(i, j) for i, one in enumerate(first) for j, other in enumerate(second) if one.seed == other.seed]
+    i, j = pairs[0] if pairs else (0, 0)
     found = {}
     for name in first[0].predictions["set"].unique().to_pylist():
         ours, theirs = right_in(name, first), right_in(name, second)  # [S, N] each
@@ -68,7 +75,7 @@ def differences(first: Sequence[Results], second: Sequence[Results]) -> dict[str
         found[name] = {
             "difference": float(one.mean() - other.mean()),
             "ci95": bootstrap_difference(one, other),
-            "p": mcnemar(int((ours[0] & ~theirs[0]).sum()), int((theirs[0] & ~ours[0]).sum())),
+            "p": mcnemar(int((ours[i] & ~theirs[j]).sum()), int((theirs[j] & ~ours[i]).sum())),
         }
     return found
 
