@@ -7,12 +7,13 @@ from ftcli.errors import RequestError, RunError
 
 __version__ = "0.1.0"
 FUNCTIONS = [
-    "adapt", "blocks", "compare", "evaluate", "finetune", "lpft", "manage_cache", "predict", "probe", "read_data",
-    "read_presets", "read_report", "schema", "surgical",
+    "adapt", "agreement", "blocks", "compare", "criticality", "distortion", "evaluate", "finetune", "interpolate",
+    "lpft", "manage_cache", "predict", "probe", "read_data", "read_presets", "read_report", "run_theory", "schema",
+    "surgical",
 ]  # fmt: skip
 CONFIGURATIONS = [
-    "Adapt", "Blocks", "Cache", "Compare", "Data", "Evaluate", "Finetune", "Lpft", "Predict", "Presets", "Probe",
-    "Report", "Schema", "Surgical",
+    "Adapt", "Agreement", "Blocks", "Cache", "Compare", "Criticality", "Data", "Distortion", "Evaluate", "Finetune",
+    "Interpolate", "Lpft", "Predict", "Presets", "Probe", "Report", "Schema", "Surgical", "Theory",
 ]  # fmt: skip
 __all__ = ["RequestError", "RunError", "__version__", *FUNCTIONS, *CONFIGURATIONS]
 

@@ -21,6 +21,7 @@ from ftcli.help import name_of
 
 RENAMED = {  # parts of the package have the names of these commands
     "cache": "manage_cache", "data": "read_data", "presets": "read_presets", "report": "read_report",
+    "theory": "run_theory",
 }  # fmt: skip
 OF_THE_STREAMS = ("json", "debug")  # of no use where values come back and errors are raised
 

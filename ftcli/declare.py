@@ -5,7 +5,8 @@ from typing import Any
 
 import typer
 
-PANELS = DATA, MODEL, TRAINING, MACHINE, OUTPUT = "Data", "Model", "Training", "Machine", "Output"  # of the help
+# Of the help, in its order.
+PANELS = DATA, MODEL, TRAINING, MEASURE, MACHINE, OUTPUT = "Data", "Model", "Training", "Measure", "Machine", "Output"
 
 
 class Numbers(tuple[float, ...]):

@@ -10,6 +10,7 @@ the parts; each part knows only those below it.
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.cache import Cache, open_cache
-from ftcli.config import Adapt, Evaluate, Finetune, Loading, Predict, Reporting, Running, Surgical, Training
+from ftcli.config import Adapt, Evaluate, Finetune, Loading, Measuring, Predict, Reporting, Running, Surgical, Training
 from ftcli.data.task import Task, build_task, without_labels
 from ftcli.engine.device import machine_of
 from ftcli.engine.frozen import all_logits
@@ -27,6 +28,7 @@ from ftcli.engine.setting import Setting, setting_of
 from ftcli.engine.stream import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.measures.distortion import Side, Wanted, apart
 from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
@@ -63,12 +65,14 @@ def train(config: Training) -> Answer:
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
         before = before_of(loaded, setting, config, log)
+        start = deepcopy(loaded.model) if config.measure else None
         trained = METHODS[command](loaded, setting, config, log)
         results = results_of(trained, loaded.model, setting, log, config.details())
         stages = stages_of(command, trained, results, loaded.model, setting, log)
-        choices = choices_of(trained, results, loaded, setting, log)
+        choices = choices_of(trained, results, loaded, setting, log, getattr(config, "merge", None))
         timing = trained.timing(time.perf_counter() - started)
         parts = {"before": before, "stages": stages, "choices": choices}
+        parts |= measured(start, trained, loaded, setting, log)
         report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
         if machine.rank == 0:
             save(folder, report, trained, results, loaded, task)
@@ -174,20 +178,22 @@ def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: L
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
 
 
-def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
-    """A model with the very head that its checkpoint holds."""
-    checkpoint = open_weights(config, where, log)
-    return load_model(name=config.model, checkpoint=checkpoint, num_classes=None, image_size=config.image_size, log=log)
+def load_as_is(config: Loading, where: str, log: Log, *, headless: bool = False) -> Loaded:
+    """A model with the very head that its checkpoint holds; `headless`: or with zeros, where it holds none."""
+    checkpoint, size = open_weights(config, where, log), config.image_size
+    return load_model(
+        name=config.model, checkpoint=checkpoint, num_classes=None, image_size=size, log=log, headless=headless
+    )
 
 
 def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
     """The sets in their roles. The classes are the training set's, or those of the model that is judged."""
     return build_task(
-        train=config.train if isinstance(config, Training) else None,
+        train=config.train if isinstance(config, Training | Measuring) else None,
         id_val=config.id_val,
         id_test=config.id_test,
         ood=config.ood_sets(),
-        split_seed=config.split_seed if isinstance(config, Training) else 0,
+        split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
         damaged=config.damaged,
         log=log,
         classes=judge.label_names if judge else None,
@@ -233,7 +239,7 @@ def stages_of(
 
 
 def choices_of(
-    trained: Trained, results: list[Results], loaded: Loaded, setting: Setting, log: Log
+    trained: Trained, results: list[Results], loaded: Loaded, setting: Setting, log: Log, merge: int | None
 ) -> dict[str, Any] | None:
     """What a method tried, choice by choice; `results` are those of the one that it kept."""
     if not trained.choices:
@@ -244,7 +250,18 @@ def choices_of(
         for choice, part in trained.choices.items()
         if part.picks
     }
-    return describe_choices(trained, by_choice, loaded)
+    return describe_choices(trained, by_choice, loaded, merge)
+
+
+def measured(start: nn.Module | None, trained: Trained, loaded: Loaded, setting: Setting, log: Log) -> dict[str, Any]:
+    """How far the saved model lies from where its training started; nothing where that was not asked for."""
+    if start is None:
+        return {}
+    loaded.model.load_state_dict(trained.best.state)
+    before, after = (
+        Side(name, setting.machine.place(one)) for name, one in (("the start", start), ("the pick", loaded.model))
+    )
+    return apart(replace(before, head=loaded.head_loaded), [after], setting, Wanted(), log)[0]
 
 
 def save(

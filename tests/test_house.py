@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ("cli", "__main__", "api"),
+    ("studies", "theory"),
     ("run", "look"),
     ("methods", "measures", "report"),
     ("engine",),

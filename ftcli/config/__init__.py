@@ -10,16 +10,17 @@ from typing import Any
 
 from ftcli.config.adapting import Adapt
 from ftcli.config.looking import Blocks, Cache, Compare, Data, Presets, Report, Schema
-from ftcli.config.measuring import Evaluate, Predict
+from ftcli.config.measuring import Agreement, Criticality, Distortion, Evaluate, Interpolate, Measuring, Predict
 from ftcli.config.shared import SETTINGS, Common, Judging, Loading, Reporting, Running
+from ftcli.config.theory import Theory
 from ftcli.config.training import AUTOMATIC, Finetune, Lpft, Probe, Surgical, Training, Tuning
 from ftcli.declare import Numbers, Words
 
 __all__ = [
-    "AUTOMATIC", "COMMANDS", "SETTINGS", "Adapt", "Blocks", "Cache", "Command", "Common", "Compare",
-    "Data", "Evaluate", "Finetune", "Judging", "Loading", "Lpft",
-    "Numbers", "Predict", "Presets", "Probe", "Report", "Reporting", "Running", "Schema", "Surgical",
-    "Training", "Tuning", "Words", "resolved",
+    "AUTOMATIC", "COMMANDS", "SETTINGS", "Adapt", "Agreement", "Blocks", "Cache", "Command", "Common", "Compare",
+    "Criticality", "Data", "Distortion", "Evaluate", "Finetune", "Interpolate", "Judging", "Loading", "Lpft",
+    "Measuring", "Numbers", "Predict", "Presets", "Probe", "Report", "Reporting", "Running", "Schema", "Surgical",
+    "Theory", "Training", "Tuning", "Words", "resolved",
 ]  # fmt: skip
 
 
@@ -56,6 +57,25 @@ COMMANDS: dict[str, Command] = {
     "adapt": Command(Adapt, "ftcli.run:adapt", "Test-time adaptation to each set, without its labels.", "Train"),
     "evaluate": Command(Evaluate, "ftcli.run:evaluate", "Figures of a model on ID and OOD sets.", "Measure"),
     "predict": Command(Predict, "ftcli.run:predict", "Classes of images without labels, as CSV or parquet.", "Measure"),
+    "distortion": Command(
+        Distortion, "ftcli.studies.distortion:distortion",
+        "How far features and weights moved, and what stayed.", "Explain",
+    ),
+    "agreement": Command(
+        Agreement, "ftcli.studies.agreement:agreement",
+        "Which mistakes models share, and which only one makes.", "Explain",
+    ),
+    "interpolate": Command(
+        Interpolate, "ftcli.studies.interpolation:interpolate",
+        "The loss on the line between models; averages of weights.", "Explain",
+    ),
+    "criticality": Command(
+        Criticality, "ftcli.studies.criticality:criticality",
+        "How much each block matters: rewound, and shaken.", "Explain",
+    ),
+    "theory": Command(
+        Theory, "ftcli.theory.study:theory", "Two-layer linear networks under LP, FT and LP-FT.", "Explain"
+    ),
     "compare": Command(Compare, "ftcli.look:compare", "Many reports as one table, with paired tests.", "Look"),
     "report": Command(Report, "ftcli.look:report", "The tables of a finished run.", "Look"),
     "blocks": Command(Blocks, "ftcli.look:blocks", "The blocks of a model, in order, with their sizes.", "Look"),

@@ -15,6 +15,7 @@ FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
+MEASURES = ("distortion",)  # that a training command can make of its own pick
 AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
 
 
@@ -129,6 +130,16 @@ class Training(Judging):
         Numbers | None,
         option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0, 2**63)),
     ] = None
+    measure: Annotated[
+        Words | None,
+        option(
+            "Measure the pick against its start too: distortion.",
+            panel=OUTPUT,
+            default="none",
+            metavar="A,B,…",
+            parser=words(MEASURES),
+        ),
+    ] = None
     dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
 
     def __post_init__(self) -> None:
@@ -206,6 +217,10 @@ class Finetune(Tuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init == "random" and self.measure:
+            raise RequestError(
+                "--measure distortion: what starts at random has no features to distort.", "leave --measure out"
+            )
         if self.init == "random" and (self.l2_sp or self.l1_sp):
             raise RequestError(
                 "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"

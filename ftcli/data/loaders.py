@@ -80,10 +80,13 @@ class Loader:
         self._labels = torch.from_numpy(data.labels)
         self._jobs = _Jobs()
 
-    def ordered(self) -> Iterator[Batch]:
-        """Every example once, in the set's order; of W processes, number r makes batches r, r + W, … whole."""
+    def ordered(self, order: Tensor | None = None) -> Iterator[Batch]:
+        """Every example once, in the set's order, or in `order`, int64 [N]; of W processes, number r makes batches r,
+        r + W, … whole.
+        """
+        order = torch.arange(self.n) if order is None else order
         batches = self._batches(self.n)[self.rank :: self.world]
-        return self._run(torch.arange(self.n), self._numbers(0, 0), [Share(batch, batch) for batch in batches])
+        return self._run(order, self._numbers(0, 0)[order.numpy()], [Share(batch, batch) for batch in batches])
 
     def shuffled(self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False) -> Iterator[Batch]:
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.

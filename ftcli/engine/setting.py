@@ -56,7 +56,9 @@ def setting_of(
     kept = None if config.import_ else cache  # of features: imported code may compute others next time
     plain = evaluation(data_config)
     sets = {name: loader(data, plain) for name, data in task.sets().items()}
-    if not isinstance(config, Training) or task.train is None:
+    if task.train is None:
         return Setting(task, machine, sets, cache=kept)
-    augmented = augmentation(data_config, config.augment)
-    return Setting(task, machine, sets, loader(task.train, augmented), loader(task.train, plain), kept)
+    unchanged = loader(task.train, plain)
+    if not isinstance(config, Training):
+        return Setting(task, machine, sets, plain=unchanged, cache=kept)
+    return Setting(task, machine, sets, loader(task.train, augmentation(data_config, config.augment)), unchanged, kept)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+import torch
 
+from ftcli.engine.predict import score
 from ftcli.errors import RunError
 from ftcli.measures.calibration import confidence, ece
 from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
@@ -47,8 +48,7 @@ def figures(
     result: dict[str, Any] = {"n": len(labels), "accuracy": accuracy, "accuracy_ci95": wilson(accuracy, len(labels))}
     if len(allowed) > 5:
         result["top5"] = _top(5, scores, targets)
-    true = scores[np.arange(len(scores)), targets]
-    result["loss"] = float((logsumexp(scores, axis=1) - true).mean())
+    _, result["loss"] = score(torch.from_numpy(scores), torch.from_numpy(targets))  # what selection looks at too
     result["balanced_accuracy"] = float(recalls.mean())
     result["worst_class_recall"] = float(recalls.min())
     if groups is not None:

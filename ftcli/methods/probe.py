@@ -1,10 +1,10 @@
 """Linear probing (Kumar et al. 2022): a logistic regression on frozen features becomes the model's own head."""
 
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ftcli.config import Probe, Training
 from ftcli.engine.frozen import FrozenBody
@@ -44,14 +44,25 @@ def probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Train
 
 
 def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
-    """The exact probe: min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C, picked on ID-val.
+    """The exact probe, on the model of `loaded`, whose head changes in place to the picked one."""
+    model, seed = setting.machine.place(loaded.model), config.seed_list()[0]
+    candidates, pick, features_s = fit_head(model, setting, seed, log)
+    runs = [
+        {"seed": seed, "C": c.C, "id_val": {"accuracy": c.accuracy, "loss": c.loss}, "diverged": False}
+        for c in candidates
+    ]
+    kept = replace(pick, state=snapshot(model))
+    return Trained(runs, [kept], features_s=features_s, moved=classifier_tensors(model), frozen=True)
 
-    Changes the head of `loaded.model` in place to the picked one. Raises RunError where the
-    model's logits are not the probe's.
+
+def fit_head(model: nn.Module, setting: Setting, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
+    """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C; the pick on ID-val becomes the model's head.
+
+    Gives all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits are
+    not the probe's.
     """
     assert setting.plain is not None
     started = time.perf_counter()
-    model = setting.machine.place(loaded.model)
     body = FrozenBody(model, setting.machine, setting.cache, log)
     train = body.features(setting.plain, "features of train")
     id_val = body.whole(setting.sets["id_val"], "features of ID-val")
@@ -59,7 +70,7 @@ def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -
     mean, std = scale_of(train)
     found = path(train.scaled(mean, std), labels_of(setting, None), setting.num_classes, DEFAULT_CS)
 
-    seed, inputs, labels = config.seed_list()[0], (id_val.double() - mean) / std, labels_of(setting, "id_val")
+    inputs, labels = (id_val.double() - mean) / std, labels_of(setting, "id_val")
     heads = list(zip(found.weights.double().cpu(), found.bias.double().cpu(), strict=True))
     candidates = []
     for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
@@ -74,12 +85,7 @@ def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
-    runs = [
-        {"seed": seed, "C": c.C, "id_val": {"accuracy": c.accuracy, "loss": c.loss}, "diverged": False}
-        for c in candidates
-    ]
-    kept = Candidate(seed, pick.accuracy, pick.loss, C=pick.C, edge_of_grid=edge, state=snapshot(model))
-    return Trained(runs, [kept], features_s=features_s, moved=classifier_tensors(model), frozen=True)
+    return candidates, replace(pick, edge_of_grid=edge), features_s
 
 
 def scale_of(features: Matrix) -> tuple[float, float]:

@@ -41,11 +41,13 @@ class Loaded:
 
 
 def load_model(
-    *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log
-) -> Loaded:
+    *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log,
+    headless: bool = False,
+) -> Loaded:  # fmt: skip
     """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
 
     `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
+    `headless`: where the file has none, one of zeros will do.
     `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
 
     Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
@@ -63,9 +65,9 @@ def load_model(
     state = _in_timm_names(model, checkpoint, log)
     file_head = _file_head(state, head, checkpoint, log)
     _check_body(model, state, head.name, checkpoint, recipe)
-    if num_classes is None and file_head is None:
+    if num_classes is None and file_head is None and not headless:
         raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
-    rows = num_classes or len(file_head.weight)  # type: ignore[union-attr]
+    rows = num_classes or (len(file_head.weight) if file_head else stated)
     kept = file_head if file_head is not None and len(file_head.weight) == rows else None
     if file_head is not None and kept is None:
         log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")

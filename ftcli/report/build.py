@@ -30,18 +30,13 @@ def build(
     only some commands have, by its key.
     """
     report: dict[str, Any] = {
-        "schema": SCHEMA,
-        "command": command,
-        "version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": list(typed.get()),
-        "config": resolved(config),
+        **opening(command, config),
         "environment": environment(machine),
         "model": describe_model(loaded, trained.moved if trained else ()),
         "data": describe_data(task),
         "runs": trained.runs if trained else [],
         "selected": trained.best.describe() if trained else None,
-        "results": join_seeds(list(results)),
+        "results": join_seeds(list(results)) if results else {"ood": {}, "ood_mean": None},
     }
     if len(results) > 1 and trained:
         picks = zip(trained.picks, results, strict=True)
@@ -52,6 +47,18 @@ def build(
     if trained and (seen := oracle(trained.runs)):
         report["oracle"] = seen
     return report | {"timing": timing, "warnings": log.warnings}
+
+
+def opening(command: str, config: Common) -> dict[str, Any]:
+    """What every report begins with: what was asked, of which version, when."""
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "argv": list(typed.get()),
+        "config": resolved(config),
+    }
 
 
 def environment(machine: Machine) -> dict[str, Any]:

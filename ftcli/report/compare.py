@@ -17,6 +17,7 @@ from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.report.cells import interval_of
 from ftcli.report.folder import PREDICTIONS, REPORT
 from ftcli.report.read import read_report
+from ftcli.text import shortest_tails
 
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 # A difference is the first of its pair minus the second, in this order of methods.
@@ -40,6 +41,7 @@ class Row:
     command: str
     file: str
     seeds: int
+    choice: str | None  # what it tuned, where the command tries several
     cells: dict[str, Cell | None]
 
 
@@ -161,10 +163,7 @@ def _names(paths: Sequence[Path], commands: Sequence[str]) -> list[str]:
     if max(Counter(commands).values()) == 1:
         return list(commands)
     places = [path.parent if path.name == REPORT else path for path in paths]
-    depth = 1
-    while len(names := {"/".join(place.parts[-depth:]): None for place in places}) < len(places):
-        depth += 1
-    return list(names)
+    return shortest_tails([str(place) for place in places])
 
 
 def _columns(reports: Sequence[_Report]) -> tuple[str, ...]:
@@ -178,7 +177,15 @@ def _row(report: _Report, sets: Sequence[str]) -> Row:
     figures = report.figures()
     seeds = max((int(entry.get("n_seeds") or 1) for entry in figures.values()), default=1)
     cells = {name: _cell(figures[name]) if name in figures else None for name in sets}
-    return Row(report.name, report.content["command"], str(report.file), seeds, cells)
+    return Row(report.name, report.content["command"], str(report.file), seeds, _choice(report.content), cells)
+
+
+def _choice(content: dict[str, Any]) -> str | None:
+    """The choice whose figures a report's results are; of `adapt` with the method."""
+    picked = (content["selected"] or {}).get("choice")
+    if content["command"] == "adapt" and content.get("choices"):
+        return f"{content['config']['method']} {next(iter(content['choices']))}"
+    return picked
 
 
 def _cell(entry: dict[str, Any]) -> Cell:

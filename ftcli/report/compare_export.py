@@ -165,8 +165,9 @@ def _p(value: float | None) -> str:
 
 
 def _label(row: Row) -> str:
-    """The row's name, with the method where the name does not tell it."""
-    return row.name if row.command in row.name else f"{row.name} ({row.command})"
+    """The row's name, with the method and the choice where the name does not tell them."""
+    said = [one for one in (row.command, row.choice) if one and one not in row.name]
+    return f"{row.name} ({', '.join(said)})" if said else row.name
 
 
 def _markdown(words: str) -> str:

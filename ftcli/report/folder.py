@@ -39,19 +39,24 @@ def claim(out: Path | None, command: str, overwrite: bool) -> Path:
 
 
 def write_run(
-    folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table,
+    folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (REPORT, *OF_A_MODEL):  # of a run that is replaced: a report must not lie beside another's model
+    for old in (
+        REPORT,
+        PREDICTIONS,
+        *OF_A_MODEL,
+    ):  # of a run that is replaced: a report must not lie beside another's model
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
         write_whole(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
-    write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
+    if predictions is not None:
+        write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
     write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
 
 

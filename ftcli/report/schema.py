@@ -55,7 +55,7 @@ SELECTED = record(
     choice=STRING,
 )  # fmt: skip
 ORACLE = record(
-    {"seed": INTEGER, "lr": NUMBER, "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL},
+    {"seed": INTEGER, "lr": maybe(NUMBER), "epoch": COUNT, "accuracy": FRACTION, "loss": NUMBER, "id_val": ID_VAL},
     choice=STRING,
 )
 EPOCH = record({"epoch": COUNT, "loss": maybe(NUMBER), "id_val": ID_VAL, "seconds": NUMBER}, ood=mapping(ID_VAL))
@@ -77,8 +77,8 @@ ADAPTATION = record(
     }
 )  # fmt: skip
 CHOICE = record(
-    {"blocks": listing(STRING), "trainable": COUNT, "results": RESULTS, "seconds": NUMBER},
-    selected=SELECTED, scores=listing(SCORES), against=record({"choice": STRING, "sets": mapping(DIFFERENCE)}),
+    {"blocks": listing(STRING), "trainable": COUNT, "results": maybe(RESULTS), "seconds": NUMBER},
+    selected=maybe(SELECTED), scores=listing(SCORES), against=record({"choice": STRING, "sets": mapping(DIFFERENCE)}),
     tensors={"enum": ["norm", "all"]}, mode={"enum": ["online", "episodic"]}, adaptation=mapping(ADAPTATION),
 )  # fmt: skip
 SET = record(
@@ -92,42 +92,102 @@ MODEL = record(
     },
     input={"type": "object"},
 )  # fmt: skip
+MODELS = listing(record({"label": STRING, "name": STRING}, made_by=maybe({"type": "object"}), results=RESULTS))
+FEATURE_DISTANCE = record(
+    {
+        "mean": NUMBER, "se": maybe(NUMBER), "rms": NUMBER, "relative": maybe(NUMBER), "cosine": maybe(NUMBER),
+        "dropped": COUNT,
+    }
+)  # fmt: skip
+SUBSPACE = record({"k": COUNT, "d": maybe(NUMBER), "angles": listing(NUMBER)})
+DISTORTION: Schema = {
+    **record({"ratio": mapping(mapping(maybe(NUMBER))), "subspace": mapping(SUBSPACE)}),
+    "additionalProperties": mapping(FEATURE_DISTANCE),
+}
+MATRIX = record({"rows": listing(STRING), "columns": listing(STRING), "values": listing(listing(maybe(NUMBER)))})
+SIMILARITY = mapping(
+    {
+        "type": "object",
+        "properties": {"matrix": MATRIX, "unbiased": mapping(maybe(NUMBER))},
+        "additionalProperties": maybe(FRACTION),
+    }
+)
+PARAMETERS = mapping(record({"l2": NUMBER, "relative": maybe(NUMBER)}))
+APART = {"distortion": DISTORTION, "similarity": SIMILARITY, "parameters": PARAMETERS}
+WORTH = record({"accuracy": FRACTION, "loss": maybe(NUMBER)})
+POINT = record({"lambda": NUMBER}, raw=mapping(WORTH), reestimated=mapping(WORTH))
+BARRIER = mapping(mapping(record({"loss": maybe(NUMBER), "lambda": maybe(NUMBER)})))
+INTERPOLATION = record(
+    {"head": {"enum": ["interpolated", "a", "b", "probe"]}, "points": listing(POINT), "barrier": BARRIER},
+    soups={"type": "object"}, best=record({"kind": STRING, "statistics": STRING, "id_val": WORTH}),
+)  # fmt: skip
+CRITICAL_BLOCK = record(
+    {
+        "mu": maybe(NUMBER),
+        "rewind": NUMBER,
+        "distance": NUMBER,
+        "grid": listing(listing(FRACTION)),
+        "plain": listing(FRACTION),
+    }
+)
+CRITICALITY = record(
+    {
+        "epsilon": NUMBER, "error": FRACTION, "images": COUNT, "draws": COUNT, "blocks": mapping(CRITICAL_BLOCK),
+        "sum": maybe(NUMBER),
+    },
+    alphas=listing(NUMBER), sigmas=listing(NUMBER),
+)  # fmt: skip
 ENVIRONMENT = record(
     {
         "python": STRING, "torch": STRING, "timm": STRING, "device": STRING, "precision": STRING, "processes": COUNT,
         "threads": COUNT,
     }
 )  # fmt: skip
+ALWAYS: dict[str, Schema] = {
+    "schema": {"type": "string", "pattern": "^ftcli/report/1"},
+    "command": {"enum": sorted(COMMANDS)},
+    "version": STRING,
+    "created": STRING,
+    "argv": listing(STRING),
+    "config": {"type": "object"},
+    "timing": record(
+        {"total_s": NUMBER}, features_s=maybe(NUMBER), train_s=maybe(NUMBER), images_per_s=maybe(NUMBER)
+    ),
+    "warnings": listing(record({"code": STRING, "text": STRING})),
+}  # fmt: skip
+OF_MODELS: dict[str, Schema] = {
+    "environment": ENVIRONMENT,
+    "model": MODEL,
+    "data": record({"classes": listing(STRING), "ood": mapping(SET)}, train=SET, id_val=SET, id_test=SET),
+    "runs": listing(RUN),
+    "selected": maybe(SELECTED),
+    "results": RESULTS,
+}
 REPORT_SCHEMA: Schema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "ftcli/report/1",
     "title": "Report of ftcli",
     "description": "Accuracies are fractions, losses are in nats, times in seconds. NaN and Infinity never occur.",
     **record(
-        {
-            "schema": {"type": "string", "pattern": "^ftcli/report/1"},
-            "command": {"enum": sorted(COMMANDS)},
-            "version": STRING,
-            "created": STRING,
-            "argv": listing(STRING),
-            "config": {"type": "object"},
-            "environment": ENVIRONMENT,
-            "model": MODEL,
-            "data": record({"classes": listing(STRING), "ood": mapping(SET)}, train=SET, id_val=SET, id_test=SET),
-            "runs": listing(RUN),
-            "selected": maybe(SELECTED),
-            "results": RESULTS,
-            "timing": record(
-                {"total_s": NUMBER}, features_s=maybe(NUMBER), train_s=maybe(NUMBER), images_per_s=maybe(NUMBER)
-            ),
-            "warnings": listing(record({"code": STRING, "text": STRING})),
-        },
+        ALWAYS,
+        **OF_MODELS,
         stages=mapping(record({"selected": SELECTED, "results": RESULTS}, runs=listing(RUN))),
         seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
         oracle=mapping(ORACLE),
         before=RESULTS,
         choices=mapping(CHOICE),
+        models=MODELS,
+        others=listing(record({"label": STRING, **APART})),
+        **APART,
+        agreement=record({"pairs": listing({"type": "object"})}),
+        interpolation=INTERPOLATION,
+        criticality=CRITICALITY,
+        theory={"type": "object"},
     ),
+    # Networks of a theory are made in the run: they come from no file and see no images.
+    "if": {"properties": {"command": {"const": "theory"}}},
+    "then": {"required": ["theory"]},
+    "else": {"required": list(OF_MODELS)},
 }
 
 

@@ -21,6 +21,8 @@ from ftcli.report.cells import (
 )  # fmt: skip
 from ftcli.report.choices import choice_tables
 from ftcli.report.classes import class_tables
+from ftcli.report.distortion import distortion_tables
+from ftcli.report.explained import EXPLAINED, explained
 
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
 GRID_ROWS = 12  # a longer grid is shown around its picks
@@ -28,9 +30,15 @@ GRID_ROWS = 12  # a longer grid is shown around its picks
 
 def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
+    measured = explained(report, width) if report["command"] in EXPLAINED else run_tables(report, width)
+    return measured + [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
+
+
+def run_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
+    """Of a command that gives the figures of one model, or of several stages or choices."""
     parts: list[RenderableType] = [run_table(report, width)]
     if "choices" in report:
-        parts += choice_tables(report, width) if report["selected"] else [adaptation_table(report)]
+        parts += choice_tables(report, width) if report["selected"] else [adaptation_table(report, width)]
     parts.append(Text(picks_line(report)))
     if len(report.get("seeds") or []) > 1:
         parts.append(seeds_table(report, width))
@@ -38,9 +46,9 @@ def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
         parts.append(grid_table(report))
     if "oracle" in report:
         parts.append(oracle_table(report["oracle"]))
-    parts += class_tables(report["results"], width)
-    parts += [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
-    return parts
+    if "distortion" in report:
+        parts += distortion_tables(report, width)
+    return parts + class_tables(report["results"], width)
 
 
 def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -185,7 +193,7 @@ def oracle_table(picks: dict[str, Any]) -> Table:
     for name, pick in picks.items():
         figures = [percent(pick["accuracy"]), percent(pick["id_val"]["accuracy"])]
         choice = [text(pick["choice"])] if chosen else []
-        rest = [f"{pick['lr']:g}", str(pick["epoch"]), str(pick["seed"])]
+        rest = ["-" if pick["lr"] is None else f"{pick['lr']:g}", str(pick["epoch"]), str(pick["seed"])]
         table.add_row(text(SET_NAMES.get(name, name)), *figures, *choice, *rest)
     return table
 

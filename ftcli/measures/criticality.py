@@ -1,0 +1,122 @@
+"""Module criticality (Chatterji et al. 2020): how far back and how roughly a block can be moved at no cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import fsum
+from typing import Any
+
+from torch import Tensor, nn
+
+from ftcli.config import Criticality
+from ftcli.data.loaders import Loader
+from ftcli.data.split import limit, strata
+from ftcli.data.task import TaskSet
+from ftcli.engine.behind import Behind, behind
+from ftcli.engine.perturb import Perturbed
+from ftcli.engine.setting import Setting
+from ftcli.log import Log
+from ftcli.model.blocks import blocks_of
+from ftcli.seeds import mix
+
+ROUNDING = 1e-9  # of a fraction of images: a cell exactly at the limit is within it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell of the grid that gives μ."""
+
+    mu: float
+    alpha: float
+    sigma: float
+
+
+def least(
+    errors: Sequence[Sequence[float]], alphas: Sequence[float], sigmas: Sequence[float], distance: float, most: float
+) -> Cell | None:
+    """μ = min α² d² / σ² over the cells whose error is at most `most` (Neyshabur et al. 2020, section 3.4).
+
+    errors [alphas][sigmas], fractions; σ above 0; `distance` d = ‖θᶠ - θ⁰‖. Of cells with the same μ the one with the
+    most noise. None where no cell will do.
+    """
+    cells = [
+        Cell((alpha * distance / sigma) ** 2, alpha, sigma)
+        for alpha, row in zip(alphas, errors, strict=True)
+        for sigma, error in zip(sigmas, row, strict=True)
+        if error <= most + ROUNDING
+    ]
+    return min(cells, key=lambda cell: (cell.mu, -cell.sigma), default=None)
+
+
+def measure_criticality(
+    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, setting: Setting, config: Criticality, log: Log
+) -> dict[str, Any]:
+    """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
+
+    `model`: θᶠ, on the setting's machine; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
+    parameter of the body by name. `loader`: the images on which the error is taken, as evaluation sees them. Every
+    other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
+    """
+    body, _ = blocks_of(model)
+    own = behind(model, body[0].tensors, loader, setting, log).mistakes() / loader.n
+    blocks = {}
+    for block in body:
+        path = behind(model, block.tensors, loader, setting, log)
+        with Perturbed(model, block.tensors, start) as moved:
+            blocks[block.name] = of_block(block.name, moved, path, own, config, log)
+    without = [name for name, found in blocks.items() if found["mu"] is None]
+    if without:
+        log.warn(
+            "criticality-open",
+            f"no cell of the grid keeps the error of {', '.join(without)} within {100 * (own + config.epsilon):.1f} %: "
+            "no μ, and no sum over the blocks; smaller --sigmas may show one",
+        )
+    return {
+        "epsilon": config.epsilon,
+        "error": own,
+        "images": loader.n,
+        "alphas": list(config.alphas),
+        "sigmas": list(config.sigmas),
+        "draws": config.draws,
+        "blocks": blocks,
+        "sum": None if without else fsum(found["mu"] for found in blocks.values()),
+    }
+
+
+def of_block(name: str, moved: Perturbed, path: Behind, own: float, config: Criticality, log: Log) -> dict[str, Any]:
+    """The entry of one block. A draw z is the same in every cell, u = σ z: cells differ by α and σ alone."""
+    n, alphas, sigmas, draws = path.loader.n, config.alphas, config.sigmas, config.draws
+    plain = []
+    for alpha in alphas:
+        moved.stand(alpha)
+        plain.append(path.mistakes() / n)
+    moved.stand(0.0)
+    rewind = path.mistakes() / n - own
+    wrong = [[0] * len(sigmas) for _ in alphas]
+    cells = list(product(range(len(alphas)), range(len(sigmas))))
+    for draw in range(draws):
+        noise = moved.noise(config.seed, name, draw)
+        for a, s in log.track(cells, f"{name}, draw {draw + 1} of {draws}", len(cells)):
+            moved.stand(alphas[a], sigmas[s], noise)
+            wrong[a][s] += path.mistakes()
+    grid = [[count / (n * draws) for count in row] for row in wrong]
+    cell = least(grid, alphas, sigmas, moved.distance, own + config.epsilon)
+    return {
+        "mu": cell and cell.mu,
+        "rewind": rewind,
+        "distance": moved.distance,
+        "plain": plain,
+        "grid": grid,
+        "alpha": cell and cell.alpha,
+        "sigma": cell and cell.sigma,
+    }
+
+
+def images_for(setting: Setting, most: int, seed: int) -> Loader:
+    """At most so many training images as evaluation sees them, stratified, the same for every pair of models."""
+    whole = setting.plain
+    assert whole is not None
+    labels = whole.data.labels
+    chosen = limit(strata(labels, setting.task.classes), most, mix("criticality", seed))
+    data = TaskSet(whole.data.images.select(chosen), labels[chosen])
+    return Loader(data, whole.transform, batch_size=whole.batch_size, device=whole.device)

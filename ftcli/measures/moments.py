@@ -1,0 +1,94 @@
+"""Sums over the examples of a set, a batch at a time, in float64: nothing here grows with the number of examples."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Mean:
+    """Mean and standard error of values that come a batch at a time (Chan, Golub and LeVeque 1979); NaN are counted."""
+
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # sum of squared deviations from the mean
+    dropped: int = 0
+
+    def add(self, values: Tensor) -> None:
+        """values [b]; those that are NaN have no value and are left out."""
+        kept = values[~values.isnan()].double()
+        self.dropped += len(values) - len(kept)
+        if not len(kept):
+            return
+        mean = kept.mean().item()
+        apart, total = mean - self.mean, self.n + len(kept)
+        self.squares += (kept - mean).square().sum().item() + apart**2 * self.n * len(kept) / total
+        self.mean += apart * len(kept) / total
+        self.n = total
+
+    @property
+    def standard_error(self) -> float | None:
+        """std (ddof 1) / √n; None for fewer than two values."""
+        return (self.squares / (self.n - 1) / self.n) ** 0.5 if self.n > 1 else None
+
+    @property
+    def value(self) -> float | None:
+        """The mean; None of no values."""
+        return self.mean if self.n else None
+
+
+@dataclass
+class Products:
+    """Σ (x - x̄)(y - ȳ)ᵀ over the examples, [C, C'] float64, of two streams x [b, C] and y [b, C'].
+
+    Each stream is shifted by its first batch's mean before anything is summed, so that little cancels in the end.
+    """
+
+    n: int = 0
+    shifts: tuple[Tensor, Tensor] | None = None
+    sums: tuple[Tensor, Tensor] | None = None  # [C], [C']
+    products: Tensor | None = None  # [C, C']
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """Two float64 batches of the same examples."""
+        if self.shifts is None:
+            self.shifts = x.mean(0), y.mean(0)
+        alike, x = x is y, x - self.shifts[0]
+        y = x if alike else y - self.shifts[1]
+        sums, products = (x.sum(0), y.sum(0)), x.T @ y
+        if self.sums is None or self.products is None:
+            self.sums, self.products = sums, products
+        else:
+            self.sums = self.sums[0] + sums[0], self.sums[1] + sums[1]
+            self.products += products
+        self.n += len(x)
+
+    def centred(self) -> Tensor:
+        """[C, C']; of no examples there is none."""
+        assert self.sums is not None and self.products is not None
+        return self.products - torch.outer(*self.sums) / self.n
+
+
+@dataclass
+class Waiting:
+    """Rows that come in batches of any size, given on in batches of exactly `size`."""
+
+    size: int
+    rows: list[tuple[Tensor, ...]] = field(default_factory=list)
+
+    def add(self, *parts: Tensor) -> list[tuple[Tensor, ...]]:
+        """Several matrices of the same examples; gives the whole batches that are now full."""
+        self.rows.append(parts)
+        if sum(len(row[0]) for row in self.rows) < self.size:
+            return []
+        joined = [torch.cat(column) for column in zip(*self.rows, strict=True)]
+        whole = len(joined[0]) // self.size * self.size
+        self.rows = [tuple(part[whole:] for part in joined)]
+        return list(zip(*(part[:whole].split(self.size) for part in joined), strict=True))
+
+    def rest(self) -> tuple[Tensor, ...] | None:
+        """What has not filled a batch; None where nothing is left."""
+        if not self.rows or not sum(len(row[0]) for row in self.rows):
+            return None
+        return tuple(torch.cat(column) for column in zip(*self.rows, strict=True))

@@ -1,0 +1,103 @@
+"""The command `agreement`."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+
+from ftcli.config import Agreement
+from ftcli.data.labels import are_names, correspond, listed, numbers
+from ftcli.engine.frozen import all_logits
+from ftcli.engine.setting import Setting, setting_of
+from ftcli.errors import RequestError
+from ftcli.measures.accuracy import predictions
+from ftcli.measures.agreement import Pair, describe_pair
+from ftcli.measures.results import Results, results_from
+from ftcli.model.head import head_of, set_head
+from ftcli.model.load import Loaded
+from ftcli.report.agreement import mistake_rows
+from ftcli.report.contact_sheet import check_sheet, save_rows
+from ftcli.report.models import describe_models
+from ftcli.report.show import Answer
+from ftcli.run import cache_of
+from ftcli.studies.frame import Study, study_of
+from ftcli.text import counted
+
+
+def agreement(config: Agreement) -> Answer:
+    """`agreement`: which mistakes each pair of models shares, and which only one of them makes."""
+    if config.sheet:
+        check_sheet(config.sheet, "--sheet")
+    with study_of(config) as study:
+        same_classes(study)
+        task, names = study.task, study.names
+        results, said = zip(*(judged(study, one) for one in study.loaded), strict=True)
+        held = [
+            {name: Pair(data.labels, one[name], other[name]) for name, data in task.sets().items()}
+            for one, other in combinations(said, 2)
+        ]
+        ids = {name: data.ids for name, data in task.sets().items()}
+        pairs = [
+            {"a": a, "b": b, "sets": describe_pair(both, task.classes, ids, config.seed)}
+            for (a, b), both in zip(combinations(names, 2), held, strict=True)
+        ]
+        pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
+        if config.sheet and not pictures:
+            study.log.warn(
+                "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
+            )
+        described = zip(describe_models(config.models, study.loaded), results, strict=True)
+        models = [model | {"results": one.figures} for model, one in described]
+        parts = {"models": models, "agreement": {"pairs": pairs}}
+        answer = study.answer(parts, results[:1], predictions_of(names, results))
+        if config.sheet and pictures:
+            save_rows(pictures, config.sheet)
+        return answer
+
+
+def same_classes(study: Study) -> None:
+    """Put the head of every model in the order of the first one's classes: by name, and by position where one side has
+    no names. Raises RequestError where a model has other classes.
+    """
+    task, first = study.task, study.config.models[0]
+    for where, one in zip(study.config.every_model()[1:], study.loaded[1:], strict=True):
+        head = head_of(one.model)
+        names = one.label_names or numbers(len(head.bias))
+        places, by_position = np.full(1, -1), False
+        if len(names) == len(task.classes):
+            places, by_position = correspond(names, are_names(names), False, task.classes, task.named, where)
+        if sorted(places) != list(range(len(task.classes))):
+            raise RequestError(
+                f"{where} has {counted(len(names), 'class', 'classes')}, {listed(names)}; {first} has "
+                f"{len(task.classes)}, {listed(task.classes)}.",
+                f"give models of the same classes, or measure each alone: ftcli evaluate {where}",
+            )
+        if by_position:
+            text = f"{where} and {first} have as many classes, and names on one side only; they are matched by position"
+            study.log.warn("classes-by-position", text)
+        order = np.argsort(places)  # places [K]: which class of the task each row of the head is
+        set_head(one.model, head.weight[order], head.bias[order])
+
+
+def judged(study: Study, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
+    """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
+    setting, task = setting_for(study, loaded), study.task
+    logits = all_logits(loaded.model, setting, study.log, frozen=True)
+    said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
+    return results_from(logits, task, 0, study.log), said
+
+
+def setting_for(study: Study, loaded: Loaded) -> Setting:
+    """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
+    if loaded.data_config == study.loaded[0].data_config:
+        return study.setting
+    config, log = study.config, study.log
+    return setting_of(study.task, loaded.data_config, study.machine, config, log, cache_of(config, log))
+
+
+def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:
+    """The rows of every model, one model after another, with its name in the first column."""
+    tables = [one.predictions for one in results]
+    columns = [pa.array([name] * len(table), pa.string()) for name, table in zip(names, tables, strict=True)]
+    return pa.concat_tables([t.add_column(0, "model", column) for t, column in zip(tables, columns, strict=True)])

@@ -1,0 +1,25 @@
+"""The command `criticality`."""
+
+from ftcli.config import Criticality
+from ftcli.errors import RequestError
+from ftcli.measures.criticality import images_for, measure_criticality
+from ftcli.processes import count
+from ftcli.report.criticality import criticality_panels
+from ftcli.report.plots import save_panels
+from ftcli.report.show import Answer
+from ftcli.studies.frame import same_architecture, study_of
+
+
+def criticality(config: Criticality) -> Answer:
+    """`criticality`: how far back to A, and how roughly, each block of B can be moved before the error grows."""
+    if count() > 1:
+        raise RequestError("criticality moves the weights of one process.", "start it as one process")
+    with study_of(config, judge=1, headless=True) as study:
+        same_architecture(study)
+        A, B = study.models
+        start = {name: parameter.detach() for name, parameter in A.named_parameters()}
+        images = images_for(study.setting, config.images, config.seed)
+        answer = study.answer({"criticality": measure_criticality(B, start, images, study.setting, config, study.log)})
+        if config.plot:
+            save_panels(config.plot, criticality_panels(answer.content))
+        return answer

@@ -1,0 +1,22 @@
+"""The command `distortion`."""
+
+from ftcli.config import Distortion
+from ftcli.measures.distortion import Side, Wanted, apart
+from ftcli.report.distortion import distortion_panels
+from ftcli.report.plots import save_panels
+from ftcli.report.show import Answer
+from ftcli.studies.frame import same_architecture, study_of
+
+
+def distortion(config: Distortion) -> Answer:
+    """`distortion`: how far the features and weights of each model lie from those of the first."""
+    with study_of(config, labelled=False) as study:
+        same_architecture(study)
+        wanted = Wanted(config.k, config.matrix, config.unbiased, config.seed)
+        first, *rest = map(Side, study.names, study.models, (one.head_loaded for one in study.loaded))
+        found = apart(first, rest, study.setting, wanted, study.log)
+        others = [{"label": name, **one} for name, one in zip(study.names[2:], found[1:], strict=True)]
+        answer = study.answer(found[0] | {"others": others})
+        if config.plot:
+            save_panels(config.plot, distortion_panels(answer.content))
+        return answer

@@ -1,0 +1,153 @@
+"""What every command works in that holds models against each other; the order is that of `run`.
+
+Models A, B, … and data specs make a study; a measure looks at it; its answer is a report, and a model, a figure or a
+sheet where one is asked for. Each command is a file beside this one.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from torch import nn
+
+from ftcli.config import Measuring
+from ftcli.data.task import Task, build_task, without_labels
+from ftcli.engine.device import Machine, machine_of
+from ftcli.engine.setting import Setting, setting_of
+from ftcli.errors import RequestError
+from ftcli.log import Log
+from ftcli.measures.results import Results
+from ftcli.model.head import classifier_tensors
+from ftcli.model.load import Loaded
+from ftcli.processes import rank
+from ftcli.report.build import build
+from ftcli.report.folder import claim, write_run
+from ftcli.report.models import describe_models, names_of
+from ftcli.report.plots import check_plot
+from ftcli.report.progress import ConsoleLog
+from ftcli.report.show import Answer, report_answer
+from ftcli.run import cache_of, load_as_is, task_of
+
+INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
+
+
+@dataclass(frozen=True)
+class Study:
+    """Models on one device, the sets on which they are held against each other, and where the answer goes."""
+
+    config: Measuring
+    loaded: list[Loaded]
+    judge: Loaded  # by whose classes the sets are labelled, and whose transform makes the images
+    task: Task
+    setting: Setting
+    log: Log
+    folder: Path
+    started: float
+
+    @property
+    def machine(self) -> Machine:
+        return self.setting.machine
+
+    @property
+    def models(self) -> list[nn.Module]:
+        return [one.model for one in self.loaded]
+
+    @property
+    def names(self) -> list[str]:
+        """What the models are called in tables and warnings."""
+        return names_of(self.config.every_model())
+
+    def answer(
+        self, parts: Mapping[str, Any], results: Sequence[Results] = (), predictions: pa.Table | None = None,
+        save_weights: Callable[[Path], None] | None = None,
+    ) -> Answer:  # fmt: skip
+        """The report, written and shown. `parts`: the measure's own keys; `results`: the figures of one model."""
+        command = type(self.config).__name__.lower()
+        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - self.started, 3)}
+        parts = {"models": describe_models(self.config.every_model(), self.loaded)} | dict(parts)
+        first, machine = self.loaded[0], self.machine
+        report = build(command, self.config, self.task, first, machine, results, self.log, timing, None, parts)
+        if machine.rank == 0:
+            write_run(self.folder, report, [], predictions, save_weights)
+        return report_answer(report, self.folder)
+
+
+@contextmanager
+def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headless: bool = False) -> Iterator[Study]:
+    """Everything that a measure works in. `judge`: the model whose classes the sets are labelled by, and whose
+    transform makes the images. `headless`: the others need no head. `labelled` False:
+    classes play no part, and no model needs a head.
+    """
+    started = time.perf_counter()
+    check_plot(getattr(config, "plot", None))
+    with ConsoleLog(config.quiet or rank() > 0) as log:
+        folder = claim(config.out, type(config).__name__.lower(), config.overwrite)
+        machine, cache = machine_of(config), cache_of(config, log)
+        where = config.every_model()
+        loaded = [
+            load_as_is(config, one, log, headless=not labelled or (headless and place != judge))
+            for place, one in enumerate(where)
+        ]
+        warn_of_twins(where, loaded, log)
+        task = task_of(config, log, cache, loaded[judge]) if labelled else pictures_of(config, log)
+        setting = setting_of(task, loaded[judge].data_config, machine, config, log, cache)
+        for one in loaded:
+            machine.place(one.model)
+        yield Study(config, loaded, loaded[judge], task, setting, log, folder, started)
+
+
+def pictures_of(config: Measuring, log: Log) -> Task:
+    """The sets where labels mean nothing. With a training set the cuts from it are those of training."""
+    cache = cache_of(config, log)
+    if config.train:
+        return build_task(
+            train=config.train, id_val=config.id_val, id_test=config.id_test, ood=config.ood_sets(),
+            split_seed=config.split_seed, damaged=config.damaged, log=log, cache=cache,
+        )  # fmt: skip
+    sets = {"id_val": config.id_val, "id_test": config.id_test} | dict(config.ood_sets())
+    opened = {
+        name: without_labels(spec, damaged=config.damaged, log=log, cache=cache) for name, spec in sets.items() if spec
+    }
+    identical = {name: opened.pop(name, None) for name in ("id_val", "id_test")}
+    return Task((), named=False, train=None, ood=opened, **identical)
+
+
+def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
+    """A file that is compared with itself is more often a slip than a wish."""
+    seen: dict[str, str] = {}
+    for where, one in zip(typed, loaded, strict=True):
+        sha = one.checkpoint.sha256 if one.checkpoint else None
+        if sha and sha in seen:
+            log.warn("identical-files", f"{where} and {seen[sha]} are the same file, to the byte")
+        elif sha:
+            seen[sha] = where
+
+
+def same_architecture(study: Study) -> None:
+    """Raises RequestError where a model has other blocks than the first: nothing in them corresponds. Warns where one
+    sees images of another kind than it was made for.
+    """
+    typed, first = study.config.every_model(), study.loaded[0]
+    for where, other in zip(typed[1:], study.loaded[1:], strict=True):
+        if body_shapes(first.model) != body_shapes(other.model):
+            raise RequestError(
+                f"{where} is a {other.name}, and {typed[0]} a {first.name}: their blocks do not correspond.",
+                "give models of one architecture, trained from one another or side by side",
+            )
+    for where, one in zip(typed, study.loaded, strict=True):
+        if other_input := [
+            name for name in INPUT if tuple(one.data_config[name]) != tuple(study.judge.data_config[name])
+        ]:
+            size = "; --image-size sets it for all" if "input_size" in other_input else ""
+            what = " and ".join(other_input)
+            study.log.warn("other-input", f"{where} was made for images of another {what} than it sees here{size}")
+
+
+def body_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Of every parameter but the head's."""
+    head = classifier_tensors(model)
+    return {name: tuple(p.shape) for name, p in model.named_parameters() if name not in head}
