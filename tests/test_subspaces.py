@@ -1,5 +1,7 @@
 """Directions, principal angles and d(A, B) against NumPy's SVD and SciPy's `subspace_angles`, near-zero angles too."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from scipy.stats import ortho_group
 
 from ftcli.measures.distortion import subspace
 from ftcli.measures.moments import Products
-from ftcli.measures.subspaces import principal_angles, principal_directions, rank_of, subspace_distance
+from ftcli.measures.subspaces import principal_angles, principal_directions, subspace_distance
 
 D, K = 40, 6
 SMALL_ANGLES = (1e-9, 1e-7, 1e-4, 1e-2)
@@ -38,6 +40,11 @@ def rows(seed: int, k: int = K, width: int = D) -> np.ndarray:
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, k)))[0].T
 
 
+def spanned(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    """What the report says of the K directions in which two sets of features vary most."""
+    return subspace(*(principal_directions(scatter(F).numpy(), K, len(F)) for F in (X, Y)))
+
+
 def turned(A: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Rows whose principal angles with A [k, D] are these: each row turned towards a direction of its own."""
     whole = np.linalg.svd(A)[2]  # its rows k … D-1 are orthogonal to A
@@ -49,7 +56,7 @@ def turned(A: np.ndarray, angles: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("n", [25, 400])
 def test_directions_are_the_singular_vectors(n: int) -> None:
     X = features(n)
-    found = principal_directions(scatter(X).numpy(), K)
+    found = principal_directions(scatter(X).numpy(), K, n)
     assert found.shape == (K, D)
     np.testing.assert_allclose(found @ found.T, np.eye(K), atol=1e-12)
     expected = np.linalg.svd(centred(X))[2][:K]
@@ -64,7 +71,7 @@ def test_angles_of_features(mean: float) -> None:
     Y = X + 0.4 * features(300, seed=2)
     A, B = (np.linalg.svd(centred(part))[2][:K] for part in (X, Y))
     expected = subspace_angles(A.T, B.T)
-    found = subspace(scatter(X + mean), scatter(Y - mean), K)
+    found = spanned(X + mean, Y - mean)
     assert found["k"] == K and 0.1 < expected[0] < np.pi / 2
     np.testing.assert_allclose(np.deg2rad(found["angles"]), expected, atol=1e-6)
     assert found["d"] == pytest.approx(np.sqrt(2 - 2 * np.linalg.svd(A @ B.T)[1].min()), abs=1e-6)
@@ -103,7 +110,7 @@ def test_near_zero_angles_of_features(angle: float) -> None:
         turn[[i, i, K + i, K + i], [i, K + i, i, K + i]] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
     expected = subspace_angles(A.T, (A @ turn).T)
     assert angle / 2 < expected[0] < 2 * angle
-    found = subspace(scatter(amounts @ basis), scatter(amounts @ turn @ basis), K)
+    found = spanned(amounts @ basis, amounts @ turn @ basis)
     np.testing.assert_allclose(np.deg2rad(found["angles"]), expected, atol=1e-11)
 
 
@@ -129,18 +136,18 @@ def test_same_space_and_orthogonal_ones() -> None:
 
 
 def test_features_with_themselves() -> None:
-    found = subspace(scatter(features(100)), scatter(features(100)), K)
+    found = spanned(features(100), features(100))
     assert found["d"] < 1e-14 and max(found["angles"]) < 1e-12
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 200])
 def test_rank_is_that_of_the_centred_features(n: int) -> None:
     X = features(n, mean=100.0)
-    assert rank_of(scatter(X).numpy(), n) == min(n - 1, D) == np.linalg.matrix_rank(centred(X))
+    assert len(principal_directions(scatter(X).numpy(), D, n)) == min(n - 1, D) == np.linalg.matrix_rank(centred(X))
 
 
 def test_rank_of_features_that_lack_directions() -> None:
     X = np.random.default_rng(0).normal(size=(100, 3)) @ features(3)
-    assert rank_of(scatter(X).numpy(), 100) == 3
-    assert rank_of(scatter(np.full((20, D), 3.25)).numpy(), 20) == 0
-    assert subspace(scatter(X), scatter(X), 0) == {"k": 0, "d": None, "angles": []}
+    assert len(principal_directions(scatter(X).numpy(), D, 100)) == 3
+    none = principal_directions(scatter(np.full((20, D), 3.25)).numpy(), D, 20)
+    assert len(none) == 0 and subspace(none, none) == {"k": 0, "d": None, "angles": []}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from ftcli.engine.setting import Setting
@@ -15,7 +15,7 @@ from ftcli.log import Log
 from ftcli.measures.distances import Distances
 from ftcli.measures.moments import Products, Waiting
 from ftcli.measures.similarity import HSIC_BATCH, UnbiasedCKA, linear_cka
-from ftcli.measures.subspaces import principal_angles, principal_directions, rank_of, subspace_distance
+from ftcli.measures.subspaces import principal_angles, principal_directions, subspace_distance
 from ftcli.model.outputs import PENULTIMATE
 from ftcli.model.weights import parameter_distances
 
@@ -122,18 +122,18 @@ def on_one_set(sides: Sequence[Side], name: str, setting: Setting, wanted: Wante
     scatters = [own.scatter() for own in owns]
     for side, scatter in zip(sides, scatters, strict=True):
         check_finite(side, scatter, name)
-    first = scatters[0]
-    k = min(wanted.k, *(rank_of(scatter[PENULTIMATE].cpu().numpy(), loader.n) for scatter in scatters))
+    bases = [principal_directions(one[PENULTIMATE].cpu().numpy(), wanted.k, loader.n) for one in scatters]
+    k = min(map(len, bases))
     if k < wanted.k:
         log.warn("subspace-smaller", f"{name}: its features span {k} directions, fewer than --k {wanted.k}; k is {k}")
     found = []
-    for pair, after in zip(pairs, scatters[1:], strict=True):
+    for pair, scatter, basis in zip(pairs, scatters[1:], bases[1:], strict=True):
         pair.end()
         found.append(
             {
                 "distances": {block: one.describe() for block, one in pair.distances.items()},
-                "subspace": subspace(first[PENULTIMATE], after[PENULTIMATE], k),
-                "similarity": similarity(pair, first, after),
+                "subspace": subspace(bases[0][:k], basis[:k]),
+                "similarity": similarity(pair, scatters[0], scatter),
             }
         )
     return found
@@ -148,13 +148,12 @@ def check_finite(side: Side, scatter: Mapping[str, Tensor], name: str) -> None:
             )
 
 
-def subspace(before: Tensor, after: Tensor, k: int) -> dict[str, Any]:
-    """`k`, the principal `angles` in degrees, largest first, and `d` between the top-k subspaces of two scatters."""
-    if not k:
+def subspace(A: np.ndarray, B: np.ndarray) -> dict[str, Any]:
+    """`k`, the principal `angles` in degrees, largest first, and `d` between the spans of the rows of two [k, D]."""
+    if not len(A):
         return {"k": 0, "d": None, "angles": []}
-    A, B = (principal_directions(scatter.cpu().numpy(), k) for scatter in (before, after))
     angles = principal_angles(A, B)
-    return {"k": k, "d": subspace_distance(angles), "angles": torch.from_numpy(angles).rad2deg().tolist()}
+    return {"k": len(A), "d": subspace_distance(angles), "angles": np.rad2deg(angles).tolist()}
 
 
 def similarity(pair: Pair, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -4,21 +4,19 @@ import numpy as np
 from scipy.linalg import eigh, subspace_angles
 
 
-def principal_directions(scatter: np.ndarray, k: int) -> np.ndarray:
-    """The top k right singular vectors of centred features, as orthonormal rows [k, D].
+def principal_directions(scatter: np.ndarray, k: int, n: int) -> np.ndarray:
+    """The top k right singular vectors of n centred features, as orthonormal rows [k, D]; fewer where these do not span
+    k directions, beyond rounding of the largest.
 
     scatter [D, D] = XcᵀXc, float64: its eigenvectors are X's right singular vectors.
     """
     D = len(scatter)
-    _, vectors = eigh(scatter, subset_by_index=[D - k, D - 1])  # ascending
-    return vectors[:, ::-1].T
-
-
-def rank_of(scatter: np.ndarray, n: int) -> int:
-    """How many directions n examples span, at most: what is beyond rounding of the largest variance."""
-    values = np.linalg.eigvalsh(scatter)
-    above = values > max(values[-1], 0.0) * len(scatter) * np.finfo(np.float64).eps
-    return min(int(above.sum()), max(n - 1, 0), len(scatter))
+    most = min(k, D, max(n - 1, 0))
+    if not most:
+        return np.empty((0, D))
+    values, vectors = eigh(scatter, subset_by_index=[D - most, D - 1])  # ascending
+    spanned = values > max(values[-1], 0.0) * D * np.finfo(np.float64).eps
+    return vectors[:, spanned][:, ::-1].T
 
 
 def principal_angles(A: np.ndarray, B: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def places_of(model: nn.Module, images: Tensor) -> list[Place]:
 
     body, _ = blocks_of(model)
     owner = {name: block.name for block in body for name in block.tensors}
-    blocks = {module: owners(name, module, owner) for name, module in model.named_modules()}
+    blocks = owners(model, owner)
     with hooked(list(blocks), returned), torch.inference_mode():
         features(model, images)
     ends = {name: module for module in order if (name := blocks[module]) is not None}
@@ -62,11 +62,15 @@ def channels_of(module: nn.Module, shape: torch.Size, model: nn.Module) -> int:
     return -1 if len(shape) == 3 or model_is_channels_last(model) else 1
 
 
-def owners(path: str, module: nn.Module, owner: dict[str, str]) -> str | None:
-    """The block to which all parameters of a module belong; None where they are of several, or none."""
-    prefix = f"{path}." if path else ""
-    found = {owner.get(f"{prefix}{name}") for name, _ in module.named_parameters()}
-    return found.pop() if len(found) == 1 else None
+def owners(model: nn.Module, owner: dict[str, str]) -> dict[nn.Module, str | None]:
+    """The block to which all parameters of each module belong; None where they are of several, or of the head."""
+    found: dict[str, set[str | None]] = {}
+    for name, _ in model.named_parameters():
+        parts = name.split(".")
+        for depth in range(len(parts)):
+            found.setdefault(".".join(parts[:depth]), set()).add(owner.get(name))
+    modules = dict(model.named_modules())
+    return {modules[path]: next(iter(blocks)) if len(blocks) == 1 else None for path, blocks in found.items()}
 
 
 def model_is_channels_last(model: nn.Module) -> bool:
