@@ -165,7 +165,7 @@ def test_classes_without_names_are_matched_by_position(place: Path, tmp_path: Pa
     report = asked(place, tmp_path / "o", "a", "unnamed", more=("--json",)).report
     assert report["agreement"]["pairs"][0]["sets"]["id_test"]["agreement"] == 1.0
     [said] = [warning["text"] for warning in report["warnings"] if warning["code"] == "classes-by-position"]
-    assert str(place / "unnamed") in said and str(place / "a") in said
+    assert str(place / "unnamed") in said
 
 
 REFUSED: list[tuple[tuple[str, ...], tuple[Any, ...], tuple[str, ...]]] = [

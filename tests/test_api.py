@@ -12,7 +12,7 @@ from program import Work, inside, lasting, read, same_threads, work
 
 import ftcli
 from ftcli.api import FUNCTIONS, words_of
-from ftcli.config import COMMANDS, Lpft
+from ftcli.config import COMMANDS, Lpft, Training
 
 TINY = {"image_size": 32, "batch_size": 16, "augment": "none", "threads": 1}
 
@@ -89,7 +89,10 @@ def test_words_come_back(command: str) -> None:
     """Every option of every command, given by its own default or by a plain value, is typed and read back."""
     values: dict[str, Any] = {"checkpoint": "c", "images": "i", "reports": ["r", "s"], "file": Path("f"), "source": "s"}
     values |= {"blocks": ["first", "1..2"], "train": "t", "id_test": "x", "import_": Path("a.py"), "ood": {"n": "s"}}
-    values["seed"] = 2 if command == "adapt" else [2]  # one stream, or several runs
+    several = issubclass(COMMANDS[command].options, Training)
+    values |= {"seed": [2] if several else 2, "models": ["a", "b"]} | (
+        {"images": 7} if command == "criticality" else {}
+    )
     known = inspect.signature(FUNCTIONS[COMMANDS[command].options.__name__]).parameters
     given = {name: one.default for name, one in known.items() if one.default not in (None, one.empty)}
     given |= {name: value for name, value in values.items() if name in known}

@@ -462,3 +462,12 @@ def test_features_beyond_the_largest_number(place: Path, tmp_path: Path) -> None
     assert "please report it" not in done.stderr
     if done.returncode:
         assert "finite" in done.stderr and "large" in done.stderr and not (tmp_path / "o").exists()
+
+
+def test_limit_chooses_what_it_chooses_elsewhere(place: Path, tmp_path: Path) -> None:
+    """Labels play no part in a distance, but limit= must choose the same pictures as in any other command."""
+    spec = f"{place / 'test'}?limit=7:3"
+    asked = ["--id-test", spec, *MODEL, "--json", "--out"]
+    moved = inside("distortion", place / "b", place / "c", *asked, tmp_path / "d").report
+    judged = inside("evaluate", place / "b", *asked, tmp_path / "e").report
+    assert moved["data"]["id_test"]["fingerprint"] == judged["data"]["id_test"]["fingerprint"]

@@ -14,6 +14,10 @@ Damaged = Annotated[
     Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
 ]
 Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "--overwrite", OUTPUT)]
+ConfigFile = Annotated[
+    Path | None,
+    option("Options from a TOML file or an earlier report.json.", panel=OUTPUT, default="none", metavar="FILE"),
+]
 SplitSeed = Annotated[int, option("Seed of the cuts from train.", panel=DATA, min=0, metavar="SEED")]
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
@@ -95,10 +99,7 @@ class Reporting(Running):
     preset: Annotated[
         str | None, option("Named benchmark that fills in options.", panel=DATA, default="none", metavar="NAME")
     ] = None
-    config: Annotated[
-        Path | None,
-        option("Options from a TOML file or an earlier report.json.", panel=OUTPUT, default="none", metavar="FILE"),
-    ] = None
+    config: ConfigFile = None
     id_val: Annotated[str | None, spec("ID set to select on.", "none")] = None
     id_test: Annotated[str | None, spec("ID set that is reported only.", "none")] = None
     ood: Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ftcli.config.measuring import figure
-from ftcli.config.shared import Common, Overwrite
+from ftcli.config.shared import Common, ConfigFile, Overwrite
 from ftcli.declare import MEASURE, OUTPUT, Words, option, words
 from ftcli.errors import RequestError
 
@@ -74,6 +74,7 @@ class Theory(Common):
         ),
     ] = 0.1
     seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, metavar="SEED")] = 0
+    config: ConfigFile = None
     out: Annotated[
         Path | None,
         option("Folder for the report.", panel=OUTPUT, default="runs/theory-DATE-TIME", metavar="DIR"),

@@ -141,6 +141,17 @@ def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = N
     return TaskSet(images, np.full(len(images), -1, dtype=np.int64))
 
 
+def pictures(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
+    """A set of which the pictures alone count. Labels are read where it has them, so that limit= and per-class= choose
+    the very examples that they choose everywhere else.
+    """
+    try:
+        images = open_source(parse(text), log, damaged=damaged, cache=cache)
+    except RequestError:
+        return without_labels(text, damaged=damaged, log=log, cache=cache)
+    return _task_set(images)
+
+
 def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, log: Log) -> ImageSet:
     """The set with its labels as indices into `classes`; examples without a counterpart there dropped and counted.
 

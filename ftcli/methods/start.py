@@ -62,7 +62,7 @@ def rows_for(loaded: Loaded, task: Task, log: Log) -> list[int] | None:
     if task.named or (names and are_names(names)):
         log.warn(
             "classes-by-position",
-            f"the checkpoint's head and the target have {len(task.classes)} classes each and names on one side only; "
-            "they are matched by position",
+            f"the head of {loaded.checkpoint.where if loaded.checkpoint else loaded.name} and the sets have "
+            f"{len(task.classes)} classes each and names on one side only; they are matched by position",
         )
     return list(range(len(task.classes)))

@@ -96,7 +96,7 @@ def save_panels(path: Path, panels: Sequence[Panel | Heat | Bars]) -> None:
 
 def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:
     """Lay the panels out, draw each, add what they share: the legend, and the shades of heat maps."""
-    across = min(len(panels), ACROSS)
+    across = 2 if len(panels) == 4 else min(len(panels), ACROSS)  # four are two by two
     down = ceil(len(panels) / across)
     sizes = [size_of(panel) for panel in panels]
     width, height = across * max(size[0] for size in sizes), down * max(size[1] for size in sizes)

@@ -7,21 +7,21 @@ import numpy as np
 import pyarrow as pa
 
 from ftcli.config import Agreement
-from ftcli.data.labels import are_names, correspond, listed, numbers
+from ftcli.data.labels import listed, numbers
 from ftcli.engine.frozen import all_logits
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
 from ftcli.measures.accuracy import predictions
 from ftcli.measures.agreement import Pair, describe_pair
 from ftcli.measures.results import Results, results_from
-from ftcli.model.head import head_of, set_head
+from ftcli.model.head import head_of
 from ftcli.model.load import Loaded
 from ftcli.report.agreement import mistake_rows
 from ftcli.report.contact_sheet import check_sheet, save_rows
 from ftcli.report.models import describe_models
 from ftcli.report.show import Answer
 from ftcli.run import cache_of
-from ftcli.studies.frame import Study, study_of
+from ftcli.studies.frame import Study, heads_in_order, study_of
 from ftcli.text import counted
 
 
@@ -57,27 +57,16 @@ def agreement(config: Agreement) -> Answer:
 
 
 def same_classes(study: Study) -> None:
-    """Put the head of every model in the order of the first one's classes: by name, and by position where one side has
-    no names. Raises RequestError where a model has other classes.
-    """
-    task, first = study.task, study.config.models[0]
-    for where, one in zip(study.config.every_model()[1:], study.loaded[1:], strict=True):
-        head = head_of(one.model)
-        names = one.label_names or numbers(len(head.bias))
-        places, by_position = np.full(1, -1), False
-        if len(names) == len(task.classes):
-            places, by_position = correspond(names, are_names(names), False, task.classes, task.named, where)
-        if sorted(places) != list(range(len(task.classes))):
+    """Put every head in the order of the first one's classes. Raises RequestError where a model has others."""
+    typed, classes = study.config.every_model(), study.task.classes
+    for where, one, fits in zip(typed, study.loaded, heads_in_order(study), strict=True):
+        if not fits:
+            names = one.label_names or numbers(len(head_of(one.model).bias))
             raise RequestError(
-                f"{where} has {counted(len(names), 'class', 'classes')}, {listed(names)}; {first} has "
-                f"{len(task.classes)}, {listed(task.classes)}.",
+                f"{where} has {counted(len(names), 'class', 'classes')}, {listed(names)}; {typed[0]} has "
+                f"{len(classes)}, {listed(classes)}.",
                 f"give models of the same classes, or measure each alone: ftcli evaluate {where}",
             )
-        if by_position:
-            text = f"{where} and {first} have as many classes, and names on one side only; they are matched by position"
-            study.log.warn("classes-by-position", text)
-        order = np.argsort(places)  # places [K]: which class of the task each row of the head is
-        set_head(one.model, head.weight[order], head.bias[order])
 
 
 def judged(study: Study, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:

@@ -7,7 +7,7 @@ sheet where one is asked for. Each command is a file beside this one.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.config import Measuring
-from ftcli.data.task import Task, build_task, without_labels
+from ftcli.data.task import Task, TaskSet, build_task, pictures
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results
-from ftcli.model.head import classifier_tensors
+from ftcli.methods.start import rows_for
+from ftcli.model.head import classifier_tensors, head_of, set_head
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
 from ftcli.report.build import build
@@ -103,17 +104,20 @@ def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headle
 def pictures_of(config: Measuring, log: Log) -> Task:
     """The sets where labels mean nothing. With a training set the cuts from it are those of training."""
     cache = cache_of(config, log)
+
+    def opened(spec: str | None) -> TaskSet | None:
+        return None if spec is None else pictures(spec, damaged=config.damaged, log=log, cache=cache)
+
     if config.train:
-        return build_task(
-            train=config.train, id_val=config.id_val, id_test=config.id_test, ood=config.ood_sets(),
-            split_seed=config.split_seed, damaged=config.damaged, log=log, cache=cache,
+        cut = build_task(
+            train=config.train, id_val=config.id_val, id_test=config.id_test, ood=(), split_seed=config.split_seed,
+            damaged=config.damaged, log=log, cache=cache,
         )  # fmt: skip
-    sets = {"id_val": config.id_val, "id_test": config.id_test} | dict(config.ood_sets())
-    opened = {
-        name: without_labels(spec, damaged=config.damaged, log=log, cache=cache) for name, spec in sets.items() if spec
-    }
-    identical = {name: opened.pop(name, None) for name in ("id_val", "id_test")}
-    return Task((), named=False, train=None, ood=opened, **identical)
+    else:
+        identical = {"id_val": opened(config.id_val), "id_test": opened(config.id_test)}
+        cut = Task((), named=False, train=None, ood={}, **identical)
+    outside = {name: opened(spec) for name, spec in config.ood_sets()}
+    return replace(cut, ood={name: one for name, one in outside.items() if one is not None})
 
 
 def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
@@ -145,6 +149,18 @@ def same_architecture(study: Study) -> None:
             size = "; --image-size sets it for all" if "input_size" in other_input else ""
             what = " and ".join(other_input)
             study.log.warn("other-input", f"{where} was made for images of another {what} than it sees here{size}")
+
+
+def heads_in_order(study: Study) -> list[bool]:
+    """Put the rows of every head in the order of the task's classes; which models have a head of just those classes."""
+    fitting = []
+    for one in study.loaded:
+        head = head_of(one.model)
+        order = rows_for(one, study.task, study.log) if len(head.bias) == len(study.task.classes) else None
+        if order is not None:
+            set_head(one.model, head.weight[order], head.bias[order])
+        fitting.append(order is not None)
+    return fitting
 
 
 def body_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -10,13 +10,12 @@ from ftcli.engine.reestimate import has_statistics
 from ftcli.errors import RequestError
 from ftcli.measures.interpolation import Averager, along, barriers, best_of, of_the_line, points, soups
 from ftcli.measures.results import measure
-from ftcli.model.head import classifier_tensors, head_of
-from ftcli.model.load import Loaded
+from ftcli.model.head import classifier_tensors
 from ftcli.model.save import save_model
 from ftcli.report.interpolation import interpolation_panels
 from ftcli.report.plots import save_panels
 from ftcli.report.show import Answer
-from ftcli.studies.frame import Study, same_architecture, study_of
+from ftcli.studies.frame import Study, heads_in_order, same_architecture, study_of
 
 
 def interpolate(config: Interpolate) -> Answer:
@@ -54,10 +53,10 @@ def head_on_the_line(study: Study) -> str:
     """
     config = study.config
     assert isinstance(config, Interpolate)
-    same = all(same_head(study.loaded[0], one) for one in study.loaded[1:])
+    same = all(heads_in_order(study))
     if config.soup and not (same and config.head == "auto"):
         raise RequestError(
-            "--soup averages heads too, and these are not of the same classes in the same order.",
+            "--soup averages heads too, and these are not of the same classes.",
             "give models trained on the same classes, and leave --head at auto",
         )
     if config.head != "auto":
@@ -65,14 +64,6 @@ def head_on_the_line(study: Study) -> str:
     if not same:
         study.log.warn("head-of-b", "the heads are of different classes: every point has the head of B")
     return "interpolated" if same else "b"
-
-
-def same_head(one: Loaded, other: Loaded) -> bool:
-    """Whether two heads are of the same classes in the same order, as far as their files say."""
-    K, D = head_of(one.model).weight.shape, head_of(other.model).weight.shape
-    named = one.label_names is not None and other.label_names is not None
-    known = one.head_loaded and other.head_loaded
-    return known and K == D and not (named and one.label_names != other.label_names)
 
 
 def states_of(study: Study, head: str) -> list[dict[str, Tensor]]:
