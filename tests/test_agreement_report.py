@@ -240,3 +240,9 @@ def test_the_sheet_shows_the_mistakes_of_its_kind(place: Path, tmp_path: Path, k
                 continue
             with Image.open(folders[name] / examples[j]) as picture:
                 assert np.array_equal(seen, np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.NEAREST)))
+
+
+def test_reports_of_several_models_are_not_compared(place: Path, tmp_path: Path) -> None:
+    assert asked(place, tmp_path / "o", "a", "b").returncode == 0
+    done = inside("compare", tmp_path / "o", tmp_path / "o" / "report.json")
+    assert done.returncode == 2 and "agreement" in done.stderr and "try:" in done.stderr

@@ -1,5 +1,6 @@
 """`ftcli distortion` as a user types it, against features that timm alone computes and the definitions in NumPy."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -471,3 +472,14 @@ def test_limit_chooses_what_it_chooses_elsewhere(place: Path, tmp_path: Path) ->
     moved = inside("distortion", place / "b", place / "c", *asked, tmp_path / "d").report
     judged = inside("evaluate", place / "b", *asked, tmp_path / "e").report
     assert moved["data"]["id_test"]["fingerprint"] == judged["data"]["id_test"]["fingerprint"]
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_a_narrow_terminal_gets_fewer_figures(
+    report: dict[str, Any], place: Path, tmp_path: Path, columns: str
+) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    done = inside("report", tmp_path, COLUMNS=columns)
+    table = done.stdout.partition("Features")[2].partition("distance:")[0].splitlines()[1:]
+    assert done.returncode == 0 and max(map(len, table)) <= int(columns)
+    assert "CKA" in table[0].split() and ("angle" in table[0].split()) == (columns != "60")

@@ -134,6 +134,9 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     """Every report once, with a name of its own."""
     paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
     contents = {path: read_report(path) for path in paths.values()}
+    for path, content in contents.items():
+        if content["command"] in NOT_OF_ONE_MODEL:
+            _refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
     names = _names(list(paths), [content["command"] for content in contents.values()])
     return [
         _Report(name, path, content, _read_predictions(path.with_name(PREDICTIONS)))
@@ -152,6 +155,9 @@ def _read_predictions(path: Path) -> dict[str, _Scored | None] | None:
             f"{path} cannot be read as predictions: {error}",
             "run the command again, or move the file away to compare without paired tests",
         ) from error
+
+
+NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
 
 
 def _refuse(problem: str) -> NoReturn:

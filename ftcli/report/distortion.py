@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ftcli.model.outputs import PENULTIMATE
 from ftcli.report.cells import METHOD_NAMES, SET_NAMES, new_table, table_width, text
@@ -13,6 +14,16 @@ from ftcli.report.plots import Bars, Heat, Panel
 
 NOT_SETS = ("ratio", "subspace")  # keys of `distortion` beside the sets
 NOTHING = "-"
+FEATURE_HEADS = ("", "set", "distance", "rms", "relative", "cosine", "CKA", "k", "d", "angle")
+FEATURE_WORDS = {
+    "distance": "distance: mean over the images of ‖φ(x) - φ₀(x)‖ ± its standard error",
+    "rms": "rms: over √D",
+    "relative": "relative: over ‖φ₀(x)‖",
+    "d": "d: between the subspaces of the k directions that vary most, 0 to √2",
+    "angle": "angle: the largest between them",
+}
+SUBSPACE = ("k", "d", "angle")
+NARROWER = ((), SUBSPACE, (*SUBSPACE, "cosine", "relative"), (*SUBSPACE, "cosine", "relative", "rms"))  # left out
 WEIGHTS = {"weights": "l2", "relative": "relative"}
 RMS = "rms: mean distance over √C, by set"
 CKA = "CKA: linear, by set"
@@ -39,7 +50,7 @@ def distortion_tables(report: dict[str, Any], width: int) -> list[RenderableType
     """For each model: the features that reach the head, then every block, then the weights."""
     pairs = compared(report)
     reference = "A" if "models" in report else "its start"
-    parts: list[RenderableType] = [penultimate_table(pairs, reference)]
+    parts: list[RenderableType] = [penultimate_table(pairs, reference, width)]
     for one in pairs:
         parts += block_tables(one, reference, width)
         if "matrix" in next(iter(one["similarity"].values()), {}):
@@ -47,27 +58,37 @@ def distortion_tables(report: dict[str, Any], width: int) -> list[RenderableType
     return parts
 
 
-def penultimate_table(pairs: list[dict[str, Any]], reference: str) -> Table:
-    """What reaches the head, a row for each model and set."""
-    table = new_table(
-        f"Features (the head's input), against {reference}",
-        "distance: mean over the images of ‖φ(x) - φ₀(x)‖ ± its standard error; rms: over √D; relative: over ‖φ₀(x)‖; "
-        "d: between the subspaces of the k directions that vary most, 0 to √2; angle: the largest between them",
-    )
-    for head in ("", "set", "distance", "rms", "relative", "cosine", "CKA", "k", "d", "angle"):
+def penultimate_table(pairs: list[dict[str, Any]], reference: str, width: int) -> Table:
+    """What reaches the head, a row for each model and set; fewer figures of it on a narrow terminal."""
+    rows = [row for one in pairs for row in penultimate_rows(one)]
+    for left_out in NARROWER:
+        kept = [i for i, head in enumerate(FEATURE_HEADS) if head not in left_out]
+        heads, cells = [FEATURE_HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
+        if table_width(heads[1:], cells) <= width:
+            break
+    said = "; ".join(words for head, words in FEATURE_WORDS.items() if head in heads)
+    table = new_table(f"Features (the head's input), against {reference}", said)
+    for head in heads:
         table.add_column(head, justify="left" if head in ("", "set") else "right", overflow="fold")
-    for one in pairs:
-        begins = text(one["label"])
-        for name, blocks in sets_of(one["distortion"]).items():
-            found, subspace = blocks[PENULTIMATE], one["distortion"]["subspace"][name]
-            table.add_row(
-                begins, text(SET_NAMES.get(name, name)), f"{number(found['mean'])} ± {number(found['se'])}",
-                number(found["rms"]), number(found["relative"]), number(found["cosine"]),
-                number(one["similarity"][name][PENULTIMATE]), str(subspace["k"]), number(subspace["d"]),
-                f"{max(subspace['angles']):.1f}°" if subspace["angles"] else "-",
-            )  # fmt: skip
-            begins = text("")
+    for row in cells:
+        table.add_row(*row)
     return table
+
+
+def penultimate_rows(one: dict[str, Any]) -> list[list[Text]]:
+    """A row for each set of one model."""
+    rows, begins = [], one["label"]
+    for name, blocks in sets_of(one["distortion"]).items():
+        found, subspace = blocks[PENULTIMATE], one["distortion"]["subspace"][name]
+        angle = f"{max(subspace['angles']):.1f}°" if subspace["angles"] else NOTHING
+        figures = [number(found[key]) for key in ("rms", "relative", "cosine")]
+        cells = [
+            begins, SET_NAMES.get(name, name), f"{number(found['mean'])} ± {number(found['se'])}", *figures,
+            number(one["similarity"][name][PENULTIMATE]), str(subspace["k"]), number(subspace["d"]), angle,
+        ]  # fmt: skip
+        rows.append([text(cell) for cell in cells])
+        begins = ""
+    return rows
 
 
 def block_tables(one: dict[str, Any], reference: str, width: int) -> list[Table]:
