@@ -474,7 +474,7 @@ def test_limit_chooses_what_it_chooses_elsewhere(place: Path, tmp_path: Path) ->
     assert moved["data"]["id_test"]["fingerprint"] == judged["data"]["id_test"]["fingerprint"]
 
 
-@pytest.mark.parametrize("columns", ["60", "80"])
+@pytest.mark.parametrize("columns", ["60", "120"])
 def test_a_narrow_terminal_gets_fewer_figures(
     report: dict[str, Any], place: Path, tmp_path: Path, columns: str
 ) -> None:
