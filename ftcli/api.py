@@ -62,6 +62,9 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     """
     known = parameters(command)
     names = [name for name, one in known.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if len(arguments) > len(names) and names and takes_many(known[names[-1]].annotation):
+        last = len(names) - 1  # takes several values: ftcli.distortion("before", "after")
+        arguments = (*arguments[:last], [*arguments[last:]])
     if len(arguments) > len(names):
         problem = f"{command} takes {', '.join(names) or 'nothing'} without a name, and got {len(arguments)} values."
         raise RequestError(problem, "name the options, as in epochs=5")

@@ -172,3 +172,10 @@ def test_words() -> None:
     assert words_of("predict", {"images": "s", "checkpoint": "c", "quiet": True, "overwrite": False}) == [
         "predict", "--quiet", "--", "c", "s",
     ]  # fmt: skip
+
+
+def test_several_arguments_come_one_after_the_other_or_as_a_list() -> None:
+    for models in (("a", "b"), (["a", "b"],)):
+        assert ftcli.Distortion(*models, id_test="x").models == ["a", "b"]
+    with pytest.raises(ftcli.RequestError, match="without a name"):
+        ftcli.Evaluate("a", "b", id_test="x")

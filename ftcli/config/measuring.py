@@ -208,6 +208,8 @@ class Criticality(Measuring):
         super().__post_init__()
         if not self.train:
             raise RequestError("criticality takes the error on the training set.", "add --train SPEC")
+        if max(self.alphas) > 1:
+            raise RequestError(f"--alphas {self.alphas}: beyond B, at 1, no block has been.", "give values from 0 to 1")
         if not isfinite(self.epsilon):
             raise RequestError(f"--epsilon {self.epsilon} is no fraction.", "--epsilon 0.05")
 

@@ -275,7 +275,10 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
 def _warn_untrained(train: ImageSet, log: Log) -> None:
     counts = np.bincount(train.labels, minlength=len(train.classes))  # type: ignore[arg-type]
     if empty := [name for name, count in zip(train.classes, counts, strict=True) if not count]:
-        log.warn("classes-untrained", f"no training example of {listed(empty)}: never predicted by a probe")
+        log.warn(
+            "classes-untrained",
+            f"no training example of {listed(empty)}: a head that is fitted to it never predicts them",
+        )
 
 
 def _check_overlap(sets: dict[str, ImageSet], given: set[str], log: Log) -> None:

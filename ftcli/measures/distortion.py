@@ -96,7 +96,7 @@ def apart(first: Side, others: Sequence[Side], setting: Setting, wanted: Wanted,
         weights, left_out = parameter_distances(first.model, other.model, heads=first.head and other.head)
         if left_out:
             log.warn(
-                "head-left-out", f"{', '.join(left_out)} is not of one shape in {first.name} and {other.name}: left out"
+                "head-left-out", f"{', '.join(left_out)} of {first.name} and {other.name} do not correspond: left out"
             )
         found.append(
             {

@@ -14,6 +14,7 @@ from ftcli.report.plots import Bars, Heat, Panel
 
 NOT_SETS = ("ratio", "subspace")  # keys of `distortion` beside the sets
 NOTHING = "-"
+ROUNDING = 1e-12  # what is left of 0
 FEATURE_HEADS = ("", "set", "distance", "rms", "relative", "cosine", "CKA", "k", "d", "angle")
 FEATURE_WORDS = {
     "distance": "distance: mean over the images of ‖φ(x) - φ₀(x)‖ ± its standard error",
@@ -143,6 +144,7 @@ def number(value: float | None) -> str:
     """Three digits; a dash for what has no value."""
     if value is None:
         return NOTHING
+    value = 0.0 if abs(value) < ROUNDING else value
     return f"{value:.3f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:#.3g}"
 
 

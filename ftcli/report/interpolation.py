@@ -10,6 +10,12 @@ from ftcli.report.plots import Bars, Curve, Heat, Panel
 from ftcli.report.sketch import sketch_curves
 
 SHORT = {"raw": "as it is", "reestimated": "estimated anew"}
+ENDS = {
+    "interpolated": "λ = 0 is A, λ = 1 is B",
+    "a": "λ = 0 is A, λ = 1 is B under the head of A",
+    "b": "λ = 0 is A under the head of B, λ = 1 is B",
+    "probe": "λ = 0 is A, λ = 1 is B, each point under a head fitted to its features",
+}
 KINDS = {"raw": "BatchNorm as it is", "reestimated": "BatchNorm estimated anew"}
 
 
@@ -34,7 +40,7 @@ def kinds(found: dict[str, Any]) -> list[str]:
 
 def points_table(found: dict[str, Any], kind: str) -> Table:
     """Accuracy and loss of every point on every set."""
-    table = new_table(f"Accuracy in per cent, loss in nats; {KINDS[kind]}", "λ = 0 is A, λ = 1 is B")
+    table = new_table(f"Accuracy in per cent, loss in nats; {KINDS[kind]}", ENDS[found["head"]])
     table.add_column("λ", justify="right")
     for name in found["points"][0][kind]:
         table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")

@@ -106,6 +106,7 @@ def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:
     labels = list(dict.fromkeys(chain.from_iterable(labels_of(panel) for panel in panels)))
     legend: Legend = {}
     heats: dict[str, list[tuple[Axes, Heat]]] = {}
+    alike: dict[tuple[str, str], list[Axes]] = {}  # axes of one quantity, by its direction and name
     for axes, panel in zip(grid, panels, strict=False):
         if len(panels) > 1:
             axes.set_title(wrapped(panel.title, TITLE), loc="left")
@@ -114,12 +115,24 @@ def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:
             heats.setdefault(panel.z, []).append((axes, panel))
         elif isinstance(panel, Bars):
             legend = draw_bars(axes, panel, same) | legend
+            alike.setdefault(("x", panel.x), []).append(axes)
         else:
             legend = draw_curves(axes, panel, same) | legend
-    for alike in heats.values():
-        draw_heats(figure, alike)
+            alike.setdefault(("y", panel.y), []).append(axes)
+    for (direction, _), group in alike.items():
+        share_limits(direction, group)
+    for maps in heats.values():
+        draw_heats(figure, maps)
     beside, least = add_legend(figure, {label: legend[label] for label in labels if label[1]})
     figure.set_size_inches(width + beside, max(height, least))
+
+
+def share_limits(direction: str, group: Sequence["Axes"]) -> None:
+    """Give axes of one quantity the same limits, so that they compare by eye; those without values have no ticks."""
+    shown = [axes for axes in group if len(getattr(axes, f"get_{direction}ticks")())]
+    limits = [getattr(axes, f"get_{direction}lim")() for axes in shown]
+    for axes in shown:
+        axes.set(**{f"{direction}lim": (min(low for low, _ in limits), max(high for _, high in limits))})
 
 
 def size_of(panel: Panel | Heat | Bars) -> tuple[float, float]:
