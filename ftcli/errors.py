@@ -1,4 +1,4 @@
-"""The two ways a command can end badly: the request was wrong (exit 2) or the run failed (exit 1)."""
+"""The ways a command can end badly: the request was wrong (exit 2), the run failed (exit 1), or somebody stopped it."""
 
 import difflib
 from collections.abc import Iterable
@@ -24,6 +24,14 @@ class RequestError(FtcliError):
 
 class RunError(FtcliError):
     """The request was right and the run failed: all candidates diverged, no memory, no disk. Exit 1."""
+
+
+class Stopped(FtcliError):
+    """Somebody has stopped the command, which can go on later; the exit code says by which signal."""
+
+    def __init__(self, problem: str, fix: str, exit_code: int) -> None:
+        super().__init__(problem, fix)
+        self.exit_code = exit_code
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:

@@ -44,18 +44,22 @@ from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
 from ftcli.report.build import build
 from ftcli.report.choices import describe_choices
-from ftcli.report.folder import claim, write_run
+from ftcli.report.folder import REPORT, claim, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
 from ftcli.report.plan import plan_answer
 from ftcli.report.progress import ConsoleLog
+from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
+from ftcli.report.unfinished import held, request_of
 
 
 def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`, `surgical`: train, pick on ID-val, measure every set, save."""
     started, command = time.perf_counter(), type(config).__name__.lower()
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, command, config.overwrite)
+        folder = claim(config.out, command, config.overwrite, resume=config.resume)
+        if config.resume and (folder / REPORT).exists():
+            return report_answer(read_report(folder), folder)
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
@@ -64,19 +68,29 @@ def train(config: Training) -> Answer:
         tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        before = before_of(loaded, setting, config, log)
-        start = deepcopy(loaded.model) if config.measure else None
-        trained = METHODS[command](loaded, setting, config, log)
-        results = results_of(trained, loaded.model, setting, log, config.details())
-        stages = stages_of(command, trained, results, loaded.model, setting, log)
-        choices = choices_of(trained, results, loaded, setting, log, getattr(config, "merge", None))
-        timing = trained.timing(time.perf_counter() - started)
-        parts = {"before": before, "stages": stages, "choices": choices}
-        parts |= measured(start, trained, loaded, setting, log)
-        report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
-        if machine.rank == 0:
-            save(folder, report, trained, results, loaded, task)
+        with held(folder, request_of(command, config, task, loaded), config) as journal:
+            report = trained_and_saved(config, loaded, replace(setting, journal=journal), folder, log, started)
     return report_answer(report, folder)
+
+
+def trained_and_saved(
+    config: Training, loaded: Loaded, setting: Setting, folder: Path, log: Log, started: float
+) -> dict[str, Any]:
+    """The work of a training command, once everything about it is known: its report."""
+    command, task, machine = type(config).__name__.lower(), setting.task, setting.machine
+    before = before_of(loaded, setting, config, log)
+    start = deepcopy(loaded.model) if config.measure else None
+    trained = METHODS[command](loaded, setting, config, log)
+    results = results_of(trained, loaded.model, setting, log, config.details())
+    stages = stages_of(command, trained, results, loaded.model, setting, log)
+    choices = choices_of(trained, results, loaded, setting, log, getattr(config, "merge", None))
+    timing = trained.timing(time.perf_counter() - started)
+    parts = {"before": before, "stages": stages, "choices": choices}
+    parts |= measured(start, trained, loaded, setting, log)
+    report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
+    if machine.rank == 0:
+        save(folder, report, trained, results, loaded, task)
+    return report
 
 
 def evaluate(config: Evaluate) -> Answer:

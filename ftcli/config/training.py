@@ -140,6 +140,13 @@ class Training(Judging):
             parser=words(MEASURES),
         ),
     ] = None
+    resume: Annotated[
+        bool,
+        flag("Go on in --out: where nothing is saved, begin; show a finished run.", "--resume", OUTPUT),
+    ] = False
+    save_every: Annotated[
+        float, option("Minutes between two states within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")
+    ] = 5.0
     dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
 
     def __post_init__(self) -> None:

@@ -88,7 +88,9 @@ class Loader:
         batches = self._batches(self.n)[self.rank :: self.world]
         return self._run(order, self._numbers(0, 0)[order.numpy()], [Share(batch, batch) for batch in batches])
 
-    def shuffled(self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False) -> Iterator[Batch]:
+    def shuffled(
+        self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False, done: int = 0
+    ) -> Iterator[Batch]:
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.
 
         Process r makes part r of each batch. Where a batch has fewer examples than there are processes, a process
@@ -97,6 +99,7 @@ class Loader:
         Args:
             skip_single: leave out a last batch of which some process would have one example or none: BatchNorm cannot
                 compute the variance of one.
+            done: batches at the beginning that are not made, because they have been used.
             balanced: N draws with replacement instead, every class that has examples equally likely, each draw with
                 an augmentation of its own.
         """
@@ -106,7 +109,7 @@ class Loader:
         else:
             order = torch.randperm(self.n, generator=torch.Generator().manual_seed(mix("order", seed, epoch)))
             numbers = numbers[order.numpy()]
-        return self._run(order, numbers, self._shares[: self.steps(skip_single=skip_single)])
+        return self._run(order, numbers, self._shares[done : self.steps(skip_single=skip_single)])
 
     def steps(self, *, skip_single: bool) -> int:
         """Batches of one epoch, over all processes."""

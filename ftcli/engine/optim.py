@@ -46,6 +46,11 @@ class Schedule:
         if self.factor(self.updates) != self.written:
             self._write()
 
+    def go_to(self, updates: int) -> None:
+        """Stand where so many updates have been made."""
+        self.updates = updates
+        self._write()
+
     def peak_at(self, rates: Sequence[float]) -> None:
         """Give each group another peak from the next update on; the schedule goes on where it is."""
         self.peaks = list(rates)

@@ -12,6 +12,7 @@ from ftcli.data.task import Task, TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.engine.kept import Shelf
+from ftcli.engine.state import Journal
 from ftcli.log import Log
 
 
@@ -27,6 +28,7 @@ class Setting:
     plain: Loader | None = None
     cache: Cache | None = None
     shelf: Shelf = field(default_factory=Shelf)
+    journal: Journal | None = None  # where the states of runs are kept
 
     @property
     def num_classes(self) -> int:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,8 @@ from ftcli.data.loaders import Batch, Loader
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import predict, score
 from ftcli.engine.prefix import Ahead, ahead_of
+from ftcli.engine.progress import Progress
+from ftcli.engine.run import Run
 from ftcli.engine.scores import BATCHES
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
@@ -32,27 +34,6 @@ class Stage:
     config: Training
 
 
-@dataclass
-class Run:
-    """One training run: what it went through, and the candidate it puts forward (none when it diverged)."""
-
-    seed: int
-    lr: float
-    history: list[dict[str, Any]] = field(default_factory=list)
-    candidate: Candidate | None = None
-    diverged: str | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)  # of the plan's tensors, by epoch
-
-    def describe(self) -> dict[str, Any]:
-        """One entry of the report's `runs`."""
-        kept = self.candidate
-        return {
-            "seed": self.seed, "lr": self.lr, "epoch": kept.epoch if kept else None,
-            "id_val": {"accuracy": kept.accuracy, "loss": kept.loss} if kept else None,
-            "diverged": self.diverged is not None, "reason": self.diverged, "history": self.history,
-        }  # fmt: skip
-
-
 def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, name: str = "") -> Run:
     """Train `model` in place through one stage.
 
@@ -66,20 +47,28 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     if skip_single:
         check_batches(model, config, setting.train.n, machine.processes)
     updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config))
+    progress = Progress(setting.journal, name, run, updater)
+    if progress.at.finished:
+        return run
     ahead = ahead_of(model, stage.plan, config, setting, log)
-    if config.epoch_zero:
+    if config.epoch_zero and not run.history:
         consider(run, updater, 0, None, setting, log, time.perf_counter(), ahead)
-    for epoch in range(1, config.epochs + 1):
-        started = time.perf_counter()
+    for epoch in range(progress.at.epochs + 1, config.epochs + 1):
+        started, done = time.perf_counter(), progress.at.updates
         torch.manual_seed(mix("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
         try:
-            updater.begin(epoch, shares_of(epoch, updater, setting, run))
+            shares = progress.at.shares if done else shares_of(epoch, updater, setting, run)
+            updater.begin(epoch, shares)
             loader = setting.train
             if ahead and (short := ahead.training(updater.moving or ())):
                 loader, updater.network = short.loader, short.network
-            batches = batches_of(epoch, config, loader, seed)
-            for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps):
+            progress.enter()
+            batches = batches_of(epoch, config, loader, seed, done)
+            for updates, batch in enumerate(
+                log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps), done + 1
+            ):
                 updater.update(batch)
+                progress.stepped(epoch, updates, shares)
             consider(run, updater, epoch, updater.end(), setting, log, started, ahead)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
@@ -87,13 +76,15 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
             break
         last = run.history[-1]
         log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
+        progress.ended(epoch)
+    progress.finished()
     return run
 
 
-def batches_of(epoch: int, config: Training, loader: Loader, seed: int) -> Iterator[Batch]:
-    """The batches of an epoch, the same each time they are asked for."""
+def batches_of(epoch: int, config: Training, loader: Loader, seed: int, done: int = 0) -> Iterator[Batch]:
+    """The batches of an epoch, the same each time they are asked for; without the first ones that are `done`."""
     balanced, skip_single = config.sampling == "balanced", config.bn == "train"
-    return loader.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced)
+    return loader.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced, done=done)
 
 
 def shares_of(epoch: int, updater: Updater, setting: Setting, run: Run) -> dict[str, float] | None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
+from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
@@ -149,6 +150,37 @@ class Updater:
         """Raises Diverged where a loss is not finite or has blown up."""
         if not value <= self.ceiling:  # also true of NaN
             raise Diverged(f"{of} is {value:.3g}")
+
+    def tensors_of_state(self) -> dict[str, Tensor]:
+        """Everything that moves: weights, running mean, and what the optimiser remembers."""
+        own = self.model.state_dict()
+        tensors = {f"model.{name}": own[name] for name in self.changing}
+        if self.average is not None:
+            tensors |= {f"mean.{name}": tensor for name, tensor in self.changing.items()}
+        for index, memory in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"memory.{index}.{key}": value for key, value in memory.items() if value is not None}
+        return tensors
+
+    def figures_of_state(self) -> dict[str, Any]:
+        """The rest of it, as JSON has it."""
+        return {"updates": self.schedule.updates, "ceiling": self.ceiling, "scaler": self.scaler.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor], figures: Mapping[str, Any]) -> None:
+        """Stand where the two of these say; every tensor keeps its place in memory."""
+        own, memory = self.model.state_dict(), dict[int, dict[str, Tensor]]()
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition(".")
+            if kind == "memory":
+                index, _, what = name.partition(".")
+                memory.setdefault(int(index), {})[what] = tensor
+            else:
+                (own if kind == "model" else self.weights)[name].copy_(tensor)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        self.schedule.go_to(figures["updates"])
+        self.ceiling = figures["ceiling"]
+        self.scaler.load_state_dict(figures["scaler"])
 
     @property
     def result(self) -> nn.Module:

@@ -18,14 +18,14 @@ REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parq
 OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
 
 
-def claim(out: Path | None, command: str, overwrite: bool) -> Path:
+def claim(out: Path | None, command: str, overwrite: bool, *, resume: bool = False) -> Path:
     """The folder to fill; nothing is created yet. Raises RequestError where a finished run or a file is in the way,
     RunError where nothing may be written.
     """
     folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
-    if (folder / REPORT).exists() and not overwrite:
+    if (folder / REPORT).exists() and not (overwrite or resume):
         raise RequestError(
             f"--out {str(folder)!r} holds a finished run.",
             f"type --overwrite to replace it, or ftcli report {folder} to see it",

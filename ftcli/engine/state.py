@@ -1,0 +1,115 @@
+"""What an interrupted command goes on from: the state of every run of its grid, whole on the disk or not there.
+
+A run is one file of tensors, with everything else as JSON in its header: one rename makes both valid together. Order
+and augmentation of the data depend on (seed, epoch) alone, so that the position is two numbers.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ftcli.errors import Stopped
+from ftcli.files import write_whole
+
+SHARE = 0.02  # of the time: the ends of epochs are saved where that takes no more
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # and the exit codes that say so
+
+
+@dataclass(frozen=True)
+class Part:
+    """The state of one run: tensors by name, and what JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    said: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, without that beginning."""
+        return {name[len(prefix) :]: tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+
+
+@dataclass
+class Journal:
+    """Where the states of a command's runs are kept; `every` seconds one is saved within an epoch.
+
+    `again`: the words that go on with the command, for whoever stops it.
+    """
+
+    folder: Path
+    every: float
+    again: str = ""
+    saved_at: float = field(default_factory=time.monotonic)
+    took: float = 0.0  # seconds, the last time
+    stop: int | None = None  # the exit code that a signal asks for
+    wish: bool = False  # a signal asks for a state now
+    training: bool = False  # whether a loop is running, which looks at these two after every step
+
+    def find(self, run: str) -> Part | None:
+        """The state of a run; None where there is none."""
+        place = self.place(run)
+        if not place.is_file():
+            return None
+        with safe_open(place, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            return Part(tensors, json.loads(file.metadata()["state"]))
+
+    def save(self, run: str, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> None:
+        """Put a state in the place of the run's last one."""
+        started = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        header = {"state": json.dumps(said)}
+        write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header))
+        self.saved_at, self.wish = time.monotonic(), False
+        self.took = self.saved_at - started
+
+    def due(self) -> bool:
+        """Whether a state is to be saved within an epoch: it is time, or a signal has asked."""
+        return self.wish or self.stop is not None or time.monotonic() - self.saved_at >= self.every
+
+    def due_at_epoch(self) -> bool:
+        """Whether the end of an epoch is to be saved: always, but where saving would be most of the work."""
+        return self.due() or time.monotonic() - self.saved_at >= self.took / SHARE
+
+    def place(self, run: str) -> Path:
+        return self.folder / f"{sha256(run.encode()).hexdigest()[:16]}.safetensors"
+
+    def check(self) -> None:
+        """Raises Stopped where a signal has asked for the end; call it when the state is saved."""
+        if self.stop is not None:
+            raise Stopped("interrupted; the state is saved.", self.again, self.stop)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside, SIGINT and SIGTERM stop after a state is saved, SIGUSR1 has one saved; a second SIGINT stops at once.
+
+        Between runs there is nothing to save, and they stop at once. Only the main thread of a process hears signals.
+        """
+
+        def heard(number: int, _: FrameType | None) -> None:
+            if number not in SIGNALS:
+                self.wish = True
+            elif not self.training or self.stop is not None:
+                raise Stopped("interrupted.", self.again, SIGNALS[signal.Signals(number)])
+            else:
+                self.stop = SIGNALS[signal.Signals(number)]
+
+        try:
+            before = {number: signal.signal(number, heard) for number in (*SIGNALS, signal.SIGUSR1)}
+        except ValueError:  # not the main thread
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,140 @@
+"""The folder of a run that is not finished: held by one process, gone on with by the same request only."""
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ftcli import __version__
+from ftcli.config import Training, resolved
+from ftcli.data.task import Task
+from ftcli.engine.state import Journal
+from ftcli.errors import FtcliError, RequestError, Stopped
+from ftcli.files import write_whole
+from ftcli.model.load import Loaded
+from ftcli.processes import count, typed
+
+STATE, REQUEST, LOCK = "state", "request.json", ".lock"
+FREE = ("out", "overwrite", "resume", "config", "preset", "json", "quiet", "debug", "workers", "save_every", "no_cache")
+MINUTE = 60.0
+
+
+def request_of(command: str, config: Training, task: Task, loaded: Loaded) -> dict[str, Any]:
+    """Everything that the result of a command depends on, as far as the request and its files say it."""
+    train = {"train": task.train} if task.train else {}
+    return {
+        "command": command,
+        "version": __version__,
+        "options": {name: value for name, value in resolved(config).items() if name not in FREE},
+        "data": {name: data.fingerprint for name, data in {**train, **task.sets()}.items()},
+        "weights": loaded.checkpoint.sha256 if loaded.checkpoint else None,
+    }
+
+
+@contextmanager
+def held(folder: Path, request: Mapping[str, Any], config: Training) -> Iterator[Journal | None]:
+    """Inside, this process alone works in the folder, and what it saves there is a state of this request.
+
+    The state is removed when the work is done, and where it has failed for good. It stays where somebody stopped the
+    work, and where memory, disk or machine did.
+
+    Several processes that work together keep no state. Raises RequestError where another process works there, or where
+    the state is that of another request.
+    """
+    if count() > 1:  # the states of several processes would have to be of one moment
+        yield None
+        return
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as lock:
+        take(lock.fileno(), folder)
+        try:
+            same_request(folder, request, config.overwrite)
+            journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder))
+            with journal.listening():
+                yield journal
+        except OtherRequest:
+            raise
+        except BaseException as error:
+            saved = any((folder / STATE).glob("*.safetensors"))
+            failed = isinstance(error, FtcliError) and not isinstance(error, Stopped)
+            if failed or not saved:
+                forget(folder, new)
+            raise
+        forget(folder, False)
+
+
+def take(lock: int, folder: Path) -> None:
+    """Lock the folder for as long as this process lives, however it ends; say who is there in it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = (folder / LOCK).read_text().strip() or "another one"
+        raise RequestError(
+            f"--out {str(folder)!r} is in use by process {holder}.", "wait for it, or name another folder"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+
+
+class OtherRequest(RequestError):
+    """The folder holds the state of another request, which is left as it is."""
+
+
+def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
+    """Note the request beside its state. Raises OtherRequest where the state there is another one's; `overwrite`: that
+    is removed then.
+    """
+    place = folder / STATE / REQUEST
+    if place.is_file():
+        try:
+            before = json.loads(place.read_text(encoding="utf-8"))
+        except ValueError:
+            before = {}
+        other = difference(before, json.loads(json.dumps(request)))
+        if not other:
+            return
+        if not overwrite:
+            raise OtherRequest(
+                f"--out {str(folder)!r} holds an unfinished run with {other}.",
+                "--overwrite to begin anew, or another --out",
+            )
+        shutil.rmtree(folder / STATE)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(place, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing in which two requests differ, in words; empty where there is none."""
+    for name in ("command", "version", "weights"):
+        if before.get(name) != now[name]:
+            return f"{name} {before.get(name)}, and this one has {now[name]}"
+    for part in ("options", "data"):
+        old, new = before.get(part) or {}, now[part]
+        for name in {**old, **new}:
+            if old.get(name) != new.get(name):
+                if part == "data":
+                    return f"other pictures in {name}"
+                return f"--{name.replace('_', '-')} {old.get(name)}, and this one has {new.get(name)}"
+    return ""
+
+
+def forget(folder: Path, whole: bool) -> None:
+    """Remove the state and the lock; `whole`: the folder too, where nothing else is in it."""
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    (folder / LOCK).unlink(missing_ok=True)
+    if whole:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def again(folder: Path) -> str:
+    """The words that go on with this command."""
+    words = list(typed.get())
+    named = any(word == "--out" or word.startswith("--out=") for word in words)
+    return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

@@ -1,0 +1,150 @@
+"""A run that is stopped anywhere and gone on with ends in the very bytes of one that was not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from program import SMALL, checkpoint, inside, read
+from worlds import coloured
+
+from ftcli.engine.state import Journal
+from ftcli.errors import Stopped
+from ftcli.report.unfinished import LOCK, STATE
+
+TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
+COMMANDS: dict[str, list[Any]] = {
+    "finetune": ["finetune", "--epochs", 2, "--lr", "1e-3,1e-2"],
+    "adam": [
+        "lpft",
+        "--epochs",
+        2,
+        "--lr",
+        "1e-2",
+        "--optimizer",
+        "adamw",
+        "--ema",
+        "0.9",
+        "--warmup",
+        1,
+        "--seeds",
+        2,
+    ],
+    "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("resume")
+    coloured(root / "train", each=16, noise=150)
+    coloured(root / "far", each=4, seed=2, noise=200)
+    checkpoint(root / "start", classes=3)
+    return root
+
+
+def words(place: Path, name: str, out: Path, *more: Any) -> list[Any]:
+    sets = ["--checkpoint", place / "start", "--train", place / "train", "--ood", f"far={place / 'far'}"]
+    options = [one for one in SMALL if one not in ("--augment", "none")] if name == "adam" else SMALL
+    return [*COMMANDS[name], *sets, *options, "--batch-size", 8, "--out", out, *more]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> dict[str, Path]:
+    for name in COMMANDS:
+        done = inside(*words(place, name, place / name))
+        assert done.returncode == 0, done.stderr
+    return {name: place / name for name in COMMANDS}
+
+
+def lasting(value: Any) -> Any:
+    """A report without what may differ between two runs of one command."""
+    if isinstance(value, dict):
+        return {key: lasting(one) for key, one in value.items() if key not in TIMES}
+    return [lasting(one) for one in value] if isinstance(value, list) else value
+
+
+class Stopper:
+    """Has every step and epoch saved, and the command stopped after so many states."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def check(self, journal: Journal) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped("interrupted; the state is saved.", journal.again, 130)
+
+
+def stopped(after: int, *asked: Any) -> Any:
+    stopper = Stopper(after)
+    with (
+        mock.patch.object(Journal, "due", lambda _: True),
+        mock.patch.object(Journal, "check", lambda journal: stopper.check(journal)),
+    ):
+        return inside(*asked)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("every", [1, 4, 7])
+def test_stopped_again_and_again(
+    name: str, every: int, place: Path, undisturbed: dict[str, Path], tmp_path: Path
+) -> None:
+    """Every time after so many states, within epochs and between them, until the command gets through."""
+    asked, times = words(place, name, tmp_path / "o"), 0
+    while (done := stopped(every, *asked)).returncode == 130:
+        times += 1
+        assert "--out" in done.stderr and not (tmp_path / "o" / "report.json").exists() and times < 200
+    assert done.returncode == 0 and times > 1, done.stderr
+    for file in ("model.safetensors", "predictions.parquet", "config.json"):
+        assert (tmp_path / "o" / file).read_bytes() == (undisturbed[name] / file).read_bytes(), file
+    assert lasting(read(tmp_path / "o")) == lasting(read(undisturbed[name]))
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == sorted(
+        path.name for path in undisturbed[name].iterdir()
+    )
+
+
+def test_another_request_is_refused_and_overwrite_begins_anew(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert stopped(2, *words(place, "finetune", out)).returncode == 130
+    before = {path.name: path.read_bytes() for path in (out / STATE).iterdir()}
+    other = inside(*words(place, "finetune", out, "--momentum", 0.5))
+    assert other.returncode == 2 and "--momentum 0.9, and this one has 0.5" in other.stderr
+    assert {path.name: path.read_bytes() for path in (out / STATE).iterdir()} == before
+    assert inside(*words(place, "finetune", out, "--momentum", 0.5, "--overwrite")).returncode == 0
+    assert read(out)["config"]["momentum"] == 0.5 and not (out / STATE).exists()
+
+
+def test_resume_shows_what_is_finished_and_begins_what_is_not(place: Path, undisturbed: dict[str, Path]) -> None:
+    shown = inside(*words(place, "finetune", undisturbed["finetune"], "--resume", "--json"))
+    assert shown.returncode == 0 and json.loads(shown.stdout) == read(undisturbed["finetune"])
+    begun = inside(*words(place, "finetune", place / "new", "--resume"))
+    assert begun.returncode == 0 and (place / "new" / "report.json").exists()
+
+
+def test_one_process_to_a_folder(place: Path, tmp_path: Path) -> None:
+    """The lock goes with the process that holds it, however that ends."""
+    out = tmp_path / "o"
+    out.mkdir()
+    code = (
+        f"import fcntl, sys; file = open({str(out / LOCK)!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "file.write('4711'); file.flush(); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        refused = inside(*words(place, "finetune", out))
+        assert refused.returncode == 2 and "4711" in refused.stderr and "try:" in refused.stderr
+    finally:
+        holder.kill()
+        holder.wait()
+    assert inside(*words(place, "finetune", out)).returncode == 0
+
+
+def test_a_request_that_fails_leaves_nothing(place: Path, tmp_path: Path) -> None:
+    """All rates diverge: there is nothing to go on with."""
+    done = inside(*words(place, "finetune", tmp_path / "o", "--lr", "1e30"))
+    assert done.returncode == 1 and not (tmp_path / "o").exists()
