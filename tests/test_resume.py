@@ -1,8 +1,10 @@
 """A run that is stopped anywhere and gone on with ends in the very bytes of one that was not."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -148,3 +150,24 @@ def test_a_request_that_fails_leaves_nothing(place: Path, tmp_path: Path) -> Non
     """All rates diverge: there is nothing to go on with."""
     done = inside(*words(place, "finetune", tmp_path / "o", "--lr", "1e30"))
     assert done.returncode == 1 and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_state_and_says_how_to_go_on(
+    number: signal.Signals, code: int, place: Path, tmp_path: Path
+) -> None:
+    """In a process of its own, in the middle of a run of many epochs."""
+    out = tmp_path / "o"
+    asked = [str(word) for word in words(place, "finetune", out, "--epochs", 2000)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ftcli", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while process.poll() is None and not list((out / STATE).glob("*.safetensors")):
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code and "the state is saved" in told and f"--out {out}" in told
+    assert list((out / STATE).glob("*.safetensors")) and not (out / "report.json").exists()
