@@ -109,6 +109,19 @@ def test_stopped_again_and_again(
     )
 
 
+def test_beaten_runs_keep_no_weights(place: Path, tmp_path: Path) -> None:
+    """Of a grid that is nearly through, one state per seed holds weights, or the disk would fill with losers."""
+    asked = words(place, "finetune", tmp_path / "o", "--lr", "1e-4,1e-3,1e-2", "--epochs", 1)
+    with mock.patch("ftcli.run.results_of", side_effect=KeyboardInterrupt):
+        assert inside(*asked).returncode == 130
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "o" / STATE).glob("*.safetensors"))
+    assert len(sizes) == 3 and sizes[1] < 10_000 < sizes[2]
+    assert inside(*asked).returncode == 0
+    alone = inside(*words(place, "finetune", tmp_path / "p", "--lr", "1e-4,1e-3,1e-2", "--epochs", 1))
+    assert alone.returncode == 0 and lasting(read(tmp_path / "o")) == lasting(read(tmp_path / "p"))
+    assert (tmp_path / "o" / "model.safetensors").read_bytes() == (tmp_path / "p" / "model.safetensors").read_bytes()
+
+
 def test_another_request_is_refused_and_overwrite_begins_anew(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     assert stopped(2, *words(place, "finetune", out)).returncode == 130

@@ -64,13 +64,16 @@ def search(
     for seed in seeds:
         kept: Candidate | None = None
         seen: list[dict[str, Any]] = []
+        keeper = ""
         for lr in grid:
-            run = fit(
-                start(seed), Stage(plan, lr, config), setting, seed, log, f"{choice} lr {lr:g} seed {seed}".strip()
-            )
+            name = f"{choice} lr {lr:g} seed {seed}".strip()
+            run = fit(start(seed), Stage(plan, lr, config), setting, seed, log, name)
             runs.append(run.describe())
+            # Only the best weights of a seed stay, in memory and in the states.
             if run.candidate and (kept is None or best([kept, run.candidate]) is run.candidate):
-                kept, seen = run.candidate, run.scores  # only the best weights of a seed stay in memory
+                kept, seen, keeper, name = run.candidate, run.scores, name, keeper
+            if setting.journal and name:
+                setting.journal.slim(name)
         if kept:
             picks.append(with_edge(kept, grid, log, choice))
             scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []

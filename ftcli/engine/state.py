@@ -73,6 +73,11 @@ class Journal:
         self.saved_at, self.wish = time.monotonic(), False
         self.took = self.saved_at - started
 
+    def slim(self, run: str) -> None:
+        """Of a finished run that is beaten keep what it went through, and no weights."""
+        if (part := self.find(run)) is not None and part.tensors:
+            self.save(run, {}, part.said)
+
     def due(self) -> bool:
         """Whether a state is to be saved within an epoch: it is time, or a signal has asked."""
         return self.wish or self.stop is not None or time.monotonic() - self.saved_at >= self.every
