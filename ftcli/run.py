@@ -5,7 +5,8 @@
     data specs ──┘
 
 `before` is the untouched checkpoint, where it can answer already (surgical, adapt). This is the one file that knows all
-the parts; each part knows only those below it.
+the parts; each part knows only those below it. The commands that hold models against each other stand above, a file for
+each, in studies/; what is simulated, beside, in theory/.
 """
 
 import time

@@ -62,7 +62,7 @@ def storm(words: list[str], root: Path, kills: int, number: signal.Signals, draw
     while sent < kills:
         out = root / f"storm-{finished}"
         while True:
-            process = started(words, out)
+            process = started([*words, "--resume"], out)  # a kill may come when the report is written already
             try:
                 process.wait(timeout=draw.uniform(0.1, 1.0) * whole if sent < kills else None)
                 break
@@ -72,6 +72,7 @@ def storm(words: list[str], root: Path, kills: int, number: signal.Signals, draw
                 sent += 1
         finished += 1
         alike += process.returncode == 0 and same(out, calm)
+        print(f"{words[0]}: {sent} signals, {alike} of {finished} the same", file=sys.stderr, flush=True)
     print(f"{words[0]}: {sent} times {number.name}, {alike} of {finished} finished runs the same", flush=True)
 
 
