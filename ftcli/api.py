@@ -68,7 +68,7 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     if len(arguments) > len(names):
         problem = f"{command} takes {', '.join(names) or 'nothing'} without a name, and got {len(arguments)} values."
         raise RequestError(problem, "name the options, as in epochs=5")
-    values = {"quiet": True, **dict(zip(names, arguments, strict=False)), **values}
+    values = {"quiet": True, **dict(zip(names[: len(arguments)], arguments, strict=True)), **values}
     for name in values:
         if name not in known:
             raise RequestError(f"{command} has no option {name!r}.", choose(name, known))

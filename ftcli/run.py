@@ -4,9 +4,11 @@
                  ├─> task ─> model ─> setting ─> before ─> method ─> picks ─> results ─> report, model, predictions
     data specs ──┘
 
-`before` is the untouched checkpoint, where it can answer already (surgical, adapt). This is the one file that knows all
-the parts; each part knows only those below it. The commands that hold models against each other stand above, a file for
-each, in studies/; what is simulated, beside, in theory/.
+`before` is the untouched checkpoint, where it can answer already (surgical, adapt). A command that trains holds its
+folder while it works, and goes on from the state of an earlier start that it finds there.
+
+This is the one file that knows all the parts; each part knows only those below it. The commands that hold models
+against each other stand above, a file for each, in studies/; what is simulated, beside, in theory/.
 """
 
 import time
@@ -43,7 +45,7 @@ from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
 from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
-from ftcli.report.build import build
+from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
 from ftcli.report.folder import REPORT, claim, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
@@ -104,8 +106,7 @@ def evaluate(config: Evaluate) -> Answer:
         task = task_of(config, log, cache, loaded)
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         results = measure(machine.place(loaded.model), setting, 0, log, frozen=True, details=config.details())
-        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - started, 3)}
-        report = build("evaluate", config, task, loaded, machine, [results], log, timing)
+        report = build("evaluate", config, task, loaded, machine, [results], log, time_since(started))
         if machine.rank == 0:
             write_run(folder, report, [], results.predictions, None)
     return report_answer(report, folder)
@@ -133,9 +134,8 @@ def adapt(config: Adapt) -> Answer:
         }
         choices = describe_adaptations(adapted, results, before, task, model, config)
         first = next(iter(results.values()))
-        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - started, 3)}
         parts = {"before": before.figures, "choices": choices}
-        report = build("adapt", config, task, loaded, machine, [first], log, timing, None, parts)
+        report = build("adapt", config, task, loaded, machine, [first], log, time_since(started), None, parts)
         write_run(folder, report, [], first.predictions, None)
     return report_answer(report, folder)
 

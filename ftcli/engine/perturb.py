@@ -55,7 +55,7 @@ class Perturbed:
         """Put the block at (1 - α) θ⁰ + α θᶠ + σ z; α = 0 and α = 1 without noise are θ⁰ and θᶠ to the bit."""
         for place, a, b in zip(self.places, self.start, self.end, strict=True):
             torch.lerp(a, b, alpha, out=place)
-        for place, z in zip(self.places, noise, strict=False):
+        for place, z in zip(self.places, noise, strict=True) if noise else ():
             place.add_(z, alpha=sigma)
         self._forget()
 

@@ -52,6 +52,7 @@ class Pair:
     waiting: dict[str, Waiting] = field(default_factory=dict)
 
     def add(self, before: Outputs, after: Outputs) -> None:
+        """One batch of both."""
         for name, values in before.items():
             self.distances.setdefault(name, Distances()).add(values, after[name])
         for names in product(before, after) if self.wanted.matrix else zip(before, after, strict=True):
@@ -75,6 +76,7 @@ class Own:
     products: dict[str, Products] = field(default_factory=dict)
 
     def add(self, outputs: Outputs) -> None:
+        """One batch."""
         for name, values in outputs.items():
             self.products.setdefault(name, Products()).add(values, values)
 

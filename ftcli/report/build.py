@@ -1,6 +1,7 @@
 """The report: one dictionary that holds what was asked, what was done and what came out."""
 
 import platform
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -59,6 +60,11 @@ def opening(command: str, config: Common) -> dict[str, Any]:
         "argv": list(typed.get()),
         "config": resolved(config),
     }
+
+
+def time_since(started: float) -> dict[str, float | None]:
+    """The report's `timing` of a command that does not train; `started`: of time.perf_counter."""
+    return {"total_s": round(time.perf_counter() - started, 3)}
 
 
 def environment(machine: Machine) -> dict[str, Any]:

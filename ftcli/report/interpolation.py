@@ -102,6 +102,7 @@ def loss_panels(found: dict[str, Any]) -> list[Panel]:
 
 
 def curves(found: dict[str, Any], kind: str, weights: list[float], figure: str, scale: float) -> list[Curve]:
+    """One figure, times `scale`, along the line: a curve for each set."""
     return [
         Curve(
             SET_NAMES.get(name, name),

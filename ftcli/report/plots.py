@@ -107,7 +107,7 @@ def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:
     legend: Legend = {}
     heats: dict[str, list[tuple[Axes, Heat]]] = {}
     alike: dict[tuple[str, str], list[Axes]] = {}  # axes of one quantity, by its direction and name
-    for axes, panel in zip(grid, panels, strict=False):
+    for axes, panel in zip(grid[: len(panels)], panels, strict=True):
         if len(panels) > 1:
             axes.set_title(wrapped(panel.title, TITLE), loc="left")
         same = [label for label in labels if label[0] is type(panel)]

@@ -85,6 +85,7 @@ def theory_panels(theory: dict[str, Any]) -> list[Panel]:
 
 
 def curve(label: str, method: str, points: list[dict[str, Any]]) -> Curve:
+    """The median over worlds of L_ood over FT's at every point of a sweep, and the band that 80 % of them lie in."""
     ratios = [point["ratio"][method] for point in points]
     return Curve(
         label,

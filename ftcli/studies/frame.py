@@ -25,7 +25,7 @@ from ftcli.methods.start import rows_for
 from ftcli.model.head import classifier_tensors, head_of, set_head
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
-from ftcli.report.build import build
+from ftcli.report.build import build, time_since
 from ftcli.report.folder import claim, write_run
 from ftcli.report.models import describe_models, names_of
 from ftcli.report.plots import check_plot
@@ -68,7 +68,7 @@ class Study:
     ) -> Answer:  # fmt: skip
         """The report, written and shown. `parts`: the measure's own keys; `results`: the figures of one model."""
         command = type(self.config).__name__.lower()
-        timing: dict[str, float | None] = {"total_s": round(time.perf_counter() - self.started, 3)}
+        timing = time_since(self.started)
         parts = {"models": describe_models(self.config.every_model(), self.loaded)} | dict(parts)
         first, machine = self.loaded[0], self.machine
         report = build(command, self.config, self.task, first, machine, results, self.log, timing, None, parts)
@@ -79,9 +79,10 @@ class Study:
 
 @contextmanager
 def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headless: bool = False) -> Iterator[Study]:
-    """Everything that a measure works in. `judge`: the model whose classes the sets are labelled by, and whose
-    transform makes the images. `headless`: the others need no head. `labelled` False:
-    classes play no part, and no model needs a head.
+    """Everything that a measure works in.
+
+    `judge`: the model whose classes the sets are labelled by, and whose transform makes the images. `headless`: the
+    others need no head. `labelled` False: classes play no part, and no model needs a head.
     """
     started = time.perf_counter()
     check_plot(getattr(config, "plot", None))

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from ftcli.config import Theory
 from ftcli.errors import RunError
 from ftcli.log import Log
-from ftcli.report.build import opening
+from ftcli.report.build import opening, time_since
 from ftcli.report.folder import claim, write_run
 from ftcli.report.plots import check_plot, save_panels
 from ftcli.report.progress import ConsoleLog
@@ -35,8 +35,7 @@ def theory(config: Theory) -> Answer:
     with ConsoleLog(config.quiet) as log:
         folder = claim(config.out, "theory", config.overwrite)
         found = simulated(config, log)
-        timing = {"total_s": round(time.perf_counter() - started, 3)}
-        report = {**opening("theory", config), "theory": found, "timing": timing, "warnings": log.warnings}
+        report = {**opening("theory", config), "theory": found, "timing": time_since(started), "warnings": log.warnings}
         write_run(folder, report, [], None, None)
         if config.plot:
             save_panels(config.plot, theory_panels(found))
