@@ -26,6 +26,10 @@ class RunError(FtcliError):
     """The request was right and the run failed: all candidates diverged, no memory, no disk. Exit 1."""
 
 
+class Hindered(RunError):
+    """Memory or disk was not enough: what is saved stays, and the command can go on from there."""
+
+
 class Stopped(FtcliError):
     """Somebody has stopped the command, which can go on later; the exit code says by which signal."""
 

@@ -14,10 +14,13 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
+from ftcli.engine.memory import Parts
 from ftcli.engine.scores import SCORINGS, Scoring, rgn, snr, snr_code
+from ftcli.log import Log
 from ftcli.model.norms import norm_tensors
 
 CPU = Machine(torch.device("cpu"), "fp32", 0)
+WHOLE = Parts("scoring", 12, Log())
 SIZES = (12, 12, 5)  # images of each batch: more than are looked at together, and a tail
 Gradients = list[np.ndarray]  # of each batch: [examples, *shape]
 Formula = Callable[[np.ndarray, Gradients], float]
@@ -76,7 +79,7 @@ def mean_loss(logits: Tensor, batch: Batch) -> Tensor:
 def scored(model: nn.Module, batches: list[Batch], what: Callable[..., dict[str, float]]) -> dict[str, float]:
     """A score of every parameter by the package, in float64."""
     with float64:
-        return what(model, dict(model.named_parameters()), batches, mean_loss, CPU)
+        return what(model, dict(model.named_parameters()), batches, mean_loss, CPU, WHOLE)
 
 
 def plain(model: nn.Module, batches: list[Batch], formula: Formula) -> dict[str, float]:
@@ -187,7 +190,7 @@ def test_only_the_tensors_asked_for(network: nn.Module, batches: list[Batch]) ->
     few = {name: p for name, p in network.named_parameters() if name.startswith("fc")}
     for score in (rgn, snr, snr_code):
         with float64:
-            found = score(network, few, batches, mean_loss, CPU)
+            found = score(network, few, batches, mean_loss, CPU, WHOLE)
         whole = scored(network, batches, score)
         assert_close(found, {name: whole[name] for name in few}, rel=1e-9)
 
@@ -212,7 +215,7 @@ def test_float32_agrees_with_float64(network: nn.Module, batches: list[Batch], n
     scoring = SCORINGS[name](0.5)
     exact = scored(network, batches, scoring.scores)
     narrow = [batch._replace(images=batch.images.float()) for batch in batches]
-    found = scoring.scores(network.float(), dict(network.named_parameters()), narrow, mean_loss, CPU)
+    found = scoring.scores(network.float(), dict(network.named_parameters()), narrow, mean_loss, CPU, WHOLE)
     assert_close(found, exact, rel=1e-3)
 
 

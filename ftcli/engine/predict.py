@@ -1,14 +1,15 @@
 """The one prediction pass: images in, features and logits out. Everything that is reported comes through here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
+from ftcli.engine.memory import Parts
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
 from ftcli.model.split import Forward
@@ -54,15 +55,22 @@ def passes(
     own = iter(loader.ordered())
     K, D = head.weight.shape
     todo = rounds(loader.n, loader.batch_size, machine.processes)
+    parts = Parts(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
     for counts in log.track(todo, label, len(todo)):
         phi, logits = head.weight.new_empty(0, D), head.weight.new_empty(0, K)
         with torch.inference_mode():
             if counts[machine.rank]:
-                with machine.autocast():
-                    phi = body(model, next(own).images)  # [B, D]
-                phi = phi.float()
+                phi = fitting(partial(body, model), next(own).images, parts, machine).float()  # [B, D]
                 logits = head(phi)  # [B, K]
         yield Outputs(machine.gather(phi, counts), machine.gather(logits, counts))
+
+
+def fitting(body: Callable[[Tensor], Tensor], images: Tensor, parts: Parts, machine: Machine) -> Tensor:
+    """The features of a batch [B, D], in as many parts as it takes."""
+    while True:
+        with parts, machine.autocast():
+            found = [body(part) for part in parts.of_images(images)]
+            return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def rounds(n: int, batch_size: int, processes: int) -> list[list[int]]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ftcli.config import Training
 from ftcli.data.loaders import Job, Loader
 from ftcli.engine.kept import IN_MEMORY, Keeper, bytes_of, digest_of, known_code, name_of
+from ftcli.engine.memory import Parts
 from ftcli.engine.plan import Plan
-from ftcli.engine.predict import Way
+from ftcli.engine.predict import Way, fitting
 from ftcli.engine.setting import Setting
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
@@ -118,9 +119,10 @@ class Ahead:
 
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
         """[b, D] of one batch after the other."""
+        parts = Parts(label, min(loader.n, loader.batch_size), self.log)
         for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
-            with torch.inference_mode(), self.setting.machine.autocast():
-                rows = prefix(batch.images)
+            with torch.inference_mode():
+                rows = fitting(prefix, batch.images, parts, self.setting.machine)
             yield rows
 
     def digest(self, prefix: Prefix) -> str:

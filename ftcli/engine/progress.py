@@ -87,6 +87,7 @@ def load_progress(part: Part, run: Run, updater: Updater) -> Position:
     run.history, run.scores, run.diverged = said["history"], said["scores"], said["diverged"]
     if said["candidate"]:
         run.candidate = Candidate(**said["candidate"], state=start | part.under("pick."))
+    updater.parts.cut(said["updater"]["parts"])
     position = Position(**said["position"])
     if not position.finished:
         updater.restore(part.under("at."), said["updater"])

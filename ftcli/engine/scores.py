@@ -1,7 +1,7 @@
 """Scores of tensors by their gradients: which of them a task wants to move (Lee et al. 2022, section 4).
 
-A score is a function (model, tensors, batches, loss, machine) -> one number per tensor. The weights do not move
-meanwhile, and the whole network is in eval behaviour.
+A score is a function (model, tensors, batches, loss, machine, parts) -> one number per tensor. The weights do not move
+meanwhile, and the whole network is in eval behaviour. `parts` cuts batches that do not fit into memory.
 """
 
 import warnings
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
+from ftcli.engine.memory import Parts
 
 BATCHES = 5  # of an epoch's beginning that are looked at
 SMALL = 1e-8  # added to a variance
@@ -23,7 +24,7 @@ CODE_CUT = 0.95  # the authors' code keeps what scores at least this
 
 Tensors = Mapping[str, nn.Parameter]
 Loss = Callable[[Tensor, Batch], Tensor]
-Score = Callable[[nn.Module, Tensors, Sequence[Batch], Loss, Machine], dict[str, float]]
+Score = Callable[[nn.Module, Tensors, Sequence[Batch], Loss, Machine, Parts], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,15 @@ class Scoring:
         return {name: float(value >= self.cut) for name, value in scores.items()}
 
 
-def rgn(model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine) -> dict[str, float]:
+def rgn(
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
+) -> dict[str, float]:
     """Relative gradient norm: the mean over batches of ‖g‖₂ / ‖θ‖₂, g the gradient of the batch's loss.
 
     A tensor of zeros, such as a fresh bias, has the score of the weight beside it, and 0 where there is none.
     """
     lengths = torch.stack([parameter.detach().norm() for parameter in tensors.values()])  # [T]
-    every = batch_gradients(model, tensors, batches, loss, machine)
+    every = batch_gradients(model, tensors, batches, loss, machine, parts)
     ratios = [torch.stack([gradient.norm() for gradient in gradients]) / lengths for gradients in every]
     found = dict(zip(tensors, torch.stack(ratios).mean(0).tolist(), strict=True))
     for name, length in zip(tensors, lengths.tolist(), strict=True):
@@ -66,7 +69,9 @@ def rgn(model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss
     return found
 
 
-def snr(model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine) -> dict[str, float]:
+def snr(
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, _: Parts
+) -> dict[str, float]:
     """Signal to noise: the mean over a tensor's elements of E[g]² / (Var[g] + 1e-8).
 
     E and Var (ddof 1) are over the examples of all batches, g the gradient of one example's cross-entropy.
@@ -98,7 +103,7 @@ def snr(model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss
 
 
 def snr_code(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
 ) -> dict[str, float]:
     """What the authors' published code computes in its place: the mean over a tensor's elements, and over batches, of
     g² / (Var(g) + 1e-8), g the gradient of a batch's loss and the variance (ddof 1) along its first dimension.
@@ -106,7 +111,7 @@ def snr_code(
     Where that dimension is one there is no variance: the score is 0.
     """
     found = []
-    for gradients in batch_gradients(model, tensors, batches, loss, machine):
+    for gradients in batch_gradients(model, tensors, batches, loss, machine, parts):
         spread = [g.var(0, keepdim=True) if len(g) > 1 else torch.full_like(g, torch.inf) for g in gradients]
         ratios = [g.square() / (v + SMALL) for g, v in zip(gradients, spread, strict=True)]
         found.append(torch.stack([ratio.mean() for ratio in ratios]))
@@ -114,14 +119,23 @@ def snr_code(
 
 
 def batch_gradients(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
 ) -> Iterator[list[Tensor]]:
     """Of each batch, over all processes: the gradient of its loss by every tensor."""
-    for batch in batches:
+
+    def of_part(part: Batch) -> tuple[Tensor, ...]:
         with machine.autocast():
-            logits = model(batch.images)  # [b, K]
-        gradients = torch.autograd.grad(loss(logits.float(), batch), list(tensors.values()))
-        yield [machine.sum(gradient) for gradient in gradients]
+            logits = model(part.images)  # [b, K]
+        return torch.autograd.grad(loss(logits.float(), part), list(tensors.values()))
+
+    def of_batch(batch: Batch) -> list[Tensor]:
+        while True:
+            with parts:
+                first, *others = (of_part(part) for part in parts.of(batch))
+                return [sum(rest, start) for start, *rest in zip(first, *others, strict=True)]
+
+    for batch in batches:
+        yield [machine.sum(gradient) for gradient in of_batch(batch)]
 
 
 SCORINGS: dict[str, Callable[[float], Scoring]] = {  # by name, for a threshold of snr

@@ -46,7 +46,7 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
     steps = setting.train.steps(skip_single=skip_single)
     if skip_single:
         check_batches(model, config, setting.train.n, machine.processes)
-    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config))
+    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config), log)
     progress = Progress(setting.journal, name, run, updater)
     if progress.at.finished:
         return run

@@ -10,12 +10,15 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
+from ftcli.engine.memory import Parts
 from ftcli.engine.optim import make_optimizer, make_schedule
 from ftcli.engine.plan import Plan
+from ftcli.log import Log
 from ftcli.model.trainable import freeze_all_but, training_mode
 
 BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged
@@ -34,7 +37,7 @@ class Updater:
 
     def __init__(
         self, model: nn.Module, plan: Plan, config: Training, lr: float, machine: Machine, steps_per_epoch: int,
-        class_weights: Tensor | None = None,
+        class_weights: Tensor | None = None, log: Log | None = None,
     ) -> None:  # fmt: skip
         self.model, self.plan, self.config, self.lr, self.machine = model, plan, config, lr, machine
         self.class_weights = None if class_weights is None else class_weights.to(machine.device)
@@ -56,6 +59,7 @@ class Updater:
         self.pending: list[Tensor] = []  # losses that nobody has looked at
         self.ceiling = sys.float_info.max
         self.losses: list[float] = []  # of the epoch, one a step
+        self.parts = parts_for(model, config, machine, log or Log())
 
     def begin(self, epoch: int, shares: Mapping[str, float] | None = None) -> None:
         """Let the tensors of this epoch move, and hold the others; `shares` of the rate where the plan scores them."""
@@ -79,27 +83,20 @@ class Updater:
         self.moving = None  # whatever moved, `begin` sets it anew
         freeze_all_but(self.model, self.named)
         training_mode(self.model, "eval")
-        found = self.plan.scoring.scores(self.model, self.named, batches, self.loss, self.machine)
+        found = self.plan.scoring.scores(self.model, self.named, batches, self.loss, self.machine, self.parts)
         if not all(map(isfinite, found.values())):
             raise Diverged("a score is not finite")
         return found
 
     def update(self, batch: Batch) -> None:
         """One step. Raises Diverged, on a GPU some steps late: a look at every loss would make the host wait for it."""
-        with self.machine.autocast():
-            logits = self.network(batch.images)  # [b, K]
-        loss = self.loss(logits.float(), batch)
-        self.pending.append(loss.detach())
+        self.pending.append(self.gradients(batch))
         if len(self.pending) > self.machine.unseen_steps:
             self.look()  # before the step, so that on a CPU nothing that diverged is applied
-        for tensor in self.tensors:  # what optimizer.zero_grad does, and says to a profiler at every step
-            tensor.grad = None
         if not self.moving:  # no score reached the cut: the epoch only passes
             self.optimizer.step()
             self.schedule.step()
             return
-        # Processes average their gradients: times their number, the average is the sum.
-        self.scaler.scale(loss * self.machine.processes if self.machine.processes > 1 else loss).backward()
         self.scaler.unscale_(self.optimizer)
         self.treat_gradients()
         self.scaler.step(self.optimizer)
@@ -107,6 +104,28 @@ class Updater:
         self.schedule.step()
         if self.average is not None:
             self.average.update(self.model)
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Put the gradient of a batch's loss into the tensors that move; gives this process's part of the loss.
+
+        Where the batch does not fit into memory, that is the sum over its parts.
+        """
+        while True:
+            for tensor in self.tensors:  # what optimizer.zero_grad does, and says to a profiler at every step
+                tensor.grad = None
+            with self.parts:
+                losses = [self.gradients_of(part) for part in self.parts.of(batch)]
+                return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def gradients_of(self, part: Batch) -> Tensor:
+        """Add the gradient of this part of a batch's loss; gives that part, a scalar."""
+        with self.machine.autocast():
+            logits = self.network(part.images)  # [b, K]
+        loss = self.loss(logits.float(), part)
+        if self.moving:
+            # Processes average their gradients: times their number, the average is the sum.
+            self.scaler.scale(loss * self.machine.processes if self.machine.processes > 1 else loss).backward()
+        return loss.detach()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """This process's part of the mean cross-entropy over the whole batch: a scalar."""
@@ -163,7 +182,10 @@ class Updater:
 
     def figures_of_state(self) -> dict[str, Any]:
         """The rest of it, as JSON has it."""
-        return {"updates": self.schedule.updates, "ceiling": self.ceiling, "scaler": self.scaler.state_dict()}
+        return {
+            "updates": self.schedule.updates, "ceiling": self.ceiling, "scaler": self.scaler.state_dict(),
+            "parts": self.parts.number,
+        }  # fmt: skip
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], figures: Mapping[str, Any]) -> None:
@@ -186,6 +208,16 @@ class Updater:
     def result(self) -> nn.Module:
         """The network that is measured and kept: the running mean of the weights where one is asked for."""
         return self.model if self.average is None else self.average.module
+
+
+def parts_for(model: nn.Module, config: Training, machine: Machine, log: Log) -> Parts:
+    """One part a batch, and what follows where it does not fit. Several processes would have to agree on more."""
+    trains = config.bn == "train" and any(isinstance(module, _BatchNorm) for module in model.modules())
+    n = -(-config.batch_size // machine.processes)
+    return Parts(
+        "training", n, log, fewest=n if machine.processes > 1 else 1 + trains,
+        consequence=", whose gradients are summed" + "; BatchNorm goes by the statistics of a part" * trains,
+    )  # fmt: skip
 
 
 class Anchor:
