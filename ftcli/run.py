@@ -47,22 +47,21 @@ from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
 from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
-from ftcli.report.folder import REPORT, claim, write_run
+from ftcli.report.folder import claim, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
 from ftcli.report.plan import plan_answer
 from ftcli.report.progress import ConsoleLog
-from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
-from ftcli.report.unfinished import held, request_of
+from ftcli.report.unfinished import finished, held, request_of
 
 
 def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`, `surgical`: train, pick on ID-val, measure every set, save."""
     started, command = time.perf_counter(), type(config).__name__.lower()
+    if answer := finished(config):
+        return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, command, config.overwrite, resume=config.resume)
-        if config.resume and (folder / REPORT).exists():
-            return report_answer(read_report(folder), folder)
+        folder = claim(config.out, command, config.overwrite)
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
@@ -71,7 +70,7 @@ def train(config: Training) -> Answer:
         tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request_of(command, config, task, loaded), config) as journal:
+        with held(folder, request_of(config, task, [loaded]), config) as journal:
             report = trained_and_saved(config, loaded, replace(setting, journal=journal), folder, log, started)
     return report_answer(report, folder)
 
@@ -115,6 +114,8 @@ def evaluate(config: Evaluate) -> Answer:
 def adapt(config: Adapt) -> Answer:
     """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
     started = time.perf_counter()
+    if answer := finished(config):
+        return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, "adapt", config.overwrite)
         machine, cache = machine_of(config), cache_of(config, log)
@@ -126,17 +127,18 @@ def adapt(config: Adapt) -> Answer:
         }
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         model = machine.place(loaded.model)
-        before = measure(model, setting, config.seed, log, frozen=True)
-        adapted = adapted_to(model, streams, tensors, config, machine, log)
-        results = {
-            choice: results_from(one.stream, task, config.seed, log, config.details())
-            for choice, one in adapted.items()
-        }
-        choices = describe_adaptations(adapted, results, before, task, model, config)
-        first = next(iter(results.values()))
-        parts = {"before": before.figures, "choices": choices}
-        report = build("adapt", config, task, loaded, machine, [first], log, time_since(started), None, parts)
-        write_run(folder, report, [], first.predictions, None)
+        with held(folder, request_of(config, task, [loaded]), config) as journal:
+            before = measure(model, setting, config.seed, log, frozen=True)
+            adapted = adapted_to(model, streams, tensors, config, machine, journal, log)
+            results = {
+                choice: results_from(one.stream, task, config.seed, log, config.details())
+                for choice, one in adapted.items()
+            }
+            choices = describe_adaptations(adapted, results, before, task, model, config)
+            first = next(iter(results.values()))
+            parts = {"before": before.figures, "choices": choices}
+            report = build("adapt", config, task, loaded, machine, [first], log, time_since(started), None, parts)
+            write_run(folder, report, [], first.predictions, None)
     return report_answer(report, folder)
 
 

@@ -24,6 +24,7 @@ from ftcli.data.task import Task, TaskSet, build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.adapt import Adapter
 from ftcli.engine.device import machine_of
+from ftcli.engine.passage import Passage
 from ftcli.engine.stream import stream_of
 from ftcli.engine.train import snapshot
 from ftcli.errors import RequestError, RunError
@@ -60,7 +61,7 @@ def along(model: nn.Module, data: TaskSet, config: Adapt, names: list[str], cfg:
     machine = machine_of(config)
     stream = stream_of(data, cfg, machine, config, Log(), None)
     adapter = Adapter(machine.place(model), names, config, machine)
-    return *adapter.along(stream, Log(), "test"), adapter, stream
+    return *adapter.along(stream, Passage(None, "test", machine.device), Log()), adapter, stream
 
 
 def images_of(data: TaskSet) -> Tensor:
@@ -207,7 +208,7 @@ def test_a_last_image_goes_with_the_batch_before_it(folder: Path) -> None:
     data = task_of(folder).ood["far"]
     odd = replace(data, images=data.images.select(np.arange(17)), labels=data.labels[:17])
     found, _, _, stream = along(loaded("test_resnet").model, odd, request(batch_size=8), [])
-    assert [len(piece.rows) for piece in stream] == [8, 9] and stream.steps == 2
+    assert [len(piece.rows) for piece in stream.pieces()] == [8, 9] and stream.steps == 2
     alone, network = order_of(17, 0)[8:], without_statistics(loaded("test_resnet").model)
     expected = network(images_of(odd).float()[alone]).detach()
     assert (found[alone] - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -222,7 +223,7 @@ def test_views_are_drawn_by_example_and_seed(folder: Path) -> None:
     def views(data: TaskSet, seed: int = 0, workers: int = 0) -> dict[int, Tensor]:
         machine = replace(machine_of(config), workers=workers)
         stream = stream_of(data, CONFIG_32, machine, replace(config, seed=seed), Log(), None)
-        return {int(piece.rows): piece.views for piece in stream}
+        return {int(piece.rows): piece.views for piece in stream.pieces()}
 
     data = task_of(folder).ood["far"]
     part = replace(data, images=data.images.select(np.arange(7)), labels=data.labels[:7])
@@ -239,7 +240,7 @@ def test_views_of_a_shuffled_set_are_shuffled_one_by_one(folder: Path) -> None:
 
     def views(spec: str) -> list[Tensor]:
         data = task_of(Path(spec)).ood["far"]
-        return [piece.views for piece in stream_of(data, CONFIG_32, machine_of(config), config, Log(), None)]
+        return [piece.views for piece in stream_of(data, CONFIG_32, machine_of(config), config, Log(), None).pieces()]
 
     def blocks(view: Tensor) -> list[list[float]]:
         """The blocks of 16 x 16 pixels, sorted."""

@@ -10,11 +10,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import torch
 from program import SMALL, checkpoint, inside, read
-from worlds import coloured
+from worlds import coloured, loaded
 
 from ftcli.engine.state import Journal
 from ftcli.errors import Stopped
+from ftcli.model.save import save_model
 from ftcli.report.unfinished import LOCK, STATE
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
@@ -36,7 +38,14 @@ COMMANDS: dict[str, list[Any]] = {
         2,
     ],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
+    "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
+    "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],
+    "episodic": ["adapt", "--mode", "episodic", "--lr", "1e-2"],
+    "criticality": ["criticality", "--alphas", "0,0.5", "--sigmas", "0.01,0.1", "--draws", 2, "--images", 20],
 }
+EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7)}  # states
+EVERY |= {name: (1, 4, 7) for name in COMMANDS if name not in EVERY}
+FILES = {"model.safetensors", "predictions.parquet", "config.json"}
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +54,32 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     coloured(root / "train", each=16, noise=150)
     coloured(root / "far", each=4, seed=2, noise=200)
     checkpoint(root / "start", classes=3)
+    other = loaded("test_resnet", 3)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in other.model.parameters():
+        parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
+    save_model(root / "other", other, other.model, None)
     return root
 
 
 def words(place: Path, name: str, out: Path, *more: Any) -> list[Any]:
-    sets = ["--checkpoint", place / "start", "--train", place / "train", "--ood", f"far={place / 'far'}"]
-    options = [one for one in SMALL if one not in ("--augment", "none")] if name == "adam" else SMALL
-    return [*COMMANDS[name], *sets, *options, "--batch-size", 8, "--out", out, *more]
+    command, *given = COMMANDS[name]
+    models = [place / "start", place / "other"] if command == "criticality" else ["--checkpoint", place / "start"]
+    sets = ["--ood", f"far={place / 'far'}"] + (["--train", place / "train"] if command != "adapt" else [])
+    plain = name in ("adam", "criticality") or command == "adapt"
+    options = [one for one in SMALL if one not in ("--augment", "none")] if plain else SMALL
+    return [
+        command,
+        *models,
+        *given,
+        *sets,
+        *options,
+        "--batch-size",
+        2 if command == "adapt" else 8,
+        "--out",
+        out,
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +118,7 @@ def stopped(after: int, *asked: Any) -> Any:
         return inside(*asked)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("every", [1, 4, 7])
+@pytest.mark.parametrize(("name", "every"), [(name, every) for name in COMMANDS for every in EVERY[name]])
 def test_stopped_again_and_again(
     name: str, every: int, place: Path, undisturbed: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -101,7 +128,7 @@ def test_stopped_again_and_again(
         times += 1
         assert "--out" in done.stderr and not (tmp_path / "o" / "report.json").exists() and times < 200
     assert done.returncode == 0 and times > 1, done.stderr
-    for file in ("model.safetensors", "predictions.parquet", "config.json"):
+    for file in {path.name for path in undisturbed[name].iterdir()} & FILES:
         assert (tmp_path / "o" / file).read_bytes() == (undisturbed[name] / file).read_bytes(), file
     assert lasting(read(tmp_path / "o")) == lasting(read(undisturbed[name]))
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == sorted(

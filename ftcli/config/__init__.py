@@ -11,14 +11,14 @@ from typing import Any
 from ftcli.config.adapting import Adapt
 from ftcli.config.looking import Blocks, Cache, Compare, Data, Presets, Report, Schema
 from ftcli.config.measuring import Agreement, Criticality, Distortion, Evaluate, Interpolate, Measuring, Predict
-from ftcli.config.shared import SETTINGS, Common, Judging, Loading, Reporting, Running
+from ftcli.config.shared import SETTINGS, Common, Judging, Lasting, Loading, Reporting, Running
 from ftcli.config.theory import Theory
 from ftcli.config.training import AUTOMATIC, Finetune, Lpft, Probe, Surgical, Training, Tuning
 from ftcli.declare import Numbers, Words
 
 __all__ = [
     "AUTOMATIC", "COMMANDS", "SETTINGS", "Adapt", "Agreement", "Blocks", "Cache", "Command", "Common", "Compare",
-    "Criticality", "Data", "Distortion", "Evaluate", "Finetune", "Interpolate", "Judging", "Loading", "Lpft",
+    "Criticality", "Data", "Distortion", "Evaluate", "Finetune", "Interpolate", "Judging", "Lasting", "Loading", "Lpft",
     "Measuring", "Numbers", "Predict", "Presets", "Probe", "Report", "Reporting", "Running", "Schema", "Surgical",
     "Theory", "Training", "Tuning", "Words", "resolved",
 ]  # fmt: skip

@@ -1,10 +1,9 @@
 """The command that learns without labels: `adapt`."""
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Annotated, Literal
 
-from ftcli.config.shared import Judging, weights
+from ftcli.config.shared import Judging, Lasting, check_finite, weights
 from ftcli.config.training import Merge
 from ftcli.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.errors import RequestError
@@ -13,7 +12,7 @@ EVERYTHING = Words(("all",))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Adapt(Judging):
+class Adapt(Judging, Lasting):
     """Options of `ftcli adapt`."""
 
     checkpoint: Annotated[str | None, weights("needed")] = None
@@ -67,8 +66,9 @@ class Adapt(Judging):
             raise RequestError("No checkpoint is given.", "add --checkpoint WHERE")
         if not (self.id_val or self.id_test or self.ood):
             raise RequestError("No set is given to adapt to.", "add --ood NAME=SPEC or --id-test SPEC")
-        if not (isfinite(self.lr) and self.lr > 0):
-            raise RequestError(f"--lr {self.lr:g} makes no step.", "give a finite rate above 0, as 0.001")
+        check_finite(self)
+        if self.lr <= 0:
+            raise RequestError(f"--lr {self.lr:g} makes no step.", "give a rate above 0, as 0.001")
         if self.method == "tent" and self.batch_size == 1:
             raise RequestError("--batch-size 1: one image has no statistics of a batch.", "2 or more, or --method memo")
         if self.method == "memo" and self.augment == "none" and self.augmentations > 1:

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ftcli.config.shared import SETTINGS, Judging, ModelArgument, Overwrite, Reporting, Running, SplitSeed
+from ftcli.config.shared import (
+    SETTINGS,
+    Judging,
+    Lasting,
+    ModelArgument,
+    Overwrite,
+    Reporting,
+    Running,
+    SplitSeed,
+    check_finite,
+)
 from ftcli.declare import MEASURE, MODEL, OUTPUT, Numbers, flag, numbers, option, spec
 from ftcli.errors import RequestError
 
@@ -171,7 +181,7 @@ class Interpolate(Measuring):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Criticality(Measuring):
+class Criticality(Measuring, Lasting):
     """Options of `ftcli criticality`."""
 
     alphas: Annotated[
@@ -210,8 +220,7 @@ class Criticality(Measuring):
             raise RequestError("criticality takes the error on the training set.", "add --train SPEC")
         if max(self.alphas) > 1:
             raise RequestError(f"--alphas {self.alphas}: beyond B, at 1, no block has been.", "give values from 0 to 1")
-        if not isfinite(self.epsilon):
-            raise RequestError(f"--epsilon {self.epsilon} is no fraction.", "--epsilon 0.05")
+        check_finite(self)
 
     @property
     def exactly_two(self) -> bool:

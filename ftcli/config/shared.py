@@ -1,6 +1,7 @@
 """What several commands have in common: how a model is loaded, how images go through it, what a report needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,13 @@ ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
 ]
 SETTINGS = "PATH, hf:NAME, torchvision:CLASS or digits:WORLD, settings after '?'"
+
+
+def check_finite(config: object) -> None:
+    """Raises RequestError for an option that is infinite or no number."""
+    for field in fields(config):  # type: ignore[arg-type]
+        if isinstance(value := getattr(config, field.name), float) and not isfinite(value):
+            raise RequestError(f"--{field.name.replace('_', '-')} {value} is no number.", "give a finite one")
 
 
 def weights(default: str) -> Any:
@@ -127,6 +135,18 @@ class Reporting(Running):
                 raise RequestError(f"--ood {text!r}: the name {name!r} is taken.", "give this set another name")
             pairs.append((name, source))
         return pairs
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Lasting(Reporting):
+    """What every command shares that goes on where it was stopped."""
+
+    resume: Annotated[
+        bool, flag("Go on in --out: where nothing is saved, begin; show a finished run.", "--resume", OUTPUT)
+    ] = False
+    save_every: Annotated[
+        float, option("Minutes between two states of a work that goes on.", panel=OUTPUT, min=0.0, metavar="MINUTES")
+    ] = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -1,11 +1,10 @@
 """The commands that train: `probe`, `finetune`, `lpft`, `surgical`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from math import isfinite
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ftcli.config.shared import SETTINGS, Judging, SplitSeed, weights
+from ftcli.config.shared import SETTINGS, Judging, Lasting, SplitSeed, check_finite, weights
 from ftcli.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.errors import RequestError
 
@@ -60,7 +59,7 @@ Merge = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Training(Judging):
+class Training(Judging, Lasting):
     """What every command that trains shares."""
 
     checkpoint: Annotated[str | None, weights("needed, unless --init random")] = None
@@ -140,13 +139,6 @@ class Training(Judging):
             parser=words(MEASURES),
         ),
     ] = None
-    resume: Annotated[
-        bool,
-        flag("Go on in --out: where nothing is saved, begin; show a finished run.", "--resume", OUTPUT),
-    ] = False
-    save_every: Annotated[
-        float, option("Minutes between two states within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")
-    ] = 5.0
     dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
 
     def __post_init__(self) -> None:
@@ -157,9 +149,7 @@ class Training(Judging):
                 f"--warmup {self.warmup:g} leaves none of --epochs {self.epochs} at the full rate.",
                 "give it fewer epochs",
             )
-        for field in fields(self):
-            if isinstance(value := getattr(self, field.name), float) and not isfinite(value):
-                raise RequestError(f"--{field.name.replace('_', '-')} {value} is no number.", "give a finite one")
+        check_finite(self)
         if self.clip_norm == 0:
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:

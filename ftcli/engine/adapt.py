@@ -1,7 +1,7 @@
 """Test-time adaptation: a network learns from the very images that it is asked about, without their labels."""
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -13,6 +13,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from ftcli.config import Adapt
 from ftcli.engine.device import Machine
+from ftcli.engine.optim import memory_of, remember
+from ftcli.engine.passage import Passage
 from ftcli.engine.predict import compiled_features
 from ftcli.engine.stream import Piece, Stream
 from ftcli.errors import RunError
@@ -72,24 +74,24 @@ class Adapter:
         freeze_all_but(model, names)
         training_mode(model, "eval")
 
-    def along(self, stream: Stream, log: Log, label: str) -> tuple[Tensor, Tensor]:
+    def along(self, stream: Stream, passage: Passage, log: Log) -> tuple[Tensor, Tensor]:
         """The answers as they are given, logits [N, K] in the set's order, and the examples [N] in the stream's order.
 
         Raises RunError where the weights have run away: an answer is not finite.
         """
         self.restart()
-        rows, answers = [], []
+        self.go_on_from(passage.learned)
+        pieces = (stream.pieces if self.tensors else stream.without_views)(passage.done)
         with self.statistics():
-            for piece in log.track(stream if self.tensors else stream.without_views(), label, stream.steps):
+            for piece in log.track(pieces, passage.name, stream.steps - passage.done):
                 if self.config.episodic:
                     self.restart()
-                rows.append(piece.rows)
-                answers.append(self.learn(piece))
+                passage.step(piece.rows, self.learn(piece), self.learned)
         if self.config.episodic:
             self.restore()
-        order, given = torch.cat(rows), torch.cat(answers).cpu()  # [N], [N, K]
+        order, given = torch.cat(passage.rows), torch.cat(passage.answers).cpu()  # [N], [N, K]
         if lost := int((~given.isfinite().all(1)).sum()):
-            raise RunError(f"{label}: {lost} of {len(order)} answers are not finite.", "a smaller --lr")
+            raise RunError(f"{passage.name}: {lost} of {len(order)} answers are not finite.", "a smaller --lr")
         return in_the_order_of_the_set(order, given), order
 
     def again(self, stream: Stream, log: Log, label: str) -> Tensor:
@@ -127,6 +129,22 @@ class Adapter:
         self.restore()
         if self.tensors:
             self.optimizer = self.rule.optimizer(self.tensors, lr=self.config.lr)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Everything that the steps have changed, by name."""
+        if not self.tensors:
+            return {}
+        weights = {f"weight.{index}": tensor for index, tensor in enumerate(self.tensors)}
+        return weights | {f"memory.{name}": tensor for name, tensor in memory_of(self.optimizer).items()}
+
+    @torch.no_grad()
+    def go_on_from(self, learned: Mapping[str, Tensor]) -> None:
+        """Put what was learned back in its place."""
+        for index, tensor in enumerate(self.tensors if learned else ()):
+            tensor.copy_(learned[f"weight.{index}"])
+        memory = {name.removeprefix("memory."): value for name, value in learned.items() if name.startswith("memory.")}
+        if memory:
+            remember(self.optimizer, memory)
 
     @torch.no_grad()
     def restore(self) -> None:

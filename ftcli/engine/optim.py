@@ -1,9 +1,10 @@
 """Update rules and the learning rate over time."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
@@ -26,6 +27,24 @@ def make_optimizer(
         return torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=config.weight_decay)
     rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return rule(groups, lr, weight_decay=config.weight_decay)
+
+
+def memory_of(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of every tensor, under "INDEX.NAME"."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": value for index, memory in state.items() for name, value in memory.items()
+        if value is not None
+    }  # fmt: skip
+
+
+def remember(optimizer: Optimizer, memory: Mapping[str, Tensor]) -> None:
+    """Have the optimiser remember this; the rates stay what they are."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in memory.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class Schedule:

@@ -32,7 +32,7 @@ class Progress:
         self.part = journal.find(name) if journal else None
         self.at = Position() if self.part is None else load_progress(self.part, run, updater)
         if journal and not self.at.finished:
-            journal.training = True
+            journal.attended = True
 
     def enter(self) -> None:
         """After the updater has begun an epoch: go on within it, where the state is from there."""
@@ -55,7 +55,7 @@ class Progress:
     def finished(self) -> None:
         """The run is over. Raises Stopped where that is wished."""
         if self.journal:
-            self.journal.training = False
+            self.journal.attended = False
         self.save(Position(finished=True))
 
     def save(self, position: Position) -> None:

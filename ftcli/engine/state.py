@@ -52,7 +52,7 @@ class Journal:
     took: float = 0.0  # seconds, the last time
     stop: int | None = None  # the exit code that a signal asks for
     wish: bool = False  # a signal asks for a state now
-    training: bool = False  # whether a loop is running, which looks at these two after every step
+    attended: bool = False  # whether a loop is running that looks at these two after every step
 
     def find(self, run: str) -> Part | None:
         """The state of a run; None where there is none."""
@@ -104,7 +104,7 @@ class Journal:
         def heard(number: int, _: FrameType | None) -> None:
             if number not in SIGNALS:
                 self.wish = True
-            elif not self.training or self.stop is not None:
+            elif not self.attended or self.stop is not None:
                 raise Stopped("interrupted.", self.again, SIGNALS[signal.Signals(number)])
             else:
                 self.stop = SIGNALS[signal.Signals(number)]

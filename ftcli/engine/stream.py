@@ -48,16 +48,19 @@ class Stream:
         """Pieces of one pass."""
         return self.plain.steps(skip_single=self.views is None) or 1
 
-    def __iter__(self) -> Iterator[Piece]:
+    def pieces(self, done: int = 0) -> Iterator[Piece]:
+        """What is learned from, without the first pieces that are `done`."""
         if self.views is None:
-            return self.without_views()
-        plain = self.plain.shuffled(self.seed, 0, skip_single=False)
-        views = self.views.shuffled(self.seed, 0, skip_single=False)  # an order knows nothing of transforms
+            return self.without_views(done)
+        plain = self.plain.shuffled(self.seed, 0, skip_single=False, done=done)
+        views = self.views.shuffled(self.seed, 0, skip_single=False, done=done)  # an order knows nothing of transforms
         return (Piece(one.labels.cpu(), one.images, many.images) for one, many in zip(plain, views, strict=True))
 
-    def without_views(self) -> Iterator[Piece]:
+    def without_views(self, done: int = 0) -> Iterator[Piece]:
         """The same pieces, each image its only view: for answers that learn nothing."""
-        plain = self.plain.shuffled(self.seed, 0, skip_single=False)
+        if done >= self.steps:  # a last image alone has gone with the piece before it
+            return iter(())
+        plain = self.plain.shuffled(self.seed, 0, skip_single=False, done=done)
         pieces = (Piece(batch.labels.cpu(), batch.images, batch.images) for batch in plain)
         return whole_batches(pieces) if self.views is None else pieces
 

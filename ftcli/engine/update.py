@@ -16,7 +16,7 @@ from ftcli.config import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.memory import Parts
-from ftcli.engine.optim import make_optimizer, make_schedule
+from ftcli.engine.optim import make_optimizer, make_schedule, memory_of, remember
 from ftcli.engine.plan import Plan
 from ftcli.log import Log
 from ftcli.model.trainable import freeze_all_but, training_mode
@@ -176,9 +176,7 @@ class Updater:
         tensors = {f"model.{name}": own[name] for name in self.changing}
         if self.average is not None:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.changing.items()}
-        for index, memory in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"memory.{index}.{key}": value for key, value in memory.items() if value is not None}
-        return tensors
+        return tensors | {f"memory.{name}": tensor for name, tensor in memory_of(self.optimizer).items()}
 
     def figures_of_state(self) -> dict[str, Any]:
         """The rest of it, as JSON has it."""
@@ -190,16 +188,14 @@ class Updater:
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], figures: Mapping[str, Any]) -> None:
         """Stand where the two of these say; every tensor keeps its place in memory."""
-        own, memory = self.model.state_dict(), dict[int, dict[str, Tensor]]()
+        own, memory = self.model.state_dict(), dict[str, Tensor]()
         for key, tensor in tensors.items():
             kind, _, name = key.partition(".")
             if kind == "memory":
-                index, _, what = name.partition(".")
-                memory.setdefault(int(index), {})[what] = tensor
+                memory[name] = tensor
             else:
                 (own if kind == "model" else self.weights)[name].copy_(tensor)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        remember(self.optimizer, memory)
         self.schedule.go_to(figures["updates"])
         self.ceiling = figures["ceiling"]
         self.scaler.load_state_dict(figures["scaler"])

@@ -1,7 +1,8 @@
 """Module criticality (Chatterji et al. 2020): how far back and how roughly a block can be moved at no cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from itertools import product
 from math import fsum
 from typing import Any
@@ -15,6 +16,7 @@ from ftcli.data.task import TaskSet
 from ftcli.engine.behind import Behind, behind
 from ftcli.engine.perturb import Perturbed
 from ftcli.engine.setting import Setting
+from ftcli.engine.tally import Tally
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.seeds import mix
@@ -58,12 +60,15 @@ def measure_criticality(
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
     body, _ = blocks_of(model)
-    own = behind(model, body[0].tensors, loader, setting, log).mistakes() / loader.n
+    tally = Tally(setting.journal, "criticality")
+    own = tally.count("own", lambda: behind(model, body[0].tensors, loader, setting, log).mistakes()) / loader.n
     blocks = {}
     for block in body:
-        path = behind(model, block.tensors, loader, setting, log)
+        path = cache(partial(behind, model, block.tensors, loader, setting, log))  # made where a count is missing
         with Perturbed(model, block.tensors, start) as moved:
-            blocks[block.name] = of_block(block.name, moved, path, own, config, log)
+            off = OffItsPlace(block.name, moved, path, tally, config.seed)
+            blocks[block.name] = of_block(off, loader.n, own, config, log)
+    tally.close()
     without = [name for name, found in blocks.items() if found["mu"] is None]
     if without:
         log.warn(
@@ -83,28 +88,43 @@ def measure_criticality(
     }
 
 
-def of_block(name: str, moved: Perturbed, path: Behind, own: float, config: Criticality, log: Log) -> dict[str, Any]:
-    """The entry of one block. A draw z is the same in every cell, u = σ z: cells differ by α and σ alone."""
-    n, alphas, sigmas, draws = path.loader.n, config.alphas, config.sigmas, config.draws
-    plain = []
-    for alpha in alphas:
-        moved.stand(alpha)
-        plain.append(path.mistakes() / n)
-    moved.stand(0.0)
-    rewind = path.mistakes() / n - own
+class OffItsPlace:
+    """A block of a model, and the mistakes that the model makes with it elsewhere; each place is looked at once."""
+
+    def __init__(self, name: str, moved: Perturbed, path: Callable[[], Behind], tally: Tally, seed: int) -> None:
+        self.name, self.moved, self.path, self.tally = name, moved, path, tally
+        self.noise = lru_cache(maxsize=1)(partial(moved.noise, seed, name))  # of a draw
+
+    def mistakes(self, alpha: float, sigma: float = 0.0, draw: int | None = None) -> int:
+        """With the block at (1 - α) θ⁰ + α θᶠ + σ z, z that draw."""
+
+        def looked_at() -> int:
+            path = self.path()  # before anything moves, the first time
+            self.moved.stand(alpha, sigma, () if draw is None else self.noise(draw))
+            return path.mistakes()
+
+        return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
+
+
+def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> dict[str, Any]:
+    """The entry of one block of a model that errs on `own` of n images.
+
+    A draw z is the same in every cell, u = σ z: cells differ by α and σ alone.
+    """
+    alphas, sigmas, draws = config.alphas, config.sigmas, config.draws
+    plain = [off.mistakes(alpha) / n for alpha in alphas]
+    rewind = off.mistakes(0.0) / n - own
     wrong = [[0] * len(sigmas) for _ in alphas]
     cells = list(product(range(len(alphas)), range(len(sigmas))))
     for draw in range(draws):
-        noise = moved.noise(config.seed, name, draw)
-        for a, s in log.track(cells, f"{name}, draw {draw + 1} of {draws}", len(cells)):
-            moved.stand(alphas[a], sigmas[s], noise)
-            wrong[a][s] += path.mistakes()
+        for a, s in log.track(cells, f"{off.name}, draw {draw + 1} of {draws}", len(cells)):
+            wrong[a][s] += off.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
-    cell = least(grid, alphas, sigmas, moved.distance, own + config.epsilon)
+    cell = least(grid, alphas, sigmas, off.moved.distance, own + config.epsilon)
     return {
         "mu": cell and cell.mu,
         "rewind": rewind,
-        "distance": moved.distance,
+        "distance": off.moved.distance,
         "plain": plain,
         "grid": grid,
         "alpha": cell and cell.alpha,

@@ -15,6 +15,8 @@ from ftcli.config import Adapt
 from ftcli.data.task import TaskSet
 from ftcli.engine.adapt import Adapter, batch_norms
 from ftcli.engine.device import Machine
+from ftcli.engine.passage import Passage
+from ftcli.engine.state import Journal
 from ftcli.engine.stream import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -39,7 +41,7 @@ class Adapted:
 
 def adapt(
     model: nn.Module, streams: Mapping[str, Stream], choices: Mapping[str, Sequence[str]], config: Adapt,
-    machine: Machine, log: Log,
+    machine: Machine, journal: Journal | None, log: Log,
 ) -> dict[str, Adapted]:  # fmt: skip
     """Every choice on every set, each from the weights that `model` has, and has again in the end."""
     adapted = {}
@@ -47,10 +49,13 @@ def adapt(
         started, adapter = time.perf_counter(), Adapter(model, names, config, machine)
         given, orders, after = {}, {}, {}
         for name, stream in streams.items():
-            given[name], order = adapter.along(stream, log, f"{choice} {name}")
+            passage = Passage(journal, f"{choice} {name}", machine.device)
+            given[name], order = adapter.along(stream, passage, log)
             orders[name] = order.numpy()
             if not config.episodic:
-                after[name] = adapter.again(stream, log, f"{choice} {name}, again")
+                again = passage.again
+                after[name] = adapter.again(stream, log, f"{choice} {name}, again") if again is None else again
+            passage.ended(after.get(name))
             adapter.restore()
         adapted[choice] = Adapted(tuple(names), given, orders, after, time.perf_counter() - started)
     return adapted

@@ -5,39 +5,52 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ftcli import __version__
-from ftcli.config import Training, resolved
+from ftcli.config import Lasting, resolved
 from ftcli.data.task import Task
 from ftcli.engine.state import Journal
-from ftcli.errors import FtcliError, RequestError, Stopped
+from ftcli.errors import FtcliError, Hindered, RequestError, Stopped
 from ftcli.files import write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import count, typed
+from ftcli.report.folder import REPORT
+from ftcli.report.read import read_report
+from ftcli.report.show import Answer, report_answer
 
 STATE, REQUEST, LOCK = "state", "request.json", ".lock"
 FREE = ("out", "overwrite", "resume", "config", "preset", "json", "quiet", "debug", "workers", "save_every", "no_cache")
 MINUTE = 60.0
 
 
-def request_of(command: str, config: Training, task: Task, loaded: Loaded) -> dict[str, Any]:
+def finished(config: Lasting) -> Answer | None:
+    """The report that is there, where --resume asks for it."""
+    if config.resume and config.out and (config.out / REPORT).exists():
+        return report_answer(read_report(config.out), config.out)
+    return None
+
+
+def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[str, Any]:
     """Everything that the result of a command depends on, as far as the request and its files say it."""
     train = {"train": task.train} if task.train else {}
+    code = sha256(config.import_.read_bytes()).hexdigest() if config.import_ else None
     return {
-        "command": command,
+        "command": type(config).__name__.lower(),
         "version": __version__,
         "options": {name: value for name, value in resolved(config).items() if name not in FREE},
         "data": {name: data.fingerprint for name, data in {**train, **task.sets()}.items()},
-        "weights": loaded.checkpoint.sha256 if loaded.checkpoint else None,
+        "weights": [one.checkpoint.sha256 if one.checkpoint else None for one in loaded],
+        "imported code": code,
     }
 
 
 @contextmanager
-def held(folder: Path, request: Mapping[str, Any], config: Training) -> Iterator[Journal | None]:
+def held(folder: Path, request: Mapping[str, Any], config: Lasting) -> Iterator[Journal | None]:
     """Inside, this process alone works in the folder, and what it saves there is a state of this request.
 
     The state is removed when the work is done, and where it has failed for good. It stays where somebody stopped the
@@ -62,7 +75,7 @@ def held(folder: Path, request: Mapping[str, Any], config: Training) -> Iterator
             raise
         except BaseException as error:
             saved = any((folder / STATE).glob("*.safetensors"))
-            failed = isinstance(error, FtcliError) and not isinstance(error, Stopped)
+            failed = isinstance(error, FtcliError) and not isinstance(error, Stopped | Hindered)
             if failed or not saved:
                 forget(folder, new)
             raise
@@ -111,9 +124,12 @@ def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> N
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first thing in which two requests differ, in words; empty where there is none."""
-    for name in ("command", "version", "weights"):
+    for name in ("command", "version"):
         if before.get(name) != now[name]:
             return f"{name} {before.get(name)}, and this one has {now[name]}"
+    for name in ("weights", "imported code"):
+        if before.get(name) != now[name]:
+            return f"other {name}"
     for part in ("options", "data"):
         old, new = before.get(part) or {}, now[part]
         for name in {**old, **new}:

@@ -1,5 +1,7 @@
 """The command `criticality`."""
 
+from dataclasses import replace
+
 from ftcli.config import Criticality
 from ftcli.errors import RequestError
 from ftcli.measures.criticality import images_for, measure_criticality
@@ -7,6 +9,7 @@ from ftcli.processes import count
 from ftcli.report.criticality import criticality_panels
 from ftcli.report.plots import save_panels
 from ftcli.report.show import Answer
+from ftcli.report.unfinished import finished, held, request_of
 from ftcli.studies.frame import same_architecture, study_of
 
 
@@ -14,12 +17,17 @@ def criticality(config: Criticality) -> Answer:
     """`criticality`: how far back to A, and how roughly, each block of B can be moved before the error grows."""
     if count() > 1:
         raise RequestError("criticality moves the weights of one process.", "start it as one process")
+    if answer := finished(config):
+        return answer
     with study_of(config, judge=1, headless=True) as study:
         same_architecture(study)
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
-        answer = study.answer({"criticality": measure_criticality(B, start, images, study.setting, config, study.log)})
+        with held(study.folder, request_of(config, study.task, study.loaded), config) as journal:
+            setting = replace(study.setting, journal=journal)
+            found = measure_criticality(B, start, images, setting, config, study.log)
+            answer = study.answer({"criticality": found})
         if config.plot:
             save_panels(config.plot, criticality_panels(answer.content))
         return answer
