@@ -1,10 +1,12 @@
 """A run that is stopped anywhere and gone on with ends in the very bytes of one that was not."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,12 +14,15 @@ from unittest import mock
 import pytest
 import torch
 from program import SMALL, checkpoint, inside, read
+from safetensors.torch import save_file
 from worlds import coloured, loaded
 
+from ftcli import __version__
 from ftcli.engine.state import Journal
+from ftcli.engine.update import Updater
 from ftcli.errors import Stopped
 from ftcli.model.save import save_model
-from ftcli.report.unfinished import LOCK, STATE
+from ftcli.report.unfinished import LOCK, REQUEST, STATE
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
 COMMANDS: dict[str, list[Any]] = {
@@ -158,6 +163,97 @@ def test_another_request_is_refused_and_overwrite_begins_anew(place: Path, tmp_p
     assert {path.name: path.read_bytes() for path in (out / STATE).iterdir()} == before
     assert inside(*words(place, "finetune", out, "--momentum", 0.5, "--overwrite")).returncode == 0
     assert read(out)["config"]["momentum"] == 0.5 and not (out / STATE).exists()
+
+
+def change_version(state: Path) -> None:
+    request = json.loads((state / REQUEST).read_text())
+    (state / REQUEST).write_text(json.dumps(request | {"version": "0.0.9"}))
+
+
+def change_weights(state: Path) -> None:
+    request = json.loads((state / REQUEST).read_text())
+    (state / REQUEST).write_text(json.dumps(request | {"weights": ["f" * 64]}))
+
+
+def lose_request(state: Path) -> None:
+    (state / REQUEST).unlink()
+
+
+def break_request(state: Path) -> None:
+    (state / REQUEST).write_text("[[]")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (change_version, f"version 0.0.9, and this one has {__version__}"),
+        (change_weights, "other weights"),
+        (lose_request, "a request that cannot be read"),
+        (break_request, "a request that cannot be read"),
+    ],
+)
+def test_a_state_of_another_version_or_request_is_left_alone(
+    change: Callable[[Path], None], told: str, place: Path, tmp_path: Path
+) -> None:
+    asked = words(place, "finetune", tmp_path / "o")
+    assert stopped(2, *asked).returncode == 130
+    change(tmp_path / "o" / STATE)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "o" / STATE).iterdir()}
+    done = inside(*asked)
+    assert done.returncode == 2 and told in done.stderr and "--overwrite" in done.stderr, done.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "o" / STATE).iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["finetune", "tent", "criticality"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "other tensors", "no header"])
+def test_a_damaged_state_is_named_and_kept(
+    name: str, damage: str, place: Path, undisturbed: dict[str, Path], tmp_path: Path
+) -> None:
+    """Without that file its run begins anew, and ends as it should."""
+    asked = words(place, name, tmp_path / "o")
+    assert stopped(2, *asked).returncode == 130
+    (state,) = (tmp_path / "o" / STATE).glob("*.safetensors")
+    if damage in ("cut", "emptied"):
+        state.write_bytes(state.read_bytes()[: state.stat().st_size // 2 if damage == "cut" else 0])
+    else:
+        save_file({"a": torch.zeros(3)}, state, {"state": "[1]"} if damage == "other tensors" else None)
+    content = state.read_bytes()
+    done = inside(*asked)
+    assert done.returncode == 2 and str(state) in done.stderr and "begins anew" in done.stderr, done.stderr
+    assert state.read_bytes() == content and not (tmp_path / "o" / "report.json").exists()
+    state.unlink()
+    assert inside(*asked).returncode == 0
+    assert lasting(read(tmp_path / "o")) == lasting(read(undisturbed[name]))
+
+
+def test_imported_code_that_has_changed_is_another_request(place: Path, tmp_path: Path) -> None:
+    code = tmp_path / "own.py"
+    code.write_text("one = 1\n")
+    asked = words(place, "finetune", tmp_path / "o", "--import", code)
+    assert stopped(2, *asked).returncode == 130
+    code.write_text("one = 2\n")
+    assert "other imported code" in inside(*asked).stderr
+
+
+def test_a_signal_saves_and_goes_on(place: Path, tmp_path: Path) -> None:
+    """SIGUSR1 in the middle of a run has a state saved soon, although none is due, and changes nothing."""
+    out, saved, plain = tmp_path / "o", list[float](), Journal.save
+    step, steps = Updater.update, [0]
+
+    def save(journal: Journal, *what: Any) -> None:
+        saved.append(steps[0])
+        plain(journal, *what)
+
+    def update(updater: Updater, batch: Any) -> None:
+        steps[0] += 1
+        if steps[0] == 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        step(updater, batch)
+
+    patches = mock.patch.object(Journal, "save", save), mock.patch.object(Updater, "update", update)
+    with patches[0], patches[1], mock.patch.object(Journal, "due_at_epoch", Journal.due):
+        assert inside(*words(place, "finetune", out)).returncode == 0
+    assert saved[0] in (3, 4), saved
 
 
 def test_resume_shows_what_is_finished_and_begins_what_is_not(place: Path, undisturbed: dict[str, Path]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ftcli.engine.state import Journal
+from ftcli.engine.state import Journal, Part
 
 
 class Passage:
@@ -18,15 +18,22 @@ class Passage:
 
     def __init__(self, journal: Journal | None, name: str, device: torch.device) -> None:
         self.journal, self.name = journal, name
-        part = journal.find(name) if journal else None
-        self.done: int = part.said["done"] if part else 0
-        self.rows = [part.tensors["rows"]] if part else []
-        self.answers = [part.tensors["answers"].to(device)] if part else []
-        self.again: Tensor | None = part.tensors.get("again") if part else None
-        self.learned = part.under("learned.") if part else {}
+        self.done = 0
+        self.rows, self.answers = list[Tensor](), list[Tensor]()
+        self.again: Tensor | None = None
+        self.learned: dict[str, Tensor] = {}
         self.changed = False  # since its state
         if journal:
             journal.attended = True
+            if part := journal.find(name):
+                with journal.trusting(name):
+                    self.go_to(part, device)
+
+    def go_to(self, part: Part, device: torch.device) -> None:
+        """Stand where a state says."""
+        self.done = part.said["done"]
+        self.rows, self.answers = [part.tensors["rows"]], [part.tensors["answers"].to(device)]
+        self.again, self.learned = part.tensors.get("again"), part.under("learned.")
 
     def step(self, rows: Tensor, answers: Tensor, learned: Callable[[], Mapping[str, Tensor]]) -> None:
         """One piece is answered: examples [b], logits [b, K]. Raises Stopped where that is wished."""

@@ -30,7 +30,10 @@ class Progress:
     def __init__(self, journal: Journal | None, name: str, run: Run, updater: Updater) -> None:
         self.journal, self.name, self.run, self.updater = journal, name, run, updater
         self.part = journal.find(name) if journal else None
-        self.at = Position() if self.part is None else load_progress(self.part, run, updater)
+        self.at = Position()
+        if journal and self.part:
+            with journal.trusting(name):
+                self.at = load_progress(self.part, run, updater)
         if journal and not self.at.finished:
             journal.attended = True
 

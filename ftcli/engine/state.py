@@ -15,15 +15,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ftcli.errors import Stopped
-from ftcli.files import write_whole
+from ftcli.errors import RequestError, Stopped
+from ftcli.files import make, write_whole
 
 SHARE = 0.02  # of the time: the ends of epochs are saved where that takes no more
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # and the exit codes that say so
+
+
+class Unusable(RequestError):
+    """What is saved is damaged, or another request's. It is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,30 @@ class Journal:
         place = self.place(run)
         if not place.is_file():
             return None
-        with safe_open(place, framework="pt") as file:
+        with self.trusting(run), safe_open(place, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
             return Part(tensors, json.loads(file.metadata()["state"]))
+        return None
+
+    @contextmanager
+    def trusting(self, run: str) -> Iterator[None]:
+        """Inside, a run's state is taken for what it should be. Raises Unusable where it is not."""
+        try:
+            yield
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise Unusable(
+                f"the state of a run cannot be read: {type(error).__name__}: {error}".splitlines()[0],
+                f"remove {self.place(run)}: that run then begins anew",
+            ) from error
 
     def save(self, run: str, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> None:
         """Put a state in the place of the run's last one."""
         started = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make(self.folder)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         header = {"state": json.dumps(said)}
-        write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header))
+        size = sum(tensor.nbytes for tensor in plain.values()) + len(header["state"])
+        write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header), size)
         self.saved_at, self.wish = time.monotonic(), False
         self.took = self.saved_at - started
 

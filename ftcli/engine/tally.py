@@ -9,11 +9,13 @@ class Tally:
     """Numbers by name, with those in the state `name` of the journal, where it has one."""
 
     def __init__(self, journal: Journal | None, name: str) -> None:
-        part = journal.find(name) if journal else None
         self.journal, self.name = journal, name
-        self.known: dict[str, int] = dict(part.said) if part else {}
+        self.known: dict[str, int] = {}
         if journal:
             journal.attended = True
+            if part := journal.find(name):
+                with journal.trusting(name):
+                    self.known |= {key: int(value) for key, value in part.said.items()}
 
     def count(self, what: str, work: Callable[[], int]) -> int:
         """What `work` counts, unless it is known. Raises Stopped where that is wished, with all of it saved."""

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
-from ftcli.errors import RunError
-from ftcli.files import write_together
+from ftcli.files import make, write_together
 from ftcli.model.load import Loaded
 
 
@@ -18,7 +16,7 @@ def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tupl
     """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
 
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
-    and the class names [K]. Raises RunError where the disk or the permissions do not allow it.
+    and the class names [K]. Raises Hindered where the disk or the permissions do not allow it.
     """
     # The tag names somebody's weights; these are others now.
     said: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
@@ -29,11 +27,9 @@ def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tupl
         "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
         "config.json": lambda path: save_config_for_hf(model, str(path), **config),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_together({folder / name: write for name, write in writers.items()})
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"the model cannot be written to {folder}: {error}", "give another --out") from error
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    make(folder)
+    write_together({folder / name: write for name, write in writers.items()}, size)
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:

@@ -14,9 +14,9 @@ from typing import Any
 from ftcli import __version__
 from ftcli.config import Lasting, resolved
 from ftcli.data.task import Task
-from ftcli.engine.state import Journal
+from ftcli.engine.state import Journal, Unusable
 from ftcli.errors import FtcliError, Hindered, RequestError, Stopped
-from ftcli.files import write_whole
+from ftcli.files import make, sweep, write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import count, typed
 from ftcli.report.folder import REPORT
@@ -63,15 +63,17 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting) -> Iterator[
         yield None
         return
     new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with (folder / LOCK).open("a+") as lock:
         take(lock.fileno(), folder)
+        sweep(folder)
+        sweep(folder / STATE)
         try:
             same_request(folder, request, config.overwrite)
             journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder))
             with journal.listening():
                 yield journal
-        except OtherRequest:
+        except Unusable:
             raise
         except BaseException as error:
             saved = any((folder / STATE).glob("*.safetensors"))
@@ -95,35 +97,38 @@ def take(lock: int, folder: Path) -> None:
     os.write(lock, str(os.getpid()).encode())
 
 
-class OtherRequest(RequestError):
-    """The folder holds the state of another request, which is left as it is."""
-
-
 def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
-    """Note the request beside its state. Raises OtherRequest where the state there is another one's; `overwrite`: that
+    """Note the request beside its state. Raises Unusable where the state there is another one's; `overwrite`: that
     is removed then.
     """
     place = folder / STATE / REQUEST
-    if place.is_file():
-        try:
-            before = json.loads(place.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}
-        other = difference(before, json.loads(json.dumps(request)))
+    if place.is_file() or any(place.parent.glob("*.safetensors")):
+        other = difference(read_request(place), json.loads(json.dumps(request)))
         if not other:
             return
         if not overwrite:
-            raise OtherRequest(
+            raise Unusable(
                 f"--out {str(folder)!r} holds an unfinished run with {other}.",
                 "--overwrite to begin anew, or another --out",
             )
         shutil.rmtree(folder / STATE)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place.parent)
     write_whole(place, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
+
+
+def read_request(place: Path) -> dict[str, Any]:
+    """The request beside a state; empty where it is damaged."""
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        return found if all(isinstance(found[part], dict) for part in ("options", "data")) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first thing in which two requests differ, in words; empty where there is none."""
+    if not before:
+        return "a request that cannot be read"
     for name in ("command", "version"):
         if before.get(name) != now[name]:
             return f"{name} {before.get(name)}, and this one has {now[name]}"
@@ -131,7 +136,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if before.get(name) != now[name]:
             return f"other {name}"
     for part in ("options", "data"):
-        old, new = before.get(part) or {}, now[part]
+        old, new = before[part], now[part]
         for name in {**old, **new}:
             if old.get(name) != new.get(name):
                 if part == "data":
