@@ -5,6 +5,7 @@ Nothing heavy is imported here; a command's own module is imported when it runs,
 
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -15,15 +16,17 @@ import typer
 
 from ftcli import __version__
 from ftcli.config import COMMANDS, Common
-from ftcli.errors import FtcliError, RequestError, suggest
+from ftcli.errors import FtcliError, RequestError, Stopped, suggest
 from ftcli.help import ABOUT, asks_for_help, print_help, rows
-from ftcli.processes import rank, typed
-from ftcli.text import printable
+from ftcli.processes import count, rank, typed
+from ftcli.text import printable, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 FIRST_TELLS = 5  # seconds
-INTERRUPTED = 130  # exit code of whoever is stopped by Ctrl-C
+LONGEST = 2000  # characters of a message; names from a file may be of any length
+INTERRUPTED, TERMINATED = 130, 143  # exit codes of whoever is stopped by Ctrl-C, and by SIGTERM
+AGAIN = "type the same command again"
 
 
 def program(act: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
@@ -45,14 +48,26 @@ def runner(target: str) -> Callable[[Common], None]:
             answer = getattr(import_module(module), function)(config)
             if rank() == 0:
                 answer.deliver(config.json)
-        except KeyboardInterrupt:
-            raise typer.Exit(tell("interrupted", "", INTERRUPTED)) from None
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(explain_stop(stop)) from None
         except Exception as error:
             if config.debug:
                 traceback.print_exc()
             raise typer.Exit(explain(error)) from None
 
     return run
+
+
+def explain_stop(stop: KeyboardInterrupt) -> int:
+    """The same for a command that somebody has stopped."""
+    if isinstance(stop, Stopped):
+        return tell(stop.problem, stop.fix, stop.exit_code)
+    return tell("interrupted", AGAIN, INTERRUPTED)
+
+
+def terminated(*_: object) -> None:
+    """What SIGTERM does where no work that can go on has a better answer."""
+    raise Stopped("terminated", AGAIN, TERMINATED)
 
 
 def explain(error: Exception) -> int:
@@ -106,9 +121,9 @@ def from_file(error: typer.TyperException) -> str | None:
 def tell(problem: str, fix: str, code: int) -> int:
     if rank() > 0:  # all processes meet the same wrong request: the first one says so, and its end ends the others
         time.sleep(FIRST_TELLS)
-    print(f"error: {printable(problem)}", file=sys.stderr)
+    print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
     if fix:
-        print(f"  try: {printable(fix)}", file=sys.stderr)
+        print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
     return code
 
 
@@ -126,6 +141,8 @@ def main() -> None:
     elif asks_for_help(words):
         print_help(words)
     else:
+        if count() == 1:  # several are ended from outside, and the system's way ends them at once
+            signal.signal(signal.SIGTERM, terminated)
         sys.exit(run(words))
 
 
@@ -136,7 +153,9 @@ def run(words: Sequence[str]) -> int:
         return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return explain(error)
-    except (KeyboardInterrupt, typer.Abort):  # before any work began
+    except KeyboardInterrupt as stop:  # before any work began
+        return explain_stop(stop)
+    except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
         return explain(refusal(error, words))

@@ -30,12 +30,14 @@ class Hindered(RunError):
     """Memory or disk was not enough: what is saved stays, and the command can go on from there."""
 
 
-class Stopped(FtcliError):
-    """Somebody has stopped the command, which can go on later; the exit code says by which signal."""
+class Stopped(KeyboardInterrupt):
+    """Somebody has stopped the command; the exit code says by which signal. No error: nothing that meets errors may
+    take it for one of its own.
+    """
 
     def __init__(self, problem: str, fix: str, exit_code: int) -> None:
-        super().__init__(problem, fix)
-        self.exit_code = exit_code
+        super().__init__(problem)
+        self.problem, self.fix, self.exit_code = problem, fix, exit_code
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:

@@ -1,8 +1,10 @@
 """Words from outside, made safe to show."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
+_SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 
 
@@ -14,6 +16,23 @@ def counted(number: int, one: str, many: str) -> str:
 def printable(text: str) -> str:
     """The text with every sign that could repaint a terminal or break a table shown as a replacement mark."""
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in UNPRINTABLE else sign for sign in text)
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """The beginning of a text, and how long it is where that is not all of it."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def escaped(json: str) -> str:
+    """JSON with every sign that `printable` would replace written as \\uXXXX, which means the same; line ends stay."""
+    return _SPECIAL.sub(
+        lambda found: _escape(found[0]) if unicodedata.category(found[0]) in UNPRINTABLE else found[0], json
+    )
+
+
+def _escape(sign: str) -> str:
+    pair = sign.encode("utf-16-be", errors="surrogatepass")  # two bytes, or four beyond U+FFFF
+    return "".join(f"\\u{pair[i : i + 2].hex()}" for i in range(0, len(pair), 2))
 
 
 def shortest_tails(paths: Sequence[str]) -> list[str]:

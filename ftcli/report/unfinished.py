@@ -15,7 +15,7 @@ from ftcli import __version__
 from ftcli.config import Lasting, resolved
 from ftcli.data.task import Task
 from ftcli.engine.state import Journal, Unusable
-from ftcli.errors import FtcliError, Hindered, RequestError, Stopped
+from ftcli.errors import FtcliError, Hindered, RequestError
 from ftcli.files import make, sweep, write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import count, typed
@@ -77,7 +77,7 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting) -> Iterator[
             raise
         except BaseException as error:
             saved = any((folder / STATE).glob("*.safetensors"))
-            failed = isinstance(error, FtcliError) and not isinstance(error, Stopped | Hindered)
+            failed = isinstance(error, FtcliError) and not isinstance(error, Hindered)
             if failed or not saved:
                 forget(folder, new)
             raise

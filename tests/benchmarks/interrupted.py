@@ -1,20 +1,23 @@
-"""Commands that are killed at random moments, gone on with, and held against one that was not.
+"""Commands that are stopped at random moments, gone on with, and held against one that was not.
 
-    python -m tests.benchmarks.interrupted [--kills 50] [--signal KILL]
+    python -m tests.benchmarks.interrupted [--runs 50] [--signal KILL] [--command lpft]
 
-`lpft --preset digits` and `surgical` on the same digits, 2 rates × 2 seeds, states every half second. A command is
-started, sent a signal after a random time, and started again, until it gets through; then model, predictions and
-report (but for times) are compared with the undisturbed ones, and another begins, until so many signals were sent.
+`lpft --preset digits` and `surgical` on the same digits, 2 rates × 2 seeds, a state every half second. Each run is sent
+the signal after a random part of the time that the undisturbed one takes, every second one at the next moment after
+that in which a file is being written, and is gone on with; then model, predictions and report (but for times) are
+compared. Of a signal that can be heard, the exit code and the command to go on with are looked at too.
 """
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,30 @@ COMMANDS = {
         "--auto", "rgn", "--threads", "1", *COMMON,
     ],
 }  # fmt: skip
+CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
+IMPORTS = 1.0  # seconds in which Python itself starts, and hears no signal
 
 
-def started(words: list[str], out: Path) -> subprocess.Popen[bytes]:
+@dataclass
+class Storm:
+    """What was seen: signals that came in time, those during a save, answers as they should be, runs that ended so."""
+
+    sent: int = 0
+    in_a_save: int = 0
+    answered: int = 0
+    finished: int = 0
+    same: int = 0
+
+    def say(self, name: str, number: signal.Signals) -> str:
+        return (
+            f"{name}: {self.sent} times {number.name}, {self.in_a_save} of them during a save, {self.answered} answered"
+            f" as they should be; {self.same} of {self.finished} finished runs the same"
+        )
+
+
+def started(words: list[str], out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ftcli", *words, "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def lasting(value: Any) -> Any:
@@ -51,41 +73,62 @@ def same(one: Path, other: Path) -> bool:
     return bytes_alike and reports[0] == reports[1]
 
 
-def storm(words: list[str], root: Path, kills: int, number: signal.Signals, draw: random.Random) -> None:
-    """Kill and go on until so many signals were sent; say how many finished runs were the same."""
-    calm = root / "calm"
+def half_written(out: Path) -> bool:
+    return any(out.glob(".*.part")) or any(out.glob("state/.*.part"))
+
+
+def disturb(process: subprocess.Popen[str], out: Path, number: signal.Signals, after: float, saving: bool) -> bool:
+    """Send the signal, where the process does not end before; tells whether a file was being written."""
+    try:
+        process.wait(after)
+        return False
+    except subprocess.TimeoutExpired:
+        pass
+    while saving and process.poll() is None and not half_written(out):
+        time.sleep(1e-4)
+    process.send_signal(number)
+    return saving
+
+
+def storm(words: list[str], root: Path, runs: int, number: signal.Signals, draw: random.Random) -> Storm:
+    calm, seen = root / "calm", Storm()
     began = time.monotonic()
     if started(words, calm).wait():
         sys.exit("the undisturbed run failed")
     whole = time.monotonic() - began
-    sent, finished, alike = 0, 0, 0
-    while sent < kills:
-        out = root / f"storm-{finished}"
-        while True:
-            process = started([*words, "--resume"], out)  # a kill may come when the report is written already
-            try:
-                process.wait(timeout=draw.uniform(0.1, 1.0) * whole if sent < kills else None)
-                break
-            except subprocess.TimeoutExpired:
-                process.send_signal(number)
-                process.wait()
-                sent += 1
-        finished += 1
-        alike += process.returncode == 0 and same(out, calm)
-        print(f"{words[0]}: {sent} signals, {alike} of {finished} the same", file=sys.stderr, flush=True)
-    print(f"{words[0]}: {sent} times {number.name}, {alike} of {finished} finished runs the same", flush=True)
+    while seen.finished < runs:
+        out = root / "disturbed"
+        process = started(words, out)
+        saving = disturb(process, out, number, draw.uniform(IMPORTS, whole), seen.finished % 2 == 1)
+        _, told = process.communicate()
+        if process.returncode == 0:  # it was through: another one
+            shutil.rmtree(out)
+            continue
+        seen.sent += 1
+        seen.in_a_save += saving and (number != signal.SIGKILL or half_written(out))
+        heard = number == signal.SIGKILL or "try: " in told
+        seen.answered += process.returncode == CODES[number] and heard
+        last = started([*words, "--resume"], out)  # it may have been stopped when the report was written already
+        last.communicate()
+        seen.finished += 1
+        seen.same += last.returncode == 0 and same(out, calm)
+        print(seen.say(words[0], number), file=sys.stderr, flush=True)
+        shutil.rmtree(out)
+    return seen
 
 
 def main() -> None:
     arguments = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    arguments.add_argument("--kills", type=int, default=50, help="signals to each command (50)")
+    arguments.add_argument("--runs", type=int, default=50, help="that are disturbed, of each command (50)")
     arguments.add_argument("--signal", default="KILL", choices=["KILL", "TERM", "INT"], help="which (KILL)")
+    arguments.add_argument("--command", choices=list(COMMANDS), help="one of them (both)")
     arguments.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     asked = arguments.parse_args()
+    number = signal.Signals[f"SIG{asked.signal}"]
     for name, words in COMMANDS.items():
-        with tempfile.TemporaryDirectory(prefix=f"ftcli-{name}-") as folder:
-            number = signal.Signals[f"SIG{asked.signal}"]
-            storm(words, Path(folder), asked.kills, number, random.Random(asked.seed))
+        if asked.command in (None, name):
+            with tempfile.TemporaryDirectory(prefix=f"ftcli-{name}-") as folder:
+                print(storm(words, Path(folder), asked.runs, number, random.Random(asked.seed)).say(name, number))
 
 
 if __name__ == "__main__":
