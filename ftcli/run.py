@@ -70,7 +70,7 @@ def train(config: Training) -> Answer:
         tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request_of(config, task, [loaded]), config) as journal:
+        with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
             report = trained_and_saved(config, loaded, replace(setting, journal=journal), folder, log, started)
     return report_answer(report, folder)
 
@@ -127,7 +127,7 @@ def adapt(config: Adapt) -> Answer:
         }
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         model = machine.place(loaded.model)
-        with held(folder, request_of(config, task, [loaded]), config) as journal:
+        with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
             before = measure(model, setting, config.seed, log, frozen=True)
             adapted = adapted_to(model, streams, tensors, config, machine, journal, log)
             results = {

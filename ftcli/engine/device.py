@@ -80,6 +80,11 @@ class Machine:
             for buffer in model.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self.processes > 1:
+            torch.distributed.barrier()
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes of tensors of one shape."""
         return values if self.processes == 1 else reduce(values, "sum")

@@ -30,6 +30,7 @@ class Progress:
     def __init__(self, journal: Journal | None, name: str, run: Run, updater: Updater) -> None:
         self.journal, self.name, self.run, self.updater = journal, name, run, updater
         self.part = journal.find(name) if journal else None
+        updater.machine.meet()  # the first process may change the file as soon as all have read it
         self.at = Position()
         if journal and self.part:
             with journal.trusting(name):

@@ -47,11 +47,16 @@ class Journal:
     """Where the states of a command's runs are kept; `every` seconds one is saved within an epoch.
 
     `again`: the words that go on with the command, for whoever stops it.
+
+    Of several processes the first one saves, and only where all are at the same place and nothing differs between them:
+    between epochs. They hear no signals; whatever stops one of them stops all at once.
     """
 
     folder: Path
     every: float
     again: str = ""
+    rank: int = 0
+    processes: int = 1
     saved_at: float = field(default_factory=time.monotonic)
     took: float = 0.0  # seconds, the last time
     stop: int | None = None  # the exit code that a signal asks for
@@ -81,6 +86,8 @@ class Journal:
 
     def save(self, run: str, tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> None:
         """Put a state in the place of the run's last one."""
+        if self.rank:
+            return
         started = time.monotonic()
         make(self.folder)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -92,16 +99,20 @@ class Journal:
 
     def slim(self, run: str) -> None:
         """Of a finished run that is beaten keep what it went through, and no weights."""
-        if (part := self.find(run)) is not None and part.tensors:
+        if not self.rank and (part := self.find(run)) is not None and part.tensors:
             self.save(run, {}, part.said)
 
     def due(self) -> bool:
         """Whether a state is to be saved within an epoch: it is time, or a signal has asked."""
-        return self.wish or self.stop is not None or time.monotonic() - self.saved_at >= self.every
+        return self.processes == 1 and (self.wish or self.stop is not None or self.since() >= self.every)
 
     def due_at_epoch(self) -> bool:
         """Whether the end of an epoch is to be saved: always, but where saving would be most of the work."""
-        return self.due() or time.monotonic() - self.saved_at >= self.took / SHARE
+        return self.due() or self.since() >= min(self.took / SHARE, self.every)
+
+    def since(self) -> float:
+        """Seconds since the last state."""
+        return time.monotonic() - self.saved_at
 
     def place(self, run: str) -> Path:
         return self.folder / f"{sha256(run.encode()).hexdigest()[:16]}.safetensors"
@@ -126,6 +137,9 @@ class Journal:
             else:
                 self.stop = SIGNALS[signal.Signals(number)]
 
+        if self.processes > 1:
+            yield
+            return
         try:
             before = {number: signal.signal(number, heard) for number in (*SIGNALS, signal.SIGUSR1)}
         except ValueError:  # not the main thread

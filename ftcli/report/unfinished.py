@@ -14,11 +14,12 @@ from typing import Any
 from ftcli import __version__
 from ftcli.config import Lasting, resolved
 from ftcli.data.task import Task
+from ftcli.engine.device import Machine
 from ftcli.engine.state import Journal, Unusable
 from ftcli.errors import FtcliError, Hindered, RequestError
 from ftcli.files import make, sweep, write_whole
 from ftcli.model.load import Loaded
-from ftcli.processes import count, typed
+from ftcli.processes import typed
 from ftcli.report.folder import REPORT
 from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
@@ -50,17 +51,18 @@ def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[st
 
 
 @contextmanager
-def held(folder: Path, request: Mapping[str, Any], config: Lasting) -> Iterator[Journal | None]:
-    """Inside, this process alone works in the folder, and what it saves there is a state of this request.
+def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Machine) -> Iterator[Journal]:
+    """Inside, this command alone works in the folder, and what it saves there is a state of this request.
 
     The state is removed when the work is done, and where it has failed for good. It stays where somebody stopped the
-    work, and where memory, disk or machine did.
+    work, and where memory, disk or machine did. Of several processes the first one holds the folder.
 
-    Several processes that work together keep no state. Raises RequestError where another process works there, or where
-    the state is that of another request.
+    Raises RequestError where another process works there, or where the state is that of another request.
     """
-    if count() > 1:  # the states of several processes would have to be of one moment
-        yield None
+    journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes)
+    if machine.rank:
+        machine.meet()  # the first one has seen to the folder
+        yield journal
         return
     new = not folder.exists()
     make(folder)
@@ -70,7 +72,7 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting) -> Iterator[
         sweep(folder / STATE)
         try:
             same_request(folder, request, config.overwrite)
-            journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder))
+            machine.meet()
             with journal.listening():
                 yield journal
         except Unusable:

@@ -24,7 +24,7 @@ def criticality(config: Criticality) -> Answer:
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
-        with held(study.folder, request_of(config, study.task, study.loaded), config) as journal:
+        with held(study.folder, request_of(config, study.task, study.loaded), config, study.machine) as journal:
             setting = replace(study.setting, journal=journal)
             found = measure_criticality(B, start, images, setting, config, study.log)
             answer = study.answer({"criticality": found})

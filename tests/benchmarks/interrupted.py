@@ -6,13 +6,15 @@
 the signal after a random part of the time that the undisturbed one takes, every second one at the next moment after
 that in which a file is being written, and is gone on with; then model, predictions and report (but for times) are
 compared. Of a signal that can be heard, the exit code and the command to go on with are looked at too.
+
+Every command is a process of its own, forked from one that has imported everything and done nothing.
 """
 
 import json
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,8 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ftcli.run  # noqa: F401  (before the forks)
+from ftcli.cli import main as command_line
+
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume")
-COMMON = ["--lr", "1e-3,1e-2", "--seeds", "2", "--epochs", "3", "--save-every", "0.008", "--quiet"]
+COMMON = ["--lr", "1e-3,1e-2", "--seeds", "2", "--epochs", "2", "--save-every", "0.008", "--quiet"]
 COMMANDS = {
     "lpft": ["lpft", "--preset", "digits", *COMMON],
     "surgical": [
@@ -32,7 +37,6 @@ COMMANDS = {
     ],
 }  # fmt: skip
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
-IMPORTS = 1.0  # seconds in which Python itself starts, and hears no signal
 
 
 @dataclass
@@ -52,9 +56,38 @@ class Storm:
         )
 
 
-def started(words: list[str], out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ftcli", *words, "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+class Command:
+    """A command line in a process of its own."""
+
+    def __init__(self, words: list[str], out: Path) -> None:
+        self.told = out.with_suffix(".told")
+        self.code: int | None = None
+        self.number = os.fork()
+        if not self.number:
+            sys.argv = ["ftcli", *words, "--out", str(out)]
+            file = os.open(self.told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            try:
+                command_line()
+            except SystemExit as end:
+                os._exit(int(end.code or 0))
+            finally:
+                os._exit(99)
+
+    def ended(self) -> bool:
+        """Whether it is through; its exit code is known then, as `subprocess` gives it."""
+        if self.code is None:
+            number, status = os.waitpid(self.number, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if number else None
+        return self.code is not None
+
+    def wait(self, seconds: float = 3600.0) -> int | None:
+        """The exit code; None where it is not through by then."""
+        deadline = time.monotonic() + seconds
+        while not self.ended() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return self.code
 
 
 def lasting(value: Any) -> Any:
@@ -77,41 +110,37 @@ def half_written(out: Path) -> bool:
     return any(out.glob(".*.part")) or any(out.glob("state/.*.part"))
 
 
-def disturb(process: subprocess.Popen[str], out: Path, number: signal.Signals, after: float, saving: bool) -> bool:
-    """Send the signal, where the process does not end before; tells whether a file was being written."""
-    try:
-        process.wait(after)
-        return False
-    except subprocess.TimeoutExpired:
-        pass
-    while saving and process.poll() is None and not half_written(out):
+def disturb(command: Command, out: Path, number: signal.Signals, after: float, saving: bool) -> bool:
+    """Send the signal, where the command does not end before; tells whether a file was being written."""
+    command.wait(after)
+    seen = False
+    while saving and not command.ended() and not (seen := half_written(out)):
         time.sleep(1e-4)
-    process.send_signal(number)
-    return saving
+    if not command.ended():
+        os.kill(command.number, number)
+    return seen
 
 
 def storm(words: list[str], root: Path, runs: int, number: signal.Signals, draw: random.Random) -> Storm:
     calm, seen = root / "calm", Storm()
     began = time.monotonic()
-    if started(words, calm).wait():
-        sys.exit("the undisturbed run failed")
+    if Command(words, calm).wait():
+        sys.exit(f"the undisturbed run failed: {calm.with_suffix('.told').read_text()}")
     whole = time.monotonic() - began
     while seen.finished < runs:
         out = root / "disturbed"
-        process = started(words, out)
-        saving = disturb(process, out, number, draw.uniform(IMPORTS, whole), seen.finished % 2 == 1)
-        _, told = process.communicate()
-        if process.returncode == 0:  # it was through: another one
+        command = Command(words, out)
+        saving = disturb(command, out, number, draw.uniform(0.1, whole), seen.finished % 2 == 1)
+        if command.wait() == 0:  # it was through: another one
             shutil.rmtree(out)
             continue
         seen.sent += 1
         seen.in_a_save += saving and (number != signal.SIGKILL or half_written(out))
-        heard = number == signal.SIGKILL or "try: " in told
-        seen.answered += process.returncode == CODES[number] and heard
-        last = started([*words, "--resume"], out)  # it may have been stopped when the report was written already
-        last.communicate()
+        heard = number == signal.SIGKILL or "try: " in command.told.read_text()
+        seen.answered += command.code == CODES[number] and heard
+        last = Command([*words, "--resume"], out)  # it may have been stopped when the report was written already
         seen.finished += 1
-        seen.same += last.returncode == 0 and same(out, calm)
+        seen.same += last.wait() == 0 and same(out, calm)
         print(seen.say(words[0], number), file=sys.stderr, flush=True)
         shutil.rmtree(out)
     return seen
