@@ -59,8 +59,8 @@ class Storm:
 class Command:
     """A command line in a process of its own."""
 
-    def __init__(self, words: list[str], out: Path) -> None:
-        self.told = out.with_suffix(".told")
+    def __init__(self, words: list[str], out: Path, told: Path | None = None) -> None:
+        self.told = told or out.with_suffix(".told")
         self.code: int | None = None
         self.number = os.fork()
         if not self.number:
