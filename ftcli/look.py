@@ -9,8 +9,9 @@ from rich.console import Console, RenderableType
 from ftcli import config as options
 from ftcli.presets import WORDS, preset_names, read_preset
 from ftcli.report.cells import new_table, text
-from ftcli.report.read import read_report
-from ftcli.report.show import Answer, report_answer, show_parts, write_json
+from ftcli.report.read import read_report, trusting_no
+from ftcli.report.show import Answer, show_parts, write_json
+from ftcli.report.tables import tables as report_tables
 from ftcli.text import counted
 
 
@@ -19,7 +20,8 @@ def compare(config: options.Compare) -> Answer:
     from ftcli.report import compare_export as export
     from ftcli.report.compare import compare as compared
 
-    found = compared(config.reports, config.against)
+    with trusting_no("one of the reports"):
+        found = compared(config.reports, config.against)
 
     def show(out: Console) -> None:
         if config.format == "csv":
@@ -34,7 +36,13 @@ def compare(config: options.Compare) -> Answer:
 
 def report(config: options.Report) -> Answer:
     """`report`: the tables of a finished run, or its JSON again."""
-    return report_answer(read_report(config.file))
+    found = read_report(config.file)
+
+    def show(out: Console) -> None:
+        with trusting_no(f"the report {str(config.file)!r}"):
+            show_parts(out, report_tables(found, out.width))
+
+    return Answer(found, show)
 
 
 def blocks(config: options.Blocks) -> Answer:

@@ -6,6 +6,7 @@ default map, so their values pass the very checks that typed ones do.
 
 import inspect
 import json
+import stat
 import tomllib
 from collections.abc import Callable
 from copy import copy
@@ -19,6 +20,7 @@ from ftcli.config import Common
 from ftcli.declare import PANELS
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset, preset_names
+from ftcli.text import shortened
 
 NOT_REPEATED = (
     "out",
@@ -28,7 +30,12 @@ NOT_REPEATED = (
     "json",
     "quiet",
     "debug",
+    "plot",
+    "sheet",
 )  # a report's options that name itself
+# What runs code, and what says where to write and what to replace: no file from somebody else may say it.
+TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
+MOST_BYTES = 64 * 2**20  # of a file of options
 
 
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
@@ -37,6 +44,9 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     for option, callback in (("preset", apply_preset), ("config", apply_file)):
         if option in hints:
             hints[option] = changed(hints[option], callback=callback, is_eager=True)  # read before the others
+    if "config" in hints:
+        for option in (name for name in TYPED_ONLY if name in hints):
+            hints[option] = changed(hints[option], callback=typed_only)
     named = "preset" if "preset" in hints else "name"  # of `presets`
     if named in hints:
         hints[named] = changed(hints[named], autocompletion=presets_like)
@@ -93,6 +103,19 @@ def apply_file(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse what a file says and only a person may say."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "DEFAULT_MAP":
+        name = parameter.opts[0]
+        raise RequestError(
+            f"{context.params['config']}: {name} {shortened(str(value))} does not count from a file: it would run "
+            "code, or say where to write.",
+            f"take it out of the file, and type {name} yourself if you mean it",
+        )
+    return value
+
+
 def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
     """What a preset says about the options that the command has; its others are for other commands."""
     names = {str(parameter.name) for parameter in context.command.params}
@@ -102,7 +125,7 @@ def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
 def read_options(path: Path, command: str) -> dict[str, Any]:
     """The options that a TOML file or a report of the same command holds. Raises RequestError where it is neither."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(
             f"--config {str(path)!r} cannot be read: {error}.", "give a TOML file or a report.json"
@@ -110,8 +133,11 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
     if path.suffix != ".json":
         try:
             return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RequestError(f"--config {str(path)!r} is not TOML: {error}.", "mend that line") from None
+        except RecursionError:
+            raise RequestError(f"--config {str(path)!r} is not TOML: it is nested too deeply.", "mend it") from None
+        except ValueError as error:  # bad TOML, or a number with thousands of digits
+            reason = shortened(str(error))
+            raise RequestError(f"--config {str(path)!r} is not TOML: {reason}.", "mend that line") from None
     try:
         report = json.loads(text)
         made_by, options = report["command"], dict(report["config"])
@@ -126,13 +152,23 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key not in NOT_REPEATED and value is not None}
 
 
+def read_text(path: Path) -> str:
+    """A file of options. Raises OSError for what is no regular file, or longer than any is, and UnicodeDecodeError."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device could last for ever
+        raise OSError("it is no regular file")
+    if found.st_size > MOST_BYTES:
+        raise OSError(f"it has {found.st_size:,} bytes, and at most {MOST_BYTES:,} are read")
+    return path.read_text(encoding="utf-8")
+
+
 def known(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
     """The same values under the parser's own names; a key that the command does not know is refused."""
     names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
     for key in values:
         if key.replace("-", "_") not in names:
             raise RequestError(
-                f"{where}: {key!r} is not an option of `{context.info_name}`.",
+                f"{where}: {shortened(key)!r} is not an option of `{context.info_name}`.",
                 suggest(key, names) or f"the options are {', '.join(sorted(names))}",
             )
     return {names[key.replace("-", "_")]: value for key, value in values.items()}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ftcli.engine.state import Journal
 from ftcli.engine.update import Updater
 from ftcli.errors import Stopped
 from ftcli.model.save import save_model
+from ftcli.report import unfinished
 from ftcli.report.unfinished import LOCK, REQUEST, STATE
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
@@ -280,6 +282,42 @@ def test_one_process_to_a_folder(place: Path, tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
     assert inside(*words(place, "finetune", out)).returncode == 0
+
+
+def test_two_that_start_together(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    """One runs, and ends as if it were alone; the other ends with exit 2."""
+    out = tmp_path / "o"
+    children = []
+    for number in range(2):
+        if not (child := os.fork()):
+            try:
+                done = inside(*words(place, "finetune", out))
+                (tmp_path / f"told{number}").write_text(done.stderr)
+                os._exit(done.returncode)
+            finally:
+                os._exit(99)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(codes) == [0, 2]
+    told = (tmp_path / f"told{codes.index(2)}").read_text()
+    assert "in use by process" in told or "holds a finished run" in told
+    assert (out / "model.safetensors").read_bytes() == (undisturbed["finetune"] / "model.safetensors").read_bytes()
+    assert not (out / LOCK).exists() and not (out / STATE).exists()
+
+
+def test_one_that_comes_late_keeps_what_is_finished(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    """The other run ends between the first look at the folder and the lock."""
+    out, plain = tmp_path / "o", unfinished.held
+
+    def late(folder: Path, *rest: Any) -> Any:
+        shutil.copytree(undisturbed["finetune"], folder)
+        return plain(folder, *rest)
+
+    with mock.patch("ftcli.run.held", late):
+        done = inside(*words(place, "finetune", out))
+    assert done.returncode == 2 and "holds a finished run" in done.stderr
+    assert (out / "report.json").read_bytes() == (undisturbed["finetune"] / "report.json").read_bytes()
+    assert not (out / LOCK).exists()
 
 
 def test_a_request_that_fails_leaves_nothing(place: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ftcli.config.shared import Judging, Lasting, check_finite, weights
+from ftcli.config.shared import LARGEST, LARGEST_SEED, Judging, Lasting, check_finite, weights
 from ftcli.config.training import Merge
 from ftcli.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.errors import RequestError
@@ -48,17 +48,26 @@ class Adapt(Judging, Lasting):
     steps: Annotated[int, option("Steps on each batch, or image.", panel=TRAINING, min=1, metavar="STEPS")] = 1
     batch_size: Annotated[
         int,
-        option("Images per step of tent, and where only predictions are made.", panel=MACHINE, min=1, metavar="IMAGES"),
+        option(
+            "Images per step of tent, and where only predictions are made.",
+            panel=MACHINE,
+            min=1,
+            max=LARGEST,
+            metavar="IMAGES",
+        ),
     ] = 200
     augmentations: Annotated[
-        int, option("Random views of each image for memo.", panel=TRAINING, min=1, metavar="VIEWS")
+        int, option("Random views of each image for memo.", panel=TRAINING, min=1, max=4096, metavar="VIEWS")
     ] = 16
     augment: Annotated[
         Literal["none", "light", "standard"],
         option("Views of memo: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
     ] = "light"
     seed: Annotated[
-        int, option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, metavar="SEED")
+        int,
+        option(
+            "Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=LARGEST_SEED, metavar="SEED"
+        ),
     ] = 0
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ftcli.config.shared import (
+    LARGEST_SEED,
     SETTINGS,
     Judging,
     Lasting,
@@ -72,7 +73,14 @@ class Measuring(Reporting):
     id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
     split_seed: SplitSeed = 0
     seed: Annotated[
-        int, option("Seed of whatever is drawn: an order, noise, a resample.", panel=MEASURE, min=0, metavar="SEED")
+        int,
+        option(
+            "Seed of whatever is drawn: an order, noise, a resample.",
+            panel=MEASURE,
+            min=0,
+            max=LARGEST_SEED,
+            metavar="SEED",
+        ),
     ] = 0
 
     def __post_init__(self) -> None:

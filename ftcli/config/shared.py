@@ -10,6 +10,8 @@ import typer
 from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, flag, option, spec
 from ftcli.errors import RequestError
 
+LARGEST = 2**31 - 1  # of a number that torch and PyArrow are to count with
+LARGEST_SEED = 2**53  # the parser compares as floating point, which is exact up to here
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 Damaged = Annotated[
     Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
@@ -72,7 +74,9 @@ class Loading(Common):
     ] = None
     image_size: Annotated[
         int | None,
-        option("Side of the input, in pixels.", panel=DATA, default="the model's own", min=1, metavar="PIXELS"),
+        option(
+            "Side of the input, in pixels.", panel=DATA, default="the model's own", min=1, max=4096, metavar="PIXELS"
+        ),
     ] = None
 
 
@@ -81,7 +85,7 @@ class Running(Loading):
     """How images go through a model."""
 
     damaged: Damaged = "stop"
-    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, metavar="IMAGES")] = 64
+    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, max=LARGEST, metavar="IMAGES")] = 64
     device: Annotated[
         str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
     ] = "auto"
@@ -91,10 +95,18 @@ class Running(Loading):
     ] = "auto"
     workers: Annotated[
         int | None,
-        option("Processes that decode images.", panel=MACHINE, default="0 on CPU, else up to 8", min=0, metavar="N"),
+        option(
+            "Processes that decode images.",
+            panel=MACHINE,
+            default="0 on CPU, else up to 8",
+            min=0,
+            max=256,
+            metavar="N",
+        ),
     ] = None
     threads: Annotated[
-        int | None, option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, metavar="N")
+        int | None,
+        option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, max=1024, metavar="N"),
     ] = None
     compile: Annotated[bool, flag("Compile the network first; pays off in long runs.", "--compile", MACHINE)] = False
     no_cache: Annotated[bool, flag("Keep no pixels and features on disk, use none.", "--no-cache", MACHINE)] = False

@@ -1,16 +1,17 @@
 """The command that simulates: `theory`."""
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite, isqrt, sqrt
 from pathlib import Path
 from typing import Annotated
 
 from ftcli.config.measuring import figure
-from ftcli.config.shared import Common, ConfigFile, Overwrite
+from ftcli.config.shared import LARGEST_SEED, Common, ConfigFile, Overwrite
 from ftcli.declare import MEASURE, OUTPUT, Words, option, words
 from ftcli.errors import RequestError
 
 AXES = Words(("epsilon", "n", "k", "d", "angle"))
+MOST_NUMBERS = 10**8  # in the matrices [worlds, d, d] of a point
 LONGEST = 10.0  # true weights, and entries of a random head: beyond, the equations are too stiff for the solver
 
 
@@ -73,7 +74,7 @@ class Theory(Common):
             metavar="SHARE",
         ),
     ] = 0.1
-    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, metavar="SEED")] = 0
+    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=LARGEST_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
     out: Annotated[
         Path | None,
@@ -92,6 +93,11 @@ class Theory(Common):
             raise RequestError(
                 f"--d {self.d} with --n {self.n}: the theory is of fewer examples than inputs.",
                 f"--d {self.n + 1} or more",
+            )
+        if self.worlds * self.d**2 > MOST_NUMBERS:
+            raise RequestError(
+                f"--worlds {self.worlds} of --d {self.d}: their matrices have more than {MOST_NUMBERS:,} numbers.",
+                f"--d {isqrt(MOST_NUMBERS // self.worlds)} or less with so many worlds",
             )
         if not 0 <= self.epsilon <= sqrt(2):
             raise RequestError(f"--epsilon {self.epsilon:g}: no two subspaces lie that far apart.", "0 to 1.41421")

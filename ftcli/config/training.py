@@ -123,7 +123,7 @@ class Training(Judging, Lasting):
         ),
     ] = False
     seeds: Annotated[
-        int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, metavar="N")
+        int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, max=10**5, metavar="N")
     ] = None
     seed: Annotated[
         Numbers | None,

@@ -8,12 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.data.pixels import holds_pictures
+from ftcli.data.quote import LONGEST, listed, quoted
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
+from ftcli.text import shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
+TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+MOST_WORDS = 2**30  # bytes of a column that its dictionary is written out for
+MOST_LISTED = 20  # columns in a message
+NEAREST = 1000  # values among which a similar one is looked for
 
 
 def image_column(rows: Rows, spec: Spec) -> str:
@@ -21,7 +27,8 @@ def image_column(rows: Rows, spec: Spec) -> str:
     name = _choose(rows, spec, "image", spec.image, datasets.Image, IMAGE_NAMES)
     if not holds_pictures(rows.table.schema.field(name).type):
         raise RequestError(
-            f'the column "{name}" of {spec.text} holds {rows.table.schema.field(name).type}, not images',
+            f"the column {quoted(name)} of {spec.text} holds {shortened(str(rows.table.schema.field(name).type), 80)}, "
+            "not images",
             f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
         )
     return name
@@ -42,10 +49,8 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
         if not mask.any():
             seen = sorted({str(text) for text in texts})
             raise RequestError(
-                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
-                + ", ".join(f'"{value}"' for value in seen[:5])
-                + (f" and {len(seen) - 5} more" if len(seen) > 5 else ""),
-                choose(wanted, seen),
+                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: {listed(seen)}',
+                choose(wanted, [shortened(value, LONGEST) for value in seen[:NEAREST]]),
             )
         keep &= mask
     return keep
@@ -67,8 +72,23 @@ def groups(rows: Rows, spec: Spec, index: np.ndarray) -> np.ndarray | None:
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A dictionary-encoded column (as pandas writes its categories) by its values."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    """A column of a dictionary (as pandas writes its categories), or of views into text, by its values themselves.
+
+    Raises:
+        RequestError: the dictionary's words are too long to be repeated in every row.
+    """
+    type = column.type
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+        if type in TEXTS:
+            lengths = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
+            if (longest := max(lengths, default=0)) * len(column) > MOST_WORDS:
+                raise RequestError(
+                    f"{len(column):,} rows with words of up to {longest:,} bytes do not fit into memory",
+                    "name another column",
+                )
+        column = column.cast(type)
+    return column.cast(pa.large_string()) if type == pa.string_view() else column
 
 
 def _texts(rows: Rows, name: str) -> np.ndarray:
@@ -81,9 +101,9 @@ def _texts(rows: Rows, name: str) -> np.ndarray:
         return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
     try:
         return np.array(pc.cast(column, pa.string()).to_pylist(), dtype=object)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, ValueError) as error:
         raise RequestError(
-            f'the column "{name}" holds {column.type}, which cannot be compared with a value',
+            f"the column {quoted(name)} holds {shortened(str(column.type), 80)}, which cannot be compared with a value",
             f"choose among the other columns: {_listed(rows)}",
         ) from error
 
@@ -117,4 +137,4 @@ def _check(rows: Rows, spec: Spec, setting: str, name: str) -> None:
 
 
 def _listed(rows: Rows) -> str:
-    return ", ".join(f'"{name}"' for name in rows.table.column_names)
+    return listed(rows.table.column_names, MOST_LISTED)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -16,7 +17,8 @@ from PIL import Image
 
 from ftcli.cache import Cache, key
 from ftcli.data import pixels
-from ftcli.data.pixels import DamagedPicture, Pictures, decode, digest
+from ftcli.data.pixels import DamagedPicture, Pictures, decode, decode_within, digest
+from ftcli.data.quote import quoted
 from ftcli.data.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
@@ -57,12 +59,22 @@ class ImageSet:
         Raises:
             RunError: a picture that was whole when the set was opened is not any more, or is another one.
         """
+        with ExitStack() as held:
+            return self._decoded(i, held)
+
+    def prepared(self, i: int, prepare: Callable[[Image.Image], Result]) -> Result:
+        """`prepare` of picture i, by threads that never have too many large pictures in memory at once."""
+        with ExitStack() as held:
+            return prepare(self._decoded(i, held))
+
+    def _decoded(self, i: int, held: ExitStack) -> Image.Image:
+        """The picture; where it is large, its share of the memory is taken until `held` is closed."""
         stay = "leave the data in place while a command runs"
         try:
             content = self.pictures.content(int(self.rows[i]))
             if digest(content) != self.digests[i]:
                 raise RunError(f'the picture "{self.ids[i]}" of {self.spec} has changed since the start', stay)
-            whole = decode(content)
+            whole = decode_within(content, held)
         except DamagedPicture as damage:
             raise RunError(
                 f'the picture "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}', stay
@@ -150,21 +162,22 @@ def inspect(
             return np.ones(len(rows), dtype=bool), known
     whole = np.ones(len(rows), dtype=bool)
     digests: list[bytes] = []
-    faults: list[str] = []
+    first: list[str] = []  # faults
     for i, found in enumerate(log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows))):
         if isinstance(found, bytes):
             digests.append(found)
             continue
         whole[i] = False
-        faults.append(f'{unit} "{ids[i]}": {found}')
+        if len(first) < 3:
+            first.append(f"{unit} {quoted(ids[i])}: {found}")
         if damaged == "stop":
             raise RequestError(
-                f"a damaged image in {spec}: {faults[0]}",
+                f"a damaged image in {spec}: {first[0]}",
                 "repair or remove it, or leave out and count damaged images with --damaged skip",
             )
-    if faults:
-        some = "; ".join(faults[:3]) + ("; …" if len(faults) > 3 else "")
-        log.warn("damaged-skipped", f"{len(faults)} of {len(rows)} images of {spec} are damaged, left out: {some}")
+    if faults := len(rows) - len(digests):
+        some = "; ".join(first) + ("; …" if faults > len(first) else "")
+        log.warn("damaged-skipped", f"{faults} of {len(rows)} images of {spec} are damaged, left out: {some}")
     elif cache is not None:
         name = _checked(digests)
         cache.add("checked", name, lambda path: path.write_text(name, encoding="utf-8"))

@@ -1,6 +1,5 @@
 """Labels: from a column to class indices, through a class map, and onto the task's classes by name."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ftcli.data.columns import plain
+from ftcli.data.names import LONGEST, MOST_CLASSES, most_classes, too_long
+from ftcli.data.quote import listed, quoted
+from ftcli.data.regular import read_json
 from ftcli.errors import RequestError, choose
-from ftcli.text import counted
-
-MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
+from ftcli.text import counted, shortened
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,18 @@ def numbers(k: int) -> tuple[str, ...]:
 
 
 def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, name: str, spec: str, unit: str) -> Labels:
-    """Class indices from a label column of ClassLabel, text, truth values or plain integers.
+    """Class indices from a label column of ClassLabel, text, truth values or plain integers, without a dictionary.
 
     Text is numbered in sorted order (in numeric order where it is exactly "0" … "K - 1"); integers keep their value.
 
     Raises:
-        RequestError: another type, an empty cell, or a number that is no class; the row is named.
+        RequestError: another type, an empty cell, or a number or a text that is no class (the row is named); or more
+            classes than so many rows allow.
     """
-    column = plain(column)
 
     def refuse(row: int, what: str) -> RequestError:
         return RequestError(
-            f'{unit} "{ids[row]}" of {spec} has {what} in the label column "{name}"',
+            f"{unit} {quoted(ids[row])} of {spec} has {what} in the label column {quoted(name)}",
             "leave such rows out with where=COLUMN:VALUE, or name another column with label=COLUMN",
         )
 
@@ -58,22 +57,38 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
         found = set(texts.tolist())
         if "" in found:
             raise refuse(int(np.argmax(texts == "")), "an empty label")
+        if longest := max((text for text in found if len(text) > LONGEST), key=len, default=""):
+            raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
+        check_count(len(found), len(texts), name, spec)
         classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
         index = {text: i for i, text in enumerate(classes)}
         return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
     if not pa.types.is_integer(column.type):
         raise RequestError(
-            f'the label column "{name}" of {spec} holds {column.type}; labels are class names or whole numbers',
+            f"the label column {quoted(name)} of {spec} holds {shortened(str(column.type), 80)}; labels are class "
+            "names or whole numbers",
             "name another column with label=COLUMN",
         )
-    values = column.to_numpy().astype(np.int64)
+    seen = column.to_numpy()
+    values = seen.astype(np.int64)  # numbers above its range turn out below 0
     known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
     highest = len(known) if known else MOST_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
         row = int(np.argmax(wrong))
-        raise refuse(row, f"the label {values[row]} (unlabelled, or outside 0 … {highest - 1})")
+        raise refuse(row, f"the label {seen[row]} (unlabelled, or outside 0 … {highest - 1})")
+    check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))
+
+
+def check_count(k: int, n: int, name: str, spec: str) -> None:
+    """Raises RequestError for more classes than n rows allow."""
+    if k > most_classes(n):
+        raise RequestError(
+            f"the label column {quoted(name)} of {spec} has {k:,} classes for {counted(n, 'row', 'rows')}; at most "
+            f"{most_classes(n):,} are allowed",
+            "name a column of class numbers 0 … K - 1, or of class names, with label=COLUMN",
+        )
 
 
 def apply_map(labels: Labels, path: str, spec: str) -> Labels:
@@ -86,7 +101,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         RequestError: no such file, not such JSON, an unknown class, or a list of another length than K.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
     except OSError as error:
         raise RequestError(
             f'the class map "{path}" of {spec} cannot be read: {error.strerror}', "check the path"
@@ -96,7 +111,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
     if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
         return _by_name(labels, content, path, spec)
-    if isinstance(content, list) and all(type(value) is int and value >= -1 for value in content):
+    if isinstance(content, list) and all(type(value) is int and -1 <= value < MOST_CLASSES for value in content):
         return _by_position(labels, content, path, spec)
     raise RequestError(
         f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',
@@ -108,7 +123,8 @@ def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: st
     for name in content:
         if name not in labels.classes:
             raise RequestError(
-                f'the class map "{path}" names a class "{name}" that {spec} lacks; it has {listed(labels.classes)}',
+                f'the class map "{path}" names a class {quoted(name)} that {spec} lacks; it has '
+                + listed(labels.classes),
                 choose(name, labels.classes),
             )
     targets = [content.get(name, name) for name in labels.classes]
@@ -170,9 +186,3 @@ def look_alikes(own: Sequence[str], task: Sequence[str]) -> str:
     texts = [f'"{mine}" and "{theirs}"' for mine, theirs in pairs if mine != theirs]
     some = ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")
     return f"{some} differ in case or spaces only: say that they are one with classes=MAP.json" if texts else ""
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Up to five names, quoted, and how many more."""
-    some = ", ".join(f'"{name}"' for name in names[:most])
-    return some + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -27,14 +27,14 @@ class Rows:
     """N rows of one split.
 
     `features` has the columns known to hold classes or images (a datasets ClassLabel or Image); `ids` are stable
-    whatever is selected later; relative picture paths start at `base`; `unit` is what a message calls one row, "file"
-    or "row".
+    whatever is selected later; the pictures that a table names by their paths lie in `folders` (None: the paths are of
+    files that were found by looking); `unit` is what a message calls one row, "file" or "row".
     """
 
     table: pa.Table
     features: dict[str, Any]
     ids: list[str]
-    base: Path | None = None
+    folders: tuple[Path, ...] | None = None
     unit: str = "row"
 
     def __len__(self) -> int:
@@ -43,15 +43,15 @@ class Rows:
     def part(self, start: int, stop: int) -> "Rows":
         """Rows start … stop - 1, without copying a picture."""
         stop = max(start, stop)
-        return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.base, self.unit)
+        return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.folders, self.unit)
 
 
 Splits = dict[str, Callable[[], Rows]]  # the splits of a source, each read when it is called
 
 
-def numbered(table: pa.Table, features: dict[str, Any], base: Path | None = None) -> Rows:
+def numbered(table: pa.Table, features: dict[str, Any], folders: tuple[Path, ...] = ()) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
-    return Rows(table, features, [str(row) for row in range(table.num_rows)], base)
+    return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
 
 
 def joined(parts: Sequence[tuple[str, Rows]]) -> Rows:
@@ -61,7 +61,7 @@ def joined(parts: Sequence[tuple[str, Rows]]) -> Rows:
     first = parts[0][1]
     ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in parts for id in rows.ids]
     table = stacked([(split, rows.table, rows.features) for split, rows in parts])
-    return Rows(table, first.features, ids, first.base, first.unit)
+    return Rows(table, first.features, ids, first.folders, first.unit)
 
 
 def stacked(tables: Sequence[tuple[str, pa.Table, dict[str, Any]]]) -> pa.Table:

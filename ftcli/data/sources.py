@@ -15,8 +15,9 @@ from ftcli.data.folders import open_folder
 from ftcli.data.images import ImageSet, inspect
 from ftcli.data.pixels import Pictures
 from ftcli.data.rows import Rows, Splits, joined
+from ftcli.data.saved import is_saved, open_saved
 from ftcli.data.spec import Spec
-from ftcli.data.tables import open_hub, open_parquet, open_saved
+from ftcli.data.tables import open_hub, open_parquet
 from ftcli.errors import RequestError, choose, suggest
 from ftcli.log import Log
 
@@ -44,7 +45,7 @@ def open_source(
     rows = _choose_split(_splits(spec, log, labelled), spec)
     if not len(rows):
         raise RequestError(f"{spec.text} has no rows", "check the path and the split")
-    pictures = Pictures(rows.table.column(columns.image_column(rows, spec)), rows.base)
+    pictures = Pictures(rows.table.column(columns.image_column(rows, spec)), rows.folders)
     index = np.flatnonzero(columns.where_mask(rows, spec))
     _some(index, spec, "rows that satisfy every where")
     found, dropped = None, 0
@@ -117,7 +118,7 @@ def _on_disk(path: Path, labelled: bool) -> Splits:
                 "name the folder" if path.suffix else "check the path",
             )
         return open_parquet([path])
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+    if is_saved(path):
         return open_saved(path)
     # The hub keeps the parquet files of a set in a folder "data".
     for folder in (path, path / "data"):
@@ -163,7 +164,7 @@ def _choose_split(splits: Splits, spec: Spec) -> Rows:
 def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
     name = columns.label_column(rows, spec)
     found = labels.read_labels(
-        rows.table.column(name).take(pa.array(index)),
+        columns.plain(rows.table.column(name)).take(pa.array(index)),
         rows.features.get(name),
         [rows.ids[row] for row in index],
         name=name,

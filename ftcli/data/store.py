@@ -43,7 +43,7 @@ class Decoded:
         self.images, self.transform = images, transform
 
     def __getitem__(self, i: int) -> np.ndarray:
-        return self.transform.prepare(self.images.image(i))
+        return self.images.prepared(i, self.transform.prepare)
 
 
 class Stored:

@@ -1,18 +1,27 @@
-"""Tables: parquet files, folders written by `save_to_disk`, and sets of the Hugging Face hub, as Arrow tables."""
+"""Tables: parquet files, and sets of the Hugging Face hub, as Arrow tables."""
 
-import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import datasets
+import huggingface_hub.constants
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ftcli.data.described import features_of
+from ftcli.data.names import twice
+from ftcli.data.quote import quoted, reason
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
+from ftcli.data.unpacked import read_bounded
 from ftcli.errors import RequestError
 from ftcli.log import Log
+
+HUB_NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
+# Where `datasets` and the hub's library keep what they have downloaded and unpacked.
+CACHES = (
+    *(datasets.config.HF_CACHE_HOME, datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH),
+    huggingface_hub.constants.HF_HUB_CACHE,
+)
 
 
 def open_parquet(files: list[Path]) -> Splits:
@@ -39,51 +48,33 @@ def open_parquet(files: list[Path]) -> Splits:
 def _read_parquet(files: list[Path]) -> Rows:
     tables = []
     for file in files:
-        try:
-            table = pq.read_table(file, partitioning=None)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            raise RequestError(
-                f'"{file}" cannot be read as parquet: {error}', "check that it was copied whole"
-            ) from error
-        tables.append((file.name, table, _features(table.schema)))
-    return numbered(stacked(tables), tables[0][2], files[0].parent)
+        table = _table(file)
+        tables.append((file.name, table, features_of(table.schema, f'"{file}"')))
+    return numbered(stacked(tables), tables[0][2], (files[0].parent,))
 
 
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """The class and image columns in the metadata that `datasets` leaves in a parquet file.
+def _table(file: Path) -> pa.Table:
+    """One file, whole, with everything in it where it says that it is."""
+    if not file.is_file():
+        raise RequestError(f'"{file}" is no regular file', "leave it out of the folder")
+    try:
+        return checked(read_bounded(file))
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise RequestError(
+            f'"{file}" cannot be read as parquet: {reason(error)}', "check that it was copied whole"
+        ) from error
 
-    Read here and not by `datasets.Features`, which gives up on the whole where one other column is of a type unknown
-    to it, and loses the class names where a label is not int64.
+
+def checked(table: pa.Table) -> pa.Table:
+    """The table, if its offsets lie within it, its text is text, and no two columns have one name.
+
+    Raises:
+        ValueError: they do not; pyarrow would read beyond the end of what it holds.
     """
-    try:
-        described = json.loads(schema.metadata[b"huggingface"])["info"]["features"].items()
-        known = {name: feature for name, feature in described if isinstance(feature, dict) and name in schema.names}
-    except (TypeError, KeyError, ValueError, AttributeError):
-        return {}  # no such metadata
-    images = {name: datasets.Image() for name, feature in known.items() if feature.get("_type") == "Image"}
-    named = {name: feature for name, feature in known.items() if feature.get("_type") == "ClassLabel"}
-    labels = {
-        name: datasets.ClassLabel(names=feature["names"]) for name, feature in named.items() if "names" in feature
-    }
-    return images | labels
-
-
-def open_saved(folder: Path) -> Splits:
-    """A folder written by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`, mapped into memory."""
-    if not (folder / "dataset_dict.json").is_file():
-        return {"train": partial(_read_saved, folder)}
-    try:
-        names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f'"{folder / "dataset_dict.json"}" does not list splits', "save the set anew") from error
-    return {name: partial(_read_saved, folder / name) for name in names}
-
-
-def _read_saved(folder: Path) -> Rows:
-    try:
-        return _rows_of(datasets.load_from_disk(str(folder)), folder)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise RequestError(f'"{folder}" is not a whole save_to_disk folder: {error}', "save it anew") from error
+    table.validate(full=True)
+    if (name := twice(table.column_names)) is not None:
+        raise ValueError(f"two columns are called {quoted(name)}")
+    return table
 
 
 def open_hub(location: str, log: Log) -> Splits:
@@ -94,21 +85,25 @@ def open_hub(location: str, log: Log) -> Splits:
     """
     parts = location.split("/")
     name, config = "/".join(parts[:2]), "/".join(parts[2:]) or None
+    if not HUB_NAME.fullmatch(name) or Path(name).exists():  # `datasets` would read whatever folder has the name
+        what = "is a file or folder here" if Path(name).exists() else "is no name of the hub"
+        raise RequestError(
+            f"hf:{location}: {quoted(name)} {what}", "give a set of this machine by its path, without hf:"
+        )
     log.note(f"loading {location} from the hub or its cache")
     # Bars of another library would mix with ftcli's own, and fill a log file with carriage returns.
     datasets.disable_progress_bars()
     try:
         found = datasets.load_dataset(name, config)
     except Exception as error:  # hub, network, builder and script errors have no common type
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise RequestError(
-            f'the data set "{location}" cannot be had from the hub: {reason}',
+            f'the data set "{location}" cannot be had from the hub: {reason(error)}',
             "check the name (hf:OWNER/NAME or hf:OWNER/NAME/CONFIG), the network, and for a private set the login "
             "(hf auth login); a set that was saved with save_to_disk is given by its path",
         ) from error
-    return {str(split): partial(_rows_of, part, None) for split, part in found.items()}
+    return {str(split): partial(_rows_of, part) for split, part in found.items()}
 
 
-def _rows_of(dataset: datasets.Dataset, base: Path | None) -> Rows:
+def _rows_of(dataset: datasets.Dataset) -> Rows:
     """The Arrow table under a Dataset: the stored pictures, not decoded."""
-    return numbered(dataset.with_format("arrow")[:], dataset.features, base)
+    return numbered(dataset.with_format("arrow")[:], dataset.features, tuple(map(Path, CACHES)))

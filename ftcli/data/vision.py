@@ -5,6 +5,7 @@ Sets of files give their paths, sets of arrays their pixels; any other gives its
 
 import inspect
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,9 +22,11 @@ from PIL import Image
 
 from ftcli.data.arrays import array_rows, label_feature
 from ftcli.data.cifar import cifar_rows
+from ftcli.data.quote import LONGEST_REASON, quoted, reason
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
+from ftcli.text import shortened
 
 SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a part
 HANDED_OVER = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
@@ -96,11 +99,17 @@ def _root(spec: Spec, kind: Any, known: dict[str, inspect.Parameter]) -> str:
 
 def _where(kind: Any, root: str) -> str:
     """Where the files of a class must lie, and how to get them there."""
-    below = f"{kind.__name__}/raw" if issubclass(kind, sets.MNIST) else getattr(kind, "base_folder", "")
-    place = f"Its files lie in {root}/{below}" if below else f"Its files lie in {root} as torchvision puts them"
+    folder = _files_of(kind, Path(root))
+    place = f"Its files lie in {folder}" + (" as torchvision puts them" if folder == Path(root) else "")
     if "download" not in _parameters(kind):
         return f"{place}; the page of torchvision.datasets.{kind.__name__} says how"
     return f"{place}; torchvision.datasets.{kind.__name__}({root!r}, download=True) in Python gets them"
+
+
+def _files_of(kind: Any, root: Path) -> Path:
+    """The folder that a class looks for its files in."""
+    below = f"{kind.__name__}/raw" if issubclass(kind, sets.MNIST) else getattr(kind, "base_folder", "")
+    return root / below if isinstance(below, str) else root
 
 
 def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[str, dict[str, Any]]:
@@ -125,20 +134,23 @@ def _values(kind: Any, argument: str, root: str) -> list[str]:
     except ValueError as refusal:
         return re.findall(r"'([^']*)'", str(refusal).partition("Valid values are")[2])
     except Exception as error:
-        raise RequestError(f'{kind.__name__} cannot be read from "{root}": {error}', _where(kind, root)) from error
+        why = reason(error)
+        raise RequestError(f'{kind.__name__} cannot be read from "{root}": {why}', _where(kind, root)) from error
     return []
 
 
 def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
     """One split, opened."""
     known = _parameters(kind)
+    if root:
+        _check_files(kind, Path(root), chosen)
     fixed = {"download": False, "loader": _path_itself, "root": root}
     try:
         opened = kind(**{name: value for name, value in fixed.items() if name in known}, **chosen)
         first = opened[0] if len(opened) else None
     except Exception as error:  # missing files, missing packages and damaged files have no common type
-        reason = str(error).partition("You can use")[0].strip() or type(error).__name__
-        raise RequestError(f'{spec.location} cannot be read from "{root}": {reason}', _where(kind, root)) from error
+        why = shortened(str(error).partition("You can use")[0].strip() or type(error).__name__, LONGEST_REASON)
+        raise RequestError(f'{spec.location} cannot be read from "{root}": {why}', _where(kind, root)) from error
     if first is not None and not (isinstance(first, tuple) and len(first) == 2 and _is_number(first[1])):
         raise RequestError(
             f"torchvision's {spec.location} is no classification: its examples are not a picture and a class number",
@@ -149,6 +161,20 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
         return array_rows(*arrays, names)
     content, values = zip(*_examples(opened), strict=True) if first is not None else ((), ())
     return _listed(content, values, Path(root), names)
+
+
+def _check_files(kind: Any, root: Path, chosen: dict[str, Any]) -> None:
+    """Raises RequestError for what torchvision would wait for (a pipe), or unpack into the folder of the data."""
+    for folder in (root, _files_of(kind, root)):
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            if entry.name.startswith(".") or entry.is_dir() or entry.is_file() or not os.path.exists(entry.path):
+                continue
+            raise RequestError(f"{quoted(entry.path)} is no regular file", "leave it out of the folder")
+    if kind is sets.ImageNet and not ((root / "meta.bin").is_file() and (root / chosen["split"]).is_dir()):
+        raise RequestError(
+            f'ImageNet in "{root}" is not unpacked: there is no meta.bin, or no folder "{chosen["split"]}"',
+            f"torchvision.datasets.ImageNet({str(root)!r}, split={chosen['split']!r}) in Python unpacks it",
+        )
 
 
 def _path_itself(path: Any) -> Any:
@@ -199,7 +225,7 @@ def _drawn(opened: Any) -> Iterator[tuple[Any, Any]]:
             yield opened[i]
         except Exception as error:  # as decoders meet damaged bytes
             fix = "repair or remove it"
-            raise RequestError(f"example {i} of torchvision's {type(opened).__name__}: {error}", fix) from error
+            raise RequestError(f"example {i} of torchvision's {type(opened).__name__}: {reason(error)}", fix) from error
 
 
 def _png(picture: Image.Image) -> bytes:

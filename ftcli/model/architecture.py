@@ -1,7 +1,9 @@
 """Which timm architecture, with which arguments: from a name, from what a checkpoint says, from a user's own file."""
 
 import importlib.util
+import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import torch
 from torch import nn
 
 from ftcli.config import Blocks
+from ftcli.data.quote import reason
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.growth import Outgrown, Room
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,31 @@ def recipe_for(name: str | None, checkpoint: Checkpoint | None, log: Log) -> Rec
     return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args))
 
 
-def build(recipe: Recipe, num_classes: int, image_size: int | None) -> nn.Module:
-    """The model with random weights. Raises RequestError where timm cannot build it as asked."""
+def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None) -> nn.Module:
+    """The model with random weights.
+
+    Raises RequestError where timm cannot build it as asked, and where it outgrows the checkpoint that it is built for.
+    """
     args = recipe.create_args(num_classes, image_size)
+    room = Room.of(checkpoint.shapes.values()) if checkpoint else None
     try:
-        model = timm.create_model(**args, pretrained=False)
-    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, IndexError, ZeroDivisionError) as error:
+        with room.kept() if room else nullcontext():
+            if room and recipe.model_args:  # of a file: what they ask for is tried first where it takes no memory
+                with torch.device("meta"):
+                    timm.create_model(**args, pretrained=False)
+            model = timm.create_model(**args, pretrained=False)
+    except Outgrown:
+        assert checkpoint is not None
+        raise RequestError(
+            f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {recipe.name} as asked for is far larger",
+            "name the architecture that the file was saved from: --model NAME",
+        ) from None
+    except Exception as error:  # an argument of the wrong kind raises nearly anything in an architecture
         asked = f" for {image_size} pixels" if "img_size" in args and image_size else ""
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RequestError(f"timm cannot build {recipe.name}{asked}: {reason}") from error
+        raise RequestError(
+            f"timm cannot build {recipe.name}{asked}: {reason(error)}",
+            "the arguments are the model_args of config.json" if recipe.model_args else "",
+        ) from error
     for method in ("forward_features", "forward_head", "get_classifier"):
         if not hasattr(model, method):
             raise RequestError(f"{recipe.name} has no {method}", "give the architecture timm's model methods")
@@ -92,14 +112,14 @@ def bare_model(config: Blocks) -> tuple[str, nn.Module]:
     if config.import_:
         import_file(str(config.import_))
     log, where = Log(), config.checkpoint
-    named = timm.is_model(where.partition(".")[0]) and not Path(where).exists()
+    named = timm.is_model(where.partition(".")[0]) and not os.path.exists(where)
     checkpoint = None if named else open_checkpoint(where, strip_prefix=config.strip_prefix, log=log)
     recipe = recipe_for(where if named else config.model, checkpoint, log)
     classifier = recipe.pretrained_cfg.get("classifier")
     rows = checkpoint.shapes.get(f"{classifier}.weight", ()) if checkpoint else ()
     num_classes = rows[0] if rows else recipe.pretrained_cfg.get("num_classes") or 1000
     with torch.device("meta"):
-        return recipe.name, build(recipe, num_classes, config.image_size)
+        return recipe.name, build(recipe, num_classes, config.image_size, checkpoint)
 
 
 def import_file(path: str) -> None:
@@ -122,9 +142,8 @@ def import_file(path: str) -> None:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's code may raise anything
         del sys.modules[name]
-        reason = " ".join(str(error).split())
         raise RequestError(
-            f"{path} fails: {type(error).__name__}: {reason}", "run it with python to see where"
+            f"{path} fails: {type(error).__name__}: {' '.join(str(error).split())}", "run it with python to see where"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Open a checkpoint wherever it is: the header is read and judged, the tensors wait until they are asked for."""
 
 import hashlib
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,10 +13,13 @@ from timm.models._hub import load_model_config_from_path
 from torch import Tensor
 
 import ftcli.presets
+from ftcli.data.quote import LONGEST, LONGEST_REASON, reason, shortened
+from ftcli.data.regular import read_json
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 from ftcli.model import hub
 from ftcli.model.formats import SAFETENSORS, TORCH, TensorFile, open_tensors
+from ftcli.model.stated import checked_args, checked_cfg, shown
 from ftcli.model.wrappers import Names, unwrap
 
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"
@@ -73,7 +76,7 @@ def open_checkpoint(where: str, *, strip_prefix: str | None, log: Log) -> Checkp
         path, said = _weights_in(folder), _config_in(folder)
     elif where.startswith("preset:"):
         path, said = _local(_shipped(where.removeprefix("preset:")))
-    elif Path(where).exists():
+    elif os.path.exists(where):  # not Path's, which raises for a name that is too long
         path, said = _local(Path(where))
     else:
         path, said = _pretrained(where)
@@ -109,21 +112,28 @@ def _config_in(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
         if not isinstance(raw, Mapping) or "architecture" not in raw:
             return {}
         cfg, architecture, args = load_model_config_from_path(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"{path} is not a model configuration of timm: {error}") from error
-    cfg = {key: _tuple(value) for key, value in cfg.items() if key not in ("file", "source")}
-    labels = cfg.pop("label_names", None)
-    cfg.pop("label_descriptions", None)
-    return {
-        "architecture": str(architecture),
-        "model_args": {key: _tuple(value) for key, value in args.items()},
-        "pretrained_cfg": cfg,
-        "label_names": _labels(labels),
-    }
+        labels = cfg.pop("label_names", None)
+        cfg.pop("label_descriptions", None)
+        return {
+            "architecture": _name(architecture),
+            "model_args": checked_args(args, str(path)),
+            "pretrained_cfg": checked_cfg(cfg, str(path)),
+            "label_names": _labels(labels),
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"{path} is not a model configuration of timm: {reason(error)}", "give the config.json that timm wrote"
+        ) from error
+
+
+def _name(architecture: object) -> str:
+    if not isinstance(architecture, str):
+        raise TypeError(f"its architecture is {shown(architecture)}, not a name")
+    return shortened(architecture, LONGEST)
 
 
 def _labels(labels: object) -> tuple[str, ...] | None:
@@ -163,10 +173,6 @@ def _pretrained(where: str) -> tuple[Path, dict[str, Any]]:
 
 def _not_found(where: str) -> RequestError:
     path = Path(where)
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
     near = suggest(path.name, beside) or ("" if "/" in where else suggest(where, timm.list_models()))
-    return RequestError(f"no checkpoint {where}", near or f"a checkpoint is {_FORMS}")
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return RequestError(f"no checkpoint {shortened(where, LONGEST_REASON)}", near or f"a checkpoint is {_FORMS}")

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ftcli.data.quote import LONGEST, shortened
 from ftcli.errors import RequestError
 from ftcli.log import Log
 
@@ -22,6 +23,8 @@ TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 # Where training programs put the weights inside a torch file, the averaged copy first as timm does.
 _NESTS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network", "module")
+_LONGEST_HEADER = 16 * 2**20  # bytes; a network of a thousand blocks has a tenth of it
+_DEEPEST, _MOST_ENTRIES = 100, 10**6  # dicts in dicts, and entries in all of them together
 _CONVERT = (
     "where you trust the file, convert it: torch.load it there, pick its dict of tensors, "
     "and write that with safetensors.torch.save_file(tensors, 'model.safetensors')"
@@ -39,6 +42,8 @@ class TensorFile(Protocol):
 
 def open_tensors(path: Path, log: Log) -> TensorFile:
     """Open a weights file by its suffix. Raises RequestError for a file that is not what its name says."""
+    if not path.is_file():  # to read a pipe or a device could last for ever
+        raise RequestError(f"{path} is no regular file", "name the file that holds the weights")
     with path.open("rb") as file:
         if file.read(23) == b"version https://git-lfs":
             raise RequestError(f"{path} is a git-lfs pointer, not the weights", "fetch them with: git lfs pull")
@@ -56,6 +61,14 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if length > _LONGEST_HEADER:
+            raise RequestError(
+                f"{path} is not a safetensors file: its header says it has {length:,} bytes, at most "
+                f"{_LONGEST_HEADER:,} are read",
+                "copy or download it again; compare the sizes",
+            )
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
                 self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -79,16 +92,53 @@ class TorchFile:
     """A file of torch.save, opened with weights_only: tensors and plain containers, never anybody's class."""
 
     def __init__(self, path: Path, log: Log) -> None:
-        self._tensors, inside = _state_dict(_load(path))
+        _check_stored(path)
+        try:
+            self._tensors, inside = _state_dict(_load(path))
+        except (_TooMany, RecursionError) as error:
+            raise RequestError(f"{path} holds dicts in dicts without end: refused", _CONVERT) from error
         if not self._tensors:
             raise RequestError(f"{path} holds no tensors", "give the file that holds the model's state_dict")
         if inside:
             log.note(f'{path.name}: the weights are those under "{inside}"')
+        for name, tensor in self._tensors.items():
+            _check_extent(name, tensor, path)
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """The named tensors; those of a zip file are mapped from the disk, not copied."""
         return {name: self._tensors[name].detach() for name in names}
+
+
+class _TooMany(Exception):
+    """Raised where a tree has more entries than any file of weights."""
+
+
+def _check_stored(path: Path) -> None:
+    """torch.save packs nothing: what could unpack to more than the file has is refused before it is opened."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(entry.file_size for entry in file.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise RequestError(f"{path} is a damaged zip file: {error}", "copy or download it again") from error
+    if unpacked > path.stat().st_size:
+        raise RequestError(
+            f"{path} has {path.stat().st_size:,} bytes and would unpack to {unpacked:,}: torch.save packs nothing",
+            _CONVERT,
+        )
+
+
+def _check_extent(name: str, tensor: Tensor, path: Path) -> None:
+    """Raises RequestError for a tensor that claims more values than the file has bytes for."""
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    held = min(tensor.untyped_storage().nbytes(), path.stat().st_size) if plain else 0
+    if not plain or tensor.numel() * tensor.element_size() > held:
+        raise RequestError(
+            f"{path}: {shortened(name, LONGEST)} is {list(tensor.shape)}, and the file does not hold all its values",
+            "save plain tensors: tensor.detach().cpu().to_dense().contiguous()",
+        )
 
 
 def _load(path: Path) -> object:
@@ -120,7 +170,7 @@ def _first_import(path: Path) -> str | None:
                     return ".".join(strings[-2:])
                 if isinstance(value, str):
                     strings.append(value)
-    except (ValueError, OSError):
+    except (ValueError, OSError, OverflowError, MemoryError, LookupError):  # lengths may be lies
         return None
     return None
 
@@ -132,6 +182,8 @@ def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
     """
     inside: list[str] = []
     while isinstance(loaded, Mapping):
+        if len(inside) > _DEEPEST:
+            raise _TooMany
         known = next((k for k in _NESTS if isinstance(loaded.get(k), Mapping) and _flat(loaded[k])), None)
         if known is None:
             break
@@ -141,10 +193,18 @@ def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
 
 
 def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Every tensor below, its keys joined by dots. A dict may hold one dict many times: what is seen is counted."""
     flat: dict[str, Tensor] = {}
-    for key, value in tree.items():
-        if isinstance(value, Tensor):
-            flat[str(key)] = value
-        elif isinstance(value, Mapping):
-            flat.update({f"{key}.{name}": tensor for name, tensor in _flat(value).items()})
+    rest: list[tuple[str, Mapping[Any, Any]]] = [("", tree)]
+    seen = 0
+    while rest:
+        path, holder = rest.pop()
+        seen += 1 + len(holder)
+        if seen > _MOST_ENTRIES or path.count(".") > _DEEPEST:
+            raise _TooMany
+        for key, value in holder.items():
+            if isinstance(value, Tensor):
+                flat[f"{path}{key}"] = value
+            elif isinstance(value, Mapping):
+                rest.append((f"{path}{key}.", value))
     return flat

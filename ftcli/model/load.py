@@ -10,6 +10,7 @@ import torch
 from timm.data import resolve_input_data_config
 from torch import Tensor, nn
 
+from ftcli.data.quote import reason
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.architecture import Recipe, build, recipe_for
@@ -60,7 +61,7 @@ def load_model(
         head_of(model)
         return _loaded(recipe, model, None, False, image_size)
     with torch.random.fork_rng(devices=[]):  # all random numbers are overwritten: leave the caller's generator alone
-        model = build(recipe, num_classes or stated, image_size)
+        model = build(recipe, num_classes or stated, image_size, checkpoint)
     head = head_of(model)
     state = _in_timm_names(model, checkpoint, log)
     file_head = _file_head(state, head, checkpoint, log)
@@ -87,8 +88,8 @@ def _loaded(
         data_config = dict(resolve_input_data_config(model, args=asked))
     except ValueError as error:
         raise RequestError(f"{recipe.name} does not take images of {image_size} pixels: {error}") from error
-    if image_size:
-        _check_size(model, recipe, image_size)
+    if image_size or recipe.model_args:  # of what timm lists, everything is known
+        _check_size(model, recipe, data_config["input_size"], K)
     return Loaded(
         model=model,
         name=recipe.name,
@@ -100,23 +101,30 @@ def _loaded(
     )
 
 
-def _check_size(model: nn.Module, recipe: Recipe, image_size: int) -> None:
-    """Send one blank image through: a size that patches do not divide shows before any work.
+def _check_size(model: nn.Module, recipe: Recipe, size: tuple[int, int, int], num_classes: int) -> None:
+    """Send one blank image [1, C, H, W] through: a size that patches do not divide shows before any work, and so do
+    arguments with which no classifier comes about.
 
     Not above CHECKED pixels: one image could then take the memory of the machine.
     """
-    if image_size > CHECKED:
+    side = max(size)
+    if side > CHECKED:
         return
-    near = max(32, round(image_size / 32) * 32)
+    near = max(32, round(side / 32) * 32)
     try:
         with torch.inference_mode():
-            model.eval()(torch.zeros(1, 3, image_size, image_size))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+            logits = model.eval()(torch.zeros(1, *size))
+    except Exception as error:  # an argument of the wrong kind shows itself in nearly any way
         raise RequestError(
-            f"{recipe.name} does not take images of {image_size} pixels: {reason}",
-            f"give --image-size a size that it takes, e.g. {near if near != image_size else near + 32}",
+            f"{recipe.name} does not take images of {side} pixels: {reason(error)}",
+            f"give --image-size a size that it takes, e.g. {near if near != side else near + 32}",
         ) from error
+    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != [1, num_classes]:
+        raise RequestError(
+            f"{recipe.name} with these model_args gives {found} for one image, not [1, {num_classes}]",
+            "ftcli works on classifiers: remove what makes another thing of it from model_args in config.json",
+        )
 
 
 def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[str, Tensor]:

@@ -43,9 +43,9 @@ def name_intervals(kinds: Container[str | None]) -> str:
 
 
 def new_table(title: str, caption: str = "") -> Table:
-    """A table in the one style of the house: no vertical lines, title and caption at the left."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, title=Text(title, style="bold"))
-    table.caption = Text(caption, style="dim") if caption else None
+    """A table in the one style of the house: no vertical lines, title and caption at the left, which hold names too."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, title=text(title, style="bold"))
+    table.caption = text(caption, style="dim") if caption else None
     return table
 
 

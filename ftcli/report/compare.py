@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.report.cells import interval_of
 from ftcli.report.folder import PREDICTIONS, REPORT
 from ftcli.report.read import read_report
+from ftcli.report.scored import Scored, read_scored
 from ftcli.text import shortest_tails
 
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
@@ -78,20 +76,11 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """What was right in one set: examples [N] sorted, correct [S, N] boolean, one row per seed."""
-
-    examples: np.ndarray
-    seeds: tuple[int, ...]
-    correct: np.ndarray
-
-
-@dataclass(frozen=True)
 class _Report:
     name: str
     file: Path
     content: dict[str, Any]
-    scored: dict[str, _Scored | None] | None  # by set; None without predictions.parquet
+    scored: dict[str, Scored | None] | None  # by set; None without predictions.parquet
 
     def figures(self) -> dict[str, dict[str, Any]]:
         """The entry R of each set that has an accuracy, in the order of the report."""
@@ -139,22 +128,9 @@ def _open(files: Sequence[Path]) -> list[_Report]:
             _refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
     names = _names(list(paths), [content["command"] for content in contents.values()])
     return [
-        _Report(name, path, content, _read_predictions(path.with_name(PREDICTIONS)))
+        _Report(name, path, content, read_scored(path.with_name(PREDICTIONS)))
         for name, (path, content) in zip(names, contents.items(), strict=True)
     ]
-
-
-def _read_predictions(path: Path) -> dict[str, _Scored | None] | None:
-    if not path.exists():
-        return None
-    try:
-        table = pq.read_table(path, columns=["set", "seed", "example", "label", "predicted"])
-        return {name: _scored(table.filter(pc.equal(table["set"], name))) for name in set(table["set"].to_pylist())}
-    except (OSError, pa.ArrowException) as error:
-        raise RequestError(
-            f"{path} cannot be read as predictions: {error}",
-            "run the command again, or move the file away to compare without paired tests",
-        ) from error
 
 
 NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
@@ -268,22 +244,7 @@ def _difference(first: _Report, second: _Report, name: str, notes: list[str]) ->
     )  # fmt: skip
 
 
-def _scored(table: pa.Table) -> _Scored | None:
-    """What each seed got right in one set; None where the seeds do not hold the same examples once each."""
-    examples = np.array(table["example"].cast(pa.string()).to_pylist(), dtype=str)
-    hits = pc.equal(table["label"].cast(pa.string()), table["predicted"].cast(pa.string()))
-    right, seed_of = pc.fill_null(hits, False).to_numpy(), table["seed"].to_numpy()
-    seeds, wanted, correct = np.unique(seed_of), np.unique(examples), []
-    for seed in seeds:
-        rows = np.flatnonzero(seed_of == seed)
-        rows = rows[np.argsort(examples[rows])]
-        if not np.array_equal(examples[rows], wanted):
-            return None
-        correct.append(right[rows])
-    return _Scored(wanted, tuple(int(seed) for seed in seeds), np.stack(correct))
-
-
-def _selected(report: _Report, scored: _Scored, notes: list[str]) -> np.ndarray | None:
+def _selected(report: _Report, scored: Scored, notes: list[str]) -> np.ndarray | None:
     """What the selected seed got right: [N] boolean; the only seed where there is one."""
     seed = (report.content.get("selected") or {}).get("seed")
     if seed in scored.seeds:

@@ -11,21 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import nearest, write_whole
+from ftcli.files import make, nearest, write_whole
+from ftcli.text import escaped
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
 OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
 
 
-def claim(out: Path | None, command: str, overwrite: bool, *, resume: bool = False) -> Path:
+def claim(out: Path | None, command: str, overwrite: bool) -> Path:
     """The folder to fill; nothing is created yet. Raises RequestError where a finished run or a file is in the way,
     RunError where nothing may be written.
     """
     folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
-    if (folder / REPORT).exists() and not (overwrite or resume):
+    if (folder / REPORT).exists() and not overwrite:
         raise RequestError(
             f"--out {str(folder)!r} holds a finished run.",
             f"type --overwrite to replace it, or ftcli report {folder} to see it",
@@ -44,7 +45,7 @@ def write_run(
 ) -> None:  # fmt: skip
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     for old in (
         REPORT,
         PREDICTIONS,
@@ -56,10 +57,11 @@ def write_run(
         lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
         write_whole(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
     if predictions is not None:
-        write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True))
-    write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+        size = predictions.nbytes
+        write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True), size)
+    write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))
 
 
 def as_json(value: Any) -> str:
-    """JSON as the reports have it: indented, no NaN."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
+    return escaped(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"

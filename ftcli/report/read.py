@@ -1,23 +1,39 @@
 """Reports read back: from a file or a folder, and only when they keep the schema."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ftcli.data.quote import reason
+from ftcli.data.regular import read_regular
 from ftcli.errors import RequestError
 from ftcli.report.folder import REPORT
 from ftcli.report.schema import problem_with
+from ftcli.text import shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
+MOST_BYTES = 256 * 2**20  # confusion matrices of a thousand classes on ten sets take half of it
+MOST_NUMBERS, MOST_LISTS = 30 * 10**6, 200_000  # together less than a GB of memory and ten seconds
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """A report from its file or its folder. Raises RequestError where there is none, or where it breaks the schema."""
     file = path / REPORT if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        text = read_regular(file, MOST_BYTES)
     except OSError as error:
         raise RequestError(f"the report {str(file)!r} cannot be read: {error.strerror}.", FIX) from None
+    for what, number, most in (
+        ("values", text.count(b","), MOST_NUMBERS),
+        ("lists and objects", text.count(b"[") + text.count(b"{"), MOST_LISTS),
+    ):
+        if number > most:
+            raise RequestError(f"{str(file)!r} has {number:,} {what}, and at most {most:,} are read.", FIX)
+    try:
+        content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         raise RequestError(f"{str(file)!r} is not JSON.", FIX) from None
     if problem := problem_with(content):
@@ -25,3 +41,23 @@ def read_report(path: Path) -> dict[str, Any]:
             f"{str(file)!r} is not a report of ftcli: {problem}.", f"{FIX}; `ftcli schema` says what it holds"
         )
     return content
+
+
+@contextmanager
+def trusting_no(what: str) -> Iterator[None]:
+    """Inside, something is made of reports that keep the schema and may yet be anybody's: figures of runs that are not
+    there, names in place of numbers. Raises RequestError for whatever that leads to.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise RequestError(f"{what} is not as ftcli writes it: {type(error).__name__}: {reason(error)}", FIX) from error
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if isfinite(value) else _no_number(digits)
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{shortened(word)} is no number of JSON")

@@ -39,7 +39,7 @@ def run_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [run_table(report, width)]
     if "choices" in report:
         parts += choice_tables(report, width) if report["selected"] else [adaptation_table(report, width)]
-    parts.append(Text(picks_line(report)))
+    parts.append(text(picks_line(report)))
     if len(report.get("seeds") or []) > 1:
         parts.append(seeds_table(report, width))
     if any("C" in run or "lr" in run for run in picked_runs(report)):
@@ -84,7 +84,7 @@ def run_table(report: dict[str, Any], width: int) -> Table:
         heads, names = (list(by_stage), sets) if turned else (sets, list(by_stage))
         rows = [
             [
-                Text(name),
+                text(name),
                 *(cell(by_stage[head if turned else name][name if turned else head], between) for head in heads),
             ]
             for name in names

@@ -20,7 +20,7 @@ from ftcli.errors import FtcliError, Hindered, RequestError
 from ftcli.files import make, sweep, write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import typed
-from ftcli.report.folder import REPORT
+from ftcli.report.folder import REPORT, claim
 from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
 
@@ -71,6 +71,7 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Mac
         sweep(folder)
         sweep(folder / STATE)
         try:
+            claim(folder, request["command"], config.overwrite)  # another one may have finished since the first look
             same_request(folder, request, config.overwrite)
             machine.meet()
             with journal.listening():
@@ -90,8 +91,11 @@ def take(lock: int, folder: Path) -> None:
     """Lock the folder for as long as this process lives, however it ends; say who is there in it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = (folder / LOCK).read_text().strip() or "another one"
+        if not os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
+            raise FileNotFoundError  # its last holder has removed it just now, and the next has made a new one
+    except (BlockingIOError, FileNotFoundError):
+        holder = (folder / LOCK).read_text().strip() if (folder / LOCK).exists() else ""
+        holder = holder or "another one"
         raise RequestError(
             f"--out {str(folder)!r} is in use by process {holder}.", "wait for it, or name another folder"
         ) from None

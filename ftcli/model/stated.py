@@ -1,0 +1,121 @@
+"""What a config.json may say of a model: judged value by value before anything is built from it."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import timm
+
+from ftcli.data.quote import quoted, shortened
+from ftcli.errors import RequestError
+
+LARGEST_SIDE = 1024  # pixels of a picture that a file may ask for; more has to be typed
+LARGEST_NUMBER = 2**16  # of an argument: a width, a depth, a side
+MOST_PARTS = 1000  # values in one argument, lists in lists counted through
+MOST_CLASSES = 10**7
+FULL_SCALE = 255.0  # pixels are in [0, 1], or in [0, 255] where somebody has left them so
+LONGEST_TEXT = 200  # characters
+SOURCES = ("url", "file", "source", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load")  # of other weights
+# Of timm.create_model itself, not of an architecture: they name other models, other files and other folders.
+NOT_OF_A_MODEL = (*inspect.signature(timm.create_model).parameters, "pretrained_strict", "pretrained_filter_fn")
+
+Test = Callable[[Any], bool]
+
+
+def checked_args(args: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """timm's `model_args`. Raises RequestError for what is no argument of an architecture, or larger than any is."""
+    for name, value in args.items():
+        if name in NOT_OF_A_MODEL:
+            raise RequestError(
+                f"{where}: model_args has {quoted(name)}, which is no argument of an architecture", f"remove {name}"
+            )
+        if problem := _too_much(value):
+            raise RequestError(
+                f"{where}: model_args has {quoted(name)}: {shown(value)}, {problem}", "give the file as timm saved it"
+            )
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
+
+
+def checked_cfg(cfg: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """timm's `pretrained_cfg` without what names other weights. Raises RequestError for a value that cannot be."""
+    kept = {name: tuple(value) if isinstance(value, list) else value for name, value in cfg.items()}
+    kept = {name: value for name, value in kept.items() if name not in SOURCES and value is not None}
+    for name, (fits, allowed) in ALLOWED.items():
+        if name in kept and not fits(kept[name]):
+            raise RequestError(f"{where}: {name} is {shown(kept[name])}", f"it has to be {allowed}")
+    return kept
+
+
+def shown(value: Any) -> str:
+    """A value as a message has it."""
+    return shortened(ascii(value), LONGEST_TEXT)
+
+
+def _too_much(value: Any) -> str:
+    """Why no network has such an argument; empty where one may."""
+    rest, parts = [value], 0
+    while rest:
+        one, parts = rest.pop(), parts + 1
+        if parts > MOST_PARTS:
+            return f"and at most {MOST_PARTS:,} values are allowed"
+        if isinstance(one, list | tuple):
+            rest += one[: MOST_PARTS + 1]
+        elif isinstance(one, Mapping):
+            rest += [*one, *one.values()][: MOST_PARTS + 1]
+        elif isinstance(one, str) and len(one) > LONGEST_TEXT:
+            return f"and at most {LONGEST_TEXT} characters are allowed"
+        elif isinstance(one, int | float) and not abs(one) <= LARGEST_NUMBER:
+            return f"and at most {LARGEST_NUMBER:,} is allowed"
+    return ""
+
+
+def _number(least: float, most: float) -> Test:
+    def fits(value: Any) -> bool:
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return plain and math.isfinite(value) and least <= value <= most
+
+    return fits
+
+
+def _three(each: Test) -> Test:
+    return lambda value: isinstance(value, tuple) and len(value) == 3 and all(map(each, value))
+
+
+def _size(value: Any) -> bool:
+    return _three(_count(LARGEST_SIDE))(value)
+
+
+def _count(most: int) -> Test:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
+
+
+def _one_of(*words: str) -> tuple[Test, str]:
+    return lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}"
+
+
+def _names(value: Any) -> bool:
+    """A module's name, or several."""
+    several = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(name, str) and len(name) <= LONGEST_TEXT for name in several)
+
+
+_SIZE = (_size, f"three whole numbers, channels and sides, of at most {LARGEST_SIDE}; --image-size sets another")
+_CROP = (_number(0.1, 2), "a number from 0.1 to 2")
+_NAMES = (_names, f"the name of a module, of at most {LONGEST_TEXT} characters")
+ALLOWED: dict[str, tuple[Test, str]] = {
+    "input_size": _SIZE,
+    "test_input_size": _SIZE,
+    "min_input_size": _SIZE,
+    "fixed_input_size": (lambda value: isinstance(value, bool), "true or false"),
+    "mean": (_three(_number(-FULL_SCALE, FULL_SCALE)), f"three numbers from -{FULL_SCALE:g} to {FULL_SCALE:g}"),
+    "std": (_three(_number(1e-4, FULL_SCALE)), f"three numbers from 0.0001 to {FULL_SCALE:g}"),
+    "crop_pct": _CROP,
+    "test_crop_pct": _CROP,
+    "interpolation": _one_of("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"),
+    "crop_mode": _one_of("center", "squash", "border"),
+    "num_classes": (lambda value: value == 0 or _count(MOST_CLASSES)(value), f"0 to {MOST_CLASSES:,}"),
+    "classifier": _NAMES,
+    "first_conv": _NAMES,
+    "tag": _NAMES,
+}

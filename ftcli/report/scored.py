@@ -1,0 +1,96 @@
+"""What a run got right, example by example: its predictions.parquet read back, and judged before it is unpacked."""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ftcli.data.quote import reason
+from ftcli.errors import RequestError
+
+COLUMNS = ("set", "example", "seed", "label", "predicted")  # those that count
+NUMBERS, WORDS = ("seed", "label", "predicted"), ("set", "example", "label", "predicted")  # what may be in them
+MOST_ROWS = 10**7  # two hundred sets as large as ImageNet's for validation, or as many seeds
+WIDE = 4  # bytes of a character in NumPy
+MOST_BYTES = 2**29  # of all names together, repeated in every row
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was right in one set: examples [N] sorted, correct [S, N] boolean, one row per seed."""
+
+    examples: np.ndarray
+    seeds: tuple[int, ...]
+    correct: np.ndarray
+
+
+def read_scored(path: Path) -> dict[str, Scored | None] | None:
+    """By set; None where there is no such file, or where the seeds of a set do not hold the same examples once each.
+
+    Raises RequestError for a file that holds no predictions, or more of them than any run makes.
+    """
+    if not path.exists():
+        return None
+    try:
+        table = _table(path)
+        names = table["set"].to_numpy()
+        return {name: _scored(table.filter(pa.array(names == name))) for name in np.unique(names).tolist()}
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # most of Arrow's errors are ValueErrors too
+        raise RequestError(
+            f"{path} cannot be read as predictions: {reason(error)}",
+            "run the command again, or move the file away to compare without paired tests",
+        ) from error
+
+
+def _table(path: Path) -> pa.Table:
+    """The columns that count. Raises ValueError where one is of another kind, and where they are too large."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
+    with pq.ParquetFile(path, read_dictionary=list(WORDS)) as file:
+        if not 0 <= file.metadata.num_rows <= MOST_ROWS:
+            raise ValueError(f"it says that it has {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
+        for name in COLUMNS:
+            kind = file.schema_arrow.field(name).type
+            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+            if not (name in WORDS and pa.types.is_string(kind)) and not (name in NUMBERS and pa.types.is_integer(kind)):
+                raise ValueError(f"its column {name} is {kind}")
+        table = file.read(columns=list(COLUMNS))
+    table.validate(full=True)  # bytes from elsewhere may point anywhere
+    if any(table[name].null_count for name in COLUMNS):
+        raise ValueError("it has rows that are not whole")
+    return pa.table({name: _plain(table[name]) for name in COLUMNS})
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text out of its dictionary, if it then takes no more than MOST_BYTES: one long name may stand in every row."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    size = sum(
+        pc.sum(pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)).as_py() or 0
+        for chunk in column.chunks
+    )
+    if size > MOST_BYTES:
+        raise ValueError(f"its names take {size:,} bytes, at most {MOST_BYTES:,} are read")
+    return column.cast(pa.string())
+
+
+def _scored(table: pa.Table) -> Scored | None:
+    """What each seed got right in one set; None where the seeds do not hold the same examples once each."""
+    longest = pc.max(pc.utf8_length(table["example"])).as_py()
+    if WIDE * longest * table.num_rows > 2 * MOST_BYTES:  # NumPy gives every name the room of the longest
+        raise ValueError(f"an example has a name of {longest:,} characters")
+    examples = np.array(table["example"].to_pylist(), dtype=str)
+    right = pc.equal(table["label"], table["predicted"]).to_numpy()
+    seed_of = table["seed"].to_numpy()
+    seeds, wanted, correct = np.unique(seed_of), np.unique(examples), []
+    for seed in seeds:
+        rows = np.flatnonzero(seed_of == seed)
+        rows = rows[np.argsort(examples[rows])]
+        if not np.array_equal(examples[rows], wanted):
+            return None
+        correct.append(right[rows])
+    return Scored(wanted, tuple(int(seed) for seed in seeds), np.stack(correct))
