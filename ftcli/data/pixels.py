@@ -25,6 +25,7 @@ Content: TypeAlias = pa.Buffer | bytes | np.ndarray  # an encoded file, or pixel
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 MOST_BYTES = 2**28  # of an encoded picture
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26  # where Pillow begins to think of a decompression bomb
+MOST_SLOW = 2**22  # of those that Pillow decodes in Python, byte by byte: run-length BMP, plain PPM
 LONGEST_SIDE = 256  # times the shorter one: resized to the height of a model's input it must still fit into memory
 SMALL = 2**20  # pixels up to which a picture is turned to RGB as a whole
 AT_ONCE = Gate(2**27)  # pixels of larger pictures that all threads together have in hand, at some 8 bytes each
@@ -153,7 +154,12 @@ def decode_within(content: Content, held: ExitStack) -> Image.Image:
             raise DamagedPicture(f"it has {len(content):,} bytes, and at most {MOST_BYTES:,} are read")
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image.size)
-            if (pixels := image.width * image.height) > SMALL:
+            pixels = image.width * image.height
+            if pixels > MOST_SLOW and (slow := {tile[0] for tile in image.tile} & Image.DECODERS.keys()):
+                raise DamagedPicture(
+                    f"it has {pixels:,} pixels coded as {min(slow)}, which takes long; at most {MOST_SLOW:,} are read"
+                )
+            if pixels > SMALL:
                 held.enter_context(AT_ONCE.hold(pixels))
             image.load()
             return to_rgb(image)
