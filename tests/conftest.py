@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # each has its share of the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import: a test that reaches for the network must fail at once
 CACHE = tempfile.TemporaryDirectory(prefix="ftcli-test-cache-")  # never the user's own
 os.environ["FTCLI_CACHE"] = CACHE.name
