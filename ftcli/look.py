@@ -14,6 +14,8 @@ from ftcli.report.show import Answer, show_parts, write_json
 from ftcli.report.tables import tables as report_tables
 from ftcli.text import counted
 
+MOST_ROWS = 1_000  # of a table that somebody is to read
+
 
 def compare(config: options.Compare) -> Answer:
     """`compare`: many reports as one table, CSV, Markdown or JSON."""
@@ -94,10 +96,12 @@ def data(config: options.Data) -> Answer:
     table = new_table(size, f"fingerprint {images.fingerprint[:16]}")
     table.add_column("class", overflow="fold")
     table.add_column("images", justify="right")
-    for i, name in enumerate(images.classes):
-        table.add_row(text(name), f"{counts.get(i, 0):,}")
-    for name, count in sorted(groups.items()):
-        table.add_row(text(f"group {name}"), f"{count:,}")
+    rows = [(name, counts.get(i, 0)) for i, name in enumerate(images.classes)]
+    rows += [(f"group {name}", count) for name, count in sorted(groups.items())]
+    for name, count in rows[:MOST_ROWS]:
+        table.add_row(text(name), f"{count:,}")
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"and {len(rows) - MOST_ROWS:,} more, which --json has", "")
     return Answer(content, lambda out: show_parts(out, [table]))
 
 

@@ -22,7 +22,19 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.cache import Cache, open_cache
-from ftcli.config import Adapt, Evaluate, Finetune, Loading, Measuring, Predict, Reporting, Running, Surgical, Training
+from ftcli.config import (
+    Adapt,
+    Evaluate,
+    Finetune,
+    Judging,
+    Loading,
+    Measuring,
+    Predict,
+    Reporting,
+    Running,
+    Surgical,
+    Training,
+)
 from ftcli.data.task import Task, build_task, without_labels
 from ftcli.engine.device import machine_of
 from ftcli.engine.frozen import all_logits
@@ -31,6 +43,7 @@ from ftcli.engine.setting import Setting, setting_of
 from ftcli.engine.stream import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.measures.confusion import check_pairs
 from ftcli.measures.distortion import Side, Wanted, apart
 from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
@@ -205,18 +218,15 @@ def load_as_is(config: Loading, where: str, log: Log, *, headless: bool = False)
 
 def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
     """The sets in their roles. The classes are the training set's, or those of the model that is judged."""
-    return build_task(
-        train=config.train if isinstance(config, Training | Measuring) else None,
-        id_val=config.id_val,
-        id_test=config.id_test,
-        ood=config.ood_sets(),
+    task = build_task(
+        train=config.train if isinstance(config, Training | Measuring) else None, id_val=config.id_val,
+        id_test=config.id_test, ood=config.ood_sets(), damaged=config.damaged, log=log, cache=cache,
         split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
-        damaged=config.damaged,
-        log=log,
-        classes=judge.label_names if judge else None,
-        num_classes=len(head_of(judge.model).bias) if judge else None,
-        cache=cache,
-    )
+        classes=judge.label_names if judge else None, num_classes=len(head_of(judge.model).bias) if judge else None,
+    )  # fmt: skip
+    if isinstance(config, Judging) and config.details():
+        check_pairs(len(task.classes))
+    return task
 
 
 def before_of(loaded: Loaded, setting: Setting, config: Training, log: Log) -> dict[str, Any] | None:

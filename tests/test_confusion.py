@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -48,6 +49,16 @@ def test_a_class_neither_present_nor_predicted_has_no_row() -> None:
     found = Confusion.of(np.array([0, 2]), np.array([0, 0]), ["a", "b", "c"])
     assert [row["name"] for row in found.per_class()] == ["a", "c"]
     assert found.confusion() == {"classes": ["a", "b", "c"], "counts": [[1, 0, 0], [0, 0, 0], [1, 0, 0]]}
+
+
+def test_too_many_classes_are_refused_before_the_work(run: Path) -> None:
+    told = "every pair of 3 classes; at most 2"
+    words = ["evaluate", run, "--id-test", read(run)["config"]["train"], "--image-size", 32]
+    with mock.patch("ftcli.measures.confusion.MOST_CLASSES", 2), mock.patch("ftcli.run.measure") as never:
+        for option in ("--confusion", "--per-class"):
+            done = inside(*words, option)
+            assert done.returncode == 2 and told in done.stderr, done.stderr
+    assert not never.called
 
 
 def test_restricted_to_some_classes() -> None:

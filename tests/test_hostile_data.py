@@ -372,7 +372,9 @@ def test_what_is_called_a_table_and_is_none(tmp_path: Path) -> None:
 
 def test_classes_by_the_ten_thousand(tmp_path: Path) -> None:
     rows = {"image": pa.array([encoded(picture(0, (1, 1)))] * 12_000), "label": [f"class{i}" for i in range(12_000)]}
-    assert len(content(table(tmp_path, rows))["classes"]) == 12_000
+    spec = table(tmp_path, rows)
+    assert len(content(spec)["classes"]) == 12_000
+    assert "and 11,000 more" in answered("data", spec).stdout
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from ftcli.errors import RequestError
+
+MOST_CLASSES = 8_000  # of which every pair is counted: half a gigabyte
+
+
+def check_pairs(classes: int) -> None:
+    """Raises RequestError where the pairs of so many classes are too many to be counted."""
+    if classes > MOST_CLASSES:
+        raise RequestError(
+            f"--confusion and --per-class count every pair of {classes:,} classes; at most {MOST_CLASSES:,} have room.",
+            "leave them out; predictions.parquet has every answer",
+        )
+
 
 @dataclass(frozen=True)
 class Confusion:
