@@ -1,4 +1,4 @@
-"""Words from outside, made safe to show."""
+"""Words from outside, made safe to show: nothing in them repaints a terminal, and a line bears their length."""
 
 import re
 import unicodedata
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
+LONGEST_NAME = 80  # characters of one name
+LONGEST_REASON = 300  # characters of what a library says of an error
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -21,6 +23,22 @@ def printable(text: str) -> str:
 def shortened(text: str, most: int = 300) -> str:
     """The beginning of a text, and how long it is where that is not all of it."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def quoted(name: str) -> str:
+    """A name in quotation marks; of a long one the beginning, and how long it is."""
+    return f'"{name}"' if len(name) <= LONGEST_NAME else f'"{name[:LONGEST_NAME]}…" ({len(name):,} characters)'
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Up to `most` names, quoted, and how many more."""
+    some = ", ".join(map(quoted, names[:most]))
+    return some + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def reason(error: Exception) -> str:
+    """What an error of a library says: its first line, or what kind it is where it says nothing."""
+    return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, LONGEST_REASON)
 
 
 def escaped(json: str) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ftcli.data.arrays import array_rows
-from ftcli.data.quote import reason
-from ftcli.data.regular import read_regular
 from ftcli.data.rows import Rows
 from ftcli.errors import RequestError
+from ftcli.files import read_regular
+from ftcli.text import reason
 
 SIDE = 32  # pixels
 MOST_BYTES = 2**28  # of a file; the largest has 155 MB

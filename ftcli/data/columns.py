@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.data.pixels import holds_pictures
-from ftcli.data.quote import LONGEST, listed, quoted
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
-from ftcli.text import shortened
+from ftcli.text import LONGEST_NAME, listed, quoted, shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
@@ -50,7 +49,7 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
             seen = sorted({str(text) for text in texts})
             raise RequestError(
                 f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: {listed(seen)}',
-                choose(wanted, [shortened(value, LONGEST) for value in seen[:NEAREST]]),
+                choose(wanted, [shortened(value, LONGEST_NAME) for value in seen[:NEAREST]]),
             )
         keep &= mask
     return keep

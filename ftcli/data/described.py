@@ -6,8 +6,8 @@ import datasets
 import pyarrow as pa
 
 from ftcli.data.names import check_names
-from ftcli.data.quote import quoted
-from ftcli.data.regular import parse_json
+from ftcli.files import parse_json
+from ftcli.text import quoted
 
 
 def features_of(schema: pa.Schema, where: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pyarrow as pa
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ftcli.data.labels import numbers
-from ftcli.data.quote import quoted
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits
 from ftcli.data.walk import Place, listing, places_to, walk
 from ftcli.errors import RequestError
+from ftcli.text import quoted
 
 
 def open_folder(root: Path, *, labelled: bool) -> Splits:

@@ -18,10 +18,10 @@ from PIL import Image
 from ftcli.cache import Cache, key
 from ftcli.data import pixels
 from ftcli.data.pixels import DamagedPicture, Pictures, decode, decode_within, digest
-from ftcli.data.quote import quoted
 from ftcli.data.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
+from ftcli.text import quoted
 
 BLOCK = 64  # pictures a thread checks at a time
 THREADS = min(16, os.cpu_count() or 1)

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from ftcli.data.names import LONGEST, MOST_CLASSES, most_classes, too_long
-from ftcli.data.quote import listed, quoted
-from ftcli.data.regular import read_json
 from ftcli.errors import RequestError, choose
-from ftcli.text import counted, shortened
+from ftcli.files import read_json
+from ftcli.text import counted, listed, quoted, shortened
 
 
 @dataclass(frozen=True)

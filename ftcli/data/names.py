@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ftcli.data.quote import quoted
 from ftcli.errors import RequestError
+from ftcli.text import quoted
 
 MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
 FEW = 25_000  # classes that any set may have, as many as the largest of ImageNet with some to spare

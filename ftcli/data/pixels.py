@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from PIL import Image, UnidentifiedImageError
 
 from ftcli.data.gate import Gate
-from ftcli.data.quote import quoted, reason
-from ftcli.data.regular import read_regular
+from ftcli.files import read_regular
+from ftcli.text import quoted, reason
 
 Content: TypeAlias = pa.Buffer | bytes | np.ndarray  # an encoded file, or pixels [H, W], [H, W, C] or [C, H, W]
 

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from ftcli.data.described import features_in, features_of
-from ftcli.data.quote import quoted, reason
-from ftcli.data.regular import read_json
 from ftcli.data.rows import Rows, Splits, numbered
 from ftcli.data.tables import checked
 from ftcli.data.unpacked import check_rows
 from ftcli.errors import RequestError
+from ftcli.files import read_json
+from ftcli.text import quoted, reason
 
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 HEADER_TYPE, HEADER = 1, 2  # places in the table Message of Arrow's format

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from ftcli.data.described import features_of
 from ftcli.data.names import twice
-from ftcli.data.quote import quoted, reason
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
 from ftcli.data.unpacked import read_bounded
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.text import quoted, reason
 
 HUB_NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 # Where `datasets` and the hub's library keep what they have downloaded and unpacked.

@@ -22,11 +22,10 @@ from PIL import Image
 
 from ftcli.data.arrays import array_rows, label_feature
 from ftcli.data.cifar import cifar_rows
-from ftcli.data.quote import LONGEST_REASON, quoted, reason
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
-from ftcli.text import shortened
+from ftcli.text import LONGEST_REASON, quoted, reason, shortened
 
 SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a part
 HANDED_OVER = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from ftcli.data.quote import quoted
 from ftcli.errors import RequestError
+from ftcli.text import quoted
 
 Place: TypeAlias = tuple[int, int]  # device and number of a folder, whatever links lead to it
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from ftcli.config import Blocks
-from ftcli.data.quote import reason
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.growth import Outgrown, Room
+from ftcli.text import reason
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from timm.models._hub import load_model_config_from_path
 from torch import Tensor
 
 import ftcli.presets
-from ftcli.data.quote import LONGEST, LONGEST_REASON, reason, shortened
-from ftcli.data.regular import read_json
 from ftcli.errors import RequestError, suggest
+from ftcli.files import read_json
 from ftcli.log import Log
 from ftcli.model import hub
 from ftcli.model.formats import SAFETENSORS, TORCH, TensorFile, open_tensors
 from ftcli.model.stated import checked_args, checked_cfg, shown
 from ftcli.model.wrappers import Names, unwrap
+from ftcli.text import LONGEST_NAME, LONGEST_REASON, reason, shortened
 
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"
 
@@ -133,7 +133,7 @@ def _config_in(folder: Path) -> dict[str, Any]:
 def _name(architecture: object) -> str:
     if not isinstance(architecture, str):
         raise TypeError(f"its architecture is {shown(architecture)}, not a name")
-    return shortened(architecture, LONGEST)
+    return shortened(architecture, LONGEST_NAME)
 
 
 def _labels(labels: object) -> tuple[str, ...] | None:

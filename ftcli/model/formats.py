@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ftcli.data.quote import LONGEST, shortened
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.text import LONGEST_NAME, shortened
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -135,8 +135,9 @@ def _check_extent(name: str, tensor: Tensor, path: Path) -> None:
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
     held = min(tensor.untyped_storage().nbytes(), path.stat().st_size) if plain else 0
     if not plain or tensor.numel() * tensor.element_size() > held:
+        which = shortened(name, LONGEST_NAME)
         raise RequestError(
-            f"{path}: {shortened(name, LONGEST)} is {list(tensor.shape)}, and the file does not hold all its values",
+            f"{path}: {which} is {list(tensor.shape)}, and the file does not hold all its values",
             "save plain tensors: tensor.detach().cpu().to_dense().contiguous()",
         )
 

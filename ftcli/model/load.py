@@ -10,7 +10,6 @@ import torch
 from timm.data import resolve_input_data_config
 from torch import Tensor, nn
 
-from ftcli.data.quote import reason
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.architecture import Recipe, build, recipe_for
@@ -18,6 +17,7 @@ from ftcli.model.architecture import import_file as import_file
 from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.wrappers import foreign_prefix
+from ftcli.text import reason
 
 CHECKED = 1024  # pixels
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

@@ -7,8 +7,8 @@ from typing import Any
 
 import timm
 
-from ftcli.data.quote import quoted, shortened
 from ftcli.errors import RequestError
+from ftcli.text import quoted, shortened
 
 LARGEST_SIDE = 1024  # pixels of a picture that a file may ask for; more has to be typed
 LARGEST_NUMBER = 2**16  # of an argument: a width, a depth, a side

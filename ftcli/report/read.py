@@ -7,12 +7,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ftcli.data.quote import reason
-from ftcli.data.regular import read_regular
 from ftcli.errors import RequestError
+from ftcli.files import read_regular
 from ftcli.report.folder import REPORT
 from ftcli.report.schema import problem_with
-from ftcli.text import shortened
+from ftcli.text import reason, shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
 MOST_BYTES = 256 * 2**20  # confusion matrices of a thousand classes on ten sets take half of it

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ftcli.data.quote import reason
 from ftcli.errors import RequestError
+from ftcli.text import reason
 
 COLUMNS = ("set", "example", "seed", "label", "predicted")  # those that count
 NUMBERS, WORDS = ("seed", "label", "predicted"), ("set", "example", "label", "predicted")  # what may be in them
