@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
-LONGEST_NAME = 80  # characters of one name
+LONGEST_NAME = 200  # characters of one name, or of a path
 LONGEST_REASON = 300  # characters of what a library says of an error
 
 
