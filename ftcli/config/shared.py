@@ -157,7 +157,7 @@ class Lasting(Reporting):
         bool, flag("Go on in --out: where nothing is saved, begin; show a finished run.", "--resume", OUTPUT)
     ] = False
     save_every: Annotated[
-        float, option("Minutes between two states of a work that goes on.", panel=OUTPUT, min=0.0, metavar="MINUTES")
+        float, option("Minutes after which a state is saved within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")
     ] = 5.0
 
 
