@@ -1,6 +1,6 @@
 """`python -m ftcli`."""
 
-from ftcli.cli import main
+from ftcli.cli import process
 
 if __name__ == "__main__":
-    main()
+    process()

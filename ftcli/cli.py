@@ -16,7 +16,7 @@ import typer
 
 from ftcli import __version__
 from ftcli.config import COMMANDS, Common
-from ftcli.errors import FtcliError, RequestError, Stopped, suggest
+from ftcli.errors import FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.help import ABOUT, asks_for_help, print_help, rows
 from ftcli.processes import count, rank, typed
 from ftcli.text import printable, shortened
@@ -77,8 +77,8 @@ def explain(error: Exception) -> int:
         return 1
     if isinstance(error, FtcliError):
         return tell(error.problem, error.fix, error.exit_code)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return tell(f"out of memory: {first_line(error)}", "try a smaller --batch-size", 1)
+    if ran_out_of_memory(error):
+        return tell(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
     if isinstance(error, OSError):
         return tell(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
     return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
@@ -132,7 +132,7 @@ def first_line(error: Exception) -> str:
 
 
 def main() -> None:
-    """Entry point of `ftcli` and of `python -m ftcli`."""
+    """A command line, from the words to the exit code."""
     words = sys.argv[1:]
     if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
         program()(prog_name=NAME)
@@ -141,9 +141,25 @@ def main() -> None:
     elif asks_for_help(words):
         print_help(words)
     else:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a state to save
         if count() == 1:  # several are ended from outside, and the system's way ends them at once
             signal.signal(signal.SIGTERM, terminated)
         sys.exit(run(words))
+
+
+def process() -> None:
+    """`main` as a process of its own: one that was stopped ends at once, and by its exit code.
+
+    Python would take its time, in which a second signal meets nobody, and may end by the signal once more.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code not in (INTERRUPTED, TERMINATED):
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(end.code))
 
 
 def run(words: Sequence[str]) -> int:
@@ -164,4 +180,4 @@ def run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    process()

@@ -40,6 +40,21 @@ class Stopped(KeyboardInterrupt):
         self.problem, self.fix, self.exit_code = problem, fix, exit_code
 
 
+OUT_OF_MEMORY = (  # as allocators say it, and oneDNN, which finds no memory for what it has planned
+    "out of memory", "can't allocate memory", "could not create a primitive", "could not create a memory object",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a library means that memory was not enough."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in map(str.lower, OUT_OF_MEMORY)
+    )
+
+
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """`did you mean "x"?` for the nearest allowed word, or an empty string where nothing is near."""
     near = difflib.get_close_matches(word, [str(a) for a in allowed], n=1, cutoff=0.65)

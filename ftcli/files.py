@@ -15,7 +15,7 @@ from ftcli.errors import Hindered
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MB = 1e6  # bytes
 MOST_JSON = 2**25  # bytes; what is read of it takes many times as much memory
-PART = ".part"  # how the names of files end that are not whole
+PART = ".part"  # how the names of folders end in which files are not whole
 
 
 def write_whole(path: Path, fill: Callable[[Path], Any], size: int = 0) -> None:
@@ -49,14 +49,16 @@ def hindered(path: Path, number: int, size: int) -> Hindered:
     needed = f"; {size / MB:,.1f} MB are needed, {shutil.disk_usage(nearest(path)).free / MB:,.1f} MB are free"
     what = f"{str(path)!r} cannot be written: {os.strerror(number)}{needed * (size > 0)}."
     if number in NO_ROOM:
-        return Hindered(what, "make room, then type the same command again")
+        return Hindered(what, "make room")
     return Hindered(what, "give --out a folder of yours, on a disk that works")
 
 
 def _write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{PART}") for path in files}
+    # Each in a folder of its own, where libraries may put temporary files too.
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{PART}") / path.name for path in files}
     try:
         for path, fill in files.items():
+            temporary[path].parent.mkdir()
             fill(temporary[path])
             temporary[path].chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
             flush(temporary[path])
@@ -65,13 +67,14 @@ def _write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
             flush(path.parent)
     finally:
         for part in temporary.values():
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part.parent, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
     """Remove what a process that was killed has left half-written; nobody else may be writing there."""
-    for part in folder.glob(f".*{PART}"):
-        part.unlink(missing_ok=True)
+    for part in folder.glob(f".*.[0-9]*{PART}"):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def make(folder: Path) -> None:

@@ -74,7 +74,8 @@ def train(config: Training) -> Answer:
     if answer := finished(config):
         return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, command, config.overwrite)
+        folder = claim(config.out, command, config.overwrite, lasting=True)
+        log.note(f"in {folder}")
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
@@ -130,7 +131,8 @@ def adapt(config: Adapt) -> Answer:
     if answer := finished(config):
         return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, "adapt", config.overwrite)
+        folder = claim(config.out, "adapt", config.overwrite, lasting=True)
+        log.note(f"in {folder}")
         machine, cache = machine_of(config), cache_of(config, log)
         loaded = load_as_is(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)

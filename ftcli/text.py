@@ -36,7 +36,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return some + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What an error of a library says: its first line, or what kind it is where it says nothing."""
     return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, LONGEST_REASON)
 

@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 import torch
 from program import SMALL, checkpoint, inside, read
+from safetensors import safe_open
 from safetensors.torch import save_file
 from worlds import coloured, loaded
 
@@ -24,7 +25,9 @@ from ftcli.engine.update import Updater
 from ftcli.errors import Stopped
 from ftcli.model.save import save_model
 from ftcli.report import unfinished
-from ftcli.report.unfinished import LOCK, REQUEST, STATE
+from ftcli.report.folder import STATE
+from ftcli.report.lock import LOCK
+from ftcli.report.unfinished import REQUEST
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
 COMMANDS: dict[str, list[Any]] = {
@@ -345,3 +348,91 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(
         process.kill()
     assert process.returncode == code and "the state is saved" in told and f"--out {out}" in told
     assert list((out / STATE).glob("*.safetensors")) and not (out / "report.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place: Path, tmp_path: Path) -> None:
+    """While everything is loaded SIGUSR1 is passed over, and SIGTERM ends the command with a word."""
+    asked = [str(word) for word in words(place, "finetune", tmp_path / "o")]
+    code = (
+        "import os, sys; from unittest import mock; import ftcli.run; from ftcli.cli import process\n"
+        f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
+        f"sys.argv = ['ftcli', *{asked!r}]\n"
+        "with mock.patch('ftcli.run.claim', side_effect=lambda *a, **b: signal() or plain(*a, **b)): process()"
+    ).replace("import ftcli.run;", "import ftcli.run; plain = ftcli.run.claim;")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if number == signal.SIGUSR1:
+        assert done.returncode == 0 and (tmp_path / "o" / "report.json").exists(), done.stderr
+    else:
+        assert done.returncode == 143 and "error: terminated" in done.stderr and not (tmp_path / "o").exists()
+
+
+def test_links_and_pipes_in_the_folder_are_not_followed(place: Path, tmp_path: Path) -> None:
+    """What somebody has put there in place of the lock or the state is refused, and what it leads to is untouched."""
+    precious, out = tmp_path / "precious", tmp_path / "o"
+    for make in (
+        lambda: (out / LOCK).symlink_to(precious),
+        lambda: os.mkfifo(out / LOCK),
+        lambda: (out / LOCK).mkdir(),
+        lambda: (out / STATE).symlink_to(tmp_path / "elsewhere"),
+        lambda: (out / STATE).write_text("a file"),
+    ):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / "elsewhere" / ".mine.part").write_text("mine")
+        precious.write_text("precious")
+        make()
+        for more in ((), ("--overwrite",)):
+            done = inside(*words(place, "finetune", out, *more))
+            assert (done.returncode == 2 and "no regular file" in done.stderr) or "no folder" in done.stderr, (
+                done.stderr
+            )
+        assert precious.read_text() == "precious"
+        assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".mine.part"]
+
+
+def test_nobody_else_writes_into_a_folder_with_a_state(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert stopped(2, *words(place, "finetune", out)).returncode == 130
+    for more in ((), ("--overwrite",)):
+        done = inside(
+            "evaluate", place / "start", "--id-test", place / "train", "--image-size", 32, "--out", out, *more
+        )
+        assert done.returncode == 2 and "holds an unfinished run" in done.stderr
+    assert not (out / "report.json").exists() and inside(*words(place, "finetune", out)).returncode == 0
+
+
+@pytest.mark.parametrize("more", [["--momentum", 0.5], ["--train", "elsewhere"]])
+def test_resume_shows_no_other_run(more: list[Any], place: Path, undisturbed: dict[str, Path]) -> None:
+    done = inside(*words(place, "finetune", undisturbed["finetune"], "--resume", *more))
+    assert done.returncode == 2 and f"holds a finished run with {more[0]}" in done.stderr
+    other = inside(*words(place, "rgn", undisturbed["finetune"], "--resume"))
+    assert other.returncode == 2 and "command finetune, and this one has surgical" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"position": {"updates": 2.5}}, "position"),
+        ({"position": {"epochs": 99}}, "position"),
+        ({"position": {"updates": -5}}, "position"),
+        ({"position": {"losses": ["x"], "updates": 1}}, "losses"),
+        ({"history": [{"id_val": {"accuracy": 7.5}}]}, "history"),
+        ({"candidate": {"accuracy": 2.0}}, "candidate"),
+        ({"position": {"finished": True}, "candidate": None}, "weights"),
+        ({"updater": {"ceiling": "x"}}, "ceiling"),
+    ],
+    ids=str,
+)
+def test_a_state_that_lies_is_named(change: dict[str, Any], what: str, place: Path, tmp_path: Path) -> None:
+    asked = words(place, "finetune", tmp_path / "o")
+    assert stopped(4, *asked).returncode == 130
+    (state,) = (tmp_path / "o" / STATE).glob("*.safetensors")
+    with safe_open(state, "pt") as file:
+        said, tensors = json.loads(file.metadata()["state"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, value in change.items():
+        said[name] = said[name] | value if isinstance(value, dict) and said[name] else value
+    save_file(tensors, state, {"state": json.dumps(said)})
+    done = inside(*asked)
+    assert done.returncode == 2 and str(state) in done.stderr and "please report" not in done.stderr, done.stderr

@@ -19,7 +19,7 @@ from worlds import coloured
 
 from ftcli.engine.state import Journal
 from ftcli.files import PART
-from ftcli.report.unfinished import STATE
+from ftcli.report.folder import STATE
 
 FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
 OUTPUTS = ("model.safetensors", "predictions.parquet", "config.json")

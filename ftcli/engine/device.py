@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import os
 import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather, reduce
+from accelerate.utils.memory import clear_device_cache
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -132,6 +134,14 @@ def keep_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_MAX, 0)  # large blocks too come from the heap …
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # … whose free end stays
+
+
+def give_memory_back() -> None:
+    """To the system, what tensors have given back: after it has refused more."""
+    gc.collect()  # what an error holds
+    clear_device_cache()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def join(device: torch.device) -> None:

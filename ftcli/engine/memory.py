@@ -3,12 +3,13 @@
 from traceback import clear_frames
 from types import TracebackType
 
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
 from ftcli.data.loaders import Batch
-from ftcli.errors import Hindered
+from ftcli.engine.device import give_memory_back
+from ftcli.errors import Hindered, ran_out_of_memory
 from ftcli.log import Log
+from ftcli.text import reason
 
 
 class Parts:
@@ -51,14 +52,14 @@ class Parts:
         pass
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if not isinstance(error, Exception) or not should_reduce_batch_size(error):
+        if error is None or not ran_out_of_memory(error):
             return False
         if self.n < 2 * self.number * self.fewest:
             raise Hindered(
-                f"out of memory: {self.what}, with {-(-self.n // self.number)} images at once.",
-                "a smaller --batch-size, --image-size or model",
+                f"out of memory: {self.what}, with {-(-self.n // self.number)} images at once ({reason(error)}).",
+                "a smaller --batch-size, --image-size or model, which begins anew; or more memory",
             ) from None
         clear_frames(trace)  # what was tried holds what it has made
-        clear_device_cache()
+        give_memory_back()
         self.cut(2 * self.number)
         return True

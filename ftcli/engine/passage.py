@@ -32,7 +32,10 @@ class Passage:
     def go_to(self, part: Part, device: torch.device) -> None:
         """Stand where a state says."""
         self.done = part.said["done"]
-        self.rows, self.answers = [part.tensors["rows"]], [part.tensors["answers"].to(device)]
+        rows, answers = part.tensors["rows"], part.tensors["answers"]
+        if not (isinstance(self.done, int) and self.done > 0 and rows.ndim == 1 and len(answers) == len(rows)):
+            raise ValueError("pieces, examples and answers do not fit")
+        self.rows, self.answers = [rows], [answers.to(device)]
         self.again, self.learned = part.tensors.get("again"), part.under("learned.")
 
     def step(self, rows: Tensor, answers: Tensor, learned: Callable[[], Mapping[str, Tensor]]) -> None:
@@ -48,9 +51,9 @@ class Passage:
         """All is answered, and the weights are needed no more. Raises Stopped where that is wished."""
         self.changed |= self.again is None and again is not None
         if self.journal:
-            self.journal.attended = False
             if self.changed and self.journal.due_at_epoch():
                 self.save({} if again is None else {"again": again})
+            self.journal.rest()
 
     def save(self, more: Mapping[str, Tensor]) -> None:
         assert self.journal is not None

@@ -1,6 +1,8 @@
 """How far a run of the loop is: put into its state, and taken from there."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,11 +37,11 @@ class Progress:
         if journal and self.part:
             with journal.trusting(name):
                 self.at = load_progress(self.part, run, updater)
-        if journal and not self.at.finished:
-            journal.attended = True
 
     def enter(self) -> None:
         """After the updater has begun an epoch: go on within it, where the state is from there."""
+        if self.journal:
+            self.journal.attended = True
         if self.part is not None and self.at.updates:
             self.updater.losses = list(self.at.losses)
             set_random_states(self.part.under("rng."), self.updater)
@@ -85,8 +87,27 @@ def picked(run: Run, updater: Updater) -> dict[str, Tensor]:
     return {key: run.candidate.state[key] for key in updater.changing} if run.candidate else {}
 
 
+def check_said(said: Mapping[str, Any], picked: Collection[str], updater: Updater) -> None:
+    """Raises ValueError for a state that no run of this configuration can have."""
+    position, epochs = Position(**said["position"]), updater.config.epochs
+    seen = [entry["id_val"]["accuracy"] for entry in said["history"]]
+    possible = {
+        "position": all(type(n) is int and n >= 0 for n in (position.epochs, position.updates))
+        and position.epochs <= epochs and len(position.losses) == position.updates,
+        "losses": all(isinstance(loss, float) for loss in position.losses),
+        "history": len(seen) <= epochs + 1 and all(0 <= accuracy <= 1 for accuracy in seen),
+        "candidate": not said["candidate"] or said["candidate"]["accuracy"] in seen,
+        "weights": set(picked) <= updater.changing.keys() and (not picked or bool(said["candidate"])),
+        "end": not position.finished or bool(said["candidate"] or said["diverged"]),
+        "ceiling": isinstance(said["updater"]["ceiling"], float),
+    }  # fmt: skip
+    if wrong := [name for name, fine in possible.items() if not fine]:
+        raise ValueError(f"its {wrong[0]} cannot be that of this run")
+
+
 def load_progress(part: Part, run: Run, updater: Updater) -> Position:
     """Bring a run that has not begun to where its state says, but for its random numbers."""
+    check_said(part.said, part.under("pick."), updater)
     said, start = part.said, {name: tensor.detach().to("cpu", copy=True) for name, tensor in updater.weights.items()}
     run.history, run.scores, run.diverged = said["history"], said["scores"], said["diverged"]
     if said["candidate"]:

@@ -122,9 +122,15 @@ class Journal:
         if self.stop is not None:
             raise Stopped("interrupted; the state is saved.", self.again, self.stop)
 
+    def rest(self) -> None:
+        """The loop is over. Raises Stopped where a signal has asked for that."""
+        self.attended = False
+        if self.stop is not None:
+            self.check()
+
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, SIGINT and SIGTERM stop after a state is saved, SIGUSR1 has one saved; a second SIGINT stops at once.
+        """Inside, SIGINT and SIGTERM stop after a state is saved, SIGUSR1 has one saved; a second one stops at once.
 
         Between runs there is nothing to save, and they stop at once. Only the main thread of a process hears signals.
         """

@@ -29,4 +29,4 @@ class Tally:
     def close(self) -> None:
         """No more counts."""
         if self.journal:
-            self.journal.attended = False
+            self.journal.rest()

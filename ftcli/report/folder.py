@@ -12,31 +12,45 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make, nearest, write_whole
+from ftcli.report.lock import check_unlocked
 from ftcli.text import escaped
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+STATE = "state"  # a folder, of a run that is not finished
 OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
 
 
-def claim(out: Path | None, command: str, overwrite: bool) -> Path:
-    """The folder to fill; nothing is created yet. Raises RequestError where a finished run or a file is in the way,
-    RunError where nothing may be written.
+def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = False) -> Path:
+    """The folder to fill; nothing is created yet. `lasting`: an unfinished run in it may be this command's own.
+
+    Raises RequestError where a run or a file is in the way, RunError where nothing may be written.
     """
     folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
-    if (folder / REPORT).exists() and not overwrite:
-        raise RequestError(
-            f"--out {str(folder)!r} holds a finished run.",
-            f"type --overwrite to replace it, or ftcli report {folder} to see it",
-        )
+    check_unlocked(folder)
+    check_unfinished(folder, overwrite)
+    state = folder / STATE
+    if state.is_symlink() or (state.exists() and not state.is_dir()):
+        raise RequestError(f"{str(state)!r} is no state of ftcli: no folder.", "remove it, or name another folder")
+    if state.exists() and not lasting:
+        raise RequestError(f"--out {str(folder)!r} holds an unfinished run.", "name another folder")
     above = nearest(folder)
     if not above.is_dir():
         raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
     return folder
+
+
+def check_unfinished(folder: Path, overwrite: bool) -> None:
+    """Raises RequestError where a finished run is in the way."""
+    if (folder / REPORT).exists() and not overwrite:
+        raise RequestError(
+            f"--out {str(folder)!r} holds a finished run.",
+            f"type --overwrite to replace it, or ftcli report {folder} to see it",
+        )
 
 
 def write_run(
@@ -46,11 +60,8 @@ def write_run(
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     make(folder)
-    for old in (
-        REPORT,
-        PREDICTIONS,
-        *OF_A_MODEL,
-    ):  # of a run that is replaced: a report must not lie beside another's model
+    # Of a run that is replaced: a report must not lie beside another's model.
+    for old in (REPORT, PREDICTIONS, *OF_A_MODEL):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)

@@ -1,8 +1,6 @@
 """The folder of a run that is not finished: held by one process, gone on with by the same request only."""
 
-import fcntl
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +15,38 @@ from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.engine.state import Journal, Unusable
 from ftcli.errors import FtcliError, Hindered, RequestError
-from ftcli.files import make, sweep, write_whole
+from ftcli.files import make, read_json, sweep, write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import typed
-from ftcli.report.folder import REPORT, claim
+from ftcli.report.folder import REPORT, STATE, check_unfinished
+from ftcli.report.lock import LOCK, locked
 from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
 
-STATE, REQUEST, LOCK = "state", "request.json", ".lock"
+REQUEST = "request.json"
 FREE = ("out", "overwrite", "resume", "config", "preset", "json", "quiet", "debug", "workers", "save_every", "no_cache")
 MINUTE = 60.0
 
 
 def finished(config: Lasting) -> Answer | None:
     """The report that is there, where --resume asks for it."""
-    if config.resume and config.out and (config.out / REPORT).exists():
-        return report_answer(read_report(config.out), config.out)
-    return None
+    if not (config.resume and config.out and (config.out / REPORT).exists()):
+        return None
+    report = read_report(config.out)
+    other = difference({"options": report["config"], **report}, {"command": command_of(config), **options_of(config)})
+    if other:
+        raise RequestError(f"--out {str(config.out)!r} holds a finished run with {other}.", "name another folder")
+    return report_answer(report, config.out)
+
+
+def command_of(config: Lasting) -> str:
+    return type(config).__name__.lower()
+
+
+def options_of(config: Lasting) -> dict[str, Any]:
+    """The options on which a result depends, as JSON has them."""
+    options = {name: value for name, value in resolved(config).items() if name not in FREE}
+    return {"options": json.loads(json.dumps(options))}
 
 
 def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[str, Any]:
@@ -41,9 +54,9 @@ def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[st
     train = {"train": task.train} if task.train else {}
     code = sha256(config.import_.read_bytes()).hexdigest() if config.import_ else None
     return {
-        "command": type(config).__name__.lower(),
+        "command": command_of(config),
         "version": __version__,
-        "options": {name: value for name, value in resolved(config).items() if name not in FREE},
+        **options_of(config),
         "data": {name: data.fingerprint for name, data in {**train, **task.sets()}.items()},
         "weights": [one.checkpoint.sha256 if one.checkpoint else None for one in loaded],
         "imported code": code,
@@ -66,12 +79,11 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Mac
         return
     new = not folder.exists()
     make(folder)
-    with (folder / LOCK).open("a+") as lock:
-        take(lock.fileno(), folder)
-        sweep(folder)
-        sweep(folder / STATE)
+    with locked(folder):
         try:
-            claim(folder, request["command"], config.overwrite)  # another one may have finished since the first look
+            check_unfinished(folder, config.overwrite)  # another one may have finished since the first look
+            sweep(folder)
+            sweep(folder / STATE)
             same_request(folder, request, config.overwrite)
             machine.meet()
             with journal.listening():
@@ -80,27 +92,12 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Mac
             raise
         except BaseException as error:
             saved = any((folder / STATE).glob("*.safetensors"))
-            failed = isinstance(error, FtcliError) and not isinstance(error, Hindered)
-            if failed or not saved:
-                forget(folder, new)
+            if not saved or (isinstance(error, FtcliError) and not isinstance(error, Hindered)):
+                forget(folder, folder_too=new)
+            elif isinstance(error, Hindered):
+                error.fix += f"; what is saved goes on with: {journal.again}"
             raise
-        forget(folder, False)
-
-
-def take(lock: int, folder: Path) -> None:
-    """Lock the folder for as long as this process lives, however it ends; say who is there in it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
-            raise FileNotFoundError  # its last holder has removed it just now, and the next has made a new one
-    except (BlockingIOError, FileNotFoundError):
-        holder = (folder / LOCK).read_text().strip() if (folder / LOCK).exists() else ""
-        holder = holder or "another one"
-        raise RequestError(
-            f"--out {str(folder)!r} is in use by process {holder}.", "wait for it, or name another folder"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
+        forget(folder)
 
 
 def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
@@ -125,37 +122,36 @@ def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> N
 def read_request(place: Path) -> dict[str, Any]:
     """The request beside a state; empty where it is damaged."""
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        found = read_json(place)
         return found if all(isinstance(found[part], dict) for part in ("options", "data")) else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first thing in which two requests differ, in words; empty where there is none."""
+    """The first thing in which two requests differ, of what `now` names; empty where there is none."""
     if not before:
         return "a request that cannot be read"
     for name in ("command", "version"):
-        if before.get(name) != now[name]:
+        if name in now and before.get(name) != now[name]:
             return f"{name} {before.get(name)}, and this one has {now[name]}"
     for name in ("weights", "imported code"):
-        if before.get(name) != now[name]:
+        if name in now and before.get(name) != now[name]:
             return f"other {name}"
-    for part in ("options", "data"):
-        old, new = before[part], now[part]
-        for name in {**old, **new}:
-            if old.get(name) != new.get(name):
-                if part == "data":
-                    return f"other pictures in {name}"
-                return f"--{name.replace('_', '-')} {old.get(name)}, and this one has {new.get(name)}"
+    for name, value in now["options"].items():
+        if before["options"].get(name) != value:
+            return f"--{name.replace('_', '-')} {before['options'].get(name)}, and this one has {value}"
+    for name in {**before["data"], **now["data"]} if "data" in now else ():
+        if before["data"].get(name) != now["data"].get(name):
+            return f"other pictures in {name}"
     return ""
 
 
-def forget(folder: Path, whole: bool) -> None:
-    """Remove the state and the lock; `whole`: the folder too, where nothing else is in it."""
+def forget(folder: Path, *, folder_too: bool = False) -> None:
+    """Remove the state and the lock, and perhaps the folder, where nothing else is in it."""
     shutil.rmtree(folder / STATE, ignore_errors=True)
     (folder / LOCK).unlink(missing_ok=True)
-    if whole:
+    if folder_too:
         with suppress(OSError):
             folder.rmdir()
 

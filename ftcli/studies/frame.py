@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from ftcli.config import Measuring
+from ftcli.config import Lasting, Measuring
 from ftcli.data.task import Task, TaskSet, build_task, pictures
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.setting import Setting, setting_of
@@ -87,7 +87,7 @@ def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headle
     started = time.perf_counter()
     check_plot(getattr(config, "plot", None))
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, type(config).__name__.lower(), config.overwrite)
+        folder = claim(config.out, type(config).__name__.lower(), config.overwrite, lasting=isinstance(config, Lasting))
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
         loaded = [

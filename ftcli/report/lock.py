@@ -1,0 +1,70 @@
+"""One command to a folder: a lock that the system takes back when its process ends, however it ends."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ftcli.errors import RequestError
+from ftcli.files import hindered
+
+LOCK = ".lock"
+LONGEST = 32  # bytes of a process's number
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, nobody else can lock the folder. Raises RequestError where somebody has."""
+    lock = open_lock(folder, os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed it just now, and the next have made a new one.
+        if not os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
+            raise FileNotFoundError
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    except (BlockingIOError, FileNotFoundError):
+        raise in_use(folder, lock) from None
+    else:
+        yield
+    finally:
+        os.close(lock)
+
+
+def check_unlocked(folder: Path) -> None:
+    """Raises RequestError where somebody holds the folder."""
+    if not os.path.lexists(folder / LOCK):
+        return
+    lock = open_lock(folder)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise in_use(folder, lock) from None
+    finally:
+        os.close(lock)
+
+
+def open_lock(folder: Path, flags: int = 0) -> int:
+    """The lock's file, a regular one: through a link somebody else's would be written."""
+    path = folder / LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o666)
+    except OSError as error:
+        if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
+            raise no_lock(path) from error
+        raise hindered(path, error.errno or 0, 0) from error
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise no_lock(path)
+    return lock
+
+
+def no_lock(path: Path) -> RequestError:
+    return RequestError(f"{str(path)!r} is no lock of ftcli: no regular file.", "remove it, or name another folder")
+
+
+def in_use(folder: Path, lock: int) -> RequestError:
+    holder = os.pread(lock, LONGEST, 0).decode("ascii", "replace").strip() or "another one"
+    return RequestError(f"--out {str(folder)!r} is in use by process {holder}.", "wait for it, or name another folder")
