@@ -75,7 +75,6 @@ def train(config: Training) -> Answer:
         return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, command, config.overwrite, lasting=True)
-        log.note(f"in {folder}")
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
@@ -85,6 +84,7 @@ def train(config: Training) -> Answer:
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
         with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
+            log.note(f"in {folder}")
             report = trained_and_saved(config, loaded, replace(setting, journal=journal), folder, log, started)
     return report_answer(report, folder)
 
@@ -132,7 +132,6 @@ def adapt(config: Adapt) -> Answer:
         return answer
     with ConsoleLog(config.quiet or rank() > 0) as log:
         folder = claim(config.out, "adapt", config.overwrite, lasting=True)
-        log.note(f"in {folder}")
         machine, cache = machine_of(config), cache_of(config, log)
         loaded = load_as_is(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)
@@ -143,6 +142,7 @@ def adapt(config: Adapt) -> Answer:
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         model = machine.place(loaded.model)
         with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
+            log.note(f"in {folder}")
             before = measure(model, setting, config.seed, log, frozen=True)
             adapted = adapted_to(model, streams, tensors, config, machine, journal, log)
             results = {
