@@ -16,7 +16,7 @@ import typer
 
 from ftcli import __version__
 from ftcli.config import COMMANDS, Common
-from ftcli.errors import FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
+from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.help import ABOUT, asks_for_help, print_help, rows
 from ftcli.processes import count, rank, typed
 from ftcli.text import printable, shortened
@@ -25,7 +25,6 @@ NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 FIRST_TELLS = 5  # seconds
 LONGEST = 2000  # characters of a message; names from a file may be of any length
-INTERRUPTED, TERMINATED = 130, 143  # exit codes of whoever is stopped by Ctrl-C, and by SIGTERM
 AGAIN = "type the same command again"
 
 

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+INTERRUPTED, TERMINATED = 130, 143  # exit codes of whoever is stopped by Ctrl-C, and by SIGTERM
+
 
 class FtcliError(Exception):
     """A message for a person: the problem, with the value seen and what is allowed, and what to type instead."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Adam, Optimizer
 
 from ftcli.config import Adapt
@@ -20,6 +19,7 @@ from ftcli.engine.stream import Piece, Stream
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
+from ftcli.model.norms import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode
 
 
@@ -169,11 +169,6 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, mode in zip(layers, modes, strict=True):
             layer.training, layer.track_running_stats = mode
-
-
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Every layer that can normalise by the statistics of a batch."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
 def in_the_order_of_the_set(rows: Tensor, values: Tensor) -> Tensor:

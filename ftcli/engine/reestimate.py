@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.log import Log
+from ftcli.model.norms import batch_norms
 
 
 def has_statistics(model: nn.Module) -> bool:
@@ -18,7 +19,7 @@ def has_statistics(model: nn.Module) -> bool:
 
 
 def kept_statistics(model: nn.Module) -> Iterator[_BatchNorm]:
-    return (one for one in model.modules() if isinstance(one, _BatchNorm) and one.running_mean is not None)
+    return (one for one in batch_norms(model) if one.running_mean is not None)
 
 
 def reestimate(model: nn.Module, loader: Loader, machine: Machine, seed: int, log: Log, label: str) -> None:

@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ftcli.errors import RequestError, Stopped
+from ftcli.errors import INTERRUPTED, TERMINATED, RequestError, Stopped
 from ftcli.files import make, write_whole
 
 SHARE = 0.02  # of the time: the ends of epochs are saved where that takes no more
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # and the exit codes that say so
+SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}  # and the exit codes that say so
 
 
 class Unusable(RequestError):

@@ -22,6 +22,7 @@ from ftcli.engine.setting import Setting
 from ftcli.engine.update import Diverged, Updater
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.model.norms import batch_norms
 from ftcli.seeds import mix
 
 
@@ -106,8 +107,7 @@ def check_batches(model: nn.Module, config: Training, n: int, processes: int) ->
             f"{n} training images are fewer than two for each of {processes} processes, and one has no statistics.",
             "--bn eval, or fewer processes",
         )
-    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if config.batch_size < fewest and normalised:
+    if config.batch_size < fewest and batch_norms(model):
         raise RequestError(
             f"--batch-size {config.batch_size} leaves BatchNorm batches of one image, which have no variance.",
             f"--batch-size {fewest} or more, or --bn eval",

@@ -10,7 +10,6 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import Training
 from ftcli.data.loaders import Batch
@@ -19,6 +18,7 @@ from ftcli.engine.memory import Parts
 from ftcli.engine.optim import make_optimizer, make_schedule, memory_of, remember
 from ftcli.engine.plan import Plan
 from ftcli.log import Log
+from ftcli.model.norms import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode
 
 BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged
@@ -208,7 +208,7 @@ class Updater:
 
 def parts_for(model: nn.Module, config: Training, machine: Machine, log: Log) -> Parts:
     """One part a batch, and what follows where it does not fit. Several processes would have to agree on more."""
-    trains = config.bn == "train" and any(isinstance(module, _BatchNorm) for module in model.modules())
+    trains = config.bn == "train" and bool(batch_norms(model))
     n = -(-config.batch_size // machine.processes)
     return Parts(
         "training", n, log, fewest=n if machine.processes > 1 else 1 + trains,

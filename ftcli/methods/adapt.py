@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ftcli.config import Adapt
 from ftcli.data.task import TaskSet
-from ftcli.engine.adapt import Adapter, batch_norms
+from ftcli.engine.adapt import Adapter
 from ftcli.engine.device import Machine
 from ftcli.engine.passage import Passage
 from ftcli.engine.state import Journal
@@ -22,7 +22,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.accuracy import predictions
 from ftcli.model.choices import anatomy_of
-from ftcli.model.norms import norm_tensors
+from ftcli.model.norms import batch_norms, norm_tensors
 from ftcli.processes import count
 
 POINTS = 20  # of a curve

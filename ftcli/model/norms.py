@@ -16,6 +16,11 @@ def norm_tensors(model: nn.Module, *, batch_only: bool = False) -> list[str]:
     ]
 
 
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Every layer that can normalise by the statistics of a batch."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
 def is_norm(module: nn.Module) -> bool:
     """Whether its class, or one that it is derived from, is called a norm: torch's and timm's share no base class.
 

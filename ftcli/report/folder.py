@@ -30,7 +30,7 @@ def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = Fa
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
     check_unlocked(folder)
-    check_unfinished(folder, overwrite)
+    check_not_finished(folder, overwrite)
     state = folder / STATE
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise RequestError(f"{str(state)!r} is no state of ftcli: no folder.", "remove it, or name another folder")
@@ -44,7 +44,7 @@ def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = Fa
     return folder
 
 
-def check_unfinished(folder: Path, overwrite: bool) -> None:
+def check_not_finished(folder: Path, overwrite: bool) -> None:
     """Raises RequestError where a finished run is in the way."""
     if (folder / REPORT).exists() and not overwrite:
         raise RequestError(

@@ -18,7 +18,7 @@ from ftcli.errors import FtcliError, Hindered, RequestError
 from ftcli.files import make, read_json, sweep, write_whole
 from ftcli.model.load import Loaded
 from ftcli.processes import typed
-from ftcli.report.folder import REPORT, STATE, check_unfinished
+from ftcli.report.folder import REPORT, STATE, check_not_finished
 from ftcli.report.lock import LOCK, locked
 from ftcli.report.read import read_report
 from ftcli.report.show import Answer, report_answer
@@ -81,7 +81,7 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Mac
     make(folder)
     with locked(folder):
         try:
-            check_unfinished(folder, config.overwrite)  # another one may have finished since the first look
+            check_not_finished(folder, config.overwrite)  # another one may have finished since the first look
             sweep(folder)
             sweep(folder / STATE)
             same_request(folder, request, config.overwrite)
