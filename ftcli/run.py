@@ -64,35 +64,39 @@ from ftcli.report.folder import claim, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
 from ftcli.report.plan import plan_answer
 from ftcli.report.progress import ConsoleLog
+from ftcli.report.request import digest_of, request_of
 from ftcli.report.show import Answer, report_answer
-from ftcli.report.unfinished import finished, held, request_of
+from ftcli.report.unfinished import finished, held, shown
 
 
 def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`, `surgical`: train, pick on ID-val, measure every set, save."""
     started, command = time.perf_counter(), type(config).__name__.lower()
-    if answer := finished(config):
-        return answer
+    done = finished(config)
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, command, config.overwrite, lasting=True)
+        folder = claim(config.out, command, config.overwrite or done is not None, lasting=True)
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
         loaded = load_for(task, config, checkpoint, log)
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
         tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
+        request = request_of(config, task, [loaded], machine)
+        if done is not None:
+            return shown(done, request, config)
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
+        with held(folder, request, config, machine) as journal:
             log.note(f"in {folder}")
-            report = trained_and_saved(config, loaded, replace(setting, journal=journal), folder, log, started)
+            setting = replace(setting, journal=journal)
+            report = trained_and_saved(config, loaded, setting, folder, digest_of(request), log, started)
     return report_answer(report, folder)
 
 
 def trained_and_saved(
-    config: Training, loaded: Loaded, setting: Setting, folder: Path, log: Log, started: float
+    config: Training, loaded: Loaded, setting: Setting, folder: Path, request: str, log: Log, started: float
 ) -> dict[str, Any]:
-    """The work of a training command, once everything about it is known: its report."""
+    """The work of a training command, once everything about it is known: its report. `request`: its digest."""
     command, task, machine = type(config).__name__.lower(), setting.task, setting.machine
     before = before_of(loaded, setting, config, log)
     start = deepcopy(loaded.model) if config.measure else None
@@ -101,7 +105,7 @@ def trained_and_saved(
     stages = stages_of(command, trained, results, loaded.model, setting, log)
     choices = choices_of(trained, results, loaded, setting, log, getattr(config, "merge", None))
     timing = trained.timing(time.perf_counter() - started)
-    parts = {"before": before, "stages": stages, "choices": choices}
+    parts = {"request": request, "before": before, "stages": stages, "choices": choices}
     parts |= measured(start, trained, loaded, setting, log)
     report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
     if machine.rank == 0:
@@ -128,10 +132,9 @@ def evaluate(config: Evaluate) -> Answer:
 def adapt(config: Adapt) -> Answer:
     """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
     started = time.perf_counter()
-    if answer := finished(config):
-        return answer
+    done = finished(config)
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, "adapt", config.overwrite, lasting=True)
+        folder = claim(config.out, "adapt", config.overwrite or done is not None, lasting=True)
         machine, cache = machine_of(config), cache_of(config, log)
         loaded = load_as_is(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)
@@ -140,8 +143,11 @@ def adapt(config: Adapt) -> Answer:
             name: stream_of(data, loaded.data_config, machine, config, log, cache) for name, data in task.sets().items()
         }
         setting = setting_of(task, loaded.data_config, machine, config, log, cache)
+        request = request_of(config, task, [loaded], machine)
+        if done is not None:
+            return shown(done, request, config)
         model = machine.place(loaded.model)
-        with held(folder, request_of(config, task, [loaded]), config, machine) as journal:
+        with held(folder, request, config, machine) as journal:
             log.note(f"in {folder}")
             before = measure(model, setting, config.seed, log, frozen=True)
             adapted = adapted_to(model, streams, tensors, config, machine, journal, log)
@@ -151,7 +157,7 @@ def adapt(config: Adapt) -> Answer:
             }
             choices = describe_adaptations(adapted, results, before, task, model, config)
             first = next(iter(results.values()))
-            parts = {"before": before.figures, "choices": choices}
+            parts = {"request": digest_of(request), "before": before.figures, "choices": choices}
             report = build("adapt", config, task, loaded, machine, [first], log, time_since(started), None, parts)
             write_run(folder, report, [], first.predictions, None)
     return report_answer(report, folder)

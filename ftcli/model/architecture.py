@@ -17,6 +17,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.growth import Outgrown, Room
+from ftcli.model.imported import note_modules
 from ftcli.text import reason
 
 
@@ -137,6 +138,7 @@ def import_file(path: str) -> None:
     if (other := sys.modules.get(name)) is not None and getattr(other, "__file__", None) != str(file):
         raise RequestError(f"{path} has the name of a module already in use: {name}", "rename the file")
     module = importlib.util.module_from_spec(spec)
+    note_modules(name)
     sys.modules[name] = module  # before it runs: timm finds a model's settings through its module
     try:
         spec.loader.exec_module(module)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import timm
 import torch
 
 from ftcli import __version__
@@ -21,6 +20,7 @@ from ftcli.model.blocks import blocks_of
 from ftcli.model.load import Loaded
 from ftcli.processes import typed
 from ftcli.report.folder import SCHEMA
+from ftcli.report.request import libraries
 
 
 def build(
@@ -71,8 +71,7 @@ def environment(machine: Machine) -> dict[str, Any]:
     """What the numbers depend on besides the request. No host, no user."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
+        **libraries(),
         "device": machine.name,
         "precision": machine.precision,
         "processes": machine.processes,

@@ -174,6 +174,7 @@ REPORT_SCHEMA: Schema = {
     **record(
         ALWAYS,
         **OF_MODELS,
+        request=STRING,
         stages=mapping(record({"selected": SELECTED, "results": RESULTS}, runs=listing(RUN))),
         seeds=listing(record({"selected": SELECTED, "results": RESULTS})),
         oracle=mapping(ORACLE),

@@ -3,64 +3,63 @@
 import json
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from ftcli import __version__
-from ftcli.config import Lasting, resolved
-from ftcli.data.task import Task
+from ftcli.config import Lasting
 from ftcli.engine.device import Machine
 from ftcli.engine.state import Journal, Unusable
 from ftcli.errors import FtcliError, Hindered, RequestError
-from ftcli.files import make, read_json, sweep, write_whole
-from ftcli.model.load import Loaded
+from ftcli.files import make, sweep, write_whole
 from ftcli.processes import typed
 from ftcli.report.folder import REPORT, STATE, check_not_finished
 from ftcli.report.lock import LOCK, locked
 from ftcli.report.read import read_report
+from ftcli.report.request import (
+    command_of,
+    difference,
+    digest_of,
+    options_of,
+    other_classes,
+    other_options,
+    read_request,
+)
 from ftcli.report.show import Answer, report_answer
 
 REQUEST = "request.json"
-FREE = ("out", "overwrite", "resume", "config", "preset", "json", "quiet", "debug", "workers", "save_every", "no_cache")
 MINUTE = 60.0
 
 
-def finished(config: Lasting) -> Answer | None:
-    """The report that is there, where --resume asks for it."""
+def finished(config: Lasting) -> dict[str, Any] | None:
+    """The report that is there, where --resume asks for it. Raises RequestError where it is one of other options."""
     if not (config.resume and config.out and (config.out / REPORT).exists()):
         return None
     report = read_report(config.out)
-    other = difference({"options": report["config"], **report}, {"command": command_of(config), **options_of(config)})
-    if other:
-        raise RequestError(f"--out {str(config.out)!r} holds a finished run with {other}.", "name another folder")
+    if report["command"] != command_of(config):
+        refuse(config, f"command {report['command']}, and this one has {command_of(config)}")
+    if other := other_options(report["config"], options_of(config)):
+        refuse(config, other)
+    return report
+
+
+def shown(report: dict[str, Any], request: Mapping[str, Any], config: Lasting) -> Answer:
+    """A finished run's report. Raises RequestError where what its options name does not hold what it held then."""
+    assert config.out is not None
+    if "request" not in report:
+        refuse(config, "no digest of its data")
+    if report["request"] != digest_of(request):
+        classes = other_classes(report["data"]["classes"], request["classes"])
+        refuse(config, classes or "other data, model or imported code under the same names")
     return report_answer(report, config.out)
 
 
-def command_of(config: Lasting) -> str:
-    return type(config).__name__.lower()
-
-
-def options_of(config: Lasting) -> dict[str, Any]:
-    """The options on which a result depends, as JSON has them."""
-    options = {name: value for name, value in resolved(config).items() if name not in FREE}
-    return {"options": json.loads(json.dumps(options))}
-
-
-def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[str, Any]:
-    """Everything that the result of a command depends on, as far as the request and its files say it."""
-    train = {"train": task.train} if task.train else {}
-    code = sha256(config.import_.read_bytes()).hexdigest() if config.import_ else None
-    return {
-        "command": command_of(config),
-        "version": __version__,
-        **options_of(config),
-        "data": {name: data.fingerprint for name, data in {**train, **task.sets()}.items()},
-        "weights": [one.checkpoint.sha256 if one.checkpoint else None for one in loaded],
-        "imported code": code,
-    }
+def refuse(config: Lasting, other: str) -> NoReturn:
+    raise RequestError(
+        f"--out {str(config.out)!r} holds a finished run with {other}.",
+        f"name another folder; ftcli report {config.out} shows what is there",
+    )
 
 
 @contextmanager
@@ -106,7 +105,7 @@ def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> N
     """
     place = folder / STATE / REQUEST
     if place.is_file() or any(place.parent.glob("*.safetensors")):
-        other = difference(read_request(place), json.loads(json.dumps(request)))
+        other = difference(read_request(place), request)
         if not other:
             return
         if not overwrite:
@@ -117,34 +116,6 @@ def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> N
         shutil.rmtree(folder / STATE)
     make(place.parent)
     write_whole(place, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
-
-
-def read_request(place: Path) -> dict[str, Any]:
-    """The request beside a state; empty where it is damaged."""
-    try:
-        found = read_json(place)
-        return found if all(isinstance(found[part], dict) for part in ("options", "data")) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first thing in which two requests differ, of what `now` names; empty where there is none."""
-    if not before:
-        return "a request that cannot be read"
-    for name in ("command", "version"):
-        if name in now and before.get(name) != now[name]:
-            return f"{name} {before.get(name)}, and this one has {now[name]}"
-    for name in ("weights", "imported code"):
-        if name in now and before.get(name) != now[name]:
-            return f"other {name}"
-    for name, value in now["options"].items():
-        if before["options"].get(name) != value:
-            return f"--{name.replace('_', '-')} {before['options'].get(name)}, and this one has {value}"
-    for name in {**before["data"], **now["data"]} if "data" in now else ():
-        if before["data"].get(name) != now["data"].get(name):
-            return f"other pictures in {name}"
-    return ""
 
 
 def forget(folder: Path, *, folder_too: bool = False) -> None:

@@ -8,8 +8,9 @@ from ftcli.measures.criticality import images_for, measure_criticality
 from ftcli.processes import count
 from ftcli.report.criticality import criticality_panels
 from ftcli.report.plots import save_panels
+from ftcli.report.request import digest_of, request_of
 from ftcli.report.show import Answer
-from ftcli.report.unfinished import finished, held, request_of
+from ftcli.report.unfinished import finished, held, shown
 from ftcli.studies.frame import same_architecture, study_of
 
 
@@ -17,17 +18,19 @@ def criticality(config: Criticality) -> Answer:
     """`criticality`: how far back to A, and how roughly, each block of B can be moved before the error grows."""
     if count() > 1:
         raise RequestError("criticality moves the weights of one process.", "start it as one process")
-    if answer := finished(config):
-        return answer
-    with study_of(config, judge=1, headless=True) as study:
+    done = finished(config)
+    with study_of(config, judge=1, headless=True, done=done is not None) as study:
         same_architecture(study)
+        request = request_of(config, study.task, study.loaded, study.machine)
+        if done is not None:
+            return shown(done, request, config)
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
-        with held(study.folder, request_of(config, study.task, study.loaded), config, study.machine) as journal:
+        with held(study.folder, request, config, study.machine) as journal:
             setting = replace(study.setting, journal=journal)
             found = measure_criticality(B, start, images, setting, config, study.log)
-            answer = study.answer({"criticality": found})
+            answer = study.answer({"request": digest_of(request), "criticality": found})
         if config.plot:
             save_panels(config.plot, criticality_panels(answer.content))
         return answer

@@ -78,16 +78,20 @@ class Study:
 
 
 @contextmanager
-def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headless: bool = False) -> Iterator[Study]:
+def study_of(
+    config: Measuring, *, labelled: bool = True, judge: int = 0, headless: bool = False, done: bool = False
+) -> Iterator[Study]:
     """Everything that a measure works in.
 
     `judge`: the model whose classes the sets are labelled by, and whose transform makes the images. `headless`: the
-    others need no head. `labelled` False: classes play no part, and no model needs a head.
+    others need no head. `labelled` False: classes play no part, and no model needs a head. `done`: OUT may hold a
+    finished run.
     """
     started = time.perf_counter()
     check_plot(getattr(config, "plot", None))
     with ConsoleLog(config.quiet or rank() > 0) as log:
-        folder = claim(config.out, type(config).__name__.lower(), config.overwrite, lasting=isinstance(config, Lasting))
+        command, lasting = type(config).__name__.lower(), isinstance(config, Lasting)
+        folder = claim(config.out, command, config.overwrite or done, lasting=lasting)
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
         loaded = [
