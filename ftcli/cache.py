@@ -227,7 +227,7 @@ def bytes_of(text: str) -> int:
 def is_ours(folder: Path) -> bool:
     """Whether ftcli made this folder of entries."""
     mark = folder / MARK
-    return mark.is_file() and mark.read_bytes() == MARKED.encode()
+    return mark.is_file() and mark.stat().st_size == len(MARKED) and mark.read_bytes() == MARKED.encode()
 
 
 def size_of(path: Path) -> int:

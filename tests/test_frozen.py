@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -181,5 +182,5 @@ def test_features_larger_than_memory_go_to_a_file(setting: Setting, monkeypatch:
     monkeypatch.setattr("ftcli.engine.kept.IN_MEMORY", 10)
     body = frozen(setting, None)
     matrix = body.features(loader, "")
-    assert isinstance(matrix.source, Path) and matrix.source.exists()
+    assert isinstance(matrix.source, FileIO) and Path(matrix.source.name).exists()
     assert body.whole(loader, "").equal(plain)

@@ -17,7 +17,7 @@ FLOORS = [
     ("model", "data"),
     ("help", "options", "presets"),
     ("config",),
-    ("cache",),
+    ("cache", "checksums"),
     ("log", "errors", "seeds", "text", "files", "declare", "processes", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}

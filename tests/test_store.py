@@ -1,10 +1,14 @@
 """Store: pixels are those that decoding gives, and an entry is believed only where it is exactly the right one."""
 
+import multiprocessing
 import os
 import pickle
+import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +19,15 @@ from notes import Notes
 from pictures import encoded, picture
 from PIL import Image
 
+from ftcli import cache as cache_module
+from ftcli import checksums
 from ftcli.cache import Cache
+from ftcli.checksums import FOOTER, NotBelieved
 from ftcli.data import images as images_module
 from ftcli.data import store as store_module
 from ftcli.data.images import ImageSet, in_order, inspect
 from ftcli.data.pixels import Pictures
-from ftcli.data.store import Decoded, NotBelieved, Stored, open_store
+from ftcli.data.store import Decoded, Stored, open_store
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -89,7 +96,22 @@ def test_a_store_sent_to_a_process_maps_the_same_file(cache: Cache) -> None:
     found = open_store(opened(files()), evaluation(config()), cache, Log())
     sent = pickle.dumps(found)
     assert len(sent) < 1000
-    assert all(np.array_equal(pickle.loads(sent)[i], found[i]) for i in range(N))
+    cache.clear()  # its name is gone
+    there = pickle.loads(sent)
+    assert all(np.array_equal(there[i], found[i]) for i in range(N))
+
+
+def compare(there: Stored, here: list[np.ndarray]) -> None:
+    assert all(np.array_equal(there[i], pixels) for i, pixels in enumerate(here))
+
+
+def test_a_process_that_inherits_nothing_reads_an_entry_that_is_gone(cache: Cache) -> None:
+    found = open_store(opened(files()), evaluation(config()), cache, Log())
+    cache.clear()
+    process = multiprocessing.get_context("spawn").Process(target=compare, args=(found, [found[i] for i in range(N)]))
+    process.start()
+    process.join(100)
+    assert process.exitcode == 0
 
 
 def test_writing_to_pixels_never_reaches_the_file(cache: Cache) -> None:
@@ -160,9 +182,8 @@ def no_more_than_a_beginning(path: Path) -> None:
 
 def other_shapes(path: Path) -> None:
     """One row of pixels of one example said to be another's: the total is the same."""
-    start = len(store_module.MAGIC) + 64 + 8
     content = bytearray(path.read_bytes())
-    content[start : start + 4] = (-8).to_bytes(4, "little", signed=True)
+    content[:4] = (-8).to_bytes(4, "little", signed=True)
     path.write_bytes(content)
 
 
@@ -172,7 +193,45 @@ def a_folder(path: Path) -> None:
     (path / "file").write_bytes(b"x")
 
 
-@pytest.mark.parametrize("spoil", [truncated, longer, foreign, empty, no_more_than_a_beginning, other_shapes, a_folder])
+def zeroed(path: Path) -> None:
+    """The second half of the pixels."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2 - FOOTER) + content[-FOOTER:])
+
+
+def one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    """Bound under a short name, for a long one would not do."""
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as one, tempfile.TemporaryDirectory() as folder:
+        one.bind(f"{folder}/s")
+        os.rename(f"{folder}/s", path)
+
+
+def a_giant(path: Path) -> None:
+    """A petabyte of which nothing is on the disk, or as much as this disk can claim."""
+    for size in (2**50, 2**43):
+        with suppress(OSError):
+            return os.truncate(path, size)
+
+
+SPOILT = [
+    truncated, longer, foreign, empty, no_more_than_a_beginning, other_shapes, a_folder, zeroed, one_bit, a_pipe,
+    a_socket, a_giant,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 def test_a_spoiled_entry_is_made_anew(cache: Cache, spoil: Callable[[Path], None]) -> None:
     images, transform = opened(files()), evaluation(config())
     open_store(images, transform, cache, Log())
@@ -181,7 +240,20 @@ def test_a_spoiled_entry_is_made_anew(cache: Cache, spoil: Callable[[Path], None
     found = open_store(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
     assert isinstance(found, Stored) and np.array_equal(found[3], Decoded(images, transform)[3])
     assert entry(cache).read_bytes() == whole
-    assert cache.log.warnings == []
+    assert [warning["code"] for warning in cache.log.warnings] == ["cache-damaged"]
+    open_store(images, transform, Cache(cache.folder, cache.cap, log := Log()), Log())
+    assert log.warnings == []
+
+
+def test_an_entry_that_is_a_link_is_not_followed(cache: Cache, tmp_path: Path) -> None:
+    images, transform = opened(files()), evaluation(config())
+    open_store(images, transform, cache, Log())
+    elsewhere = entry(cache).rename(tmp_path / "elsewhere")
+    (cache.folder / "pixels" / store_module.name_of(images, transform)).symlink_to(elsewhere)
+    with pytest.raises(NotBelieved):
+        checksums.opened(cache.folder / "pixels" / store_module.name_of(images, transform), "x")
+    open_store(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
+    assert not entry(cache).is_symlink() and elsewhere.exists()
 
 
 def test_the_store_of_another_set_is_not_believed(cache: Cache) -> None:
@@ -194,16 +266,50 @@ def test_the_store_of_another_set_is_not_believed(cache: Cache) -> None:
     (theirs,) = [found.path for found in cache.entries("pixels") if found.path != mine]
     assert len(mine.read_bytes()) == len(theirs.read_bytes())
     mine.write_bytes(theirs.read_bytes())
-    with pytest.raises(NotBelieved):
-        Stored(mine, mine.name, N)
-    with pytest.raises(NotBelieved):
-        Stored(theirs, theirs.name, N - 1)
+    with pytest.raises(NotBelieved, match="checksum"):
+        checksums.opened(mine, mine.name)
+    checksums.opened(theirs, theirs.name).close()
     assert np.array_equal(open_store(one, transform, cache, Log())[0], Decoded(one, transform)[0])
+
+
+@pytest.mark.parametrize("moment", ["while it is decoded", "before it has its name", "after"])
+def test_an_entry_that_is_removed_is_used_to_the_end(
+    cache: Cache, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process that clears the cache: no picture is decoded twice, and none is another."""
+    images, transform = opened(files()), evaluation(config())
+    decoded, real = [], Decoded.__getitem__
+    other = Cache(cache.folder, cache.cap, Log())
+
+    def counted(store: Decoded, i: int) -> np.ndarray:
+        decoded.append(i)
+        if moment == "while it is decoded":
+            other.clear()
+        return real(store, i)
+
+    plain = [Decoded(images, transform)[i].copy() for i in range(N)]
+    monkeypatch.setattr(Decoded, "__getitem__", counted)
+    if moment == "before it has its name":
+        put = cache_module._put
+        monkeypatch.setattr(cache_module, "_put", lambda part, path: (put(part, path), other.clear()))
+    found = open_store(images, transform, cache, Log())
+    other.clear()
+    assert isinstance(found, Stored) and not other.entries() and sorted(decoded) == list(range(N))
+    assert all(np.array_equal(found[i], plain[i]) for i in range(N)) and cache.log.warnings == []
+
+
+def test_an_entry_that_vanishes_when_it_is_found_is_made_anew(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, transform = opened(files()), evaluation(config())
+    open_store(images, transform, cache, Log())
+    fresh = Cache(cache.folder, cache.cap, cache.log)
+    find = fresh.find
+    monkeypatch.setattr(fresh, "find", lambda *name: (find(*name), cache.clear())[0])
+    assert isinstance(open_store(images, transform, fresh, Log()), Stored) and fresh.log.warnings == []
 
 
 def test_a_set_that_does_not_fit_is_decoded_each_time(tmp_path: Path) -> None:
     images, transform, log = opened(files()), evaluation(config()), Notes()
-    needed = len(store_module.MAGIC) + 64 + 8 + N * 8 + N * 8 * 8 * 3
+    needed = N * 8 + N * 8 * 8 * 3 + FOOTER
     small = Cache(tmp_path / "small", needed - 1, log)
     found = open_store(images, transform, small, log)
     assert isinstance(found, Decoded) and len(log.notes) == 1 and log.warnings == []

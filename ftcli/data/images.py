@@ -9,13 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import PIL
 from PIL import Image
 
+from ftcli import checksums
 from ftcli.cache import Cache, key
+from ftcli.checksums import FORM
 from ftcli.data import pixels
 from ftcli.data.pixels import DamagedPicture, Pictures, decode, decode_within, digest
 from ftcli.data.shift import Shift, Shuffle
@@ -178,9 +181,8 @@ def inspect(
     if faults := len(rows) - len(digests):
         some = "; ".join(first) + ("; …" if faults > len(first) else "")
         log.warn("damaged-skipped", f"{faults} of {len(rows)} images of {spec} are damaged, left out: {some}")
-    elif cache is not None:
-        name = _checked(digests)
-        cache.add("checked", name, lambda path: path.write_text(name, encoding="utf-8"))
+    elif cache is not None and (file := checksums.add(cache, "checked", _checked(digests), Path.touch)):
+        file.close()
     return whole, digests
 
 
@@ -233,11 +235,12 @@ def _look_at(pictures: Pictures, row: int) -> bytes | DamagedPicture:
 
 def _all_whole(digests: list[bytes], cache: Cache) -> bool:
     """Whether the cache says of these very pictures that they could be decoded."""
-    name = _checked(digests)
-    path = cache.find("checked", name)
-    return path is not None and path.is_file() and path.read_bytes() == name.encode()
+    file = checksums.find(cache, "checked", _checked(digests))
+    if file is not None:
+        file.close()
+    return file is not None
 
 
 def _checked(digests: list[bytes]) -> str:
     """Under which key the cache knows that pictures can be decoded: by this Pillow and by our own code."""
-    return key("whole", PIL.__version__, code.getsource(pixels), b"".join(digests))
+    return key(FORM, "whole", PIL.__version__, code.getsource(pixels), b"".join(digests))

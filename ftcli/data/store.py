@@ -1,33 +1,33 @@
 """Store: the prepared pixels of one set, decoded once, kept in the cache and mapped into memory.
 
-The file: `MAGIC`, its own key, N as 8 bytes, (h, w) of every example as int32 [N, 2], and the pixels, uint8 [h, w, 3]
-one example after the other. Its key holds the digest of every picture, the set's shift, all that the transform depends
-on and the very code that decodes: whatever could make other pixels makes another key.
+The file: (h, w) of every example as int32 [N, 2], and the pixels, uint8 [h, w, 3] one example after the other. Its key
+holds the digest of every picture, the set's shift, all that the transform depends on and the very code that decodes:
+whatever could make other pixels makes another key.
 """
 
 import inspect
+from collections.abc import Callable
 from functools import cached_property, partial
+from io import FileIO
+from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image, features
 from torch import Tensor
 
+from ftcli import checksums
 from ftcli.cache import Cache, TooLarge, key
+from ftcli.checksums import FOOTER, FORM, length
 from ftcli.data import pixels, transforms
 from ftcli.data.images import THREADS, ImageSet, in_order
 from ftcli.data.transforms import Transform
 from ftcli.log import Log
 
-MAGIC = b"ftcli pixels 1\n"
 KIND = "pixels"
 SHAPE = np.dtype("<i4")
-
-
-class NotBelieved(Exception):
-    """A file is not the store that its name promises."""
 
 
 class Store(Protocol):
@@ -47,23 +47,15 @@ class Decoded:
 
 
 class Stored:
-    """N prepared pictures in a file. Raises NotBelieved where it is not whole, or another one."""
+    """N prepared pictures in an open file."""
 
-    def __init__(self, path: Path, name: str, n: int) -> None:
-        self.path, self.name, self.n = path, name, n
-        head = _head(name, n)
-        try:
-            # Copy-on-write, though nothing is written: torch takes no array that may not be.
-            data = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
-        except (OSError, ValueError) as error:  # a folder, gone, or empty
-            raise NotBelieved(str(error)) from error
-        start = len(head) + 2 * n * SHAPE.itemsize
-        if len(data) < start or data[: len(head)].tobytes() != head:
-            raise NotBelieved("another beginning")
-        self.shapes = data[len(head) : start].view(SHAPE).reshape(n, 2)
+    def __init__(self, file: FileIO, n: int) -> None:
+        self.file, self.n = file, n
+        # Copy-on-write, though nothing is written: torch takes no array that may not be.
+        data = np.memmap(file, np.uint8, "c", shape=(length(file),)).view(np.ndarray)
+        start = 2 * n * SHAPE.itemsize
+        self.shapes = data[:start].view(SHAPE).reshape(n, 2)
         areas = self.shapes.astype(np.int64).prod(axis=1)
-        if (self.shapes <= 0).any() or len(data) != start + 3 * int(areas.sum()):
-            raise NotBelieved("another length")
         self._starts = (start + 3 * (np.cumsum(areas) - areas)).tolist()
         self._data = data
 
@@ -78,13 +70,14 @@ class Stored:
         h, w = self.shapes[0].tolist()
         return torch.from_numpy(self._data[self._starts[0] :].reshape(self.n, h, w, 3))
 
-    def __reduce__(self) -> tuple[type["Stored"], tuple[Path, str, int]]:
-        return Stored, (self.path, self.name, self.n)  # another process maps the file again
+    def __reduce__(self) -> tuple[Callable[..., "Stored"], tuple[Any, int]]:
+        """Another process gets the open file: under its name there may be none any more."""
+        return _sent, (DupFd(self.file.fileno()), self.n)
 
 
 def name_of(images: ImageSet, transform: Transform) -> str:
     """The key of the prepared pixels: all that one of their bits depends on."""
-    return key(_decoder(), transform.key, *images.identities)
+    return key(FORM, _decoder(), transform.key, *images.identities)
 
 
 def open_store(images: ImageSet, transform: Transform, cache: Cache | None, log: Log) -> Store:
@@ -95,47 +88,38 @@ def open_store(images: ImageSet, transform: Transform, cache: Cache | None, log:
     if cache is None:
         return Decoded(images, transform)
     name = name_of(images, transform)
-    stored = _believed(cache.find(KIND, name), name, len(images))
-    if stored is None:
-        cache.discard(KIND, name)
-        fill = partial(_fill, images, transform, name, cache.room(), log)
-        stored = _believed(cache.add(KIND, name, fill), name, len(images))
-    if stored is None:
+    if (file := checksums.find(cache, KIND, name)) is None:
+        fill = partial(_fill, images, transform, cache.room() - FOOTER, log)
+        file = checksums.add(cache, KIND, name, fill)
+    if file is None:
         log.note(f"the pixels of {images.spec} are not kept: its pictures are decoded each time")
         return Decoded(images, transform)
-    return stored
+    return Stored(file, len(images))
 
 
-def _believed(path: Path | None, name: str, n: int) -> Stored | None:
-    """The store in an entry, or None where there is none, or where it is something else."""
-    try:
-        return None if path is None else Stored(path, name, n)
-    except NotBelieved:
-        return None
+def _sent(handle: Any, n: int) -> Stored:
+    """The store on the file that another process has handed over."""
+    return Stored(FileIO(handle.detach()), n)
 
 
-def _fill(images: ImageSet, transform: Transform, name: str, room: int, log: Log, path: Path) -> None:
+def _fill(images: ImageSet, transform: Transform, room: int, log: Log, path: Path) -> None:
     """Write the store of a set. Raises TooLarge as soon as it is longer than `room` bytes."""
     Image.init()  # all formats registered before threads ask for them
     decoded = Decoded(images, transform)
     n = len(images)
-    head, shapes = _head(name, n), np.zeros((n, 2), SHAPE)
-    left = room - len(head) - shapes.nbytes
+    shapes = np.zeros((n, 2), SHAPE)
+    left = room - shapes.nbytes
     prepared = in_order(decoded.__getitem__, range(n), threads=THREADS, ahead=2 * THREADS)
     with path.open("wb") as file:
-        file.write(head + shapes.tobytes())
+        file.write(shapes.tobytes())
         for i, picture in enumerate(log.track(prepared, f"decoding {images.spec}", n)):
             left -= picture.nbytes
             if left < 0:
                 raise TooLarge
             shapes[i] = picture.shape[:2]
             file.write(np.ascontiguousarray(picture).data)
-        file.seek(len(head))
+        file.seek(0)
         file.write(shapes.tobytes())
-
-
-def _head(name: str, n: int) -> bytes:
-    return MAGIC + name.encode() + n.to_bytes(8, "little")
 
 
 def _decoder() -> str:

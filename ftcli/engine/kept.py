@@ -12,12 +12,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ftcli import checksums
 from ftcli.cache import Cache, key
+from ftcli.checksums import length
 from ftcli.data import store as pixels
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.matrix import Matrix
-from ftcli.errors import RequestError
 
 KIND = "features"
 LIBRARIES = ("torch", "timm")
@@ -44,8 +45,7 @@ class Keeper:
             return None
         found = self.entry(self.cache, name, shape)
         if not self.everywhere(found is not None):
-            self.fill(self.cache, name, shape, blocks())
-            found = self.entry(self.cache, name, shape)
+            found = self.fill(self.cache, name, shape, blocks()) or self.entry(self.cache, name, shape)
         return found if self.everywhere(found is not None) else None
 
     def for_this_run(self, shape: Shape, blocks: Blocks) -> Matrix:
@@ -59,25 +59,20 @@ class Keeper:
 
     def entry(self, cache: Cache, name: str, shape: Shape) -> Matrix | None:
         """The entry, where there is one and it is whole."""
-        path = cache.find(KIND, name)
-        if path is None:
+        file = checksums.find(cache, KIND, name)
+        if file is None or length(file) != NPY_HEADER + bytes_of(shape):
             return None
-        try:
-            found = Matrix.open(path, self.machine.device)
-            if found.shape == shape and path.stat().st_size == found.start + bytes_of(shape):
-                return found
-        except (RequestError, OSError):
-            pass
-        cache.discard(KIND, name)
-        return None
+        return Matrix.open(file, self.machine.device)
 
-    def fill(self, cache: Cache, name: str, shape: Shape, blocks: Iterator[Tensor]) -> None:
-        """Put it into the cache, batch by batch: it need not fit into memory."""
-        cache.add(KIND, name, lambda path: write_blocks(path, shape, blocks), NPY_HEADER + bytes_of(shape))
+    def fill(self, cache: Cache, name: str, shape: Shape, blocks: Iterator[Tensor]) -> Matrix | None:
+        """Put it into the cache, batch by batch: it need not fit into memory. None where it cannot be kept."""
+        size = NPY_HEADER + bytes_of(shape)
+        file = checksums.add(cache, KIND, name, lambda path: write_blocks(path, shape, blocks), size)
         if self.machine.processes > 1:  # the others need this one's part even where it could write nothing
             for _ in blocks:
                 pass
         self.everywhere(True)  # nobody looks before everybody has written
+        return None if file is None else Matrix.open(file, self.machine.device)
 
     def everywhere(self, here: bool) -> bool:
         """Whether it holds in every process, so that all take the same way."""

@@ -1,9 +1,11 @@
 """A feature matrix that is read block by block: in memory on any device, or in a .npy file too large for memory."""
 
 import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ class Matrix:
     would count as memory of the process.
     """
 
-    source: Tensor | Path
+    source: Tensor | FileIO
     shape: tuple[int, int]
     device: torch.device
     start: int = 0  # byte of the file at which the numbers begin
@@ -37,20 +39,24 @@ class Matrix:
         return cls(features.float(), (N, D), features.device)
 
     @classmethod
-    def open(cls, path: str | Path, device: torch.device | str = "cpu") -> "Matrix":
-        """A matrix in a .npy file, [N, D] float32, row after row. Raises RequestError for another kind of array."""
-        with Path(path).open("rb") as file:
-            try:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, by_column, dtype = read(file)
-            except ValueError as error:
-                raise RequestError(f"{path} is not a .npy file: {error}") from error
-            start = file.tell()
+    def open(cls, where: str | Path | FileIO, device: torch.device | str = "cpu") -> "Matrix":
+        """A matrix in a .npy file, [N, D] float32, row after row. Raises RequestError for another kind of array.
+
+        The file stays open, so that it can be read even where its name is removed.
+        """
+        file = where if isinstance(where, FileIO) else FileIO(where)
+        path = file.name
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_column, dtype = read(file)
+        except ValueError as error:
+            raise RequestError(f"{path} is not a .npy file: {error}") from error
+        start = file.tell()
         if len(shape) != 2 or by_column or dtype != np.dtype("<f4"):
             order = "column by column" if by_column else "row by row"
             raise RequestError(f"{path} must hold float32 [N, D] row by row: it holds {dtype} {list(shape)} {order}")
-        return cls(Path(path), shape, torch.device(device), start)
+        return cls(file, shape, torch.device(device), start)
 
     def scaled(self, mean: float, std: float) -> "Matrix":
         """(x - mean) / std of every entry as it is seen now, computed when it is read."""
@@ -63,7 +69,7 @@ class Matrix:
         """
         rows = rows or max(64, BLOCK_BYTES[self.device.type] // (4 * max(1, self.shape[1])))
         for part, block in self._in_memory(rows) if isinstance(self.source, Tensor) else self._from_file(rows):
-            if isinstance(self.source, Path):
+            if isinstance(self.source, FileIO):
                 block.sub_(self.mean).div_(self.std)
             elif (self.mean, self.std) != (0.0, 1.0):
                 block = (block - self.mean) / self.std
@@ -89,20 +95,20 @@ class Matrix:
 
     def _from_file(self, rows: int) -> Iterator[tuple[slice, Tensor]]:
         """Two buffers: one is filled by a thread while the caller works on the other."""
-        assert isinstance(self.source, Path)
+        assert isinstance(self.source, FileIO)
+        file = self.source
         N, D = self.shape
         parts = [slice(begin, min(begin + rows, N)) for begin in range(0, N, rows)]
         buffers = [np.empty((min(rows, N), D), dtype=np.float32) for _ in range(2)]
-        with self.source.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
-            file.seek(self.start)
+        with ThreadPoolExecutor(1) as reader:
 
             def fill(i: int) -> Tensor:
                 part, wanted = parts[i], buffers[i % 2][: parts[i].stop - parts[i].start]
-                view = wanted.reshape(-1).view(np.uint8).data
+                view, place = wanted.reshape(-1).view(np.uint8).data, self.start + 4 * D * part.start
                 while view:
-                    if not (got := file.readinto(view)):
-                        raise RunError(f"{self.source} ends before row {part.stop} of {N}: it is not complete")
-                    view = view[got:]
+                    if not (got := os.preadv(file.fileno(), [view], place)):
+                        raise RunError(f"{file.name} ends before row {part.stop} of {N}: it is not complete")
+                    view, place = view[got:], place + got
                 return torch.from_numpy(wanted)
 
             coming = reader.submit(fill, 0)

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -70,7 +72,10 @@ class Journal:
             return None
         with self.trusting(run), safe_open(place, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-            return Part(tensors, json.loads(file.metadata()["state"]))
+            header = file.metadata()
+            if header.get("checksum") != checksum(tensors, header["state"]):
+                raise ValueError("its content is not what was saved")
+            return Part(tensors, json.loads(header["state"]))
         return None
 
     @contextmanager
@@ -92,6 +97,7 @@ class Journal:
         make(self.folder)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         header = {"state": json.dumps(said)}
+        header["checksum"] = checksum(plain, header["state"])
         size = sum(tensor.nbytes for tensor in plain.values()) + len(header["state"])
         write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header), size)
         self.saved_at, self.wish = time.monotonic(), False
@@ -155,3 +161,12 @@ class Journal:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def checksum(tensors: Mapping[str, Tensor], state: str) -> str:
+    """XXH3 in hex over every byte of a state: its tensors, contiguous and on the CPU, and the JSON beside them."""
+    whole = xxhash.xxh3_128(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()

@@ -13,7 +13,6 @@ from PIL import features
 from ftcli import __version__
 from ftcli.cache import key
 from ftcli.config import Lasting, resolved
-from ftcli.data.labels import listed
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
@@ -113,7 +112,9 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if not before:
         return "a request that cannot be read"
     values = ("command", "version")
-    was, is_ = ({**{one: side[one] for one in values}, **side["libraries"], **side["machine"]} for side in (before, now))
+    was, is_ = (
+        {**{one: side[one] for one in values}, **side["libraries"], **side["machine"]} for side in (before, now)
+    )
     for name in is_:
         if was.get(name) != is_[name]:
             return f"{name} {was.get(name)}, and this one has {is_[name]}"
