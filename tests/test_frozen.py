@@ -130,15 +130,54 @@ def test_other_constants_are_another_key(setting: Setting) -> None:
     assert len(names) == 4
 
 
-@pytest.mark.parametrize("spoil", [lambda whole: whole[:-4], lambda whole: whole + b"1234", lambda whole: b"x", bytes])
+def other_number(whole: bytes) -> bytes:
+    """The exponent of one of them."""
+    return whole[: 128 + 7] + bytes([whole[128 + 7] ^ 1]) + whole[128 + 8 :]
+
+
+def other_rows(whole: bytes) -> bytes:
+    """The first two in each other's place."""
+    row = 4 * 96  # bytes
+    return whole[:128] + whole[128 + row : 128 + 2 * row] + whole[128 : 128 + row] + whole[128 + 2 * row :]
+
+
+SPOILT = [
+    lambda whole: whole[:-4], lambda whole: whole + b"1234", lambda whole: b"x", lambda whole: b"", other_number,
+    other_rows, lambda whole: bytes(len(whole)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 def test_a_damaged_entry_is_not_believed(setting: Setting, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
     features = frozen(setting, cache).whole(loader, "")
     [entry] = cache.entries("features")
     content = entry.path.read_bytes()
-    entry.path.write_bytes(spoil(content) if spoil is not bytes else b"")
+    entry.path.write_bytes(spoil(content))
+    assert entry.path.read_bytes() != content
     assert frozen(setting, cache).whole(loader, "").equal(features)
     assert cache.entries("features")[0].path.read_bytes() == content
+    assert [warning["code"] for warning in cache.log.warnings] == ["cache-damaged"]
+
+
+def test_features_that_another_process_removes_are_used_to_the_end(
+    setting: Setting, tmp_path: Path, looks: list[int]
+) -> None:
+    """Between any two looks at them, and however they came: made just now, or found."""
+    loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    plain = predict(loaded("test_resnet").model, loader, setting.machine, Log(), "").features
+    for again in range(2):
+        before = len(looks)
+        if again:
+            frozen(setting, cache).features(loader, "")
+            before = len(looks)
+        matrix = frozen(setting, cache).features(loader, "")
+        made = len(looks) - before
+        cache.clear()
+        for _ in range(2):
+            assert torch.cat([block.clone() for _, block in matrix.blocks()]).equal(plain)
+        assert (made == 0) == bool(again) and len(looks) == before + made
+    assert cache.log.warnings == []
 
 
 def test_a_cache_without_room_changes_nothing(setting: Setting, tmp_path: Path, looks: list[int]) -> None:

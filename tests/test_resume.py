@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from worlds import coloured, loaded
 
 from ftcli import __version__
-from ftcli.engine.state import Journal
+from ftcli.engine.state import Journal, checksum
 from ftcli.engine.update import Updater
 from ftcli.errors import Stopped
 from ftcli.model.save import save_model
@@ -231,6 +231,28 @@ def test_a_damaged_state_is_named_and_kept(
     assert lasting(read(tmp_path / "o")) == lasting(read(undisturbed[name]))
 
 
+def flipped(content: bytes) -> bytes:
+    """One bit of the last number."""
+    return content[:-1] + bytes([content[-1] ^ 64])
+
+
+def zeroed(content: bytes) -> bytes:
+    return content[:-400] + bytes(400)
+
+
+@pytest.mark.parametrize("name", ["finetune", "tent"])
+@pytest.mark.parametrize("spoil", [flipped, zeroed])
+def test_a_state_whose_numbers_have_changed_is_named(
+    spoil: Callable[[bytes], bytes], name: str, place: Path, tmp_path: Path
+) -> None:
+    asked = words(place, name, tmp_path / "o")
+    assert stopped(2, *asked).returncode == 130
+    (state,) = (tmp_path / "o" / STATE).glob("*.safetensors")
+    state.write_bytes(spoil(state.read_bytes()))
+    done = inside(*asked)
+    assert done.returncode == 2 and str(state) in done.stderr and "not what was saved" in done.stderr, done.stderr
+
+
 def test_imported_code_that_has_changed_is_another_request(place: Path, tmp_path: Path) -> None:
     code = tmp_path / "own.py"
     code.write_text("one = 1\n")
@@ -433,6 +455,7 @@ def test_a_state_that_lies_is_named(change: dict[str, Any], what: str, place: Pa
         said, tensors = json.loads(file.metadata()["state"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name, value in change.items():
         said[name] = said[name] | value if isinstance(value, dict) and said[name] else value
-    save_file(tensors, state, {"state": json.dumps(said)})
+    save_file(tensors, state, {"state": json.dumps(said), "checksum": checksum(tensors, json.dumps(said))})
     done = inside(*asked)
     assert done.returncode == 2 and str(state) in done.stderr and "please report" not in done.stderr, done.stderr
+    assert "not what was saved" not in done.stderr

@@ -168,5 +168,5 @@ def checksum(tensors: Mapping[str, Tensor], state: str) -> str:
     whole = xxhash.xxh3_128(state.encode())
     for name, tensor in sorted(tensors.items()):
         whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        whole.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return whole.hexdigest()

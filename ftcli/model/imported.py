@@ -11,7 +11,7 @@ VERSIONED = ("stdlib", "platstdlib", "purelib", "platlib")  # of Python's folder
 
 def note_modules(name: str) -> None:
     """The module `name` is about to be imported from a user's file."""
-    _before.setdefault(name, frozenset(sys.modules))
+    _before[name] = frozenset(sys.modules)
 
 
 def imported_files(file: Path) -> dict[str, Path]:

@@ -100,8 +100,8 @@ def read_request(place: Path) -> dict[str, Any]:
     """The request beside a state; empty where it is damaged, or of another form."""
     try:
         found = read_json(place)
-        forms = {"options": dict, "data": dict, "libraries": dict, "machine": dict, "imported code": dict}
-        forms |= {"weights": list, "models": list, "classes": list}
+        forms: dict[str, type] = dict.fromkeys(("options", "data", "libraries", "machine", "imported code"), dict)
+        forms |= dict.fromkeys(("weights", "models", "classes"), list)
         return found if all(isinstance(found[part], form) for part, form in forms.items()) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -123,8 +123,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             return f"other {name}{changed_modules(before, now) if name == 'imported code' else ''}"
     return (
         other_options(before["options"], now["options"])
-        or other_model(before["models"], now["models"])
         or other_classes(before["classes"], now["classes"])
+        or other_model(before["models"], now["models"])
         or other_data(before["data"], now["data"])
     )
 
