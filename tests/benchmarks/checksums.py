@@ -3,10 +3,10 @@
     python -m tests.benchmarks.checksums FOLDER_OF_THE_DATA [--pairs 9]
 
 PACS photo at 112 px, MobileNetV2. Features: from the request to the last block read once, as a second `probe` does it,
-the name of the entry and all. Pixels: the set is opened, as every command does (the bytes of every picture read and
-digested), then a new loader's first epoch, normalised; and that epoch alone. The seconds inside the checksums are
-measured in the very turns whose seconds they are divided by; they are the processor's, so that other work beside does
-not matter.
+the name of the entry and all. Pixels: a new loader's first pass over the training set, through the network, as a second
+`evaluate` does it; and, as a bound, that pass without a network, in the training order. The seconds inside the checksums
+are measured in the very turns whose seconds they are divided by; they are the processor's, so that other work beside
+does not matter.
 """
 
 import time
@@ -20,9 +20,8 @@ import torch
 
 from ftcli import checksums
 from ftcli.data.loaders import Loader
-from ftcli.data.sources import open_source
-from ftcli.data.spec import parse
 from ftcli.engine.frozen import FrozenBody
+from ftcli.engine.predict import predict
 from ftcli.log import Log
 from tests.benchmarks.common import World, own_cache, parser, photo_world, print_machine
 
@@ -60,13 +59,14 @@ def features(world: World) -> None:
             pass
 
 
-def pixels(world: World, *, opened: bool) -> None:
+def pixels(world: World, *, through: bool) -> None:
     setting = world.setting
     assert setting.train is not None
-    if opened:
-        open_source(parse(str(world.config.train)), Log(), cache=setting.cache)
-    like, device = setting.train, setting.machine.device
-    loader = Loader(like.data, like.transform, batch_size=like.batch_size, device=device, cache=setting.cache)
+    like, machine = setting.train, setting.machine
+    loader = Loader(like.data, like.transform, batch_size=like.batch_size, device=machine.device, cache=setting.cache)
+    if through:
+        predict(world.loaded.model, loader, machine, Log(), "")
+        return
     for _ in loader.shuffled(0, 0, skip_single=False):
         pass
 
@@ -81,9 +81,9 @@ def main() -> None:
             world = photo_world(asked.data, None, augment=augment)
             if augment == "none":
                 print(f"features: {share(partial(features, world), asked.pairs)}", flush=True)
-            for opened in (True, False):
-                said = f"pixels, --augment {augment}, {'the set opened' if opened else 'the epoch alone'}"
-                print(f"{said}: {share(partial(pixels, world, opened=opened), asked.pairs)}", flush=True)
+            for through in (True, False):
+                said = f"pixels, --augment {augment}, {'through the network' if through else 'without a network'}"
+                print(f"{said}: {share(partial(pixels, world, through=through), asked.pairs)}", flush=True)
 
 
 if __name__ == "__main__":
