@@ -3,10 +3,10 @@
     python -m tests.benchmarks.checksums FOLDER_OF_THE_DATA [--pairs 9]
 
 PACS photo at 112 px, MobileNetV2. Features: from the request to the last block read once, as a second `probe` does it,
-the name of the entry and all. Pixels: a new loader's first pass over the training set, through the network, as a second
-`evaluate` does it; and, as a bound, that pass without a network, in the training order. The seconds inside the checksums
-are measured in the very turns whose seconds they are divided by; they are the processor's, so that other work beside
-does not matter.
+the name of the entry and all. Pixels: a new loader's first pass over the training set, through the network, as a
+second `evaluate` does it; and, as a bound, that pass without a network, in the training order. The seconds inside the
+checksums are measured in the very turns whose seconds they are divided by; they are the processor's, so that other work
+beside does not matter.
 """
 
 import time
