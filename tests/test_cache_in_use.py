@@ -60,11 +60,13 @@ def test_entries_are_removed_all_the_time(name: str, moment: str, tiny: Work, tm
         "a pass begins": (Loader, "_made"), "features are read": (Matrix, "blocks"),
         "an entry is written": (cache_module, "flush_all"),
     }[moment]  # fmt: skip
-    with gone(where, method, tmp_path / "cache", times):
-        assert figures(tiny, COMMANDS[name], tmp_path / "first", tmp_path / "cache") == calm == (calm[0], [])
-    figures(tiny, COMMANDS[name], tmp_path / "filled", tmp_path / "cache")
-    with gone(where, method, tmp_path / "cache", times):
-        assert figures(tiny, COMMANDS[name], tmp_path / "second", tmp_path / "cache") == calm
+    for begun in ("empty", "filled"):
+        if begun == "empty":
+            Cache(tmp_path / "cache", 10**9, Log()).clear()
+        else:
+            figures(tiny, COMMANDS[name], tmp_path / "filling", tmp_path / "cache")
+        with gone(where, method, tmp_path / "cache", times):
+            assert figures(tiny, COMMANDS[name], tmp_path / begun, tmp_path / "cache") == calm == (calm[0], [])
     assert any(times)
 
 
