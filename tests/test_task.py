@@ -271,9 +271,9 @@ def test_overlap_with_a_set_cut_here_is_refused(train: Path) -> None:
     assert "of id_val are in id_test" in message and "--id-val" in message
 
 
-def test_ood_sets_may_share_pictures(train: Path) -> None:
+def test_ood_sets_that_share_pictures_are_used_and_said(train: Path) -> None:
     log = Log()
-    assert len(built(log, train=train, ood={"same": train}).ood["same"]) == 60 and log.warnings == []
+    assert len(built(log, train=train, ood={"same": train}).ood["same"]) == 60 and codes(log) == {"overlap"}
 
 
 # Names and unlabelled sets
