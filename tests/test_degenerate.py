@@ -111,14 +111,15 @@ def test_finite_weights_with_outputs_that_are_not(place: Path, tmp_path: Path, c
     assert not (tmp_path / "o" / "report.json").exists()
 
 
-def test_an_overflow_between_two_models_is_said(place: Path, tmp_path: Path) -> None:
-    """θ(λ) beyond the ends: each is well, and far out nothing is."""
-    saved(tmp_path / "b", "test_resnet", 3, **dict.fromkeys(TWO, lambda t: t.add_(0.1)))
-    line = ["--from", 0, "--to", 1e30, "--points", 2, "--id-test", place / "test", *SMALL[:4], "--json"]
-    done = inside("interpolate", place / "good", tmp_path / "b", *line, "--out", tmp_path / "o")
-    last = done.report["interpolation"]["points"][1]["raw"]["id_test"]
-    assert last == {"accuracy": 0.0, "loss": None}
-    assert [one["text"] for one in done.report["warnings"] if one["code"] == "not-finite" and "1e+30" in one["text"]]
+def test_an_overflow_beyond_two_models_is_said(place: Path, tmp_path: Path) -> None:
+    """A bias of B that float32 holds once, and not two or three times."""
+    saved(tmp_path / "b", "test_resnet", 3, **{"fc.bias": lambda t: t[:1].fill_(2e38)})
+    line = ["--from", 0, "--to", 3, "--points", 4, "--id-test", place / "test", *SMALL[:4], "--json"]
+    found = inside("interpolate", place / "good", tmp_path / "b", *line, "--out", tmp_path / "o").report
+    points = [one["raw"]["id_test"] for one in found["interpolation"]["points"]]
+    assert points[2:] == [{"accuracy": 0.0, "loss": None}] * 2 and points[1]["accuracy"] == pytest.approx(1 / 3)
+    (said,) = [one["text"] for one in found["warnings"] if one["code"] == "not-finite"]
+    assert "id_test" in said and "λ = 2, 3" in said
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

@@ -21,6 +21,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.save import save_model
 
+SIZES = [*SMALL[:4], "--threads", 1, "--json"]
 WORDS = ["Ångström", "한국어", "Đà Nẵng", "plain"]
 
 
@@ -206,20 +207,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config["label_names"] = places["long"]
     (root / "long" / "config.json").write_text(json.dumps(config))
     for start, labels in (("set", places["counted"]), ("wset", places["words"])):
-        coloured(root / start, classes=12, each=6, noise=300)
+        coloured(root / start, classes=12, each=4, noise=300)
         for i, label in enumerate(labels):
             (root / start / f"class{i}").rename(root / start / label)
     return root
 
 
-PAIRS = [("counted", "sorted", "set"), ("sorted", "backwards", "set"), ("counted", "padded", "set"),
-         ("backwards", "padded", "set"), ("words", "turned", "wset")]  # fmt: skip
+PAIRS = [("sorted", "backwards", "set"), ("counted", "padded", "set"), ("words", "turned", "wset")]
 
 
 def asked(place: Path, command: str, a: str, b: str, data: str, *more: Any) -> dict[str, Any]:
-    sets = ["--id-test", place / data, *SMALL[:4], "--threads", 1, "--json"]
-    done = inside(command, place / a, place / b, *sets, *more)
-    return done.report
+    return inside(command, place / a, place / b, "--id-test", place / data, *SIZES, *more).report
 
 
 @pytest.mark.parametrize(("a", "b", "data"), PAIRS)
@@ -235,17 +233,17 @@ def test_one_function_under_two_orders_of_its_head(place: Path, tmp_path: Path, 
     assert found["parameters"]["fc"]["l2"] == 0 == found["parameters"]["total"]["l2"]
 
 
-@pytest.mark.parametrize(("a", "data"), [("backwards", "set"), ("padded", "set"), ("turned", "wset")])
+@pytest.mark.parametrize(("a", "data"), [("backwards", "set"), ("turned", "wset")])
 def test_figures_of_one_model_go_by_name(place: Path, tmp_path: Path, a: str, data: str) -> None:
     """So do those of criticality, which come from the head of B alone."""
     straight = "words" if data == "wset" else "counted"
     judged = [
-        inside("evaluate", place / one, "--id-test", place / data, *SMALL[:4], "--json", "--out", tmp_path / one).report
+        inside("evaluate", place / one, "--id-test", place / data, *SIZES, "--out", tmp_path / one).report
         for one in (straight, a)
     ]
     one, other = (entry["results"]["id_test"] for entry in judged)
     assert one["accuracy"] == other["accuracy"] and one["loss"] == pytest.approx(other["loss"], rel=1e-5)
-    grid = ["--train", place / data, "--alphas", "1", "--sigmas", "0.01", "--draws", 1, *SMALL[:4], "--json"]
+    grid = ["--train", place / data, "--alphas", "1", "--sigmas", "0.01", "--draws", 1, "--images", 24, *SIZES]
     errors = [
         inside("criticality", place / "others", place / one, *grid, "--out", tmp_path / f"c{one}").report["criticality"]
         for one in (straight, a)
@@ -277,7 +275,7 @@ def test_the_start_s_head_is_compared_row_by_row(place: Path, tmp_path: Path) ->
 
 
 def test_label_names_that_are_not_of_the_head(place: Path, tmp_path: Path) -> None:
-    done = inside("evaluate", place / "long", "--id-test", place / "set", *SMALL[:4], "--json", "--out", tmp_path / "o")
+    done = inside("evaluate", place / "long", "--id-test", place / "set", *SIZES, "--out", tmp_path / "o")
     assert {"label-names-left-out"} == {one["code"] for one in done.report["warnings"]}
     assert "13 label names" in done.stderr and "12 rows" in done.stderr
 

@@ -119,8 +119,9 @@ def pictures_of(config: Measuring, log: Log) -> Task:
         identical = {"id_val": opened(config.id_val), "id_test": opened(config.id_test)}
         cut = Task((), named=False, train=None, ood={}, **identical)
     outside = {name: one for name, spec in config.ood_sets() if (one := opened(spec)) is not None}
-    identical = {name: one.images for name, one in {"train": cut.train, **cut.sets()}.items() if one is not None}
-    warn_repeated(identical, {name: one.images for name, one in outside.items()}, log)
+    held = {"train": cut.train, "id_val": cut.id_val, "id_test": cut.id_test}
+    inside = {name: one.images for name, one in held.items() if one is not None}
+    warn_repeated(inside, {name: one.images for name, one in outside.items()}, log)
     return replace(cut, ood=outside)
 
 
