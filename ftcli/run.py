@@ -26,6 +26,7 @@ from ftcli.config import (
     Adapt,
     Evaluate,
     Finetune,
+    Interpolate,
     Judging,
     Loading,
     Measuring,
@@ -35,7 +36,7 @@ from ftcli.config import (
     Surgical,
     Training,
 )
-from ftcli.data.task import Task, build_task, without_labels
+from ftcli.data.task import Task, build_task, warn_few_to_pick, without_labels
 from ftcli.engine.device import machine_of
 from ftcli.engine.frozen import all_logits
 from ftcli.engine.search import Trained
@@ -49,7 +50,7 @@ from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
-from ftcli.methods.start import with_target_head
+from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.architecture import recipe_for
 from ftcli.model.checkpoint import Checkpoint, open_checkpoint
@@ -234,6 +235,8 @@ def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | No
     )  # fmt: skip
     if isinstance(config, Judging) and config.details():
         check_pairs(len(task.classes))
+    if isinstance(config, Training | Interpolate):
+        warn_few_to_pick(task, log)
     return task
 
 
@@ -292,11 +295,14 @@ def measured(start: nn.Module | None, trained: Trained, loaded: Loaded, setting:
     """How far the saved model lies from where its training started; nothing where that was not asked for."""
     if start is None:
         return {}
+    order = rows_for(loaded, setting.task.classes, log)
+    if order is not None:
+        order_rows(start, order)
     loaded.model.load_state_dict(trained.best.state)
     before, after = (
         Side(name, setting.machine.place(one)) for name, one in (("the start", start), ("the pick", loaded.model))
     )
-    return apart(replace(before, head=loaded.head_loaded), [after], setting, Wanted(), log)[0]
+    return apart(replace(before, head=order is not None), [after], setting, Wanted(), log)[0]
 
 
 def save(

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ftcli.data.names import composed
 from ftcli.data.pixels import holds_pictures
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
@@ -44,7 +45,7 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
     for name, wanted in spec.where:
         _check(rows, spec, "where", name)
         texts = _texts(rows, name)
-        mask = texts == wanted
+        mask = texts == composed(wanted)
         if not mask.any():
             seen = sorted({str(text) for text in texts})
             raise RequestError(
@@ -91,7 +92,7 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _texts(rows: Rows, name: str) -> np.ndarray:
-    """Every value of a column as text, object [N]; empty cells are None."""
+    """Every value of a column as composed text, object [N]; empty cells are None."""
     column = plain(rows.table.column(name))
     feature = rows.features.get(name)
     if isinstance(feature, datasets.ClassLabel) and feature.names:
@@ -99,7 +100,7 @@ def _texts(rows: Rows, name: str) -> np.ndarray:
     if pa.types.is_boolean(column.type):  # Arrow would write "true"
         return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
     try:
-        return np.array(pc.cast(column, pa.string()).to_pylist(), dtype=object)
+        return np.array(pc.utf8_normalize(pc.cast(column, pa.string()), "NFC").to_pylist(), dtype=object)
     except (pa.ArrowException, ValueError) as error:
         raise RequestError(
             f"the column {quoted(name)} holds {shortened(str(column.type), 80)}, which cannot be compared with a value",
@@ -108,7 +109,7 @@ def _texts(rows: Rows, name: str) -> np.ndarray:
 
 
 def _class_name(feature: datasets.ClassLabel, value: int | None) -> str | None:
-    return feature.names[value] if value is not None and 0 <= value < len(feature.names) else None
+    return composed(feature.names[value]) if value is not None and 0 <= value < len(feature.names) else None
 
 
 def _choose(rows: Rows, spec: Spec, setting: str, asked: str | None, feature: type[Any], usual: tuple[str, ...]) -> str:

@@ -50,6 +50,7 @@ class ImageSet:
     dropped: int = 0  # rows left out because their class has no counterpart
     damaged: int = 0  # rows left out because their picture cannot be decoded
     flip: bool = False  # the labels are still to be flipped, in the order of the classes that count
+    relabelled: bool = False  # they have been
     shift: Shift | None = None  # a corruption of every picture
     shuffle: Shuffle | None = None  # of a model's input; the pictures here are not shuffled
 
@@ -92,7 +93,7 @@ class ImageSet:
         """The set with class y as class K - 1 - y of `classes`, where that is asked for and not done yet."""
         if not self.flip or self.labels is None:
             return self
-        return replace(self, labels=len(self.classes) - 1 - self.labels, flip=False)
+        return replace(self, labels=len(self.classes) - 1 - self.labels, flip=False, relabelled=True)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "ImageSet":
         """The examples at `indices`, in that order."""

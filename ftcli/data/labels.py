@@ -1,4 +1,4 @@
-"""Labels: from a column to class indices, through a class map, and onto the task's classes by name."""
+"""Labels: from a column to class indices, and through a class map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ftcli.data.names import LONGEST, MOST_CLASSES, most_classes, too_long
+from ftcli.data.names import LONGEST, MOST_CLASSES, composed, most_classes, too_long
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
 from ftcli.text import counted, listed, quoted, shortened
@@ -119,6 +119,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
 
 
 def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: str) -> Labels:
+    content = {composed(name): target and composed(target) for name, target in content.items()}
     for name in content:
         if name not in labels.classes:
             raise RequestError(
@@ -142,46 +143,3 @@ def _by_position(labels: Labels, content: list[int], path: str, spec: str) -> La
         )
     values = np.array(content, dtype=np.int64)[labels.values]
     return Labels(values, numbers(max(content, default=-1) + 1), named=False, positions=True)
-
-
-def correspond(
-    own: tuple[str, ...], named: bool, positions: bool, task: tuple[str, ...], task_named: bool, spec: str
-) -> tuple[np.ndarray, bool]:
-    """Where each of a set's classes stands among the task's.
-
-    By name; by position only where one side has no names and both have as many classes.
-
-    Returns:
-        int64 [K of the set], -1 for a class without counterpart; and whether it went by position for want of names.
-
-    Raises:
-        RequestError: one side has no names and the other another number of classes.
-    """
-    if positions:
-        if len(own) > len(task):
-            raise RequestError(
-                f"the class map of {spec} has the position {len(own) - 1} and the task has "
-                + counted(len(task), "class", "classes"),
-                f"use positions 0 … {len(task) - 1}, and -1 for a class to leave out",
-            )
-        return np.arange(len(own)), False
-    # Numbers as names on one side and numbers without names on the other are the same classes.
-    if named == task_named or set(own) <= set(task) or set(task) <= set(own):
-        index = {name: i for i, name in enumerate(task)}
-        return np.array([index.get(name, -1) for name in own], dtype=np.int64), False
-    if len(own) == len(task):
-        return np.arange(len(own)), True
-    raise RequestError(
-        f"{spec} has {counted(len(own), 'class', 'classes')}, {listed(own)}; {len(task)} are wanted, {listed(task)}; "
-        "one side has no names, and by position they must be as many",
-        "write a map and add classes=MAP.json",
-    )
-
-
-def look_alikes(own: Sequence[str], task: Sequence[str]) -> str:
-    """Points at names that differ in case or spaces only, and so were not matched."""
-    plain_task = {"".join(name.split()).casefold(): name for name in task}
-    pairs = [(name, plain_task.get("".join(name.split()).casefold(), name)) for name in own]
-    texts = [f'"{mine}" and "{theirs}"' for mine, theirs in pairs if mine != theirs]
-    some = ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")
-    return f"{some} differ in case or spaces only: say that they are one with classes=MAP.json" if texts else ""

@@ -1,5 +1,7 @@
-"""Class names: what may be one, and how many there may be."""
+"""Class names: what may be one, how many there may be, and which are alike."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,8 @@ MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of some
 FEW = 25_000  # classes that any set may have, as many as the largest of ImageNet with some to spare
 PER_EXAMPLE = 10  # classes that each of its examples allows a larger set
 LONGEST = 255  # characters of a name, as of a folder's
+WHOLE = re.compile(r"(-?)0*(\d+)(\.0*)?", re.ASCII)  # a whole number as text: 7, 07, 7.0
+GAPS = re.compile(r"(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d])-(?=[^\W\d])")  # digits on both sides keep theirs: 1_2, 12
 
 
 def check_names(names: Any, what: str) -> None:
@@ -42,3 +46,39 @@ def too_long(name: str, what: str) -> RequestError:
 def most_classes(examples: int) -> int:
     """How many classes a set of so many examples may have: a head and its figures take room for each of them."""
     return min(MOST_CLASSES, max(FEW, PER_EXAMPLE * examples))
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form, NFC: the same word may be written with an accent of its own or without, and
+    file systems differ in which they give back.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def all_composed(names: Sequence[str], what: str) -> tuple[str, ...]:
+    """The names of a set's classes, composed. Raises RequestError where two of them are one name then."""
+    found = tuple(map(composed, names))
+    if (name := twice(found)) is not None:
+        raise RequestError(
+            f"{what} has the class {quoted(name)} twice, in two Unicode forms that read the same",
+            "rename one of the two, or join them",
+        )
+    return found
+
+
+def as_numbers(names: Sequence[str]) -> list[int] | None:
+    """The names as whole numbers, which "7", "07" and "7.0" are; None where one is none, or two are the same."""
+    found = [WHOLE.fullmatch(name) for name in names]
+    values = [int(one[1] + one[2]) for one in found if one]
+    return values if len(values) == len(names) == len(set(values)) else None
+
+
+def folded(name: str) -> str:
+    """A name without what a reader overlooks: case, spaces and underscores, hyphens between letters, the width of
+    letters and signs that are not seen. A single letter keeps its case, and a whole number is its value.
+    """
+    if values := as_numbers([name.strip()]):
+        return str(values[0])
+    plain = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+    plain = GAPS.sub("", plain)
+    return plain if len(plain) == 1 else plain.casefold()

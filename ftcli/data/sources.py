@@ -1,6 +1,7 @@
 """Sources: from a data SPEC to an ImageSet, whatever holds the data."""
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pyarrow as pa
 
 from ftcli.cache import Cache
 from ftcli.data import columns, labels, split
+from ftcli.data.align import warn_look_alikes
 from ftcli.data.arrays import array_rows
 from ftcli.data.folders import open_folder
 from ftcli.data.images import ImageSet, inspect
+from ftcli.data.names import all_composed
 from ftcli.data.pixels import Pictures
 from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.saved import is_saved, open_saved
@@ -54,6 +57,7 @@ def open_source(
         dropped = int(np.count_nonzero(found.values < 0))
         index, values = index[found.values >= 0], found.values[found.values >= 0]
         _some(index, spec, "rows left after its class map")
+        warn_look_alikes(values, found.classes, spec.text, log)
         strata = split.strata(values, found.classes)
     else:
         strata, values = np.zeros(len(index), dtype=np.int64), None
@@ -171,6 +175,7 @@ def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
         spec=spec.text,
         unit=rows.unit,
     )
+    found = replace(found, classes=all_composed(found.classes, spec.text))
     return labels.apply_map(found, spec.classes, spec.text) if spec.classes else found
 
 

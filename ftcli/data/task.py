@@ -8,18 +8,21 @@ import numpy as np
 
 from ftcli.cache import Cache
 from ftcli.data import split
+from ftcli.data.align import align
 from ftcli.data.images import ImageSet
-from ftcli.data.labels import are_names, correspond, listed, look_alikes, numbers
-from ftcli.data.overlap import shared
+from ftcli.data.labels import are_names, numbers
+from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.rows import SPLIT_ROLES
 from ftcli.data.sources import open_source, splits_of
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.text import counted, listed
 
 ROLES = ("train", "id_val", "id_test")
 OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
+FEWEST_TO_PICK = 100  # by fewer, the standard error of an accuracy of one half is above 5 points
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ def build_task(
             f"{opened['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
             "give a set of two classes at least; in a folder, one subfolder per class",
         )
+    far = {name: align(images, names, named, name, log) for name, images in outside.items()}
     _check_overlap(identical, given, log)
+    warn_repeated(identical, far, log)
     sets = {role: _task_set(images) for role, images in identical.items()}
     return Task(
         classes=names,
@@ -120,7 +125,7 @@ def build_task(
         train=sets.get("train"),
         id_val=sets.get("id_val"),
         id_test=sets.get("id_test"),
-        ood={name: _outside(name, align(images, names, named, name, log), log) for name, images in outside.items()},
+        ood={name: _outside(name, images, log) for name, images in far.items()},
     )
 
 
@@ -150,46 +155,6 @@ def pictures(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -
     except RequestError:
         return without_labels(text, damaged=damaged, log=log, cache=cache)
     return _task_set(images)
-
-
-def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, log: Log) -> ImageSet:
-    """The set with its labels as indices into `classes`; examples without a counterpart there dropped and counted.
-
-    Where the SPEC says so, labels are flipped then: y becomes K - 1 - y.
-
-    Raises:
-        RequestError: no example has a counterpart.
-    """
-    assert images.labels is not None
-    lookup, by_position = correspond(
-        images.classes, images.named, images.positions, classes, named, f"{role}: {images.spec}"
-    )
-    if by_position:
-        log.warn(
-            "classes-by-position",
-            f"{role}: {images.spec} and the task have {len(classes)} classes each and names on one side only; they "
-            "are matched by position",
-        )
-    labels = lookup[images.labels]
-    keep = np.flatnonzero(labels >= 0)
-    lost = [images.classes[label] for label in np.unique(images.labels[labels < 0])]
-    if not len(keep):
-        raise RequestError(
-            f"{role}: no class of {images.spec} is one of the task's. It has {listed(images.classes)}; the task has "
-            + listed(classes),
-            look_alikes(lost, classes) or "say which is which with classes=MAP.json after the SPEC",
-        )
-    if lost:
-        hint = look_alikes(lost, classes)
-        log.warn(
-            "classes-dropped",
-            f"{role}: {len(labels) - len(keep)} of {len(labels)} examples of {images.spec} dropped, as the task lacks "
-            f"their classes: {listed(lost)}" + (f"; {hint}" if hint else ""),
-        )
-    aligned = replace(images, labels=labels, classes=classes, named=named, positions=False)
-    if lost:
-        aligned = replace(aligned.select(keep), dropped=images.dropped + len(labels) - len(keep))
-    return aligned.flipped()
 
 
 def _task_set(images: ImageSet) -> TaskSet:
@@ -272,12 +237,24 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
     return {"train": train.select(rest), **cuts}
 
 
+def warn_few_to_pick(task: Task, log: Log) -> None:
+    """Says so where ID-val is too small to tell one candidate from another."""
+    if task.id_val is not None and (n := len(task.id_val)) < FEWEST_TO_PICK:
+        log.warn(
+            "few-to-pick",
+            f"ID-val has {counted(n, 'example', 'examples')}: the standard error of an accuracy on it is up to "
+            f"{100 * (0.25 / n) ** 0.5:.1f} points, and a pick among candidates that lie closer is chance; give a "
+            "larger set with --id-val",
+        )
+
+
 def _warn_untrained(train: ImageSet, log: Log) -> None:
     counts = np.bincount(train.labels, minlength=len(train.classes))  # type: ignore[arg-type]
     if empty := [name for name, count in zip(train.classes, counts, strict=True) if not count]:
+        first = "; labels that are whole numbers are read as 0, 1, …" if empty == ["0"] and not train.named else ""
         log.warn(
             "classes-untrained",
-            f"no training example of {listed(empty)}: a head that is fitted to it never predicts them",
+            f"no training example of {listed(empty)}: a head that is fitted to it never predicts them{first}",
         )
 
 

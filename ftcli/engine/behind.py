@@ -9,9 +9,10 @@ from torch import nn
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.kept import IN_MEMORY, Shelf, bytes_of
-from ftcli.engine.predict import Way, compiled_features, passes
+from ftcli.engine.predict import Way, compiled_features, passes, right
 from ftcli.engine.prefix import Ahead, Rows
 from ftcli.engine.setting import Setting
+from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
 from ftcli.model.split import Form
@@ -28,14 +29,18 @@ class Behind:
     machine: Machine
     way: Way
 
-    def mistakes(self) -> int:
-        """Examples whose class is not predicted with the weights of now; one without finite logits is a mistake."""
+    def mistakes(self, finite: bool = False) -> int:
+        """Examples whose class is not predicted with the weights of now; one without finite logits is a mistake.
+
+        `finite`: raises RunError where there is such a one.
+        """
         labels = torch.from_numpy(self.loader.data.labels).to(self.machine.device)
         wrong = torch.zeros((), dtype=torch.int64, device=labels.device)
         seen = 0
         for part in passes(self.model, self.loader, self.machine, Log(), "", self.way):
-            right = part.logits.argmax(1) == labels[seen : seen + len(part.logits)]
-            wrong += (~(right & part.logits.isfinite().all(1))).sum()
+            if finite and not part.logits.isfinite().all():
+                raise RunError("the outputs of B are not all finite numbers.", "give a model that has not diverged")
+            wrong += (~right(part.logits, labels[seen : seen + len(part.logits)])).sum()
             seen += len(part.logits)
         return int(wrong)
 

@@ -75,5 +75,12 @@ def all_logits(model: nn.Module, setting: Setting, log: Log, frozen: bool) -> di
     """The logits [N, K] of every set of a task. `frozen`: this body may come again, so its features are kept."""
     if frozen:
         body = FrozenBody(model, setting.machine, setting.cache, log)
-        return {name: body.logits(loader, name) for name, loader in setting.sets.items()}
-    return {name: predict(model, loader, setting.machine, log, name).logits for name, loader in setting.sets.items()}
+        found = {name: body.logits(loader, name) for name, loader in setting.sets.items()}
+    else:
+        found = {
+            name: predict(model, loader, setting.machine, log, name).logits for name, loader in setting.sets.items()
+        }
+    for name, logits in found.items():
+        if (logits == logits[0]).all() and len(set(setting.sets[name].data.images.digests)) > 1:
+            log.warn("constant-outputs", f"{name}: the model puts out the same for all of its {len(logits)} images")
+    return found

@@ -88,5 +88,10 @@ def compiled_features():  # type: ignore[no-untyped-def]
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Accuracy (a fraction) and mean cross-entropy (nats) of logits [N, K] on labels [N]; what selection looks at."""
-    accuracy = (logits.argmax(1) == labels).double().mean()
+    accuracy = right(logits, labels).double().mean()
     return accuracy.item(), nn.functional.cross_entropy(logits.double(), labels).item()
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which examples are predicted right, bool [N]; none whose logits [K] are not finite."""
+    return (logits.argmax(1) == labels) & logits.isfinite().all(1)

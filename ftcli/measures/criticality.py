@@ -61,7 +61,10 @@ def measure_criticality(
     """
     body, _ = blocks_of(model)
     tally = Tally(setting.journal, "criticality")
-    own = tally.count("own", lambda: behind(model, body[0].tensors, loader, setting, log).mistakes()) / loader.n
+    own = (
+        tally.count("own", lambda: behind(model, body[0].tensors, loader, setting, log).mistakes(finite=True))
+        / loader.n
+    )
     blocks = {}
     for block in body:
         path = cache(partial(behind, model, block.tensors, loader, setting, log))  # made where a count is missing

@@ -34,7 +34,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Side:
-    """A model that is held against another. `head`: whether it has one; zeros that stand in for one are no weights."""
+    """A model that is held against another. `head`: whether it has one whose rows stand for the same classes in the
+    same order as those of the first; zeros that stand in for a head are no weights.
+    """
 
     name: str
     model: nn.Module

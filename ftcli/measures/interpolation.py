@@ -16,6 +16,7 @@ from ftcli.engine.reestimate import reestimate
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.setting import Setting
 from ftcli.engine.train import figures_on
+from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.probe import fit_head
 from ftcli.model.weights import State, between, mean_of
@@ -76,12 +77,26 @@ def points(start: float, stop: float, count: int) -> list[float]:
 
 
 def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> list[dict[str, Any]]:
-    """The report's `points`: `lambda`, and for each kind of statistics the figures on every set."""
+    """The report's `points`: `lambda`, and for each kind of statistics the figures on every set.
+
+    Raises RunError where the outputs of A or B themselves are not finite.
+    """
     found = []
+    lost: dict[str, dict[str, None]] = {}  # by set, the λ at which there is no loss
     for weight in weights:
         state = between(A, B, weight)
         label = f"λ = {weight:g}"
-        found.append({"lambda": weight} | {kind: averager.figures(state, kind, label) for kind in averager.statistics})
+        figures = {kind: averager.figures(state, kind, label) for kind in averager.statistics}
+        for name in (name for one in figures.values() for name, entry in one.items() if entry["loss"] is None):
+            if weight in (0, 1):
+                end = "B" if weight else "A"
+                raise RunError(f"the outputs of {end} on {name} are not all finite numbers.", "give a model that works")
+            lost.setdefault(name, {})[f"{weight:g}"] = None
+        found.append({"lambda": weight} | figures)
+    for name, where in lost.items():
+        averager.log.warn(
+            "not-finite", f"{name}: outputs are not all finite at λ = {', '.join(where)}: mistakes, and no loss"
+        )
     return found
 
 

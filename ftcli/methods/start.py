@@ -5,13 +5,15 @@ from dataclasses import replace
 
 from torch import nn
 
-from ftcli.data.labels import are_names, listed
+from ftcli.data.align import correspond
+from ftcli.data.labels import are_names, numbers
 from ftcli.data.task import Task
 from ftcli.engine.setting import Setting
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.head import fresh_head, head_of, set_head
 from ftcli.model.load import Loaded
+from ftcli.text import listed
 
 
 def fresh_start(body: nn.Module, setting: Setting, seed: int) -> nn.Module:
@@ -33,7 +35,7 @@ def with_target_head(loaded: Loaded, task: Task, wish: str, log: Log) -> Loaded:
             f"the target {task.train.spec} has {len(task.train)} training images for {len(task.classes)} classes.",
             "give at least one of each class, as with per-class=1 after its SPEC",
         )
-    order = rows_for(loaded, task, log)
+    order = rows_for(loaded, task.classes, log)
     if order is None and wish == "keep":
         known = listed(loaded.label_names) if loaded.label_names else "another number of them"
         raise RequestError(
@@ -44,25 +46,40 @@ def with_target_head(loaded: Loaded, task: Task, wish: str, log: Log) -> Loaded:
         why = "its classes are not the target's" if order is None else "as --head probe says"
         log.note(f"the head is probed first: {why}")
         return replace(loaded, head_loaded=False, label_names=None)
-    head = head_of(loaded.model)
-    set_head(loaded.model, head.weight[order], head.bias[order])
+    order_rows(loaded.model, order)
     return replace(loaded, label_names=task.classes)
 
 
-def rows_for(loaded: Loaded, task: Task, log: Log) -> list[int] | None:
-    """Which row of the checkpoint's head is which class of the task; None where it does not have just those classes.
+def rows_for(loaded: Loaded, classes: tuple[str, ...], log: Log) -> list[int] | None:
+    """Which row of the checkpoint's head is which of the `classes`; None where it does not have just those.
 
-    By name; by position where one side has names and the other numbers only.
+    By name; as numbers where both sides are numbers, in whatever order; by position where one side alone has names.
+
+    Raises RequestError where a class that is looked for is there twice.
     """
-    if not loaded.head_loaded:
+    known = class_names(loaded)
+    if not loaded.head_loaded or len(known) != len(classes):
         return None
-    names = loaded.label_names
-    if names and are_names(names) and task.named:
-        return [names.index(name) for name in task.classes] if set(names) == set(task.classes) else None
-    if task.named or (names and are_names(names)):
+    where = f"the head of {loaded.checkpoint.where if loaded.checkpoint else loaded.name}"
+    rows, how = correspond(classes, known, "the task")
+    if -1 in rows:
+        return None
+    if how == "position":
         log.warn(
             "classes-by-position",
-            f"the head of {loaded.checkpoint.where if loaded.checkpoint else loaded.name} and the sets have "
-            f"{len(task.classes)} classes each and names on one side only; they are matched by position",
+            f"{where}: {len(classes)} classes on both sides and names on one side only; they are matched by position",
         )
-    return list(range(len(task.classes)))
+    elif rows.tolist() != list(range(len(rows))) and are_names(classes) != are_names(known):
+        log.warn("classes-by-number", f"{where} has its class numbers in another order; rows are matched by number")
+    return rows.tolist()
+
+
+def class_names(loaded: Loaded) -> tuple[str, ...]:
+    """What the rows of a model's head stand for: its label names, or else their numbers."""
+    return loaded.label_names or numbers(len(head_of(loaded.model).bias))
+
+
+def order_rows(model: nn.Module, order: list[int]) -> None:
+    """Put the rows of a head in this order."""
+    head = head_of(model)
+    set_head(model, head.weight[order], head.bias[order])

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,7 +144,7 @@ def _labels(labels: object) -> tuple[str, ...] | None:
         labels = [names.get(str(k)) for k in range(len(names))]
     if not isinstance(labels, list | tuple) or not labels or any(not isinstance(name, str) for name in labels):
         return None
-    return tuple(labels)
+    return tuple(unicodedata.normalize("NFC", name) for name in labels)  # as those of every set
 
 
 def _shipped(inside: str) -> Path:

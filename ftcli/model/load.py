@@ -17,7 +17,7 @@ from ftcli.model.architecture import import_file as import_file
 from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.wrappers import foreign_prefix
-from ftcli.text import reason
+from ftcli.text import counted, reason
 
 CHECKED = 1024  # pixels
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -52,7 +52,8 @@ def load_model(
     `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
 
     Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
-    missing, left over, of another shape, not floating or not finite, and a head that is needed and not there.
+    missing, left over, of another shape, not floating, not finite or a variance below 0, and where a head is needed,
+    for one that is not there or has one output.
     """
     recipe = recipe_for(name, checkpoint, log)
     stated = recipe.pretrained_cfg.get("num_classes") or 1000
@@ -68,6 +69,8 @@ def load_model(
     _check_body(model, state, head.name, checkpoint, recipe)
     if num_classes is None and file_head is None and not headless:
         raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
+    if num_classes is None and file_head is not None and not headless:
+        _check_answers(file_head, checkpoint, log)
     rows = num_classes or (len(file_head.weight) if file_head else stated)
     kept = file_head if file_head is not None and len(file_head.weight) == rows else None
     if file_head is not None and kept is None:
@@ -163,6 +166,31 @@ def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log
     return Head(head.name, weight.flatten(1), bias)  # [K, D], [K]
 
 
+def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
+    """Raises RequestError for a head that says the same of every image: one output. Warns of one that does so for want
+    of differing weights, and of label names that are not those of its rows.
+    """
+    K = len(head.weight)
+    if K < 2:
+        raise RequestError(
+            f"the head of {checkpoint.where} has one output: there is no class to tell it from",
+            f"train a head of two classes or more, as with ftcli probe --checkpoint {checkpoint.where} --train SPEC",
+        )
+    if (head.weight == head.weight[0]).all():
+        log.warn(
+            "constant-head",
+            f"the head of {checkpoint.where} has the same weights for every class: it ranks the classes alike for "
+            "every image",
+        )
+    names = checkpoint.label_names
+    if names is not None and len(names) != K:
+        log.warn(
+            "label-names-left-out",
+            f"{checkpoint.where}: its config.json has {counted(len(names), 'label name', 'label names')} and its head "
+            f"{K} rows: the names are left out, and its classes are 0 … {K - 1}",
+        )
+
+
 @dataclass
 class _Misfit:
     missing: list[str] = field(default_factory=list)
@@ -173,8 +201,8 @@ class _Misfit:
         return bool(self.missing or self.unexpected or self.reshaped)
 
     def __str__(self) -> str:
-        counted = (("missing", self.missing), ("left over", self.unexpected), ("of another shape", self.reshaped))
-        return "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in counted if names)
+        kinds = (("missing", self.missing), ("left over", self.unexpected), ("of another shape", self.reshaped))
+        return "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in kinds if names)
 
 
 def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
@@ -204,7 +232,9 @@ def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoin
 
 
 def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
-    """Raises RequestError naming the first tensor that is not floating, or holds a NaN or an infinity."""
+    """Raises RequestError naming the first tensor that is not floating, or holds a NaN, an infinity, or a variance
+    below 0, with which BatchNorm makes NaN of every image.
+    """
     for name, tensor in tensors.items():
         if tensor.dtype not in _FLOATS:
             dtype = str(tensor.dtype).removeprefix("torch.")
@@ -215,6 +245,11 @@ def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
         if not torch.isfinite(tensor).all():
             raise RequestError(
                 f"{checkpoint.where}: {name} holds NaN or infinity", "give a file from before it diverged"
+            )
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise RequestError(
+                f"{checkpoint.where}: {name} holds {tensor.min():g}, and a variance is never below 0",
+                "give a file that was saved as it was trained",
             )
 
 

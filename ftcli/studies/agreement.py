@@ -7,14 +7,13 @@ import numpy as np
 import pyarrow as pa
 
 from ftcli.config import Agreement
-from ftcli.data.labels import listed, numbers
 from ftcli.engine.frozen import all_logits
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
 from ftcli.measures.accuracy import predictions
 from ftcli.measures.agreement import Pair, describe_pair
 from ftcli.measures.results import Results, results_from
-from ftcli.model.head import head_of
+from ftcli.methods.start import class_names
 from ftcli.model.load import Loaded
 from ftcli.report.agreement import mistake_rows
 from ftcli.report.contact_sheet import check_sheet, save_rows
@@ -22,7 +21,7 @@ from ftcli.report.models import describe_models
 from ftcli.report.show import Answer
 from ftcli.run import cache_of
 from ftcli.studies.frame import Study, heads_in_order, study_of
-from ftcli.text import counted
+from ftcli.text import counted, listed
 
 
 def agreement(config: Agreement) -> Answer:
@@ -59,9 +58,9 @@ def agreement(config: Agreement) -> Answer:
 def same_classes(study: Study) -> None:
     """Put every head in the order of the first one's classes. Raises RequestError where a model has others."""
     typed, classes = study.config.every_model(), study.task.classes
-    for where, one, fits in zip(typed, study.loaded, heads_in_order(study), strict=True):
+    for where, one, fits in zip(typed, study.loaded, heads_in_order(study, classes), strict=True):
         if not fits:
-            names = one.label_names or numbers(len(head_of(one.model).bias))
+            names = class_names(one)
             raise RequestError(
                 f"{where} has {counted(len(names), 'class', 'classes')}, {listed(names)}; {typed[0]} has "
                 f"{len(classes)}, {listed(classes)}.",

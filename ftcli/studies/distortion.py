@@ -2,10 +2,11 @@
 
 from ftcli.config import Distortion
 from ftcli.measures.distortion import Side, Wanted, apart
+from ftcli.methods.start import class_names
 from ftcli.report.distortion import distortion_panels
 from ftcli.report.plots import save_panels
 from ftcli.report.show import Answer
-from ftcli.studies.frame import same_architecture, study_of
+from ftcli.studies.frame import heads_in_order, same_architecture, study_of
 
 
 def distortion(config: Distortion) -> Answer:
@@ -13,7 +14,8 @@ def distortion(config: Distortion) -> Answer:
     with study_of(config, labelled=False) as study:
         same_architecture(study)
         wanted = Wanted(config.k, config.matrix, config.unbiased, config.seed)
-        first, *rest = map(Side, study.names, study.models, (one.head_loaded for one in study.loaded))
+        heads = heads_in_order(study, class_names(study.loaded[0]))
+        first, *rest = map(Side, study.names, study.models, heads)
         found = apart(first, rest, study.setting, wanted, study.log)
         others = [{"label": name, **one} for name, one in zip(study.names[2:], found[1:], strict=True)]
         answer = study.answer(found[0] | {"others": others})

@@ -15,14 +15,15 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.config import Lasting, Measuring
+from ftcli.data.overlap import warn_repeated
 from ftcli.data.task import Task, TaskSet, build_task, pictures
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results
-from ftcli.methods.start import rows_for
-from ftcli.model.head import classifier_tensors, head_of, set_head
+from ftcli.methods.start import order_rows, rows_for
+from ftcli.model.head import classifier_tensors
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
 from ftcli.report.build import build, time_since
@@ -121,8 +122,11 @@ def pictures_of(config: Measuring, log: Log) -> Task:
     else:
         identical = {"id_val": opened(config.id_val), "id_test": opened(config.id_test)}
         cut = Task((), named=False, train=None, ood={}, **identical)
-    outside = {name: opened(spec) for name, spec in config.ood_sets()}
-    return replace(cut, ood={name: one for name, one in outside.items() if one is not None})
+    outside = {name: one for name, spec in config.ood_sets() if (one := opened(spec)) is not None}
+    held = {"train": cut.train, "id_val": cut.id_val, "id_test": cut.id_test}
+    inside = {name: one.images for name, one in held.items() if one is not None}
+    warn_repeated(inside, {name: one.images for name, one in outside.items()}, log)
+    return replace(cut, ood=outside)
 
 
 def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
@@ -156,14 +160,12 @@ def same_architecture(study: Study) -> None:
             study.log.warn("other-input", f"{where} was made for images of another {what} than it sees here{size}")
 
 
-def heads_in_order(study: Study) -> list[bool]:
-    """Put the rows of every head in the order of the task's classes; which models have a head of just those classes."""
+def heads_in_order(study: Study, classes: tuple[str, ...]) -> list[bool]:
+    """Put the rows of every head in the order of these classes; which models have a head of just those classes."""
     fitting = []
     for one in study.loaded:
-        head = head_of(one.model)
-        order = rows_for(one, study.task, study.log) if len(head.bias) == len(study.task.classes) else None
-        if order is not None:
-            set_head(one.model, head.weight[order], head.bias[order])
+        if (order := rows_for(one, classes, study.log)) is not None:
+            order_rows(one.model, order)
         fitting.append(order is not None)
     return fitting
 

@@ -53,7 +53,7 @@ def head_on_the_line(study: Study) -> str:
     """
     config = study.config
     assert isinstance(config, Interpolate)
-    same = all(heads_in_order(study))
+    same = all(heads_in_order(study, study.task.classes))
     if config.soup and not (same and config.head == "auto"):
         raise RequestError(
             "--soup averages heads too, and these are not of the same classes.",
