@@ -21,6 +21,7 @@ from ftcli.measures.intervals import wilson
 from ftcli.measures.paired import bootstrap_difference, holm
 from ftcli.report.compare import compare
 from ftcli.report.compare_export import tables, to_csv, to_json, to_markdown
+from ftcli.report.verify import figures_of
 
 SETS = ("id_val", "id_test", "art", "sketch")
 N = 40
@@ -160,6 +161,23 @@ def test_more_than_four_are_held_against_the_first(tmp_path: Path) -> None:
     assert list(pairs) == [(f"run{i}", "run0") for i in range(1, 5)]
     assert {row.cells["art"].kind for row in found.rows if row.cells["art"]} == {"accuracy_ci95"}
     assert {row.seeds for row in found.rows} == {1}
+
+
+def test_many_sets_are_looked_up_and_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sets of a report are listed a fixed number of times, however many there are; beyond a limit it is refused."""
+    listed = []
+    monkeypatch.setattr("ftcli.report.compare.figures_of", lambda content: listed.append(1) or figures_of(content))
+    counts = []
+    for sets in (3, 60):
+        right = {f"set{i}": np.ones((1, N), dtype=bool) for i in range(sets)}
+        files = [write_report(tmp_path / str(sets) / name, name, right) for name in ("probe", "lpft")]
+        assert len(compare(files).differences) == sets
+        counts.append(len(listed))
+        listed.clear()
+    assert counts[0] == counts[1]
+    monkeypatch.setattr("ftcli.report.compare.MOST_SETS", 60)  # and their mean
+    with pytest.raises(RequestError, match="61 sets, and at most 60"):
+        compare(files)
 
 
 def test_repeated_folder_names_get_their_parents_and_a_file_given_twice_counts_once(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ftcli.report.scored import Scored, read_scored
 from ftcli.report.verify import check_labels, check_predictions, check_report, figures_of
 from ftcli.text import shortest_tails
 
+MOST_SETS = 1_000  # more columns nobody reads, and each has a bootstrap of its own
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 
 
@@ -139,6 +140,11 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
             _refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
+        if (sets := len(figures_of(content))) > MOST_SETS:
+            raise RequestError(
+                f"{str(path)!r} has accuracies on {sets:,} sets, and at most {MOST_SETS:,} are compared",
+                "evaluate the models on fewer sets at a time",
+            )
     names = _names(list(paths), [content["command"] for content in contents.values()])
     return [
         _Report(name, path, content, _scored(path, content))
