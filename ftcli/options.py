@@ -7,7 +7,6 @@ default map, so their values pass the very checks that typed ones do.
 import inspect
 import json
 import stat
-import tomllib
 from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, fields
@@ -21,6 +20,7 @@ from ftcli.declare import PANELS
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset, preset_names
 from ftcli.text import shortened
+from ftcli.toml import parse_toml
 
 NOT_REPEATED = (
     "out",
@@ -132,9 +132,7 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
         ) from None
     if path.suffix != ".json":
         try:
-            return tomllib.loads(text)
-        except RecursionError:
-            raise RequestError(f"--config {str(path)!r} is not TOML: it is nested too deeply.", "mend it") from None
+            return parse_toml(text)
         except ValueError as error:  # bad TOML, or a number with thousands of digits
             reason = shortened(str(error))
             raise RequestError(f"--config {str(path)!r} is not TOML: {reason}.", "mend that line") from None
@@ -159,7 +157,7 @@ def read_text(path: Path) -> str:
         raise OSError("it is no regular file")
     if found.st_size > MOST_BYTES:
         raise OSError(f"it has {found.st_size:,} bytes, and at most {MOST_BYTES:,} are read")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
 
 
 def known(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,15 @@ from ftcli.measures.intervals import wilson
 from ftcli.measures.paired import bootstrap_difference, holm
 from ftcli.report.compare import compare
 from ftcli.report.compare_export import tables, to_csv, to_json, to_markdown
+from ftcli.report.verify import figures_of
 
 SETS = ("id_val", "id_test", "art", "sketch")
 N = 40
+
+
+FIGURES = {
+    "n": N, "accuracy_ci95": [0, 1], "loss": 1.0, "balanced_accuracy": 0.5, "worst_class_recall": 0.1, "ece": 0.1,
+}  # fmt: skip
 
 
 def correctness(skill: float, seeds: int, start: int) -> dict[str, np.ndarray]:
@@ -111,7 +118,7 @@ def test_rows_sets_and_intervals(three: list[Path]) -> None:
 
 
 def test_differences_against_plain_arithmetic(three: list[Path]) -> None:
-    found = [row for row in compare(three, None).differences if (row.first, row.second) == ("lpft", "finetune")]
+    found = [row for row in compare(three[::-1], None).differences if (row.first, row.second) == ("lpft", "finetune")]
     assert [row.set for row in found] == list(SETS)
     lpft, finetune = correctness(0.9, 3, 2), correctness(0.5, 3, 1)
     for row in found:
@@ -125,10 +132,15 @@ def test_differences_against_plain_arithmetic(three: list[Path]) -> None:
     assert [row.p_holm for row in found] == holm([row.p for row in found if row.p is not None])
 
 
-def test_pairs_have_one_direction_whatever_the_order(three: list[Path]) -> None:
-    pairs = {("lpft", "finetune"), ("lpft", "probe"), ("finetune", "probe")}
-    for files in (three, three[::-1]):
-        assert {(row.first, row.second) for row in compare(files, None).differences} == pairs
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_difference_is_the_one_typed_earlier_minus_the_later(three: list[Path], order: tuple[int, ...]) -> None:
+    names = [("probe", "finetune", "lpft")[i] for i in order]
+    found = compare([three[i] for i in order], None)
+    pairs = list(itertools.combinations(names, 2))
+    assert list(dict.fromkeys((row.first, row.second) for row in found.differences)) == pairs
+    accuracy = {(row.name, name): cell.accuracy for row in found.rows for name, cell in row.cells.items() if cell}
+    for row in found.differences:
+        assert row.difference == pytest.approx(accuracy[row.first, row.set] - accuracy[row.second, row.set])
 
 
 def test_against_by_name_and_by_file(three: list[Path]) -> None:
@@ -149,6 +161,23 @@ def test_more_than_four_are_held_against_the_first(tmp_path: Path) -> None:
     assert list(pairs) == [(f"run{i}", "run0") for i in range(1, 5)]
     assert {row.cells["art"].kind for row in found.rows if row.cells["art"]} == {"accuracy_ci95"}
     assert {row.seeds for row in found.rows} == {1}
+
+
+def test_many_sets_are_looked_up_and_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sets of a report are listed a fixed number of times, however many there are; beyond a limit it is refused."""
+    listed = []
+    monkeypatch.setattr("ftcli.report.compare.figures_of", lambda content: listed.append(1) or figures_of(content))
+    counts = []
+    for sets in (3, 60):
+        right = {f"set{i}": np.ones((1, N), dtype=bool) for i in range(sets)}
+        files = [write_report(tmp_path / str(sets) / name, name, right) for name in ("probe", "lpft")]
+        assert len(compare(files).differences) == sets
+        counts.append(len(listed))
+        listed.clear()
+    assert counts[0] == counts[1]
+    monkeypatch.setattr("ftcli.report.compare.MOST_SETS", 60)  # and their mean
+    with pytest.raises(RequestError, match="61 sets, and at most 60"):
+        compare(files)
 
 
 def test_repeated_folder_names_get_their_parents_and_a_file_given_twice_counts_once(tmp_path: Path) -> None:
@@ -175,7 +204,7 @@ def test_sets_are_paired_only_where_the_examples_are_the_same(tmp_path: Path) ->
 def test_without_predictions_there_are_no_differences_and_that_is_said(three: list[Path]) -> None:
     (three[0] / "predictions.parquet").unlink()
     found = compare(three, None)
-    assert {(row.first, row.second) for row in found.differences} == {("lpft", "finetune")}
+    assert {(row.first, row.second) for row in found.differences} == {("finetune", "lpft")}
     assert found.notes == ("probe: no predictions.parquet beside its report, so no paired differences with it",)
 
 
@@ -189,7 +218,7 @@ def test_examples_that_do_not_match_are_not_paired(three: list[Path]) -> None:
     edit_predictions(probe, lambda rows: [row for row in rows if (row["example"], row["seed"]) != ("art/003.png", 1)])
     edit_predictions(finetune, lambda rows: rows + [row for row in rows if row["example"] == "sketch/003.png"])
     edit_predictions(lpft, lambda rows: [row | {"example": row["example"].replace("id_val", "val")} for row in rows])
-    found = compare(three, None)
+    found = compare(three[::-1], None)
     assert {(row.first, row.second, row.set) for row in found.differences} == {
         ("lpft", "finetune", "id_test"), ("lpft", "finetune", "art"),
         ("lpft", "probe", "id_test"), ("lpft", "probe", "sketch"),
@@ -197,6 +226,116 @@ def test_examples_that_do_not_match_are_not_paired(three: list[Path]) -> None:
     }  # fmt: skip
     assert len([note for note in found.notes if note.endswith("lacks examples or holds some twice")]) == 4
     assert len([note for note in found.notes if note.endswith("the examples go by other ids")]) == 2
+
+
+def edit_report(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads((folder / "report.json").read_text())
+    change(content)
+    (folder / "report.json").write_text(json.dumps(content))
+
+
+def other_run(folder: Path) -> None:
+    """The predictions of another run on the same sets, copied beside."""
+    other = write_report(folder.parent / "other", "finetune", correctness(0.9, 1, 7))
+    (other / "predictions.parquet").rename(folder / "predictions.parquet")
+
+
+def relabel(folder: Path, **columns: str) -> None:
+    """Columns of the predictions as copies of others."""
+    edit_predictions(folder, lambda rows: [row | {new: row[old] for new, old in columns.items()} for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda run: relabel(run, label="predicted"), 'accuracy of "id_val"'),
+        (lambda run: relabel(run, predicted="label"), 'accuracy of "id_val"'),
+        (other_run, "accuracy of"),
+        (lambda run: edit_predictions(run, lambda rows: rows[:-1]), 'examples of "sketch", the report says 40, the'),
+        (lambda run: edit_predictions(run, lambda rows: [*rows, *(row | {"seed": 1} for row in rows)]), "seeds of"),
+        (
+            lambda run: edit_predictions(
+                run, lambda rows: [row | {"predicted": "cow"} if row["predicted"] == "dog" else row for row in rows]
+            ),
+            '"cow", in "id_val", is not among',
+        ),
+        (
+            lambda run: edit_predictions(run, lambda rows: [*rows[:-1], rows[-1] | {"probability": float("nan")}]),
+            "a probability that is not between 0 and 1",
+        ),
+        (lambda run: edit_report(run, lambda report: report["data"].update(classes=["dog", "cow"])), '"cat"'),
+    ],
+)
+def test_predictions_that_are_not_of_their_report(tmp_path: Path, damage: Callable[[Path], None], problem: str) -> None:
+    """Refused even where nothing is paired: what else of such a folder could be believed?"""
+    run = write_report(tmp_path / "run", "probe", correctness(0.6, 1, 0))
+    compare([run])
+    damage(run)
+    with pytest.raises(RequestError) as refused:
+        compare([run])
+    assert problem in refused.value.problem and str(run / "predictions.parquet") in refused.value.problem
+    assert refused.value.exit_code == 2 and "again" in refused.value.fix
+
+
+def test_seeds_that_changed_places(three: list[Path]) -> None:
+    """The mean over seeds does not show it; the figures of each seed do."""
+    run, right = three[2], correctness(0.9, 3, 2)
+    entries = [{"selected": {"seed": seed}, "results": {}} for seed in range(3)]
+    for seed, entry in enumerate(entries):
+        of_sets = {name: {"accuracy": float(rows[seed].mean())} for name, rows in right.items()}
+        entry["selected"] |= {
+            "lr": 0.1,
+            "epoch": 1,
+            "C": None,
+            "edge_of_grid": False,
+            "id_val": {"accuracy": 1, "loss": 1},
+        }
+        ood = {name: FIGURES | one for name, one in of_sets.items() if not name.startswith("id_")}
+        ids = {name: FIGURES | one for name, one in of_sets.items() if name.startswith("id_")}
+        entry["results"] = ids | {"ood": ood, "ood_mean": None}
+    edit_report(run, lambda report: report.update(seeds=entries))
+    compare([run])
+    edit_predictions(run, lambda rows: [row | {"seed": (0, 2, 1)[row["seed"]]} for row in rows])
+    with pytest.raises(RequestError, match="accuracy of seed 1"):
+        compare([run])
+
+
+def test_labels_that_two_runs_do_not_share(tmp_path: Path) -> None:
+    """Labels and predictions exchanged leave the accuracy as it was; the other run has the true labels."""
+    runs = [write_report(tmp_path / f"run{i}", "probe", correctness(0.6, 1, i)) for i in range(2)]
+    relabel(runs[1], label="predicted", predicted="label")
+    compare([runs[1]])
+    with pytest.raises(RequestError, match="under other labels") as refused:
+        compare(runs)
+    wrong = int(np.argmin(correctness(0.6, 1, 1)["id_val"][0]))
+    assert f'"id_val/{wrong:03d}.png" is "cat" in the first and "dog" in the second' in refused.value.problem
+    assert all(str(run) in refused.value.problem for run in runs)
+
+
+@pytest.mark.parametrize("key", ["accuracy", "n", "ood_mean"])
+def test_a_report_that_was_edited(tmp_path: Path, key: str) -> None:
+    """Without predictions too: an accuracy fits its own interval and the mean over the sets."""
+    run = write_report(tmp_path / "run", "probe", correctness(0.6, 1, 0), predictions=False)
+
+    def change(report: dict[str, Any]) -> None:
+        if key == "ood_mean":
+            report["results"]["ood_mean"]["accuracy"] += 0.01
+        else:
+            report["results"]["id_test"][key] = {"accuracy": 0.99, "n": 4000}[key]
+
+    edit_report(run, change)
+    with pytest.raises(RequestError, match="ood_mean is" if key == "ood_mean" else "does not fit its interval"):
+        compare([run])
+
+
+def test_reports_that_choose_among_other_classes_are_said(tmp_path: Path) -> None:
+    runs = [write_report(tmp_path / name, name, correctness(0.6, 1, 0)) for name in ("probe", "finetune")]
+    edit_report(runs[1], lambda report: report["data"].update(classes=["cat", "cow", "dog"]))
+    notes = compare(runs).notes
+    assert [note for note in notes if "art: the reports choose among different classes" in note]
+    edit_report(runs[1], lambda report: report["data"]["ood"]["art"].update(restricted_to=[0, 2]))
+    notes = compare(runs).notes
+    assert not [note for note in notes if note.startswith("art:")] and len(notes) == 3
 
 
 def test_mcnemar_is_left_out_where_the_selected_seed_is_unknown(tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ from damage import NAMES
 from mutations import KINDS, OUT, SMALL, base, hostile, reported
 from sandbox import Outcome, watched
 
+from ftcli.files import read_json
+from ftcli.options import read_options
+from ftcli.report.read import read_report
 from ftcli.text import UNPRINTABLE, escaped, printable
+from ftcli.toml import parse_toml
 
 SEEDS = 10  # of each kind; tests.benchmarks.fuzz goes through hundreds
 PAINT = ["[red]x[red]", "\x1b[2J\x1b]0;owned\x07", "\u202egnp.x\x9b31m\nnext"]  # one for each class of the checkpoint
@@ -325,12 +329,35 @@ def test_a_report_as_settings_runs_no_code(tmp_path: Path) -> None:
         "x" * 10**6 + " = 1", "no_such = 1", "[lr]\na = 1", "seeds = 1000000000", "threads = 2147483648",
         "workers = 1000000", "image_size = 100000", "batch_size = 9223372036854775807", 'device = "\\u001b[2J"',
         '"\\u001b[2J" = 1', "lr = nan", "\0",
+        "a." * 20_000 + "b = 1", "[" + "x ." * 15_000 + "y]", "lr = {" + "'a'." * 5_000 + "b = 1}", "#" * 2**18,
     ],
     ids=lambda text: ascii(text[:12]),
 )  # fmt: skip
 def test_settings_that_cannot_be(tmp_path: Path, text: str) -> None:
     words = [word for word in settings(tmp_path, text) if word not in SMALL or word == "--dry-run"]
     refused(words, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a." * 101 + "b = 1", "# " + "." * 101, "\n" + "." * 101])
+def test_long_keys_never_reach_the_parser(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time and memory go with the square of a key's parts."""
+    monkeypatch.setattr("tomllib.loads", lambda _: pytest.fail("it was parsed"))
+    with pytest.raises(ValueError, match=f"line {text.count(chr(10)) + 1} has 101 dots"):
+        parse_toml(text)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_before_settings_is_no_part_of_them(tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "a.toml").write_bytes(mark + b"epochs = 3\r\nlr = [1e-3]\r\n")
+    assert read_options(tmp_path / "a.toml", "lpft") == {"epochs": 3, "lr": [1e-3]}
+    report = json.dumps({"command": "lpft", "config": {"epochs": 3}}).encode()
+    (tmp_path / "a.json").write_bytes(mark + report)
+    assert read_options(tmp_path / "a.json", "lpft") == {"epochs": 3}
+    assert read_json(tmp_path / "a.json")["command"] == "lpft"  # class maps, config.json
+    copied = tmp_path / "copied"
+    shutil.copytree(reported("probe"), copied)
+    (copied / "report.json").write_bytes(mark + (copied / "report.json").read_bytes())
+    assert read_report(copied)["command"] == "probe"
 
 
 def test_settings_that_are_no_file(tmp_path: Path) -> None:

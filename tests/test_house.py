@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ FLOORS = [
     ("help", "options", "presets"),
     ("config",),
     ("cache", "checksums"),
-    ("log", "errors", "seeds", "text", "files", "declare", "processes", "__init__"),
+    ("log", "errors", "seeds", "text", "toml", "files", "declare", "processes", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))
@@ -60,6 +61,31 @@ def test_an_upward_import_is_seen(tmp_path: Path) -> None:
     bad.write_text("def f():\n    from ftcli.run import train\n    return train\n")
     assert imports(bad) == {"ftcli.run"}
     assert FLOOR["run"] > FLOOR["model"]
+
+
+PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose name is not that of what is imported
+OPTIONAL = {"matplotlib"}  # of an extra
+
+
+def undeclared(paths: list[Path], dependencies: list[str]) -> set[str]:
+    """Packages that files import, inside functions too, and that are no dependencies with a lower bound."""
+    declared = {one.partition(">=")[0] for one in dependencies if ">=" in one}
+    found = set()
+    for node in (node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        found |= {name.partition(".")[0] for name in names}
+    outside = found - set(sys.stdlib_module_names) - {"ftcli"} - OPTIONAL
+    return {PACKAGES.get(name, name) for name in outside} - declared
+
+
+def test_what_is_imported_is_declared(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert undeclared(FILES, project["dependencies"]) == set()
+    bad = tmp_path / "bad.py"
+    bad.write_text("import os, yaml\nfrom pandas.api import types\ndef f():\n    import torch.nn\n")
+    assert undeclared([bad], ["torch>=2", "pandas"]) == {"yaml", "pandas"}
 
 
 def test_help_imports_nothing_heavy() -> None:

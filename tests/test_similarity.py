@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ftcli.measures.distortion import Own, Pair, Wanted, similarity
 from ftcli.measures.moments import Products, Waiting
 from ftcli.measures.similarity import HSIC_BATCH, UnbiasedCKA, linear_cka, unbiased_hsic
 
@@ -201,6 +202,35 @@ def test_constant_features_have_no_unbiased_cka(n: int) -> None:
     for value in (0.1, 3.3, 1e4, -77.7):
         constant = np.full((n, 16), np.float32(value), dtype=np.float64)
         assert unbiased(X, constant, n) is None and unbiased(constant, constant, n) is None
+
+
+@pytest.mark.parametrize("seed, level", [(0, 0.1), (1, 3.3), (2, 1e4), (3, -7e-8)])
+def test_features_that_vary_by_rounding_have_no_similarity(seed: int, level: float) -> None:
+    """Batches of other sizes go other ways through a network, and a block that is constant then differs in the last
+    bits of a float32.
+    """
+    X, _ = related(40, 6, 6)
+    rng = np.random.default_rng(seed)
+    constant = np.full((40, 6), np.float32(level))
+    constant = (constant + rng.integers(-2, 3, constant.shape) * np.spacing(constant)).astype(np.float64)
+    assert constant.std(axis=0).min() > 0
+    for x, y in ((X, constant), (constant, X), (constant, constant)):
+        outputs = [{"block": torch.from_numpy(one)} for one in (x, y)]
+        pair, owns = Pair(Wanted(unbiased=True)), [Own(), Own()]
+        pair.add(*outputs)
+        pair.end()
+        for own, one in zip(owns, outputs, strict=True):
+            own.add(one)
+        found = similarity(pair, *(own.scatter() for own in owns))
+        assert found == {"block": None, "unbiased": {"block": None}}
+
+
+def test_features_that_vary_little_on_a_large_mean_keep_their_similarity() -> None:
+    """Just above what a float32 can tell apart."""
+    X, _ = related(500, 6, 6)
+    own = Own()
+    own.add({"block": torch.from_numpy(1e-4 * X + 7.0)})
+    assert own.scatter()["block"].trace() == pytest.approx(1e-8 * ((X - X.mean(0)) ** 2).sum(), rel=1e-6)
 
 
 # ---- what is kept

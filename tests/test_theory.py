@@ -1,5 +1,6 @@
 """The command `theory`: its report, its tables and figure, its sweeps, and what it refuses."""
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ from rich.console import Console
 
 from ftcli.config import Theory
 from ftcli.errors import RequestError, RunError
+from ftcli.report.schema import problem_with
+from ftcli.report.theory import sweep_table, theory_tables
 from ftcli.theory.checks import checked
 from ftcli.theory.study import theory
 from ftcli.theory.sweeps import grid, slope, varied
@@ -171,6 +174,7 @@ def test_the_figure(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
         ({"angle": 60.0, "n": 38, "sweep": ("n",)}, "always 90", "--d 41"),
         ({"n": 38}, "always 90", "--sweep epsilon,n,k,d"),
         ({"norm": 0.0}, "not above 0", "--norm 1"),
+        ({"norm": 1e-200}, "too small", "1e-100"),
         ({"until": float("inf")}, "not above 0", "--until 300"),
         ({"head_std": float("nan")}, "no deviation", "--head-std"),
         ({"rate": 1.0}, "below 1", "--rate 0.1"),
@@ -207,6 +211,65 @@ def test_the_smallest_and_the_tightest_shapes(run: Callable[..., dict[str, Any]]
         for point in sweep["points"]:
             assert np.isfinite([point["ood"][method]["median"] for method in ("lp", "ft", "lpft")]).all()
             assert max(point["invariants"].values()) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "options, without",
+    [
+        ({"k": 1, "angle": 90.0, "epsilon": 0.0}, {"ratio": ["lp", "lpft"], "from_flow": ["lp", "ft", "lpft"]}),
+        ({"k": 1, "angle": 85.0, "epsilon": 0.0}, {"ratio": [], "from_flow": ["lp", "lpft"]}),
+        ({"epsilon": 1e-12}, {"ratio": [], "from_flow": ["lp", "lpft"]}),
+        (
+            {"k": 1, "angle": 90.0, "epsilon": 0.0, "head_std": 0.0},
+            {"ratio": ["lp", "lpft"], "from_flow": ["lp", "ft", "lpft"]},
+        ),
+    ],
+)
+def test_a_ratio_over_nothing_is_null(
+    run: Callable[..., dict[str, Any]], options: dict[str, Any], without: dict[str, list[str]]
+) -> None:
+    """Examples that show all of the only feature leave FT no error; perfect features leave none to LP and LP-FT. What
+    rounding or the solver makes of such a 0 is no denominator.
+    """
+    report = run(**options, sweep=("none",))
+    found = report["theory"]
+    assert not problem_with(report)
+    assert [method for method, ratio in found["point"]["ratio"].items() if ratio is None] == without["ratio"]
+    from_flow = found["descent"]["from_flow"]
+    assert [method for method, departure in from_flow.items() if departure is None] == without["from_flow"]
+    out = Console(width=120, record=True, file=io.StringIO())
+    for table in theory_tables(report, 120):
+        out.print(table)
+    row = next(line for line in out.export_text().splitlines() if line.startswith("LP "))
+    assert ("  -  " in row) == ("lp" in without["ratio"])
+
+
+def test_a_sweep_through_ratios_over_nothing(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """At 90° there is no ratio: a dash in the table, a gap in the figure; and a bound of 0 stays one."""
+    pytest.importorskip("matplotlib")
+    found = run(k=1, epsilon=0.0, sweep=("angle",), points=3, plot=tmp_path / "figure.svg")["theory"]
+    points = found["sweeps"]["angle"]["points"]
+    assert [point["ratio"]["lp"] is None for point in points] == [False, False, True]
+    assert points[-1]["bound"] == {**points[-1]["bound"], "positive": 0, "violated": 0, "nearest": None}
+    out = Console(width=120, record=True, file=io.StringIO())
+    out.print(sweep_table("angle", points))
+    assert out.export_text().splitlines()[-2].split()[4:6] == ["-", "-"]
+
+
+@pytest.mark.parametrize("ratio", [None, {"median": 0.0, "q10": 0.0, "q90": 0.0}])
+def test_a_point_without_a_ratio_leaves_no_slope(report: dict[str, Any], ratio: dict[str, float] | None) -> None:
+    theory = json.loads(json.dumps(report["theory"]))
+    sweep = theory["sweeps"]["epsilon"]
+    sweep["points"][1]["ratio"]["lp"] = ratio
+    sweep["slope"] = slope(sweep["points"])
+    assert sweep["slope"] is None and not [one for one in checked(theory) if "falls with" in one["claim"]]
+
+
+@pytest.mark.parametrize("ratio", ["inf", [1.0], {"median": None, "q10": 0.0, "q90": 0.0}])
+def test_the_schema_knows_what_a_ratio_is(report: dict[str, Any], ratio: Any) -> None:
+    broken = json.loads(json.dumps(report))
+    broken["theory"]["point"]["ratio"]["lp"] = ratio
+    assert "ratio/lp" in problem_with(broken)
 
 
 def test_a_bound_that_is_missed_is_a_claim_that_does_not_hold(run: Callable[..., dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from ftcli.errors import RequestError
 
 AXES = Words(("epsilon", "n", "k", "d", "angle"))
 MOST_NUMBERS = 10**8  # in the matrices [worlds, d, d] of a point
+LEAST_NORM = 1e-100  # of which a float64 can hold the square, and a small share of that
 LONGEST = 10.0  # true weights, and entries of a random head: beyond, the equations are too stiff for the solver
 
 
@@ -106,6 +107,11 @@ class Theory(Common):
         for name, value in (("norm", self.norm), ("until", self.until)):
             if not (isfinite(value) and value > 0):
                 raise RequestError(f"--{name} {value:g} is not above 0.", f"--{name} {getattr(Theory, name):g}")
+        if self.norm < LEAST_NORM:
+            raise RequestError(
+                f"--norm {self.norm:g} is too small: L_ood goes with its square, which would be rounding.",
+                f"--norm {LEAST_NORM:g} or more",
+            )
         if not isfinite(self.head_std):
             raise RequestError(f"--head-std {self.head_std:g} is no deviation.", "--head-std 0.1")
         if not 0 < self.rate < 1:

@@ -84,7 +84,7 @@ class Own:
 
     def scatter(self) -> dict[str, Tensor]:
         """{block: [C, C]}."""
-        return {name: products.centred() for name, products in self.products.items()}
+        return {name: products.scatter() for name, products in self.products.items()}
 
 
 def apart(first: Side, others: Sequence[Side], setting: Setting, wanted: Wanted, log: Log) -> list[dict[str, Any]]:

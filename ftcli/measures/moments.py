@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-6  # of the length of a feature that a float32 network computes: a few of its last bits
+
 
 @dataclass
 class Mean:
@@ -68,6 +70,19 @@ class Products:
         """[C, C']; of no examples there is none."""
         assert self.sums is not None and self.products is not None
         return self.products - torch.outer(*self.sums) / self.n
+
+    def scatter(self) -> Tensor:
+        """The same of one stream with itself, [C, C]: zeros where it varies by no more than rounding."""
+        assert self.shifts is not None and self.sums is not None
+        centred, mean = self.centred(), self.shifts[0] + self.sums[0] / self.n
+        constant = centred.trace() <= ROUNDING**2 * self.n * mean.square().sum()
+        return torch.zeros_like(centred) if constant else centred
+
+
+def centred(x: Tensor) -> Tensor:
+    """A batch [n, C] about its mean; zeros where it varies by no more than rounding."""
+    moved = x - x.mean(0)
+    return torch.zeros_like(x) if moved.norm() <= ROUNDING * x.norm() else moved
 
 
 @dataclass

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ftcli.measures.moments import centred
+
 HSIC_BATCH = 256  # examples of one batch of the unbiased estimator
 HSIC_LEAST = 4  # fewer have no unbiased estimate
 
@@ -42,7 +44,7 @@ class UnbiasedCKA:
         """
         if len(x) < HSIC_LEAST:
             return
-        x, y = x - x.mean(0), y - y.mean(0)
+        x, y = centred(x), centred(y)
         K, L = x @ x.T, y @ y.T  # [n, n]
         self.sums += torch.stack([unbiased_hsic(K, L), unbiased_hsic(K, K), unbiased_hsic(L, L)]).cpu()
 

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,11 +16,11 @@ from ftcli.report.cells import interval_of
 from ftcli.report.folder import PREDICTIONS, REPORT
 from ftcli.report.read import read_report
 from ftcli.report.scored import Scored, read_scored
+from ftcli.report.verify import check_labels, check_predictions, check_report, figures_of
 from ftcli.text import shortest_tails
 
+MOST_SETS = 1_000  # more columns nobody reads, and each has a bootstrap of its own
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
-# A difference is the first of its pair minus the second, in this order of methods.
-METHODS = ("lpft", "surgical", "finetune", "probe", "adapt", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -82,25 +83,38 @@ class _Report:
     content: dict[str, Any]
     scored: dict[str, Scored | None] | None  # by set; None without predictions.parquet
 
+    @cached_property
     def figures(self) -> dict[str, dict[str, Any]]:
         """The entry R of each set that has an accuracy, in the order of the report."""
-        results = self.content["results"]
-        roles = {role: results.get(role) for role in ("id_val", "id_test")}
-        every = roles | (results.get("ood") or {}) | {"ood_mean": results.get("ood_mean")}
-        return {name: entry for name, entry in every.items() if entry and entry.get("accuracy") is not None}
+        return figures_of(self.content)
+
+    def data(self, name: str) -> dict[str, Any]:
+        """What the report says of a set's examples."""
+        data = self.content.get("data") or {}
+        return (data if name in ("id_val", "id_test") else data.get("ood") or {}).get(name) or {}
 
     def fingerprint(self, name: str) -> str | None:
-        data = self.content.get("data") or {}
-        return ((data if name in ("id_val", "id_test") else data.get("ood") or {}).get(name) or {}).get("fingerprint")
+        return self.data(name).get("fingerprint")
+
+    def classes(self, name: str) -> frozenset[str]:
+        """The classes that can be predicted on a set."""
+        covered = self.data(name).get("restricted_to")
+        return self.every_class if covered is None else frozenset(self.content["data"]["classes"][i] for i in covered)
+
+    @cached_property
+    def every_class(self) -> frozenset[str]:
+        return frozenset(self.content["data"]["classes"])
 
 
 def compare(files: Sequence[Path], against: str | None = None) -> Comparison:
     """Read reports (files, or the folders that hold a report.json) and hold them side by side.
 
-    Up to four reports are paired each with each, more each with the first; `against`, a row's name or one of `files`
-    as typed, makes it each with that one (the other minus it). Differences are taken only where both reports saw
-    the same examples, by fingerprint; each one left out is explained in `notes`.
-    Raises RequestError for files that are missing or no report, and for an `against` that is not among them.
+    Up to four reports are paired each with each, the one typed earlier minus the later one; more each with the first
+    (the other minus it); `against`, a row's name or one of `files` as typed, makes it each with that one (the other
+    minus it). Differences are taken only where both reports saw the same examples, by fingerprint; each one left out
+    is explained in `notes`.
+    Raises RequestError for files that are missing or no report, for an `against` that is not among them, and where
+    predictions contradict the report beside them, or the labels of another report.
     """
     if not files:
         _refuse("no report to compare was given")
@@ -126,11 +140,25 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
             _refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
+        if (sets := len(figures_of(content))) > MOST_SETS:
+            raise RequestError(
+                f"{str(path)!r} has accuracies on {sets:,} sets, and at most {MOST_SETS:,} are compared",
+                "evaluate the models on fewer sets at a time",
+            )
     names = _names(list(paths), [content["command"] for content in contents.values()])
     return [
-        _Report(name, path, content, read_scored(path.with_name(PREDICTIONS)))
+        _Report(name, path, content, _scored(path, content))
         for name, (path, content) in zip(names, contents.items(), strict=True)
     ]
+
+
+def _scored(path: Path, content: dict[str, Any]) -> dict[str, Scored | None] | None:
+    """The predictions beside a report, where they are its own."""
+    check_report(path, content)
+    predictions = path.with_name(PREDICTIONS)
+    if (scored := read_scored(predictions)) is not None:
+        check_predictions(predictions, content, scored)
+    return scored
 
 
 NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
@@ -150,13 +178,13 @@ def _names(paths: Sequence[Path], commands: Sequence[str]) -> list[str]:
 
 def _columns(reports: Sequence[_Report]) -> tuple[str, ...]:
     """id_val, id_test, OOD sets as they first appear, ood_mean: those that some report has."""
-    seen = dict.fromkeys(name for report in reports for name in report.figures())
+    seen = dict.fromkeys(name for report in reports for name in report.figures)
     ood = [name for name in seen if name not in ("id_val", "id_test", "ood_mean")]
     return tuple(name for name in ("id_val", "id_test", *ood, "ood_mean") if name in seen)
 
 
 def _row(report: _Report, sets: Sequence[str]) -> Row:
-    figures = report.figures()
+    figures = report.figures
     seeds = max((int(entry.get("n_seeds") or 1) for entry in figures.values()), default=1)
     cells = {name: _cell(figures[name]) if name in figures else None for name in sets}
     return Row(report.name, report.content["command"], str(report.file), seeds, _choice(report.content), cells)
@@ -193,24 +221,26 @@ def _reference(reports: Sequence[_Report], against: str | None) -> _Report | Non
 def _pairs(reports: Sequence[_Report], reference: _Report | None) -> list[tuple[_Report, _Report]]:
     if reference is not None:
         return [(report, reference) for report in reports if report is not reference]
-    ordered = sorted(reports, key=lambda report: (*METHODS, command := report.content["command"]).index(command))
-    return list(itertools.combinations(ordered, 2))
+    return list(itertools.combinations(reports, 2))
 
 
 def _note_other_data(name: str, reports: Sequence[_Report], notes: list[str]) -> None:
     """Say so where one column holds accuracies on different examples."""
-    having = [report for report in reports if name in report.figures()]
+    having = [report for report in reports if name in report.figures]
     if name == "ood_mean":
         if len({frozenset(report.content["results"].get("ood") or {}) for report in having}) > 1:
             notes.append("ood_mean: the reports average over different OOD sets, so these means do not compare")
-    elif len({report.fingerprint(name) for report in having}) > 1:
+        return
+    if len({report.fingerprint(name) for report in having}) > 1:
         notes.append(f"{name}: the reports saw different examples, so these accuracies compare only roughly")
+    if len({report.classes(name) for report in having}) > 1:
+        notes.append(f"{name}: the reports choose among different classes, so these accuracies compare only roughly")
 
 
 def _paired(first: _Report, second: _Report, sets: Sequence[str], notes: list[str]) -> list[Difference]:
     found: list[Difference] = []
     for name in sets:
-        if name == "ood_mean" or name not in first.figures() or name not in second.figures():
+        if name == "ood_mean" or name not in first.figures or name not in second.figures:
             continue
         result = _difference(first, second, name, notes)
         if isinstance(result, str):
@@ -230,6 +260,7 @@ def _difference(first: _Report, second: _Report, name: str, notes: list[str]) ->
         return "because predictions.parquet lacks examples or holds some twice"
     if not np.array_equal(a.examples, b.examples):
         return "because the examples go by other ids"
+    check_labels(name, (first.file.with_name(PREDICTIONS), second.file.with_name(PREDICTIONS)), a, b)
     only_first = only_second = p = None
     chosen = [_selected(report, scored, notes) for report, scored in ((first, a), (second, b))]
     if chosen[0] is not None and chosen[1] is not None:

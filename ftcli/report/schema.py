@@ -140,6 +140,19 @@ CRITICALITY = record(
     },
     alphas=listing(NUMBER), sigmas=listing(NUMBER),
 )  # fmt: skip
+SHARED = record({"n": COUNT, "jaccard": maybe(FRACTION), "agreement": FRACTION, "kappa": maybe(NUMBER)})
+AGREEMENT = record({"pairs": listing(record({"a": STRING, "b": STRING, "sets": mapping(SHARED)}))})
+QUANTILES = record({"median": NUMBER, "q10": NUMBER, "q90": NUMBER})
+BOUND = record({"positive": COUNT, "violated": COUNT, "slack": NUMBER, "nearest": maybe(NUMBER)})
+SIMULATED = record({"ood": mapping(QUANTILES), "ratio": mapping(maybe(QUANTILES)), "bound": BOUND})
+THEORY = record(
+    {
+        "point": SIMULATED,
+        "sweeps": mapping(record({"points": listing(SIMULATED)}, slope=maybe(NUMBER))),
+        "descent": record({"ood": mapping(QUANTILES), "from_flow": mapping(maybe(NUMBER))}),
+        "claims": listing(record({"claim": STRING, "seen": STRING, "value": NUMBER, "holds": BOOLEAN})),
+    }
+)
 ENVIRONMENT = record(
     {
         "python": STRING, "torch": STRING, "timm": STRING, "device": STRING, "precision": STRING, "processes": COUNT,
@@ -183,10 +196,10 @@ REPORT_SCHEMA: Schema = {
         models=MODELS,
         others=listing(record({"label": STRING, **APART})),
         **APART,
-        agreement=record({"pairs": listing({"type": "object"})}),
+        agreement=AGREEMENT,
         interpolation=INTERPOLATION,
         criticality=CRITICALITY,
-        theory={"type": "object"},
+        theory=THEORY,
     ),
     # Networks of a theory are made in the run: they come from no file and see no images.
     "if": {"properties": {"command": {"const": "theory"}}},

@@ -21,24 +21,32 @@ MOST_BYTES = 2**29  # of all names together, repeated in every row
 
 @dataclass(frozen=True)
 class Scored:
-    """What was right in one set: examples [N] sorted, correct [S, N] boolean, one row per seed."""
+    """What was right in one set: examples [N] sorted and their labels [N]; correct [S, N] boolean, one row per seed;
+    `names`: every class that is a label or was predicted.
+    """
 
     examples: np.ndarray
+    labels: pa.ChunkedArray
     seeds: tuple[int, ...]
     correct: np.ndarray
+    names: pa.Array
 
 
 def read_scored(path: Path) -> dict[str, Scored | None] | None:
     """By set; None where there is no such file, or where the seeds of a set do not hold the same examples once each.
 
-    Raises RequestError for a file that holds no predictions, or more of them than any run makes.
+    Raises RequestError for a file that holds no predictions, or more of them than any run makes, or whose
+    probabilities are none.
     """
     if not path.exists():
         return None
     try:
         table = _table(path)
-        names = table["set"].to_numpy()
-        return {name: _scored(table.filter(pa.array(names == name))) for name in np.unique(names).tolist()}
+        names, members = np.unique(table["set"].to_numpy().astype(str), return_inverse=True)
+        table = table.take(pa.array(np.argsort(members, kind="stable")))  # the rows of a set stand together
+        ends = np.cumsum(np.bincount(members, minlength=len(names)))
+        parts = zip(names.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+        return {name: _scored(table.slice(begin, end - begin)) for name, begin, end in parts}
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # most of Arrow's errors are ValueErrors too
         raise RequestError(
             f"{path} cannot be read as predictions: {reason(error)}",
@@ -58,11 +66,20 @@ def _table(path: Path) -> pa.Table:
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
             if not (name in WORDS and pa.types.is_string(kind)) and not (name in NUMBERS and pa.types.is_integer(kind)):
                 raise ValueError(f"its column {name} is {kind}")
+        _check_probabilities(file)
         table = file.read(columns=list(COLUMNS))
     table.validate(full=True)  # bytes from elsewhere may point anywhere
     if any(table[name].null_count for name in COLUMNS):
         raise ValueError("it has rows that are not whole")
     return pa.table({name: _plain(table[name]) for name in COLUMNS})
+
+
+def _check_probabilities(file: pq.ParquetFile) -> None:
+    """Raises ValueError where there are probabilities, and one is none."""
+    if "probability" in file.schema_arrow.names:
+        values = file.read(columns=["probability"])["probability"].to_numpy()
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError("it has a probability that is not between 0 and 1")
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -87,10 +104,15 @@ def _scored(table: pa.Table) -> Scored | None:
     right = pc.equal(table["label"], table["predicted"]).to_numpy()
     seed_of = table["seed"].to_numpy()
     seeds, wanted, correct = np.unique(seed_of), np.unique(examples), []
+    labels: pa.ChunkedArray | None = None
     for seed in seeds:
         rows = np.flatnonzero(seed_of == seed)
         rows = rows[np.argsort(examples[rows])]
         if not np.array_equal(examples[rows], wanted):
             return None
+        of_seed = table["label"].take(pa.array(rows)).cast(pa.string())
+        if not of_seed.equals(labels := labels or of_seed):
+            raise ValueError("its seeds give one example other labels")
         correct.append(right[rows])
-    return Scored(wanted, tuple(int(seed) for seed in seeds), np.stack(correct))
+    names = pa.chunked_array([*(table[name].cast(pa.string()).unique() for name in ("label", "predicted"))]).unique()
+    return Scored(wanted, labels, tuple(int(seed) for seed in seeds), np.stack(correct), names)

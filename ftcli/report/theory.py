@@ -1,5 +1,6 @@
 """A theory in a report: the methods at the point asked for, the sweeps, the claims; the figure of the sweeps."""
 
+from math import nan
 from typing import Any
 
 from rich.console import RenderableType
@@ -8,6 +9,8 @@ from rich.table import Table
 from ftcli.report.cells import METHOD_NAMES, new_table, text
 from ftcli.report.panels import Curve, Panel
 
+NOTHING = "-"
+NO_RATIO = dict.fromkeys(("median", "q10", "q90"), nan)  # a gap in a curve
 LOG_X = ("epsilon", "d")
 NAMES = {"lp": METHOD_NAMES["probe"], "ft": METHOD_NAMES["finetune"], "lpft": METHOD_NAMES["lpft"]}
 AXIS_NAMES = {"epsilon": "ε", "n": "n", "k": "k", "d": "d", "angle": "θ_k, degrees"}
@@ -31,9 +34,8 @@ def point_table(theory: dict[str, Any]) -> Table:
     for head in ("", "gradient flow", "over FT", "gradient descent"):
         table.add_column(head, justify="right" if head else "left", overflow="fold")
     for method, name in NAMES.items():
-        ratio = point["ratio"].get(method)
-        cells = (point["ood"][method], ratio, descent["ood"][method])
-        table.add_row(name, *(spread(cell) if cell else "1" for cell in cells))
+        ratio = spread(point["ratio"][method]) if method in point["ratio"] else "1"
+        table.add_row(name, spread(point["ood"][method]), ratio, spread(descent["ood"][method]))
     return table
 
 
@@ -47,10 +49,10 @@ def sweep_table(axis: str, points: list[dict[str, Any]]) -> Table:
         table.add_column(head, justify="right", overflow="fold")
     for point in points:
         figures = [point["ood"][method]["median"] for method in NAMES]
-        ratios = [point["ratio"][method]["median"] for method in ("lp", "lpft")]
+        ratios = [ratio and ratio["median"] for ratio in map(point["ratio"].get, ("lp", "lpft"))]
         bound = point["bound"]
         counts = (f"{bound['positive']:,} of {point['worlds']:,}", f"{bound['violated']:,}")
-        table.add_row(f"{point['value']:.3g}", *(f"{value:.2g}" for value in (*figures, *ratios)), *counts)
+        table.add_row(f"{point['value']:.3g}", *map(number, (*figures, *ratios)), *counts)
     return table
 
 
@@ -65,8 +67,13 @@ def claims_table(claims: list[dict[str, Any]]) -> Table:
     return table
 
 
-def spread(cell: dict[str, float]) -> str:
-    return f"{cell['median']:.2g} [{cell['q10']:.2g}, {cell['q90']:.2g}]"
+def spread(cell: dict[str, float] | None) -> str:
+    return f"{cell['median']:.2g} [{cell['q10']:.2g}, {cell['q90']:.2g}]" if cell else NOTHING
+
+
+def number(value: float | None) -> str:
+    """Two digits; a dash for what has no value."""
+    return NOTHING if value is None else f"{value:.2g}"
 
 
 def theory_panels(theory: dict[str, Any]) -> list[Panel]:
@@ -86,7 +93,7 @@ def theory_panels(theory: dict[str, Any]) -> list[Panel]:
 
 def curve(label: str, method: str, points: list[dict[str, Any]]) -> Curve:
     """The median over worlds of L_ood over FT's at every point of a sweep, and the band that 80 % of them lie in."""
-    ratios = [point["ratio"][method] for point in points]
+    ratios = [point["ratio"][method] or NO_RATIO for point in points]
     return Curve(
         label,
         [point["value"] for point in points],

@@ -36,8 +36,8 @@ def linear_claims(theory: dict[str, Any]) -> Iterator[tuple[str, str, float, boo
     yield "perfect features: LP-FT always at 0", "largest L_ood", value, value <= NOTHING
     value = perfect["ft_smallest"]
     yield "perfect features: FT never at 0", "smallest L_ood", value, value > NOTHING
-    if "epsilon" in theory["sweeps"]:
-        sweep = theory["sweeps"]["epsilon"]
+    sweep = theory["sweeps"].get("epsilon")
+    if sweep and sweep["slope"] is not None:
         falls = rises([point["ratio"]["lp"]["median"] for point in sweep["points"]])
         yield "LP/FT falls with ε", "power of ε that it goes with", sweep["slope"], falls
 

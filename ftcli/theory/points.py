@@ -1,6 +1,6 @@
 """One point of the study: LP, FT and LP-FT in many random worlds of one shape, in figures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from ftcli.theory.bound import lower_bound
 from ftcli.theory.linear import State, descend, flow, gradient, probe, probe_flow, steady_rate
-from ftcli.theory.watch import Watched, ood_loss, watch
+from ftcli.theory.watch import SETTLED, Watched, ood_loss, watch
 from ftcli.theory.worlds import Array, Shape, Worlds, cos_theta, random_worlds, unseen
 
 METHODS = ("lp", "ft", "lpft")
@@ -53,7 +53,7 @@ def describe(point: Point) -> dict[str, Any]:
         "k": shape.k, "n": shape.n, "d": shape.d, "epsilon": shape.epsilon, "worlds": len(worlds.X),
         "angle": quantiles(np.degrees(np.arccos(cosine))),
         "ood": {method: quantiles(ood[method]) for method in METHODS},
-        "ratio": {"lp": quantiles(ood["lp"] / ood["ft"]), "lpft": quantiles(ood["lpft"] / ood["ft"])},
+        "ratio": {method: over_worlds(point, ood[method], ood["ft"], quantiles) for method in ("lp", "lpft")},
         "bound": describe_bound(point),
         "invariants": {
             "outside": float(max(point.ft.outside.max(), point.lpft.outside.max())),
@@ -65,14 +65,15 @@ def describe(point: Point) -> dict[str, Any]:
 
 def describe_bound(point: Point) -> dict[str, Any]:
     """FT held against its bound at every time: in how many worlds the bound is above 0, in how many FT fell below it,
-    the least √L_ood - bound, and, where the bound is above 0, the least √L_ood over it.
+    the least √L_ood - bound, and, where the bound is above 0, the least √L_ood over it. A bound that no training
+    resolves counts as 0.
     """
     bound = lower_bound(point.worlds, point.worlds.v0)
     reached = np.sqrt(point.ft.ood.min(axis=0))  # [W]
-    says = bound > 0
+    says = bound > np.sqrt(unresolved(point.worlds))
     return {
         "positive": int(says.sum()),
-        "violated": int((reached < bound).sum()),
+        "violated": int((says & (reached < bound)).sum()),
         "slack": float((reached - bound).min()),
         "nearest": float((reached[says] / bound[says]).min()) if says.any() else None,
     }
@@ -105,7 +106,7 @@ def describe_descent(point: Point, share: float, until: float) -> tuple[dict[str
     figures = {
         "rate": quantiles(rate),
         "ood": {method: quantiles(run.ood[-1]) for method, run in runs.items()},
-        "from_flow": {method: float(np.abs(run.ood[-1] / ends[method] - 1).max()) for method, run in runs.items()},
+        "from_flow": {method: over_worlds(point, run.ood[-1], ends[method], departure) for method, run in runs.items()},
         "outside": float(max(run.outside.max() for run in runs.values())),
         "balance": float(max(runs[method].balance.max() for method in ("ft", "lpft"))),
         "unsettled": int((~(runs["ft"].settled & runs["lpft"].settled)).sum()),
@@ -124,6 +125,23 @@ def trajectory(run: Watched) -> dict[str, list[float]]:
     """Times, training loss and L_ood of the first world, at most SHOWN of them, even in the number of steps."""
     at = np.unique(np.linspace(0, len(run.times) - 1, SHOWN).round().astype(int))
     return {"time": run.times[at].tolist(), "loss": run.loss[at, 0].tolist(), "ood": run.ood[at, 0].tolist()}
+
+
+def over_worlds(point: Point, above: Array, below: Array, describe: Callable[[Array], Any]) -> Any:
+    """What `describe` says of the ratio of two L_ood [W]; None where a world has none, the L_ood below being 0 there:
+    exactly, or as far as a training resolves it.
+    """
+    return describe(above / below) if (below > unresolved(point.worlds)).all() else None
+
+
+def unresolved(worlds: Worlds) -> Array:
+    """The L_ood [W] up to which no training tells it from 0: they end where their loss is such a share of ‖Y‖²."""
+    return SETTLED * (worlds.wstar**2).sum(axis=1)
+
+
+def departure(ratio: Array) -> float:
+    """The largest distance from 1."""
+    return float(np.abs(ratio - 1).max())
 
 
 def quantiles(values: Array) -> dict[str, float]:

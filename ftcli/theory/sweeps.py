@@ -41,8 +41,12 @@ def varied(shape: Shape, axis: str, value: float) -> Shape:
     return replace(shape, **changed)
 
 
-def slope(points: Sequence[dict[str, Any]]) -> float:
-    """The power of ε that LP/FT goes with: the slope of log median ratio against log ε, by least squares."""
+def slope(points: Sequence[dict[str, Any]]) -> float | None:
+    """The power of ε that LP/FT goes with: the slope of log median ratio against log ε, by least squares; None where a
+    point has no ratio, or one of 0.
+    """
     epsilon = [point["epsilon"] for point in points]
-    ratio = [point["ratio"]["lp"]["median"] for point in points]
+    ratio = [point["ratio"]["lp"] and point["ratio"]["lp"]["median"] for point in points]
+    if not all(ratio):
+        return None
     return float(np.polyfit(np.log(epsilon), np.log(ratio), 1)[0])
