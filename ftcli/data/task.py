@@ -12,7 +12,7 @@ from ftcli.data.images import ImageSet
 from ftcli.data.labels import are_names, correspond, listed, look_alikes, numbers
 from ftcli.data.overlap import shared
 from ftcli.data.rows import SPLIT_ROLES
-from ftcli.data.sources import open_source, splits_of
+from ftcli.data.sources import examples_of, open_source, splits_of
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -88,7 +88,8 @@ def build_task(
     num_classes: int | None = None,
     cache: Cache | None = None,
 ) -> Task:
-    """Open every set, align its classes by name, and cut from train what is missing.
+    """Choose the examples of every set, align its classes by name, read the pictures, and cut from train what is
+    missing. Whatever can be said of a SPEC or of classes is said before the first picture is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
     that is already split, and for which no split is asked, plays the roles not given; what is still missing is cut
@@ -98,29 +99,33 @@ def build_task(
         RequestError: a set cannot be opened, no class matches, or a set cut here shares a picture with one given.
     """
     _check_names([name for name, _ in ood])
-    texts = _already_split({"train": train, "id_val": id_val, "id_test": id_test}, log)
-    opened = {role: open_source(parse(text), log, damaged=damaged, cache=cache) for role, text in texts.items() if text}
-    outside = {name: open_source(parse(text), log, damaged=damaged, cache=cache) for name, text in ood}
-    names, named = _classes(opened.get("train"), classes, num_classes)
-    identical = {role: align(images, names, named, role, log) for role, images in opened.items()}
+    typed = {"train": train, "id_val": id_val, "id_test": id_test}
+    specs = {role: parse(text) for role, text in typed.items() if text} | {name: parse(text) for name, text in ood}
+    texts = _already_split(typed, log)
+    specs |= {role: parse(text) for role, text in texts.items() if text}
+    chosen = {name: examples_of(spec, log) for name, spec in specs.items()}
+    names, named = _classes(chosen.get("train"), classes, num_classes)
+    if "train" in chosen and len(names) < 2:
+        raise RequestError(
+            f"{chosen['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
+            "give a set of two classes at least; in a folder, one subfolder per class",
+        )
+    aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
+    sets = {name: images.inspected(damaged=damaged, log=log, cache=cache) for name, images in aligned.items()}
+    identical = {role: sets.pop(role) for role in ROLES if role in sets}
     given = set(identical)
     if "train" in given:
         identical |= _cut(identical["train"], [role for role in ROLES if role not in given], split_seed)
         _warn_untrained(identical["train"], log)
-    if "train" in opened and len(names) < 2:
-        raise RequestError(
-            f"{opened['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
-            "give a set of two classes at least; in a folder, one subfolder per class",
-        )
     _check_overlap(identical, given, log)
-    sets = {role: _task_set(images) for role, images in identical.items()}
+    roles = {role: task_set(images) for role, images in identical.items()}
     return Task(
         classes=names,
         named=named,
-        train=sets.get("train"),
-        id_val=sets.get("id_val"),
-        id_test=sets.get("id_test"),
-        ood={name: _outside(name, align(images, names, named, name, log), log) for name, images in outside.items()},
+        train=roles.get("train"),
+        id_val=roles.get("id_val"),
+        id_test=roles.get("id_test"),
+        ood={name: _outside(name, images, log) for name, images in sets.items()},
     )
 
 
@@ -137,19 +142,17 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
 
 def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
     """A set to predict on: every label is -1."""
-    images = open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache)
-    return TaskSet(images, np.full(len(images), -1, dtype=np.int64))
+    return task_set(open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache))
 
 
-def pictures(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
-    """A set of which the pictures alone count. Labels are read where it has them, so that limit= and per-class= choose
-    the very examples that they choose everywhere else.
+def pictures(text: str, log: Log) -> ImageSet:
+    """A set of which the pictures alone count, none of them read yet. Labels are read where it has them, so that
+    limit= and per-class= choose the very examples that they choose everywhere else.
     """
     try:
-        images = open_source(parse(text), log, damaged=damaged, cache=cache)
+        return examples_of(parse(text), log)
     except RequestError:
-        return without_labels(text, damaged=damaged, log=log, cache=cache)
-    return _task_set(images)
+        return examples_of(parse(text), log, labelled=False)
 
 
 def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, log: Log) -> ImageSet:
@@ -192,15 +195,14 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
     return aligned.flipped()
 
 
-def _task_set(images: ImageSet) -> TaskSet:
-    """An aligned set in its role."""
-    assert images.labels is not None
-    return TaskSet(images, images.labels)
+def task_set(images: ImageSet) -> TaskSet:
+    """An aligned set, or one without labels, in its role."""
+    return TaskSet(images, np.full(len(images), -1, dtype=np.int64) if images.labels is None else images.labels)
 
 
 def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
     """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
-    whole = _task_set(images)
+    whole = task_set(images)
     covered = tuple(int(label) for label in np.unique(whole.labels))
     if len(covered) == len(images.classes):
         return whole
@@ -233,8 +235,12 @@ def _already_split(texts: dict[str, str | None], log: Log) -> dict[str, str | No
         return texts
     parts: dict[str, str] = {}
     for name in splits:
-        if role := SPLIT_ROLES.get(name.lower()):
-            parts.setdefault(role, name)
+        role = SPLIT_ROLES.get(name.lower())
+        if role and parts.setdefault(role, name) != name and (role == "train" or texts[role] is None):
+            raise RequestError(
+                f"{spec.text} has the splits {', '.join(splits)}: {parts[role]} and {name} play one role",
+                f"say which with {OPTIONS[role]} '{spec.at_split(name).text}'",
+            )
     if "train" not in parts:
         raise RequestError(
             f"{spec.text} has the splits {', '.join(splits)} and none of them is called train",

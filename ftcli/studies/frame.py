@@ -15,7 +15,7 @@ import pyarrow as pa
 from torch import nn
 
 from ftcli.config import Lasting, Measuring
-from ftcli.data.task import Task, TaskSet, build_task, pictures
+from ftcli.data.task import Task, build_task, pictures, task_set
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
@@ -105,20 +105,20 @@ def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headle
 def pictures_of(config: Measuring, log: Log) -> Task:
     """The sets where labels mean nothing. With a training set the cuts from it are those of training."""
     cache = cache_of(config, log)
-
-    def opened(spec: str | None) -> TaskSet | None:
-        return None if spec is None else pictures(spec, damaged=config.damaged, log=log, cache=cache)
-
+    alone = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
+    chosen = {name: pictures(spec, log) for name, spec in [*alone.items(), *config.ood_sets()] if spec}
+    cut = None
     if config.train:
         cut = build_task(
             train=config.train, id_val=config.id_val, id_test=config.id_test, ood=(), split_seed=config.split_seed,
             damaged=config.damaged, log=log, cache=cache,
         )  # fmt: skip
-    else:
-        identical = {"id_val": opened(config.id_val), "id_test": opened(config.id_test)}
-        cut = Task((), named=False, train=None, ood={}, **identical)
-    outside = {name: opened(spec) for name, spec in config.ood_sets()}
-    return replace(cut, ood={name: one for name, one in outside.items() if one is not None})
+    sets = {
+        name: task_set(images.inspected(damaged=config.damaged, log=log, cache=cache))
+        for name, images in chosen.items()
+    }
+    val, test = sets.pop("id_val", None), sets.pop("id_test", None)
+    return replace(cut or Task((), named=False, train=None, id_val=val, id_test=test, ood={}), ood=sets)
 
 
 def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
