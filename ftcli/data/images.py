@@ -217,9 +217,9 @@ def _say_damaged(
     ]
     some = "; ".join(faults[:MOST_NAMED]) + (f"; and {len(faults) - MOST_NAMED:,} more" * (len(faults) > MOST_NAMED))
     if damaged == "stop":
-        many = "a damaged image" if len(faults) == 1 else f"{len(faults):,} of {len(seen):,} images are damaged"
+        others = f", and {len(faults) - 1:,} more of {len(seen):,}" if len(faults) > 1 else ""
         raise RequestError(
-            f"{many} in {spec}: {some}",
+            f"a damaged image in {spec}{others}: {some}",
             "repair or remove what is damaged, or leave out and count damaged images with --damaged skip",
         )
     log.warn("damaged-skipped", f"{len(faults)} of {len(seen)} images of {spec} are damaged, left out: {some}")
