@@ -44,19 +44,19 @@ def open_parquet_below(folder: Path) -> Splits | None:
     """A folder whose subfolders are splits with parquet files, CONFIG/SPLIT/0000.parquet as the hub converts sets to.
 
     Raises:
-        RequestError: the subfolders are no splits, so that several sets lie there.
+        RequestError: the subfolders are no splits, but several sets.
     """
-    for place in (folder, folder / "data"):
-        subfolders = sorted(one for one in place.glob("[!.]*") if one.is_dir())
-        below = {one.name: files for one in subfolders if (files := sorted(one.glob("*.parquet")))}
-        if any(name.lower() in SPLIT_ROLES for name in below):
-            return {name: partial(_read_parquet, files) for name, files in below.items()}
-        if sets := list(below) or [one.name for one in subfolders if any(one.glob("*/*.parquet"))]:
-            raise RequestError(
-                f'"{place}" holds no .parquet files, but folders that do: {listed(sets)}',
-                f"name one of them, as {place / sets[0]}",
-            )
-    return None
+    subfolders = sorted(one for one in folder.glob("[!.]*") if one.is_dir())
+    below = {one.name: files for one in subfolders if (files := sorted(one.glob("*.parquet")))}
+    if any(name.lower() in SPLIT_ROLES for name in below):
+        return {name: partial(_read_parquet, files) for name, files in below.items()}
+    sets = list(below) or [one.name for one in subfolders if any(one.glob("*/*.parquet"))]
+    if len(sets) > 1:
+        raise RequestError(
+            f'"{folder}" holds no .parquet files, but folders that do: {listed(sets)}',
+            f"name one of them, as {folder / sets[0]}",
+        )
+    return open_parquet_folder(folder / sets[0]) or open_parquet_below(folder / sets[0]) if sets else None
 
 
 def can_become_parquet(path: str | Path) -> bool:
