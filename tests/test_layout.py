@@ -151,6 +151,15 @@ def test_folders_of_one_name_in_several_classes_are_said(tmp_path: Path, upper: 
     assert '"cat", "dog"' in said(log)["classes-in-classes"]
 
 
+@pytest.mark.parametrize("names", [("train", "test"), ("Training", "val", "good")])
+def test_splits_below_classes_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in ("bottle", "cable"):
+        folder(tmp_path / name, dict.fromkeys(names, 2))
+    message = refusal(tmp_path)
+    assert "put the split above the class" in message and '"bottle" and "cable"' in message
+    assert len(open_source(parse(str(tmp_path)), Log(), labelled=False)) == 4 * len(names)
+
+
 # What is no class
 
 

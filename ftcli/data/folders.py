@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ftcli.data.found import endings_of, found_in, holds_picture, loose
 from ftcli.data.labels import numbers
-from ftcli.data.layout import has_classes, splits_in, warn_of_twins
+from ftcli.data.layout import check_inner, has_classes, splits_in
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.tables import as_parquet, can_become_parquet
 from ftcli.data.walk import listing, places_to, wanted
@@ -60,7 +60,7 @@ def _read(root: Path, folder: str, others: list[str], labelled: bool, log: Log) 
     classes = {name: one for name, one in found.items() if one.pictures or _is_class_of(others, name)}
     _say_files(folder, [*files, *(path for one in found.values() for path in one.others)], log)
     _say_folders(folder, [name for name in below if name not in classes], single, log)
-    warn_of_twins(folder, classes, log)
+    check_inner(folder, classes, log)
     names = list(classes)
     if set(names) == set(numbers(len(names))):
         names = list(numbers(len(names)))

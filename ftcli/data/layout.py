@@ -87,10 +87,19 @@ def _say_beside(root: str, folders: dict[str, str], log: Log) -> None:
         )
 
 
-def warn_of_twins(folder: str, classes: dict[str, Found], log: Log) -> None:
-    """Folders of the same names within several classes: the classes may be those, and the upper ones domains."""
+def check_inner(folder: str, classes: dict[str, Found], log: Log) -> None:
+    """Folders of the same names within several classes: splits below classes are refused, other names said.
+
+    The classes may be those folders, and the upper ones domains.
+    """
     for one, two in combinations([name for name, found in classes.items() if found.inner], 2):
-        if common := sorted(classes[one].inner & classes[two].inner):
+        common = sorted(classes[one].inner & classes[two].inner)
+        if len({SPLIT_ROLES[name.lower()] for name in common if name.lower() in SPLIT_ROLES}) > 1:
+            raise RequestError(
+                f"{quoted(one)} and {quoted(two)} of {quoted(folder)} hold the splits {listed(common)} each",
+                f"put the split above the class, as {folder}/{common[0]}/{one}",
+            )
+        if common:
             log.warn(
                 "classes-in-classes",
                 f"the classes {quoted(one)} and {quoted(two)} of {quoted(folder)} hold folders of the same names "
