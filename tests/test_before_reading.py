@@ -81,6 +81,11 @@ def test_one_class_is_refused_before_any_picture_is_read(tiny: Work, tmp_path: P
     assert done.returncode == 2 and "one class" in done.stderr and unread == []
 
 
+def test_a_sheet_of_another_kind_is_refused_before_any_picture_is_read(tiny: Work, unread: list[int]) -> None:
+    done = inside("data", tiny.train, "--save", "grid.jpeg")
+    assert done.returncode == 2 and ".png" in done.stderr and unread == []
+
+
 @pytest.mark.parametrize("command", ["probe", "evaluate", "adapt", "interpolate"])
 @pytest.mark.parametrize("ood", ["night", "=night", "a b=night", "train=night"])
 def test_an_odd_ood_is_refused_before_torch_is_imported(command: str, ood: str) -> None:

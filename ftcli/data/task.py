@@ -11,14 +11,12 @@ from ftcli.data import split
 from ftcli.data.images import ImageSet
 from ftcli.data.labels import are_names, correspond, listed, look_alikes, numbers
 from ftcli.data.overlap import shared
-from ftcli.data.rows import SPLIT_ROLES
-from ftcli.data.sources import examples_of, open_source, splits_of
+from ftcli.data.roles import OPTIONS, ROLES, specs_of
+from ftcli.data.sources import examples_of, open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 
-ROLES = ("train", "id_val", "id_test")
-OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
 
 
@@ -98,11 +96,7 @@ def build_task(
     Raises:
         RequestError: a set cannot be opened, no class matches, or a set cut here shares a picture with one given.
     """
-    _check_names([name for name, _ in ood])
-    typed = {"train": train, "id_val": id_val, "id_test": id_test}
-    specs = {role: parse(text) for role, text in typed.items() if text} | {name: parse(text) for name, text in ood}
-    texts = _already_split(typed, log)
-    specs |= {role: parse(text) for role, text in texts.items() if text}
+    specs = specs_of({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
     chosen = {name: examples_of(spec, log) for name, spec in specs.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
@@ -214,41 +208,6 @@ def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
         f"it are restricted to those, accuracy_all_classes in the report is not{sure}",
     )
     return replace(whole, restrict=covered)
-
-
-def _check_names(names: list[str]) -> None:
-    for i, name in enumerate(names):
-        if not name or name in (*ROLES, "ood_mean") or name in names[:i]:
-            raise RequestError(
-                f'--ood {name}=…: an OOD set needs a name of its own, other than {", ".join(ROLES)} and "ood_mean"',
-                "write --ood NAME=SPEC with another NAME",
-            )
-
-
-def _already_split(texts: dict[str, str | None], log: Log) -> dict[str, str | None]:
-    """Fill the roles that are not given from a train set that is already split."""
-    if texts["train"] is None:
-        return texts
-    spec = parse(texts["train"])
-    splits = splits_of(spec, log) if spec.split is None else ()
-    if len(splits) < 2:
-        return texts
-    parts: dict[str, str] = {}
-    for name in splits:
-        role = SPLIT_ROLES.get(name.lower())
-        if role and parts.setdefault(role, name) != name and (role == "train" or texts[role] is None):
-            raise RequestError(
-                f"{spec.text} has the splits {', '.join(splits)}: {parts[role]} and {name} play one role",
-                f"say which with {OPTIONS[role]} '{spec.at_split(name).text}'",
-            )
-    if "train" not in parts:
-        raise RequestError(
-            f"{spec.text} has the splits {', '.join(splits)} and none of them is called train",
-            f"say which to train on with split=, as {spec.at_split(splits[0]).text}",
-        )
-    # A limit is for training: the parts that only measure stay whole.
-    filled = {role: texts[role] or spec.at_split(part).text for role, part in parts.items() if role != "train"}
-    return texts | filled | {"train": spec.at_split(parts["train"], limited=True).text}
 
 
 def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
