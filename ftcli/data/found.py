@@ -62,7 +62,9 @@ def is_picture(path: str) -> bool:
     """By the ending where it is a picture's; only files with other endings, or none, are opened."""
     if path.lower().endswith(_endings()):
         return True
-    if not read_beginning(path, 1):  # empty, no regular file, not allowed
+    beginning = read_beginning(path, 16)  # nothing of what is empty, no regular file, or not allowed
+    known = (accept for _, accept in map(Image.OPEN.__getitem__, FORMATS))
+    if not beginning or not any(accept is None or accept(beginning) for accept in known):
         return False
     try:
         with Image.open(path, formats=FORMATS):
