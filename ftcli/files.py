@@ -127,6 +127,17 @@ def read_regular(path: str | Path, most: int) -> bytes:
         return file.read(found.st_size)
 
 
+def read_beginning(path: str | Path, most: int) -> bytes:
+    """The first bytes of a regular file, `most` at most; none where there is no such file or it cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b""
+        with open(path, "rb", buffering=0) as file:
+            return file.read(most)
+    except (OSError, ValueError):
+        return b""
+
+
 def read_json(path: Path) -> Any:
     """A JSON file. Raises OSError as `read_regular` does, and ValueError for what is no JSON."""
     return parse_json(read_regular(path, MOST_JSON))

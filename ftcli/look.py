@@ -72,10 +72,12 @@ def data(config: options.Data) -> Answer:
     """`data`: counts and classes of a set of images, and a picture of some of them."""
     from ftcli.data.sources import open_source
     from ftcli.data.spec import parse
-    from ftcli.report.contact_sheet import save_sheet
+    from ftcli.report.contact_sheet import check_sheet, save_sheet
     from ftcli.report.progress import ConsoleLog
 
     spec = parse(config.source)
+    if config.save:
+        check_sheet(config.save, "--save")
     with ConsoleLog(config.quiet) as log:
         images = open_source(spec, log, damaged=config.damaged).flipped()
     assert images.labels is not None

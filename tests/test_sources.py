@@ -69,11 +69,13 @@ def test_folder_is_torchvision_s_image_folder(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(images.image(i)), np.asarray(oracle[i][0]))
 
 
-def test_hidden_files_and_empty_classes(tmp_path: Path) -> None:
+def test_hidden_files_and_empty_folders(tmp_path: Path) -> None:
     root = folder(tmp_path / "pets", {"dog": 2, "empty": 0, ".ipynb_checkpoints": 1})
     (root / "dog" / "._0.png").write_bytes(b"resource fork")
-    images = opened(root)
-    assert images.classes == ("dog", "empty") and len(images) == 2
+    log = Log()
+    images = opened(root, log=log)
+    assert images.classes == ("dog",) and len(images) == 2
+    assert [entry["code"] for entry in log.warnings] == ["folders-left-out"] and '"empty"' in log.warnings[0]["text"]
 
 
 def test_numbered_folders_stand_in_numeric_order(tmp_path: Path) -> None:

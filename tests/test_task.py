@@ -208,9 +208,9 @@ def test_copies_of_a_picture_stay_in_one_role(tmp_path: Path) -> None:
 def test_too_few_to_cut(tmp_path: Path) -> None:
     few = table(tmp_path / "few.parquet", ["ant", "bee", "cat"] * 3)
     assert "--id-val and --id-test" in refusal(train=few)
-    (tmp_path / "same" / "a").mkdir(parents=True)
     for i in range(20):
-        Image.new("RGB", (4, 4)).save(tmp_path / "same" / "a" / f"{i}.png")
+        (tmp_path / "same" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "same" / "ab"[i % 2] / f"{i}.png")
     assert "copies of one picture" in refusal(train=tmp_path / "same")
     other = table(tmp_path / "other.parquet", ["ant"], None, 300)
     one = table(tmp_path / "one.parquet", ["ant"] * 30, None, 400)
@@ -245,7 +245,7 @@ def test_what_a_split_set_lacks_is_cut_from_its_train(tmp_path: Path) -> None:
 
 def test_class_without_training_example(tmp_path: Path) -> None:
     log = Log()
-    built(log, train=folder(tmp_path / "set", {"a": 10, "b": 10, "none": 0}))
+    built(log, train=table(tmp_path / "t.parquet", ["a", "b"] * 10, ["a", "b", "none"]))
     assert [entry["code"] for entry in log.warnings] == ["classes-untrained"] and '"none"' in log.warnings[0]["text"]
 
 

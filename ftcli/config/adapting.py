@@ -71,6 +71,7 @@ class Adapt(Judging, Lasting):
     ] = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.checkpoint is None:
             raise RequestError("No checkpoint is given.", "add --checkpoint WHERE")
         if not (self.id_val or self.id_test or self.ood):

@@ -38,6 +38,7 @@ class Evaluate(Judging):
     checkpoint: ModelArgument
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (self.id_val or self.id_test or self.ood):
             raise RequestError("No set is given to evaluate on.", "add --id-test SPEC or --ood NAME=SPEC")
 
@@ -84,6 +85,7 @@ class Measuring(Reporting):
     ] = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         name, exactly = type(self).__name__.lower(), self.exactly_two
         if len(self.models) < 2 or (exactly and len(self.models) > 2):
             many = "two models" if exactly else "two models or more"

@@ -132,6 +132,9 @@ class Reporting(Running):
     ] = None
     overwrite: Overwrite = False
 
+    def __post_init__(self) -> None:
+        self.ood_sets()  # refuses odd names before anything is imported
+
     def ood_sets(self) -> list[tuple[str, str]]:
         """The OOD sets as (name, SPEC). Raises RequestError where a name is missing, taken or odd."""
         pairs: list[tuple[str, str]] = []

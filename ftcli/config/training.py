@@ -142,6 +142,7 @@ class Training(Judging, Lasting):
     dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.seeds is not None and self.seed is not None:
             raise RequestError(f"--seeds {self.seeds} and --seed {self.seed} are both given.", "give one of the two")
         if self.warmup >= self.epochs:

@@ -8,30 +8,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.data.names import composed
-from ftcli.data.pixels import holds_pictures
+from ftcli.data.pixels import Pictures, holds_pictures, is_text
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
-from ftcli.text import LONGEST_NAME, listed, quoted, shortened
+from ftcli.text import LONGEST_NAME, counted, listed, quoted, shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 MOST_WORDS = 2**30  # bytes of a column that its dictionary is written out for
 MOST_LISTED = 20  # columns in a message
-NEAREST = 1000  # values among which a similar one is looked for
+NEAREST = 1000  # values among which a similar one, or a path, is looked for
 
 
-def image_column(rows: Rows, spec: Spec) -> str:
+def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
     """The column asked for, else the only Image column, else one of a usual name."""
     name = _choose(rows, spec, "image", spec.image, datasets.Image, IMAGE_NAMES)
-    if not holds_pictures(rows.table.schema.field(name).type):
+    column = plain(rows.table.column(name))
+    wrong = _no_path(column, rows) if is_text(column.type) else None
+    if wrong is not None or not holds_pictures(column.type):
+        why = "" if wrong is None else f": {quoted(wrong)} in it is no path of a file below the folder of the table"
         raise RequestError(
-            f"the column {quoted(name)} of {spec.text} holds {shortened(str(rows.table.schema.field(name).type), 80)}, "
-            "not images",
+            f"the column {quoted(name)} of {spec.text} holds {shortened(str(column.type), 80)}, not images{why}",
             f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
         )
-    return name
+    return column
+
+
+def _no_path(column: pa.ChunkedArray, rows: Rows) -> str | None:
+    """The first text of a column none of whose first texts is the path of a file; None where one is."""
+    some = [text for text in column.slice(0, NEAREST).to_pylist() if text]
+    pictures = Pictures(column, rows.folders)
+    return None if any(map(pictures.leads_to_file, some)) else next(iter(some), "")
 
 
 def label_column(rows: Rows, spec: Spec) -> str:
@@ -47,9 +56,12 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
         texts = _texts(rows, name)
         mask = texts == composed(wanted)
         if not mask.any():
-            seen = sorted({str(text) for text in texts})
+            seen = sorted({str(text) for text in texts if text is not None})
+            empty = sum(text is None for text in texts)
             raise RequestError(
-                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: {listed(seen)}',
+                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
+                + (listed(seen) or "none")
+                + (f"; {counted(empty, 'row has', 'rows have')} no value, which where= cannot choose" if empty else ""),
                 choose(wanted, [shortened(value, LONGEST_NAME) for value in seen[:NEAREST]]),
             )
         keep &= mask
@@ -66,7 +78,8 @@ def groups(rows: Rows, spec: Spec, index: np.ndarray) -> np.ndarray | None:
         raise RequestError(
             f'the group column "{spec.group}" of {spec.text} is empty in {rows.unit} '
             f'"{rows.ids[index[np.argmax(empty)]]}"',
-            "fill it in, or leave those rows out with where=COLUMN:VALUE",
+            "fill it in, name another column with group=COLUMN, or choose rows by a column that is filled in, with "
+            "where=COLUMN:VALUE",
         )
     return texts.astype(str)
 

@@ -7,67 +7,112 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from ftcli.data.found import endings_of, found_in, holds_picture, loose
 from ftcli.data.labels import numbers
-from ftcli.data.rows import SPLIT_ROLES, Rows, Splits
-from ftcli.data.walk import Place, listing, places_to, walk
+from ftcli.data.layout import check_inner, has_classes, splits_in
+from ftcli.data.rows import Rows, Splits
+from ftcli.data.tables import as_parquet, can_become_parquet
+from ftcli.data.walk import listing, places_to, wanted
 from ftcli.errors import RequestError
-from ftcli.text import quoted
+from ftcli.log import Log
+from ftcli.text import counted, listed, quoted
 
 
-def open_folder(root: Path, *, labelled: bool) -> Splits:
+def open_folder(root: Path, log: Log, *, labelled: bool) -> Splits:
     """The splits of an image folder, each read when it is called for; "train" alone where it is not split.
 
     Classes and order are those of torchvision's ImageFolder, without hidden files and folders; folders named exactly
-    "0" … "K - 1" stand in numeric order, as the class numbers they are. Links are followed, but within a class into
+    "0" … "K - 1" stand in numeric order, as the class numbers they are. A folder without pictures is no class, unless
+    it is one in another split. What is left out is counted in a warning. Links are followed, but within a class into
     no folder twice, and never into one that holds the class itself.
+
+    Raises:
+        RequestError: the layout is one that could be read in two ways, or that gives no labels where they are wanted.
     """
-    parts = _splits(str(root))
-    if not parts:
-        return {"train": partial(_read, root, str(root), labelled)}
-    return {name: partial(_read, root, path, labelled) for name, path in parts.items()}
+    parts = splits_in(str(root), log) or {"train": str(root)}
+    if labelled and len(parts) > 1 and not any(map(has_classes, parts.values())):
+        raise _flat(next(iter(parts.values())))
+    return {
+        name: partial(_read, root, path, [other for other in parts.values() if other != path], labelled, log)
+        for name, path in parts.items()
+    }
 
 
-def _splits(root: str) -> dict[str, str]:
-    """Subfolders with the names of splits that hold class folders, if no class folder stands beside them: name -> path.
-
-    A class may itself be called "train": its folder holds images, not folders of images.
-    """
-    below, _ = listing(root)
-    parts = {}
-    for name, path in below.items():
-        if name.lower() in SPLIT_ROLES:
-            folders, files = listing(path)
-            if folders and not any(_is_image(file) for file in files):
-                parts[name] = path
-    if not parts or any(_images(path) for name, path in below.items() if name not in parts):
-        return {}
-    return parts
+def one_picture(path: Path) -> Rows:
+    """A set of one picture, without a label."""
+    return _rows(path.parent, [str(path)], {}, {})
 
 
-def _read(root: Path, folder: str, labelled: bool) -> Rows:
-    """One split: a table of image paths, with labels where they are wanted."""
+def _read(root: Path, folder: str, others: list[str], labelled: bool, log: Log) -> Rows:
+    """One split: a table of image paths, with labels where they are wanted. `others`: the folders of other splits."""
     if not labelled:
-        return _rows(root, _images(folder), {}, {})
-    below, _ = listing(folder)
-    if not below:
-        raise RequestError(
-            f"the folder {quoted(folder)} holds no class folders: an image folder has one subfolder per class",
-            "move the images of each class into a subfolder named after it",
-        )
-    names = list(below)
+        everything = found_in(folder)
+        _say_files(folder, everything.others, log)
+        return _rows(root, everything.pictures, {}, {})
+    below, (single, files) = listing(folder)[0], loose(folder)
+    holders = places_to(folder)
+    found = {name: found_in(path, holders) for name, path in below.items() if wanted(path)}
+    # A folder that holds runs is where --out puts them, with a figure or two beside them.
+    found = {name: one for name, one in found.items() if not one.holds_runs}
+    if not any(one.pictures for one in found.values()) and (single or not below):
+        raise _flat(folder)
+    classes = {name: one for name, one in found.items() if one.pictures or _is_class_of(others, name)}
+    _say_files(folder, [*files, *(path for one in found.values() for path in one.others)], log)
+    _say_folders(folder, [name for name in below if name not in classes], single, log)
+    check_inner(folder, classes, log)
+    names = list(classes)
     if set(names) == set(numbers(len(names))):
         names = list(numbers(len(names)))
     shown = [_shown(name) for name in names]
     if len(set(shown)) < len(names):
         raise RequestError(f"two folders in {quoted(folder)} have names that read the same", "rename one of them")
-    holders = places_to(folder)
-    per_class = [_images(below[name], holders) for name in names]
+    per_class = [classes[name].pictures for name in names]
     labels = [label for label, paths in enumerate(per_class) for _ in paths]
     columns = {"label": pa.array(labels, pa.int64())}
     features = {"label": datasets.ClassLabel(names=shown)}
     return _rows(root, [path for paths in per_class for path in paths], columns, features)
+
+
+def _is_class_of(splits: list[str], name: str) -> bool:
+    """Whether one of these splits has pictures of a class: then it is a class where it has none, too."""
+    folders = (os.path.join(split, name) for split in splits)
+    return any(os.path.isdir(folder) and holds_picture(folder) for folder in folders)
+
+
+def _flat(folder: str) -> RequestError:
+    """What is said of a folder without class folders where labels are wanted."""
+    listings = [path for path in loose(folder)[1] if can_become_parquet(path)]
+    problem = f"the folder {quoted(folder)} holds no class folders: an image folder has one subfolder per class"
+    fix = "move the images of each class into a subfolder named after it"
+    if listings:
+        problem += f"; {quoted(os.path.basename(listings[0]))} in it, which may name pictures and labels, is not read"
+        fix += f"; or make a table of it: {as_parquet(listings[0])}"
+    return RequestError(problem, fix)
+
+
+def _say_files(folder: str, files: list[str], log: Log) -> None:
+    """Warn of files that are no pictures."""
+    if files:
+        what = "file of {} is no picture" if len(files) == 1 else "files of {} are no pictures"
+        log.warn("files-left-out", f"{len(files):,} {what.format(quoted(folder))}, left out: {endings_of(files)}")
+
+
+def _say_folders(folder: str, folders: list[str], single: list[str], log: Log) -> None:
+    """Warn of folders that are no classes, and of pictures that lie in none."""
+    if folders:
+        log.warn(
+            "folders-left-out",
+            f"{counted(len(folders), 'folder', 'folders')} of {quoted(folder)} with no pictures, or with runs of "
+            f"ftcli, taken for no class: {listed(folders)}",
+        )
+    if single:
+        names = [os.path.basename(path) for path in single]
+        log.warn(
+            "files-left-out",
+            f"{counted(len(single), 'picture', 'pictures')} of {quoted(folder)} beside the class folders, left out: "
+            + listed(names, 3),
+        )
 
 
 def _rows(root: Path, paths: list[str], columns: dict[str, pa.Array], features: dict[str, Any]) -> Rows:
@@ -80,19 +125,6 @@ def _rows(root: Path, paths: list[str], columns: dict[str, pa.Array], features: 
     table = pa.table({"image": image, **columns})
     ids = [_shown(Path(path).relative_to(root).as_posix()) for path in paths]
     return Rows(table, {"image": datasets.Image(), **features}, ids, unit="file")
-
-
-def _images(folder: str, holders: frozenset[Place] = frozenset()) -> list[str]:
-    """All image files under a folder, however deep, in ImageFolder's order; `holders` are not entered from it."""
-    if not holders or os.path.islink(folder):
-        holders |= places_to(os.path.dirname(os.path.realpath(folder)))
-    found = walk(folder, holders)
-    places = sorted((place, sorted(filter(_is_image, files))) for place, files in found)
-    return [os.path.join(place, name) for place, names in places for name in names]
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMG_EXTENSIONS)
 
 
 def _shown(name: str) -> str:

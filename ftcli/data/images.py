@@ -1,4 +1,4 @@
-"""ImageSet: one opened set, columns in memory and pixels on demand; every picture is decoded before it is used."""
+"""ImageSet: one set, columns in memory and pixels on demand; every picture is decoded once before it is used."""
 
 import hashlib
 import inspect as code
@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import PIL
@@ -20,14 +20,17 @@ from ftcli import checksums
 from ftcli.cache import Cache, key
 from ftcli.checksums import FORM
 from ftcli.data import pixels
+from ftcli.data.orientation import is_turned
 from ftcli.data.pixels import DamagedPicture, Pictures, decode, decode_within, digest
 from ftcli.data.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
-from ftcli.text import quoted
+from ftcli.text import counted, quoted
 
 BLOCK = 64  # pictures a thread checks at a time
 THREADS = min(16, os.cpu_count() or 1)
+
+MOST_NAMED = 10  # damaged pictures in a message
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,7 +49,8 @@ class ImageSet:
     positions: bool  # True: a map by position made `labels` positions in the task's classes
     groups: np.ndarray | None  # str [N]
     ids: list[str]  # [N], relative path for folders, row number for tables
-    digests: list[bytes]  # [N], sha256 of each example's encoded bytes
+    unit: str = "row"  # what a message calls an example, "row" or "file"
+    digests: list[bytes] = field(default_factory=list)  # [N], sha256 of the encoded bytes; none until `inspected`
     dropped: int = 0  # rows left out because their class has no counterpart
     damaged: int = 0  # rows left out because their picture cannot be decoded
     flip: bool = False  # the labels are still to be flipped, in the order of the classes that count
@@ -104,8 +108,26 @@ class ImageSet:
             labels=None if self.labels is None else self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
             ids=[self.ids[i] for i in indices],
-            digests=[self.digests[i] for i in indices],
+            digests=[self.digests[i] for i in indices] if self.digests else [],
         )
+
+    def inspected(self, *, damaged: str, log: Log, cache: Cache | None = None) -> "ImageSet":
+        """The set with every picture read, decoded once and known by its digest; damaged ones left out and counted.
+
+        Args:
+            damaged: what to do about a damaged picture, "stop" or "skip".
+            cache: knows pictures that could be decoded before, which are then not decoded here.
+
+        Raises:
+            RequestError: pictures are damaged and `damaged` is "stop", or all are.
+        """
+        whole, digests = inspect(
+            self.pictures, self.rows, self.ids, spec=self.spec, unit=self.unit, damaged=damaged, log=log, cache=cache
+        )
+        if not digests:
+            raise RequestError(f"{self.spec} has no images that can be decoded", "check its settings")
+        left = self if whole.all() else self.select(np.flatnonzero(whole))
+        return replace(left, digests=digests, damaged=int(np.count_nonzero(~whole)))
 
     @cached_property
     def identities(self) -> tuple[bytes | str, ...]:
@@ -133,6 +155,13 @@ class ImageSet:
         return whole.hexdigest()
 
 
+class Seen(NamedTuple):
+    """A picture that was read: sha256 of its encoded bytes, and whether its EXIF orientation is other than upright."""
+
+    digest: bytes
+    turned: bool
+
+
 def inspect(
     pictures: Pictures,
     rows: np.ndarray,
@@ -157,34 +186,46 @@ def inspect(
         bool [N], which pictures are whole, and the digests of the whole ones in order.
 
     Raises:
-        RequestError: a damaged picture and `damaged` is "stop".
+        RequestError: there are damaged pictures and `damaged` is "stop"; it names them, if they are not too many.
     """
+    seen: list[Seen | DamagedPicture] = []
     if cache is not None:
-        read = list(log.track(_each(_digest_of, pictures, rows), f"reading {spec}", len(rows)))
-        known = [found for found in read if isinstance(found, bytes)]
-        if len(known) == len(rows) and _all_whole(known, cache):
-            return np.ones(len(rows), dtype=bool), known
-    whole = np.ones(len(rows), dtype=bool)
-    digests: list[bytes] = []
-    first: list[str] = []  # faults
-    for i, found in enumerate(log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows))):
-        if isinstance(found, bytes):
-            digests.append(found)
-            continue
-        whole[i] = False
-        if len(first) < 3:
-            first.append(f"{unit} {quoted(ids[i])}: {found}")
-        if damaged == "stop":
-            raise RequestError(
-                f"a damaged image in {spec}: {first[0]}",
-                "repair or remove it, or leave out and count damaged images with --damaged skip",
-            )
-    if faults := len(rows) - len(digests):
-        some = "; ".join(first) + ("; …" if faults > len(first) else "")
-        log.warn("damaged-skipped", f"{faults} of {len(rows)} images of {spec} are damaged, left out: {some}")
-    elif cache is not None and (file := checksums.add(cache, "checked", _checked(digests), Path.touch)):
+        seen = list(log.track(_each(_read_only, pictures, rows), f"reading {spec}", len(rows)))
+        known = [one.digest for one in seen if isinstance(one, Seen)]
+        if len(known) != len(rows) or not _all_whole(known, cache):
+            seen = []
+    if fresh := not seen:
+        seen = list(log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows)))
+    digests = [one.digest for one in seen if isinstance(one, Seen)]
+    if len(digests) < len(rows):
+        _say_damaged(seen, ids, spec, unit, damaged, log)
+    elif fresh and cache is not None and (file := checksums.add(cache, "checked", _checked(digests), Path.touch)):
         file.close()
-    return whole, digests
+    if turned := sum(one.turned for one in seen if isinstance(one, Seen)):
+        log.warn(
+            "exif-orientation",
+            f"{turned:,} of {counted(len(rows), 'image', 'images')} of {spec} have an EXIF orientation other than "
+            "upright, which is not applied: they are used as stored. To use them upright, save them so, by "
+            "PIL.ImageOps.exif_transpose",
+        )
+    return np.array([isinstance(one, Seen) for one in seen], dtype=bool), digests
+
+
+def _say_damaged(
+    seen: Sequence[Seen | DamagedPicture], ids: list[str], spec: str, unit: str, damaged: str, log: Log
+) -> None:
+    """Warn of the damaged pictures that are left out, or raise RequestError for them."""
+    faults = [
+        f"{unit} {quoted(id)}: {one}" for id, one in zip(ids, seen, strict=True) if isinstance(one, DamagedPicture)
+    ]
+    some = "; ".join(faults[:MOST_NAMED]) + (f"; and {len(faults) - MOST_NAMED:,} more" * (len(faults) > MOST_NAMED))
+    if damaged == "stop":
+        others = f", and {len(faults) - 1:,} more of {len(seen):,}" if len(faults) > 1 else ""
+        raise RequestError(
+            f"a damaged image in {spec}{others}: {some}",
+            "repair or remove what is damaged, or leave out and count damaged images with --damaged skip",
+        )
+    log.warn("damaged-skipped", f"{len(faults)} of {len(seen)} images of {spec} are damaged, left out: {some}")
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int) -> Iterator[Result]:
@@ -206,9 +247,9 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: 
 
 
 def _each(
-    look: Callable[[Pictures, int], bytes | DamagedPicture], pictures: Pictures, rows: np.ndarray
-) -> Iterator[bytes | DamagedPicture]:
-    """Digest or damage of every row, in order."""
+    look: Callable[[Pictures, int], Seen | DamagedPicture], pictures: Pictures, rows: np.ndarray
+) -> Iterator[Seen | DamagedPicture]:
+    """What is seen of the picture of every row, in order."""
     Image.init()  # all formats registered before threads ask for them
     blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
     found = in_order(
@@ -218,18 +259,19 @@ def _each(
         yield from block
 
 
-def _digest_of(pictures: Pictures, row: int) -> bytes | DamagedPicture:
+def _read_only(pictures: Pictures, row: int) -> Seen | DamagedPicture:
     try:
-        return digest(pictures.content(row))
+        content = pictures.content(row)
+        return Seen(digest(content), is_turned(content))
     except DamagedPicture as damage:
         return damage
 
 
-def _look_at(pictures: Pictures, row: int) -> bytes | DamagedPicture:
+def _look_at(pictures: Pictures, row: int) -> Seen | DamagedPicture:
     try:
         content = pictures.content(row)
         decode(content)
-        return digest(content)
+        return Seen(digest(content), is_turned(content))
     except DamagedPicture as damage:
         return damage
 

@@ -43,19 +43,22 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             classes than so many rows allow.
     """
 
-    def refuse(row: int, what: str) -> RequestError:
+    def refuse(wrong: np.ndarray, what: str) -> RequestError:
+        """`wrong`: bool [N], the rows whose label is no class; `what`: the first of them."""
+        first, count = int(np.argmax(wrong)), int(wrong.sum())
+        more = f", and {count - 1:,} more of {len(ids):,} have no label that counts" if count > 1 else ""
         return RequestError(
-            f"{unit} {quoted(ids[row])} of {spec} has {what} in the label column {quoted(name)}",
-            "leave such rows out with where=COLUMN:VALUE, or name another column with label=COLUMN",
+            f"{unit} {quoted(ids[first])} of {spec} has {what} in the label column {quoted(name)}{more}",
+            unlabelled_fix(name, everything=count == len(ids)),
         )
 
     if column.null_count:
-        raise refuse(int(np.argmax(column.is_null().to_numpy())), "no label")
+        raise refuse(column.is_null().to_numpy(), "no label")
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
         found = set(texts.tolist())
         if "" in found:
-            raise refuse(int(np.argmax(texts == "")), "an empty label")
+            raise refuse(texts == "", "an empty label")
         if longest := max((text for text in found if len(text) > LONGEST), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
         check_count(len(found), len(texts), name, spec)
@@ -73,11 +76,21 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
     highest = len(known) if known else MOST_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
-        row = int(np.argmax(wrong))
-        raise refuse(row, f"the label {seen[row]} (unlabelled, or outside 0 … {highest - 1})")
+        raise refuse(wrong, f"the label {seen[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))
+
+
+def unlabelled_fix(column: str, *, everything: bool) -> str:
+    """What to do about rows without a label. No where= helps: on the label column it would leave one class."""
+    if everything:
+        return "ftcli predict needs no labels; or name another column with label=COLUMN"
+    return (
+        "write the set without such rows, in Python: datasets.Dataset.from_parquet('SET.parquet').filter(lambda label: "
+        f"label not in (None, '', -1), input_columns={column!r}).to_parquet('LABELLED.parquet'); or name another "
+        "column with label=COLUMN"
+    )
 
 
 def check_count(k: int, n: int, name: str, spec: str) -> None:

@@ -43,7 +43,7 @@ class Pictures:
     """The image column of a table, read one row at a time.
 
     Args:
-        column: struct of bytes and path, binary, or (nested lists of) pixels.
+        column: struct of bytes and path, binary, text (paths), or (nested lists of) pixels.
         folders: relative paths start at the first, and a path that leads out of all of them is not followed; None
             where the paths are not from a table, but of files that were found by looking.
     """
@@ -57,6 +57,8 @@ class Pictures:
             self.paths = pc.struct_field(column, "path") if "path" in fields else None
         elif is_binary(column.type):
             self.encoded = column
+        elif is_text(column.type):
+            self.paths = column
         else:
             self.pixels = _storage(column)
 
@@ -76,6 +78,13 @@ class Pictures:
             except OSError as error:
                 raise DamagedPicture(f"its file cannot be read: {error.strerror}") from error
         raise DamagedPicture("there is no picture")
+
+    def leads_to_file(self, path: str) -> bool:
+        """Whether a path is one of a file that may be read."""
+        try:
+            return os.path.isfile(self._place(path))
+        except DamagedPicture:
+            return False
 
     def _place(self, path: str) -> str:
         """Where the file of a path is to be read."""
@@ -101,21 +110,21 @@ def picture_fields(type: pa.DataType) -> list[str]:
     kinds = {type.field(i).name: type.field(i).type for i in range(type.num_fields)}
     if len(kinds) < type.num_fields:  # two fields of one name
         return []
-    names = [name for name in kinds if name == "path" and (_is_text(kinds[name]) or is_binary(kinds[name]))]
+    names = [name for name in kinds if name == "path" and (is_text(kinds[name]) or is_binary(kinds[name]))]
     return names + [name for name in kinds if name == "bytes" and is_binary(kinds[name])]
 
 
-def _is_text(type: pa.DataType) -> bool:
+def is_text(type: pa.DataType) -> bool:
     return pa.types.is_string(type) or pa.types.is_large_string(type)
 
 
 def holds_pictures(type: pa.DataType) -> bool:
-    """Whether a column of this type can be read as pictures."""
+    """Whether a column of this type can be read as pictures; text can, where it holds paths."""
     if isinstance(type, pa.BaseExtensionType):
         type = type.storage_type
     if pa.types.is_struct(type):
         return bool(picture_fields(type))
-    if is_binary(type):
+    if is_binary(type) or is_text(type):
         return True
     deep = 0
     while is_list(type):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ftcli.errors import RequestError
 
-# How sets name their parts, and the role each part plays in a run.
+# How sets name their parts, and the role each part plays in a run; "eval" is a test set to `datasets` too.
 SPLIT_ROLES = {
     "train": "train",
     "training": "train",
@@ -19,6 +19,8 @@ SPLIT_ROLES = {
     "dev": "id_val",
     "test": "id_test",
     "testing": "id_test",
+    "eval": "id_test",
+    "evaluation": "id_test",
 }
 
 

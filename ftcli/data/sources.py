@@ -13,14 +13,22 @@ from ftcli.cache import Cache
 from ftcli.data import columns, labels, split
 from ftcli.data.align import warn_look_alikes
 from ftcli.data.arrays import array_rows
-from ftcli.data.folders import open_folder
-from ftcli.data.images import ImageSet, inspect
+from ftcli.data.folders import one_picture, open_folder
+from ftcli.data.found import holds_picture, is_picture
+from ftcli.data.images import ImageSet
 from ftcli.data.names import all_composed
 from ftcli.data.pixels import Pictures
 from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.saved import is_saved, open_saved
 from ftcli.data.spec import Spec
-from ftcli.data.tables import open_hub, open_parquet
+from ftcli.data.tables import (
+    as_parquet,
+    can_become_parquet,
+    open_hub,
+    open_parquet,
+    open_parquet_below,
+    open_parquet_folder,
+)
 from ftcli.errors import RequestError, choose, suggest
 from ftcli.log import Log
 
@@ -28,17 +36,20 @@ from ftcli.log import Log
 def open_source(
     spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True, cache: Cache | None = None
 ) -> ImageSet:
-    """Open a set: split, where, class map, limit or per-class, in this order; then decode every picture once.
+    """Open a set and decode every picture once; the arguments are those of `examples_of` and `ImageSet.inspected`."""
+    return examples_of(spec, log, labelled=labelled).inspected(damaged=damaged, log=log, cache=cache)
+
+
+def examples_of(spec: Spec, log: Log, *, labelled: bool = True) -> ImageSet:
+    """Choose the examples of a set: split, where, class map, limit or per-class, in this order. No picture is read.
 
     Labels are not flipped yet: that is done in the order of the classes that count.
 
     Args:
-        damaged: what to do about a damaged image, "stop" or "skip".
         labelled: False opens a set without labels; a label column, where there is one, is not looked at.
-        cache: knows pictures that could be decoded before, which are then not decoded here.
 
     Raises:
-        RequestError: the data, a column, a class or a picture is not there or not usable; the message names it.
+        RequestError: the data, a column or a class is not there or not usable; the message names it.
     """
     if not labelled and (spec.label or spec.classes or spec.per_class or spec.flip):
         raise RequestError(
@@ -48,7 +59,7 @@ def open_source(
     rows = _choose_split(_splits(spec, log, labelled), spec)
     if not len(rows):
         raise RequestError(f"{spec.text} has no rows", "check the path and the split")
-    pictures = Pictures(rows.table.column(columns.image_column(rows, spec)), rows.folders)
+    pictures = Pictures(columns.image_column(rows, spec), rows.folders)
     index = np.flatnonzero(columns.where_mask(rows, spec))
     _some(index, spec, "rows that satisfy every where")
     found, dropped = None, 0
@@ -63,25 +74,18 @@ def open_source(
         strata, values = np.zeros(len(index), dtype=np.int64), None
     chosen = _limited(strata, spec)
     index = index[chosen]
-    groups = columns.groups(rows, spec, index)
-    ids = [rows.ids[row] for row in index]
-    whole, digests = inspect(
-        pictures, index, ids, spec=spec.text, unit=rows.unit, damaged=damaged, log=log, cache=cache
-    )
-    _some(index[whole], spec, "images that can be decoded")
     return ImageSet(
         spec=spec.text,
         pictures=pictures,
-        rows=index[whole],
-        labels=None if values is None else values[chosen][whole],
+        rows=index,
+        labels=None if values is None else values[chosen],
         classes=found.classes if found else (),
         named=found.named if found else False,
         positions=found.positions if found else False,
-        groups=None if groups is None else groups[whole],
-        ids=[id for id, good in zip(ids, whole, strict=True) if good],
-        digests=digests,
+        groups=columns.groups(rows, spec, index),
+        ids=[rows.ids[row] for row in index],
+        unit=rows.unit,
         dropped=dropped,
-        damaged=int(np.count_nonzero(~whole)),
         flip=spec.flip,
         shift=spec.shift,
         shuffle=spec.shuffle,
@@ -106,29 +110,43 @@ def _splits(spec: Spec, log: Log, labelled: bool) -> Splits:
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():
-            return _on_disk(path, labelled)
+            return _on_disk(path, labelled, log)
         near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
     except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
         raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
     raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
 
 
-def _on_disk(path: Path, labelled: bool) -> Splits:
+def _on_disk(path: Path, labelled: bool, log: Log) -> Splits:
     if path.is_file():
-        if path.suffix.lower() != ".parquet":
-            raise RequestError(
-                f'the file "{path}" is not a .parquet file; data is an image folder, a .parquet file or a folder of '
-                "them, or a save_to_disk folder",
-                "name the folder" if path.suffix else "check the path",
-            )
-        return open_parquet([path])
+        if path.suffix.lower() == ".parquet":
+            return open_parquet([path])
+        if is_picture(str(path)) and not labelled:
+            return {"train": partial(one_picture, path)}
+        raise _no_set(path)
     if is_saved(path):
         return open_saved(path)
-    # The hub keeps the parquet files of a set in a folder "data".
-    for folder in (path, path / "data"):
-        if files := sorted(folder.glob("*.parquet")):
-            return open_parquet(files)
-    return open_folder(path, labelled=labelled)
+    if found := open_parquet_folder(path):
+        return found
+    if not holds_picture(str(path)) and (found := open_parquet_below(path)):
+        return found
+    return open_folder(path, log, labelled=labelled)
+
+
+def _no_set(path: Path) -> RequestError:
+    """What is said of a file that is no table."""
+    if is_picture(str(path)):
+        return RequestError(
+            f'"{path}" is one picture, without a label',
+            "name a folder with one subfolder per class; `ftcli predict MODEL PICTURE` takes a picture",
+        )
+    what = (
+        f'the file "{path}" is not a .parquet file; data is a folder with one subfolder of images per class, a '
+        ".parquet file or a folder of them, a save_to_disk folder, or hf:NAME"
+    )
+    if can_become_parquet(path):
+        return RequestError(what, as_parquet(path))
+    return RequestError(what, "unpack or convert it to one of these" if path.suffix else "check the path")
 
 
 def _digits(spec: Spec) -> Rows:

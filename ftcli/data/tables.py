@@ -1,6 +1,7 @@
 """Tables: parquet files, and sets of the Hugging Face hub, as Arrow tables."""
 
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +15,62 @@ from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
 from ftcli.data.unpacked import read_bounded
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import quoted, reason
+from ftcli.text import listed, quoted, reason
 
+# Tables of text: the module of pyarrow that reads one, and how.
+READERS = {
+    ".csv": ("csv", "read_csv({})"),
+    ".tsv": ("csv", r"read_csv({}, parse_options=r.ParseOptions(delimiter=chr(9)))"),
+    ".jsonl": ("json", "read_json({})"),
+    ".ndjson": ("json", "read_json({})"),
+}
 HUB_NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 # Where `datasets` and the hub's library keep what they have downloaded and unpacked.
 CACHES = (
     *(datasets.config.HF_CACHE_HOME, datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH),
     huggingface_hub.constants.HF_HUB_CACHE,
 )
+
+
+def open_parquet_folder(folder: Path) -> Splits | None:
+    """A folder of parquet files; None where there are none. The hub keeps those of a set in a folder "data"."""
+    for place in (folder, folder / "data"):
+        if files := sorted(place.glob("*.parquet")):
+            return open_parquet(files)
+    return None
+
+
+def open_parquet_below(folder: Path) -> Splits | None:
+    """A folder whose subfolders are splits with parquet files, CONFIG/SPLIT/0000.parquet as the hub converts sets to.
+
+    Raises:
+        RequestError: the subfolders are no splits, but several sets.
+    """
+    subfolders = sorted(one for one in folder.glob("[!.]*") if one.is_dir())
+    below = {one.name: files for one in subfolders if (files := sorted(one.glob("*.parquet")))}
+    if any(name.lower() in SPLIT_ROLES for name in below):
+        return {name: partial(_read_parquet, files) for name, files in below.items()}
+    sets = list(below) or [one.name for one in subfolders if any(one.glob("*/*.parquet"))]
+    if len(sets) > 1:
+        raise RequestError(
+            f'"{folder}" holds no .parquet files, but folders that do: {listed(sets)}',
+            f"name one of them, as {folder / sets[0]}",
+        )
+    return open_parquet_folder(folder / sets[0]) or open_parquet_below(folder / sets[0]) if sets else None
+
+
+def can_become_parquet(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in READERS
+
+
+def as_parquet(path: str | Path) -> str:
+    """The command that writes a table of text as parquet, beside it, so that paths in it stay true."""
+    table, target = str(path), str(Path(path).with_suffix(".parquet"))
+    module, call = READERS[Path(path).suffix.lower()]
+    code = (
+        f"import pyarrow.{module} as r, pyarrow.parquet as w; w.write_table(r.{call.format(repr(table))}, {target!r})"
+    )
+    return f"python -c {shlex.quote(code)}, then name {target} (a column of paths is named with image=COLUMN)"
 
 
 def open_parquet(files: list[Path]) -> Splits:

@@ -12,15 +12,13 @@ from ftcli.data.align import align
 from ftcli.data.images import ImageSet
 from ftcli.data.labels import are_names, numbers
 from ftcli.data.overlap import shared, warn_repeated
-from ftcli.data.rows import SPLIT_ROLES
-from ftcli.data.sources import open_source, splits_of
+from ftcli.data.roles import OPTIONS, ROLES, specs_of
+from ftcli.data.sources import examples_of, open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.text import counted, listed
 
-ROLES = ("train", "id_val", "id_test")
-OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
 FEWEST_TO_PICK = 100  # by fewer, the standard error of an accuracy of one half is above 5 points
 
@@ -91,7 +89,8 @@ def build_task(
     num_classes: int | None = None,
     cache: Cache | None = None,
 ) -> Task:
-    """Open every set, align its classes by name, and cut from train what is missing.
+    """Choose the examples of every set, align its classes by name, read the pictures, and cut from train what is
+    missing. Whatever can be said of a SPEC or of classes is said before the first picture is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
     that is already split, and for which no split is asked, plays the roles not given; what is still missing is cut
@@ -100,32 +99,31 @@ def build_task(
     Raises:
         RequestError: a set cannot be opened, no class matches, or a set cut here shares a picture with one given.
     """
-    _check_names([name for name, _ in ood])
-    texts = _already_split({"train": train, "id_val": id_val, "id_test": id_test}, log)
-    opened = {role: open_source(parse(text), log, damaged=damaged, cache=cache) for role, text in texts.items() if text}
-    outside = {name: open_source(parse(text), log, damaged=damaged, cache=cache) for name, text in ood}
-    names, named = _classes(opened.get("train"), classes, num_classes)
-    identical = {role: align(images, names, named, role, log) for role, images in opened.items()}
+    specs = specs_of({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
+    chosen = {name: examples_of(spec, log) for name, spec in specs.items()}
+    names, named = _classes(chosen.get("train"), classes, num_classes)
+    if "train" in chosen and len(names) < 2:
+        raise RequestError(
+            f"{chosen['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
+            "give a set of two classes at least; in a folder, one subfolder per class",
+        )
+    aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
+    sets = {name: images.inspected(damaged=damaged, log=log, cache=cache) for name, images in aligned.items()}
+    identical = {role: sets.pop(role) for role in ROLES if role in sets}
     given = set(identical)
     if "train" in given:
         identical |= _cut(identical["train"], [role for role in ROLES if role not in given], split_seed)
         _warn_untrained(identical["train"], log)
-    if "train" in opened and len(names) < 2:
-        raise RequestError(
-            f"{opened['train'].spec} has one class, {listed(names)}: there is nothing to tell apart",
-            "give a set of two classes at least; in a folder, one subfolder per class",
-        )
-    far = {name: align(images, names, named, name, log) for name, images in outside.items()}
     _check_overlap(identical, given, log)
-    warn_repeated(identical, far, log)
-    sets = {role: _task_set(images) for role, images in identical.items()}
+    warn_repeated(identical, sets, log)
+    roles = {role: task_set(images) for role, images in identical.items()}
     return Task(
         classes=names,
         named=named,
-        train=sets.get("train"),
-        id_val=sets.get("id_val"),
-        id_test=sets.get("id_test"),
-        ood={name: _outside(name, images, log) for name, images in far.items()},
+        train=roles.get("train"),
+        id_val=roles.get("id_val"),
+        id_test=roles.get("id_test"),
+        ood={name: _outside(name, images, log) for name, images in sets.items()},
     )
 
 
@@ -142,30 +140,27 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
 
 def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
     """A set to predict on: every label is -1."""
-    images = open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache)
-    return TaskSet(images, np.full(len(images), -1, dtype=np.int64))
+    return task_set(open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache))
 
 
-def pictures(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
-    """A set of which the pictures alone count. Labels are read where it has them, so that limit= and per-class= choose
-    the very examples that they choose everywhere else.
+def pictures(text: str, log: Log) -> ImageSet:
+    """A set of which the pictures alone count, none of them read yet. Labels are read where it has them, so that
+    limit= and per-class= choose the very examples that they choose everywhere else.
     """
     try:
-        images = open_source(parse(text), log, damaged=damaged, cache=cache)
+        return examples_of(parse(text), log)
     except RequestError:
-        return without_labels(text, damaged=damaged, log=log, cache=cache)
-    return _task_set(images)
+        return examples_of(parse(text), log, labelled=False)
 
 
-def _task_set(images: ImageSet) -> TaskSet:
-    """An aligned set in its role."""
-    assert images.labels is not None
-    return TaskSet(images, images.labels)
+def task_set(images: ImageSet) -> TaskSet:
+    """An aligned set, or one without labels, in its role."""
+    return TaskSet(images, np.full(len(images), -1, dtype=np.int64) if images.labels is None else images.labels)
 
 
 def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
     """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
-    whole = _task_set(images)
+    whole = task_set(images)
     covered = tuple(int(label) for label in np.unique(whole.labels))
     if len(covered) == len(images.classes):
         return whole
@@ -177,37 +172,6 @@ def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
         f"it are restricted to those, accuracy_all_classes in the report is not{sure}",
     )
     return replace(whole, restrict=covered)
-
-
-def _check_names(names: list[str]) -> None:
-    for i, name in enumerate(names):
-        if not name or name in (*ROLES, "ood_mean") or name in names[:i]:
-            raise RequestError(
-                f'--ood {name}=…: an OOD set needs a name of its own, other than {", ".join(ROLES)} and "ood_mean"',
-                "write --ood NAME=SPEC with another NAME",
-            )
-
-
-def _already_split(texts: dict[str, str | None], log: Log) -> dict[str, str | None]:
-    """Fill the roles that are not given from a train set that is already split."""
-    if texts["train"] is None:
-        return texts
-    spec = parse(texts["train"])
-    splits = splits_of(spec, log) if spec.split is None else ()
-    if len(splits) < 2:
-        return texts
-    parts: dict[str, str] = {}
-    for name in splits:
-        if role := SPLIT_ROLES.get(name.lower()):
-            parts.setdefault(role, name)
-    if "train" not in parts:
-        raise RequestError(
-            f"{spec.text} has the splits {', '.join(splits)} and none of them is called train",
-            f"say which to train on with split=, as {spec.at_split(splits[0]).text}",
-        )
-    # A limit is for training: the parts that only measure stay whole.
-    filled = {role: texts[role] or spec.at_split(part).text for role, part in parts.items() if role != "train"}
-    return texts | filled | {"train": spec.at_split(parts["train"], limited=True).text}
 
 
 def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:

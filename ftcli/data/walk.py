@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ftcli.errors import RequestError
+from ftcli.files import read_beginning
 from ftcli.text import quoted
 
 Place: TypeAlias = tuple[int, int]  # device and number of a folder, whatever links lead to it
 
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+REPORT, REPORT_BEGINS = "report.json", b'"ftcli/report/'  # of a folder that ftcli wrote
 
-def walk(folder: str, without: frozenset[Place]) -> Iterator[tuple[str, list[str]]]:
+
+def walk(folder: str, without: frozenset[Place], skipped: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Every folder from `folder` on, with the names of its files; each once, those behind links last.
 
-    Hidden files and folders are left out, as are the folders of `without`.
+    Hidden files and folders are left out, as are the folders of `without`. Folders that are not `wanted` are left out
+    too, and their paths are added to `skipped`.
 
     Raises:
         RequestError: a folder cannot be read.
@@ -29,8 +34,18 @@ def walk(folder: str, without: frozenset[Place]) -> Iterator[tuple[str, list[str
         entered.add(place)
         folders, files = listing(path)
         for below in folders.values():
-            (linked if os.path.islink(below) else plain).append(below)
+            (skipped if not wanted(below) else linked if os.path.islink(below) else plain).append(below)
         yield path, files
+
+
+def wanted(folder: str) -> bool:
+    """Whether a folder may hold data: it is none that systems and archivers leave behind, and no run of ftcli."""
+    return os.path.basename(folder) not in SYSTEM_FOLDERS and not is_run(folder)
+
+
+def is_run(folder: str) -> bool:
+    """Whether ftcli has written a report there, beside which its figures may lie."""
+    return REPORT_BEGINS in read_beginning(os.path.join(folder, REPORT), 100)
 
 
 def listing(folder: str) -> tuple[dict[str, str], list[str]]:

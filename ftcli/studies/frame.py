@@ -16,7 +16,7 @@ from torch import nn
 
 from ftcli.config import Lasting, Measuring
 from ftcli.data.overlap import warn_repeated
-from ftcli.data.task import Task, TaskSet, build_task, pictures
+from ftcli.data.task import Task, build_task, pictures, task_set
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.setting import Setting, setting_of
 from ftcli.errors import RequestError
@@ -110,23 +110,21 @@ def study_of(
 def pictures_of(config: Measuring, log: Log) -> Task:
     """The sets where labels mean nothing. With a training set the cuts from it are those of training."""
     cache = cache_of(config, log)
-
-    def opened(spec: str | None) -> TaskSet | None:
-        return None if spec is None else pictures(spec, damaged=config.damaged, log=log, cache=cache)
-
+    alone = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
+    chosen = {name: pictures(spec, log) for name, spec in [*alone.items(), *config.ood_sets()] if spec}
+    cut = None
     if config.train:
         cut = build_task(
             train=config.train, id_val=config.id_val, id_test=config.id_test, ood=(), split_seed=config.split_seed,
             damaged=config.damaged, log=log, cache=cache,
         )  # fmt: skip
-    else:
-        identical = {"id_val": opened(config.id_val), "id_test": opened(config.id_test)}
-        cut = Task((), named=False, train=None, ood={}, **identical)
-    outside = {name: one for name, spec in config.ood_sets() if (one := opened(spec)) is not None}
+    sets = {name: images.inspected(damaged=config.damaged, log=log, cache=cache) for name, images in chosen.items()}
+    inside = {role: sets.pop(role) for role in alone if role in sets}
+    val, test = (task_set(inside[role]) if role in inside else None for role in ("id_val", "id_test"))
+    cut = cut or Task((), named=False, train=None, id_val=val, id_test=test, ood={})
     held = {"train": cut.train, "id_val": cut.id_val, "id_test": cut.id_test}
-    inside = {name: one.images for name, one in held.items() if one is not None}
-    warn_repeated(inside, {name: one.images for name, one in outside.items()}, log)
-    return replace(cut, ood=outside)
+    warn_repeated({role: one.images for role, one in held.items() if one is not None}, sets, log)
+    return replace(cut, ood={name: task_set(images) for name, images in sets.items()})
 
 
 def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
