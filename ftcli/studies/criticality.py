@@ -24,10 +24,11 @@ def criticality(config: Criticality) -> Answer:
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
-        with held(study.folder, request_of(config, study.task, study.loaded), config, study.machine) as journal:
+        request = request_of(config, study.task, study.loaded)
+        with held(study.folder, request, config, study.machine, study.log) as (folder, journal):
             setting = replace(study.setting, journal=journal)
             found = measure_criticality(B, start, images, setting, config, study.log)
-            answer = study.answer({"criticality": found})
+            answer = study.answer({"criticality": found}, folder=folder)
         if config.plot:
             save_panels(config.plot, criticality_panels(answer.content))
         return answer
