@@ -101,6 +101,6 @@ def write_run(
     write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, *, ascii: bool = False) -> str:
     """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
-    return escaped(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"
