@@ -110,6 +110,7 @@ def apply_preset(context: typer.Context, name: str | None) -> str | None:
 def apply_file(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
+        path = at_home(path)
         values = known(read_options(path, str(context.info_name)), context, str(path))
         below = context.default_map or {}
         if isinstance(values.get("preset"), str):

@@ -227,7 +227,7 @@ def test_what_computes_waits_for_what_computes(name: str, values: dict[str, Any]
 
 @pytest.mark.parametrize("command", ["evaluate", "theory", "lpft"])
 def test_folders_of_one_second_are_told_apart(
-    command: str, tiny: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, tiny: Work, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has named them; the clock stands still, and of two that start together each has its own."""
 
@@ -238,11 +238,11 @@ def test_folders_of_one_second_are_told_apart(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ftcli.report.folder.datetime", Still)
-    data = {"checkpoint": tiny.checkpoint, "ood": {"far": tiny.far}, **{k: TINY[k] for k in ("image_size", "threads")}}
     values: dict[str, Any] = {
-        "evaluate": data, "theory": {"worlds": 1, "sweep": "none"},
-        "lpft": {**data, "train": tiny.train, "epochs": 1, "lr": 1e-3},
-    }[command]  # fmt: skip
+        "evaluate": {"checkpoint": out, "id_test": tiny.train, "image_size": 32, "threads": 1},
+        "theory": {"worlds": 1, "sweep": "none"},
+        "lpft": {"checkpoint": tiny.checkpoint, "train": tiny.train, "epochs": 1, "lr": 1e-3, **TINY},
+    }[command]
     first = claim(None, command, False)
     for _ in range(2):
         FUNCTIONS[RENAMED.get(command, command)](**values)
