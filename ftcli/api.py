@@ -6,8 +6,10 @@ gives the configuration alone, which `ftcli.lpft(configuration)` then runs.
 
 import inspect
 import json
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from contextlib import nullcontext
+from dataclasses import fields
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
@@ -15,19 +17,22 @@ import typer
 from typer.models import ArgumentInfo
 
 from ftcli.cli import program, refusal
-from ftcli.config import COMMANDS, Common
+from ftcli.config import COMMANDS, Common, Loading, Theory
 from ftcli.errors import RequestError, choose
-from ftcli.help import name_of
+from ftcli.help import name_of, opposite_of
 
 RENAMED = {  # parts of the package have the names of these commands
     "cache": "manage_cache", "data": "read_data", "presets": "read_presets", "report": "read_report",
     "theory": "run_theory",
 }  # fmt: skip
+# What computes sets threads and kernels, draws from torch's own generator and traces networks, all of which a process
+# has once: calls in several threads wait for each other, and give what they give one after the other.
+ONE_AT_A_TIME = threading.RLock()
 OF_THE_STREAMS = ("json", "debug")  # of no use where values come back and errors are raised
 
 
 def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
-    """A command's options as they would be typed. None, and False for a flag, are not typed."""
+    """A command's options as they would be typed; None is not."""
     options = COMMANDS[command].options
     hints = get_type_hints(options, include_extras=True)
     typed, arguments = [command], ["--"]  # behind "--", a value may begin with a dash
@@ -36,7 +41,7 @@ def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
         if isinstance(declared, ArgumentInfo):
             arguments += [] if value is None else several(value)
         elif kind is bool:
-            typed += [name_of(field, declared)] if value else []
+            typed += [] if value is None else [name_of(field, declared) if value else opposite_of(declared)]
         elif value is not None:
             parts = several(value) if takes_many(kind) else [",".join(several(value))]
             typed += [f"{name_of(field, declared)}={part}" for part in parts]
@@ -77,12 +82,13 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
         program(lambda _: found.append)(words, standalone_mode=False)
     except typer.TyperException as error:
         raise refusal(error, words) from None
-    # No word takes a flag back that a preset or a file has set.
-    return replace(found[0], **{name: value for name, value in values.items() if value is False})
+    return found[0]
 
 
 def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     """Run a command on a configuration, or on its options; gives what `--json` prints, as plain Python values.
+
+    Safe in several threads: commands that compute are carried out one after the other.
 
     Raises RequestError where the request is wrong and RunError where the run failed, as the command line says them.
     """
@@ -94,7 +100,9 @@ def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     else:
         config = configure(command, *arguments, **values)
     module, function = COMMANDS[command].runs.split(":")
-    return json.loads(json.dumps(getattr(import_module(module), function)(config).content))
+    with ONE_AT_A_TIME if isinstance(config, Loading | Theory) else nullcontext():
+        answer = getattr(import_module(module), function)(config)
+    return json.loads(json.dumps(answer.content))
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:

@@ -10,14 +10,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import typer
 
-from ftcli import __version__
+from ftcli import __version__, streams
 from ftcli.config import COMMANDS, Common
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
-from ftcli.help import ABOUT, asks_for_help, print_help, rows
+from ftcli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
 from ftcli.processes import count, rank, typed
 from ftcli.text import printable, shortened
 
@@ -71,9 +72,8 @@ def terminated(*_: object) -> None:
 
 def explain(error: Exception) -> int:
     """One plain message on stderr for whatever ended a command; gives the exit code."""
-    if isinstance(error, BrokenPipeError):  # the reader of our output went away: nobody is left to tell
-        sys.stderr.close()
-        return 1
+    if isinstance(error, BrokenPipeError) and streams.reader_left():  # nobody is left to tell
+        return streams.NO_READER
     if isinstance(error, FtcliError):
         return tell(error.problem, error.fix, error.exit_code)
     if ran_out_of_memory(error):
@@ -120,9 +120,10 @@ def from_file(error: typer.TyperException) -> str | None:
 def tell(problem: str, fix: str, code: int) -> int:
     if rank() > 0:  # all processes meet the same wrong request: the first one says so, and its end ends the others
         time.sleep(FIRST_TELLS)
-    print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
-    if fix:
-        print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
+    with suppress(OSError):  # stderr may be full, or read by nobody
+        print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
+        if fix:
+            print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
     return code
 
 
@@ -135,10 +136,10 @@ def main() -> None:
     words = sys.argv[1:]
     if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
         program()(prog_name=NAME)
-    elif words == ["--version"]:
+    elif any(word in VERSION for word in options_among(words)):
         print(f"ftcli {__version__}")
     elif asks_for_help(words):
-        print_help(words)
+        sys.exit(help_for(words))
     else:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a state to save
         if count() == 1:  # several are ended from outside, and the system's way ends them at once
@@ -146,19 +147,42 @@ def main() -> None:
         sys.exit(run(words))
 
 
-def process() -> None:
-    """`main` as a process of its own: one that was stopped ends at once, and by its exit code.
+def help_for(words: Sequence[str]) -> int:
+    """The help that is asked for; gives the exit code."""
+    try:
+        print_help(words)
+    except FtcliError as error:  # a command that there is not
+        return explain(error)
+    return 0
 
-    Python would take its time, in which a second signal meets nobody, and may end by the signal once more.
+
+def unwritten(error: OSError) -> int:
+    """The same for what stdout or stderr did not take."""
+    if isinstance(error, BrokenPipeError):
+        return streams.NO_READER
+    return tell(f"the output cannot be written: {error.strerror}", "", 1)
+
+
+def process() -> None:
+    """`main` as a process of its own: the streams are made ready before and emptied after.
+
+    One that was stopped ends at once, and by its exit code: Python would take its time, in which a second signal meets
+    nobody, and may end by the signal once more.
     """
+    streams.prepare()
+    code = 0
     try:
         main()
     except SystemExit as end:
-        if end.code not in (INTERRUPTED, TERMINATED):
-            raise
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(int(end.code))
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:  # of a stream: whatever else there is, `run` has met
+        code = unwritten(error)
+    if (left := streams.flush()) and code in (0, 1):
+        code = unwritten(left)
+        streams.flush()
+    if code in (INTERRUPTED, TERMINATED):
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(words: Sequence[str]) -> int:

@@ -62,9 +62,10 @@ def option(help: str, *names: str, panel: str, default: str | None = None, **mor
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default or True, **more)
 
 
-def flag(help: str, name: str, panel: str) -> Any:
-    """An option without a value, off unless it is typed."""
-    return option(help, name, panel=panel, default="off")
+def flag(help: str, name: str, panel: str, *short: str) -> Any:
+    """An option without a value, off unless it is typed; its opposite takes back what a file says."""
+    opposite = f"--{name.removeprefix('--no-')}" if name.startswith("--no-") else f"--no-{name.removeprefix('--')}"
+    return option(help, f"{name}/{opposite}", *short, panel=panel, default="off")
 
 
 def spec(help: str, default: str, **more: Any) -> Any:

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from ftcli import config as options
 from ftcli.presets import WORDS, preset_names, read_preset
@@ -12,6 +12,7 @@ from ftcli.report.cells import new_table, text
 from ftcli.report.read import read_report, trusting_no
 from ftcli.report.show import Answer, show_parts, write_json
 from ftcli.report.tables import tables as report_tables
+from ftcli.streams import Console
 from ftcli.text import counted
 
 MOST_ROWS = 1_000  # of a table that somebody is to read

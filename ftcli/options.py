@@ -6,8 +6,10 @@ default map, so their values pass the very checks that typed ones do.
 
 import inspect
 import json
+import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -35,6 +37,8 @@ NOT_REPEATED = (
 )  # a report's options that name itself
 # What runs code, and what says where to write and what to replace: no file from somebody else may say it.
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
+INSTEAD = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
+TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 MOST_BYTES = 64 * 2**20  # of a file of options
 
 
@@ -47,6 +51,8 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     if "config" in hints:
         for option in (name for name in TYPED_ONLY if name in hints):
             hints[option] = changed(hints[option], callback=typed_only)
+    for option in (name for name in INSTEAD if name in hints):
+        hints[option] = changed(hints[option], callback=unless_typed)
     named = "preset" if "preset" in hints else "name"  # of `presets`
     if named in hints:
         hints[named] = changed(hints[named], autocompletion=presets_like)
@@ -63,7 +69,7 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
 
     def command(**values: Any) -> None:
-        run(options(**values))
+        run(options(**{name: at_home(value) for name, value in values.items()}))
 
     command.__name__, command.__doc__ = name, help
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -80,6 +86,15 @@ def changed(hint: Any, **attributes: Any) -> Any:
     return Annotated[kind, declared]
 
 
+def at_home(value: Any) -> Any:
+    """An option's value with ~ written out where a path begins: no shell does it behind an equals sign."""
+    if isinstance(value, list):
+        return [at_home(one) for one in value]
+    if not isinstance(value, str | Path) or "~" not in str(value):
+        return value
+    return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
+
+
 def presets_like(incomplete: str) -> list[str]:
     """What a shell may complete the beginning of a preset's name to."""
     return [name for name in preset_names() if name.startswith(incomplete)]
@@ -88,19 +103,34 @@ def presets_like(incomplete: str) -> list[str]:
 def apply_preset(context: typer.Context, name: str | None) -> str | None:
     """Put a preset's options below those of a configuration file."""
     if name is not None:
-        context.default_map = {**of_preset(name, context), **(context.default_map or {})}
+        context.default_map = above(context.default_map or {}, of_preset(name, context))
     return name
 
 
 def apply_file(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
+        path = at_home(path)
         values = known(read_options(path, str(context.info_name)), context, str(path))
         below = context.default_map or {}
         if isinstance(values.get("preset"), str):
-            below = {**below, **of_preset(values["preset"], context)}
-        context.default_map = {**below, **values}
+            below = above(of_preset(values["preset"], context), below)
+        context.default_map = above(values, below)
     return path
+
+
+def above(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
+    """Both files' options; what the stronger one says also counts in the place of what stands instead of it."""
+    replaced = {INSTEAD.get(name) for name in strong}
+    return {**{name: value for name, value in weak.items() if name not in replaced}, **strong}
+
+
+def unless_typed(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Nothing, where a file gives the value and what stands instead of it is typed; typed options are read first."""
+    name = str(parameter.name)
+    sources = [context.get_parameter_source(one) for one in (name, INSTEAD[name])]
+    names = [source.name if source else "" for source in sources]
+    return None if names == ["DEFAULT_MAP", "COMMANDLINE"] else value
 
 
 def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:

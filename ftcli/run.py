@@ -61,7 +61,7 @@ from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
 from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
-from ftcli.report.folder import claim, write_run
+from ftcli.report.folder import claim, made, write_run
 from ftcli.report.labels import check_target, label_table, labels_answer
 from ftcli.report.plan import plan_answer
 from ftcli.report.progress import ConsoleLog
@@ -87,7 +87,7 @@ def train(config: Training) -> Answer:
             return shown(done, request, config)
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request, config, machine) as journal:
+        with held(folder, request, config, machine, log) as (folder, journal):
             log.note(f"in {folder}")
             setting = replace(setting, journal=journal)
             report = trained_and_saved(config, loaded, setting, folder, digest_of(request), log, started)
@@ -126,6 +126,7 @@ def evaluate(config: Evaluate) -> Answer:
         results = measure(machine.place(loaded.model), setting, 0, log, frozen=True, details=config.details())
         report = build("evaluate", config, task, loaded, machine, [results], log, time_since(started))
         if machine.rank == 0:
+            folder = made(folder, config.out)
             write_run(folder, report, [], results.predictions, None)
     return report_answer(report, folder)
 
@@ -148,7 +149,7 @@ def adapt(config: Adapt) -> Answer:
         if done is not None:
             return shown(done, request, config)
         model = machine.place(loaded.model)
-        with held(folder, request, config, machine) as journal:
+        with held(folder, request, config, machine, log) as (folder, journal):
             log.note(f"in {folder}")
             before = measure(model, setting, config.seed, log, frozen=True)
             adapted = adapted_to(model, streams, tensors, config, machine, journal, log)

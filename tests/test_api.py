@@ -3,16 +3,23 @@
 import inspect
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from program import Work, inside, lasting, read, same_threads, work
 
 import ftcli
-from ftcli.api import FUNCTIONS, words_of
+from ftcli.api import FUNCTIONS, RENAMED, words_of
 from ftcli.config import COMMANDS, Lpft, Training
+from ftcli.report.folder import claim, made
+from ftcli.report.show import Answer
 
 TINY = {"image_size": 32, "batch_size": 16, "augment": "none", "threads": 1}
 
@@ -169,8 +176,9 @@ def test_importing_it_is_light() -> None:
 
 
 def test_words() -> None:
-    assert words_of("predict", {"images": "s", "checkpoint": "c", "quiet": True, "overwrite": False}) == [
-        "predict", "--quiet", "--", "c", "s",
+    values = {"images": "s", "checkpoint": "c", "quiet": True, "overwrite": False, "no_cache": False, "compile": None}
+    assert words_of("predict", values) == [
+        "predict", "--quiet", "--cache", "--no-overwrite", "--", "c", "s",
     ]  # fmt: skip
 
 
@@ -179,3 +187,67 @@ def test_several_arguments_come_one_after_the_other_or_as_a_list() -> None:
         assert ftcli.Distortion(*models, id_test="x").models == ["a", "b"]
     with pytest.raises(ftcli.RequestError, match="without a name"):
         ftcli.Evaluate("a", "b", id_test="x")
+
+
+def test_calls_in_threads_give_what_they_give_one_after_the_other(tiny: Work, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"checkpoint": tiny.checkpoint, "train": tiny.train, "epochs": 1, "lr": 1e-2, **TINY}
+    calls = {
+        "tuned": (ftcli.finetune, {"seed": 3, **asked}), "random": (ftcli.finetune, {"init": "random", **asked}),
+        "probe": (ftcli.probe, {"solver": "sgd", **asked}),
+    }  # fmt: skip
+    with ThreadPoolExecutor(3) as pool:
+        found = {name: pool.submit(call, out=tmp_path / name, **words) for name, (call, words) in calls.items()}
+    for name, (call, words) in calls.items():
+        assert lasting(found[name].result()) == lasting(call(out=tmp_path / f"alone-{name}", **words))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("evaluate", {"id_test": "t"}), ("blocks", {}), ("predict", {"images": "i"})]
+)
+def test_what_computes_waits_for_what_computes(name: str, values: dict[str, Any]) -> None:
+    """And what only looks does not."""
+    busy, together = threading.Event(), list[bool]()
+
+    def work(_: Any) -> Answer:
+        together.append(busy.is_set())
+        busy.set()
+        time.sleep(0.2)
+        busy.clear()
+        return Answer({}, lambda _: None)
+
+    module, function = COMMANDS[name].runs.split(":")
+    with mock.patch(f"{module}.{function}", work), ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: FUNCTIONS[name](checkpoint="c", **values), range(4)))
+    assert together == [False] * 4
+    meeting = threading.Barrier(2, timeout=60)
+    look = lambda _: Answer(meeting.wait() * 0, lambda _: None)  # noqa: E731
+    with mock.patch("ftcli.look.schema", look), ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: ftcli.schema(), range(2))) == [0, 0]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "theory", "lpft"])
+def test_folders_of_one_second_are_told_apart(
+    command: str, tiny: Work, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has named them; the clock stands still, and of two that start together each has its own."""
+
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Still":
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ftcli.report.folder.datetime", Still)
+    values: dict[str, Any] = {
+        "evaluate": {"checkpoint": out, "id_test": tiny.train, "image_size": 32, "threads": 1},
+        "theory": {"worlds": 1, "sweep": "none"},
+        "lpft": {"checkpoint": tiny.checkpoint, "train": tiny.train, "epochs": 1, "lr": 1e-3, **TINY},
+    }[command]
+    first = claim(None, command, False)
+    for _ in range(2):
+        FUNCTIONS[RENAMED.get(command, command)](**values)
+    other = made(first, None)
+    names = [f"{command}-20260102-030405{end}" for end in ("", "-2", "-3")]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names and other.name == names[2]
+    assert all((tmp_path / "runs" / name / "report.json").exists() for name in names[:2])
+    assert made(other, other) == other  # of a name that somebody gave

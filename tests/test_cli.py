@@ -1,20 +1,28 @@
 """The program at its edges: help, streams, exit codes, where options come from, what is written and where."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from unittest import mock
 
 import pytest
+import typer
 from conftest import Ended
 from pictures import folder
-from program import PAINT, SMALL, Work, inside, lasting, read, work
+from program import PAINT, SMALL, Stream, Work, inside, lasting, read, work
 
+from ftcli.api import words_of
 from ftcli.config import COMMANDS
 from ftcli.declare import PANELS
+from ftcli.help import ARGUMENTS, rows
 from ftcli.methods import METHODS
+from ftcli.text import printable
 
 ESCAPE = "\x1b"
 
@@ -81,6 +89,72 @@ def test_version() -> None:
     assert inside("--version").stdout.strip() == f"ftcli {__version__}"
 
 
+@pytest.mark.parametrize("words", [["help"], ["-h"], ["help", "--help"]])
+def test_help_is_asked_for_in_several_ways(words: list[str]) -> None:
+    assert inside(*words).stdout == inside("--help").stdout
+
+
+@pytest.mark.parametrize("words", [["help", "cache"], ["cache", "-h"], ["--help", "cache"]])
+def test_help_of_a_command(words: list[str]) -> None:
+    done = inside(*words)
+    assert done.returncode == 0 and done.stdout == inside("cache", "--help").stdout
+    assert "ftcli cache [OPTIONS] [ACTION]\n" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["help", "evalute"], ["evalute", "--help"], ["-h", "evalute"]])
+def test_help_of_no_command(words: list[str]) -> None:
+    done = inside(*words)
+    assert done.returncode == 2 and 'did you mean "evaluate"?' in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["-V"], ["evaluate", "--version"], ["cache", "clear", "-V"]])
+def test_version_is_asked_for_in_several_ways(words: list[str]) -> None:
+    assert inside(*words).stdout == inside("--version").stdout
+
+
+def test_behind_two_dashes_nothing_asks_for_help(tmp_path: Path) -> None:
+    for word in ("--help", "-V"):
+        done = inside("report", "--", word, COLUMNS="200")
+        assert done.returncode == 2 and word in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_speaks_of_what_the_command_has(command: str) -> None:
+    """No option of another command, no number that nobody can read, nothing required that is not."""
+    told = " ".join(inside(command, "--help", COLUMNS="300").stdout.split())
+    own = {row.name for row in rows(COMMANDS[command].options)}
+    others = {word for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", told) if not word.startswith("--no-")} - own
+    assert others <= {"--cache"}, f"{command} speaks of {others}"
+    assert not re.search(r"\de\+\d", told)
+    selects = command in ("probe", "finetune", "lpft", "surgical")
+    assert ("to select on" in told) == selects
+    usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
+    for row in rows(COMMANDS[command].options):
+        if row.panel == ARGUMENTS:
+            assert (f"[{row.name}]" in usage) == (row.default != "required")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_can_be_taken_back(command: str) -> None:
+    """As the last word typed: what counts is that it is understood."""
+    from ftcli.options import command_of
+
+    found = list[Any]()
+    app = typer.Typer()
+    app.command()(command_of(COMMANDS[command].options, found.append, command, ""))
+    hints = get_type_hints(COMMANDS[command].options, include_extras=True)
+    flags = [one.name for one in fields(COMMANDS[command].options) if get_args(hints[one.name])[0] is bool]
+    assert flags
+    given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s"}
+    known = {one.name: given[one.name] for one in fields(COMMANDS[command].options) if one.name in given}
+    asked = words_of(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
+    for name in flags:
+        word = name.replace("_", "-")
+        typed = f"--{word.removeprefix('no-')}" if word.startswith("no-") else f"--no-{word}"
+        app([f"--{word}", typed, *asked[1:]], standalone_mode=False)
+        assert getattr(found[-1], name) is False
+
+
 # ---- streams
 
 
@@ -129,8 +203,69 @@ def test_a_terminal_gets_colour_and_bars_but_no_paint(tiny: Work, tmp_path: Path
 
 
 def test_quiet_leaves_only_the_result(tiny: Work, tmp_path: Path) -> None:
-    done = inside("finetune", *tiny.words, "--lr", "1e-3", "--epochs", 1, "--quiet", "--out", tmp_path / "o")
-    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("Accuracy")
+    """And the warnings, which change what a figure means."""
+    done = inside("finetune", *tiny.words, "--lr", "1e-3", "--epochs", 1, "-q", "-o", tmp_path / "o")
+    assert done.returncode == 0 and done.stdout.startswith("Accuracy")
+    warned = [f"warning: {printable(warning['text'])}" for warning in read(tmp_path / "o")["warnings"]]
+    assert warned and done.stderr.splitlines() == warned
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_another_encoding_holds_everything(
+    encoding: str, ftcli: Callable[..., Ended], run: tuple[Ended, Path], tmp_path: Path
+) -> None:
+    """JSON means the same; what is for people comes out, help and errors too."""
+    report = read(run[1])
+    report["warnings"].append({"code": "x", "text": "Füchse und 狐"})
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    typed = {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-m", "ftcli", "report", tmp_path, "--json"], capture_output=True, env={**os.environ, **typed}
+    )
+    assert done.returncode == 0 and json.loads(done.stdout.decode("ascii")) == report
+    for words, code in ((["report", tmp_path], 0), (["theory", "--help"], 0), (["report", "狐"], 2)):
+        done = subprocess.run([sys.executable, "-m", "ftcli", *words], capture_output=True, env={**os.environ, **typed})
+        assert done.returncode == code and b"Traceback" not in done.stderr, done.stderr
+        assert len(done.stdout + done.stderr) > 50
+
+
+def ended(command: str) -> tuple[int, str]:
+    """How a shell sees ftcli end, and stderr; the command is called F in it."""
+    called = f"F() {{ '{sys.executable}' -m ftcli \"$@\"; }}; {command}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", called], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("words", ["surgical --help", "-V", "report OUT", "schema --json", "help"])
+def test_a_reader_that_leaves_is_no_failure(words: str, run: tuple[Ended, Path]) -> None:
+    code, told = ended(f"F {words.replace('OUT', str(run[1]))} | true")
+    assert (code, told) == (141, "")
+
+
+@pytest.mark.parametrize("words", ["surgical --help", "-V", "report OUT", "report OUT --json", "presets --json"])
+def test_a_full_disk_is_said_in_a_line(words: str, run: tuple[Ended, Path]) -> None:
+    code, told = ended(f"F {words.replace('OUT', str(run[1]))} > /dev/full")
+    assert code == 1 and "No space left" in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "code"), [("presets >&-", 0), ("report no 2>&-", 2), ("report no 2> /dev/full", 2)])
+def test_closed_and_full_streams(words: str, code: int) -> None:
+    assert ended(f"F {words}") == (code, "")
+
+
+def test_progress_that_cannot_be_written_ends_nothing(tiny: Work, tmp_path: Path) -> None:
+    """stderr goes into a file on a full disk."""
+
+    class Full(Stream):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    with mock.patch(
+        "program.Stream", lambda terminal: Full(terminal) if made.append(1) or len(made) == 2 else Stream(terminal)
+    ):
+        made: list[int] = []
+        done = inside("probe", *tiny.words, "--out", tmp_path / "o")
+    assert done.returncode == 0 and read(tmp_path / "o")["command"] == "probe"
 
 
 def test_it_says_how_much_there_is_to_do(run: tuple[Ended, Path]) -> None:
@@ -292,6 +427,64 @@ def test_a_preset_gives_options_below_those_of_a_file(tmp_path: Path) -> None:
     file.write_text('preset = "digits"\nepochs = 4\n')
     options = dry("lpft", "--config", file)["config"]
     assert (options["epochs"], options["image_size"]) == (4, 32)
+
+
+@pytest.mark.parametrize(
+    ("file", "typed", "seeds"),
+    [
+        ("seeds = 3", ["--seed", "8,5"], (5, 8)),
+        ("seed = [4, 9]", ["--seeds", 2], (0, 1)),
+        ("seeds = 3", [], (0, 1, 2)),
+        ("seed = 7", ["--preset", "digits"], (7,)),
+    ],
+)
+def test_what_is_typed_stands_in_the_place_of_what_a_file_says(
+    file: str, typed: list[Any], seeds: tuple[int, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text(f'train = "t"\n{file}\n')
+    found = parsed("lpft", "--config", tmp_path / "c.toml", *typed)
+    assert found.seed_list() == seeds
+
+
+def test_both_in_one_place_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("seeds = 3\nseed = 4\n")
+    for asked in (["--seeds", 2, "--seed", 3], ["--config", tmp_path / "c.toml"]):
+        done = inside("probe", "--train", "t", *asked)
+        assert done.returncode == 2 and "both given" in done.stderr
+
+
+def test_a_flag_of_a_file_is_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('train = "t"\nno_cache = true\nper-class = true\nresume = true\n')
+    asked = ["finetune", "--config", tmp_path / "c.toml"]
+    before, after = parsed(*asked), parsed(*asked, "--cache", "--no-per-class")
+    assert (before.no_cache, before.per_class, before.resume) == (True, True, True)
+    assert (after.no_cache, after.per_class, after.resume) == (False, False, True)
+
+
+def test_a_home_folder_is_written_out_wherever_a_path_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell does it behind an equals sign, in a file, or in an argument list of a program."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.toml").write_text('id_val = "~/val"\nood = ["far=~/far?label=x", "near=a~/b"]\n')
+    found = parsed(
+        "lpft", "--config=~/c.toml", "--train=~/photos?classes=~/map.json", "--id-test", "torchvision:STL10?root=~/stl",
+        "--checkpoint=~/m.pth", "--import=~/plug.py", "--out=~/r",
+    )  # fmt: skip
+    assert (found.out, found.import_) == (tmp_path / "r", tmp_path / "plug.py")
+    assert (found.train, found.id_val) == (f"{tmp_path}/photos?classes={tmp_path}/map.json", f"{tmp_path}/val")
+    assert found.checkpoint == f"{tmp_path}/m.pth" and found.id_test == f"torchvision:STL10?root={tmp_path}/stl"
+    assert found.ood == [f"far={tmp_path}/far?label=x", "near=a~/b"]
+    shown = parsed("distortion", "~/a", "b", "--id-test=t", "--plot=~/f.svg")
+    assert shown.models == [f"{tmp_path}/a", "b"] and shown.plot == tmp_path / "f.svg"
+    assert parsed("data", "~").source == str(tmp_path) and parsed("data", "./~/x").source == "./~/x"
+
+
+def parsed(*words: Any) -> Any:
+    """The configuration that a command line has."""
+    from ftcli.cli import program
+
+    found = list[Any]()
+    program(lambda _: found.append)(list(map(str, words)), standalone_mode=False)
+    return found[0]
 
 
 def test_everything_written_is_json_without_nan(run: tuple[Ended, Path]) -> None:

@@ -19,7 +19,7 @@ FLOORS = [
     ("help", "options", "presets"),
     ("config",),
     ("cache", "checksums"),
-    ("log", "errors", "seeds", "text", "toml", "files", "declare", "processes", "__init__"),
+    ("log", "errors", "seeds", "text", "toml", "files", "declare", "processes", "streams", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))

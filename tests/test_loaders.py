@@ -1,9 +1,18 @@
 """Loader: every example once, the same tensors for any number of processes, with and without a cache."""
 
+import multiprocessing
+import os
 import random
+import select
+import signal
+import time
 import warnings
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,12 +22,12 @@ from timm.data import create_transform
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.data.loaders import Batch, Loader
+from ftcli.data.loaders import Batch, Loader, _Maker
 from ftcli.data.sources import open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import augmentation, evaluation
-from ftcli.errors import RunError
+from ftcli.errors import Hindered, RunError
 from ftcli.log import Log
 from ftcli.seeds import mix
 
@@ -329,3 +338,97 @@ def test_mix_is_a_hash_not_a_sum() -> None:
     assert all(0 <= seed < 2**64 for seed in seeds)
     assert mix(-1, 0) != mix(1, 0)
     assert len({seed % 2**32 for seed in seeds}) == 1000  # torch's CPU generator takes the low 32 bits
+
+
+# --- processes that make batches ---
+
+
+def room(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Shared memory of so many free bytes, as far as the loader can see."""
+    found = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _: found)
+
+
+@pytest.mark.parametrize(("free", "started"), [(0, 0), (100_000, 0), (2**18 + 4096, 1), (2**20, 3)])
+def test_no_more_workers_than_shared_memory_holds(
+    data: TaskSet, free: int, started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 2 images of 16 x 16; the pictures are the same, and the report says it."""
+    transform, log = augmentation(CONFIG, "light"), Log()
+    assert transform.size == (16, 16)
+    here, there = Loader(data, transform, batch_size=2), Loader(data, transform, batch_size=2, workers=3, log=log)
+    before = {child.pid for child in multiprocessing.active_children()}
+    room(monkeypatch, free)
+    made = there.shuffled(1, 1, skip_single=False)
+    first = next(made)
+    monkeypatch.undo()
+    assert len({child.pid for child in multiprocessing.active_children()} - before) == started
+    assert same(here.shuffled(1, 1, skip_single=False), [first, *made])
+    warned = [warning["text"] for warning in log.warnings if warning["code"] == "workers"]
+    assert len(warned) == (started < 3) and all("/dev/shm" in text and "--shm-size" in text for text in warned)
+
+
+def test_a_batch_for_which_shared_memory_has_no_room_is_made_here(
+    data: TaskSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has filled it since the processes began."""
+    monkeypatch.setattr(Tensor, "share_memory_", mock.Mock(side_effect=RuntimeError("No space left on device (28)")))
+    log = Log()
+    there = Loader(data, evaluation(CONFIG), batch_size=4, workers=2, log=log)
+    assert same(Loader(data, evaluation(CONFIG), batch_size=4).ordered(), there.ordered())
+    assert [warning["code"] for warning in log.warnings] == ["workers"]
+
+
+def test_without_locks_between_processes_none_is_started(data: TaskSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    there = Loader(data, evaluation(CONFIG), batch_size=4, workers=2, log=log)
+    with mock.patch(
+        "multiprocessing.synchronize.SemLock.__init__", side_effect=OSError(38, "Function not implemented")
+    ):
+        made = list(there.ordered())
+    assert same(Loader(data, evaluation(CONFIG), batch_size=4).ordered(), made)
+    assert "Function not implemented" in log.warnings[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("number", "threads"), [(signal.SIGKILL, False), (signal.SIGBUS, False), (signal.SIGKILL, True)]
+)
+def test_a_process_that_is_killed_ends_the_work_in_order(data: TaskSet, number: signal.Signals, threads: bool) -> None:
+    def work() -> None:
+        loader = Loader(data, evaluation(CONFIG), batch_size=1, workers=2)
+        before = {child.pid for child in multiprocessing.active_children()}
+        for batch in loader.ordered():
+            assert len(batch.labels) == 1
+            for child in multiprocessing.active_children():
+                if child.pid not in before and child.pid is not None:
+                    os.kill(child.pid, number)
+
+    with pytest.raises(Hindered) as error:
+        if threads:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(work).result()
+        else:
+            work()
+    assert "killed" in error.value.problem and "fewer --workers" in error.value.fix
+
+
+def test_processes_end_with_the_one_that_started_them(data: TaskSet) -> None:
+    """Killed, it cannot tell them."""
+    plain, (read, write) = _Maker.make, os.pipe()
+
+    def slow(maker: _Maker, plan: Any) -> Tensor:
+        time.sleep(600 * int(plan.indices[0] > 0))  # a picture on a disk that does not answer
+        return plain(maker, plan)
+
+    if not (child := os.fork()):
+        try:
+            os.close(read)
+            with mock.patch.object(_Maker, "make", slow):
+                next(Loader(data, evaluation(CONFIG), batch_size=1, workers=2).ordered())
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(write)  # those processes have it open too
+    os.waitpid(child, 0)
+    ended = bool(select.select([read], [], [], 60)[0])
+    os.close(read)
+    assert ended

@@ -1,5 +1,7 @@
 """The two parts of a network: the bits of the whole, its own tensors, and no gradient in front of what trains."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from tiny import SIDE, SIX, images, tiny
@@ -141,3 +143,27 @@ def test_the_cut_is_in_front_of_chance_and_of_moving_statistics(between: nn.Modu
     assert still is not None and moving is not None
     assert still.width == 4 and moving.width == 4 * (SIDE // 4 - 2) ** 2
     assert between in moving.suffix.modules() and between not in moving.prefix.modules()
+
+
+class Beside(nn.Module):
+    """While it is called, another thread calls a network of its own."""
+
+    def __init__(self, model: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        self.model, self.other, self.seen = model, [other], list[Tensor]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        with ThreadPoolExecutor(1) as pool:
+            self.seen.append(pool.submit(self.other[0], torch.ones(2, 3)).result())
+        return self.model(images)
+
+
+def test_what_other_threads_call_goes_on_as_ever() -> None:
+    """Tracing changes how every module of the process is called."""
+    other = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    expected = other(torch.ones(2, 3))
+    model = Beside(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)), other)
+    tuned = ["model.2.weight", "model.2.bias"]
+    freeze_all_but(model, tuned)
+    assert split(model, tuned, torch.rand(4, 3, 3, 3)) is not None
+    assert len(model.seen) > 1 and all(seen.equal(expected) for seen in model.seen)

@@ -1,5 +1,6 @@
 """A run that is stopped anywhere and gone on with ends in the very bytes of one that was not."""
 
+import errno
 import json
 import os
 import shutil
@@ -22,11 +23,12 @@ from worlds import coloured, loaded
 from ftcli import __version__
 from ftcli.engine.state import Journal, checksum
 from ftcli.engine.update import Updater
-from ftcli.errors import Stopped
+from ftcli.errors import Hindered, RequestError, Stopped
+from ftcli.log import Log
 from ftcli.model.save import save_model
 from ftcli.report import unfinished
 from ftcli.report.folder import STATE
-from ftcli.report.lock import LOCK
+from ftcli.report.lock import LOCK, check_unlocked, locked
 from ftcli.report.unfinished import REQUEST
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
@@ -307,6 +309,84 @@ def test_one_process_to_a_folder(place: Path, tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
     assert inside(*words(place, "finetune", out)).returncode == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said(number: int, place: Path, tmp_path: Path) -> None:
+    """Lustre, some network shares and FUSE: the run goes on, and its report warns."""
+    refusal = mock.patch("fcntl.flock", side_effect=OSError(number, os.strerror(number)))
+    with refusal, mock.patch.object(Journal, "due", lambda _: True):
+        done = inside(*words(place, "finetune", tmp_path / "o"))
+    assert done.returncode == 0 and "cannot lock" in done.stderr, done.stderr
+    assert [warning["code"] for warning in read(tmp_path / "o")["warnings"] if warning["code"] == "no-lock"]
+    with mock.patch("fcntl.flock", side_effect=OSError(errno.EIO, "broken")):
+        assert inside(*words(place, "finetune", tmp_path / "p")).returncode == 1
+
+
+def test_a_process_that_outlives_the_command_does_not_keep_its_lock(tmp_path: Path) -> None:
+    """A worker, forked while the folder is held."""
+    read, write = os.pipe()
+    with locked(tmp_path, Log()):
+        if not (child := os.fork()):
+            os.close(write)
+            os.read(read, 1)  # until the test is over
+            os._exit(0)
+        with pytest.raises(RequestError, match="in use"):
+            check_unlocked(tmp_path)
+    try:
+        check_unlocked(tmp_path)
+        with locked(tmp_path, Log()):
+            pass
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)
+
+
+def test_a_retry_at_once_after_a_kill_with_workers(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    asked = words(place, "finetune", out, "--workers", 2)
+    if not (child := os.fork()):
+        try:
+            with mock.patch.object(Journal, "due", lambda _: True), mock.patch.object(Journal, "check", killed):
+                inside(*asked)
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    done = inside(*asked)
+    assert done.returncode == 0, done.stderr
+    assert (out / "model.safetensors").read_bytes() == (undisturbed["finetune"] / "model.safetensors").read_bytes()
+
+
+def killed(_: Journal) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_step_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
+    """SIGTERM, while a disk does not answer."""
+    journal = Journal(tmp_path, 60.0, "ftcli again", attended=True)
+    with mock.patch("ftcli.engine.state.PATIENCE", 1), journal.listening(), pytest.raises(Stopped) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert journal.stop == 143
+        time.sleep(120)
+    assert stop.value.exit_code == 143 and stop.value.fix == "ftcli again"
+
+
+@pytest.mark.parametrize("stop", [None, 143])
+def test_a_killed_worker_leaves_the_state_and_says_how_to_go_on(stop: int | None, place: Path, tmp_path: Path) -> None:
+    """Where the same signal has stopped the command, that is what is said."""
+    out, saves = tmp_path / "o", [0]
+
+    def check(journal: Journal) -> None:
+        saves[0] += 1
+        if saves[0] == 3:
+            journal.stop = stop
+            raise Hindered("a process was killed", "fewer --workers")
+
+    with mock.patch.object(Journal, "due", lambda _: True), mock.patch.object(Journal, "check", check):
+        done = inside(*words(place, "finetune", out))
+    assert done.returncode == (stop or 1) and f"--out {out}" in done.stderr and "Traceback" not in done.stderr
+    assert ("fewer --workers" in done.stderr) == (stop is None) and list((out / STATE).glob("*.safetensors"))
 
 
 def test_two_that_start_together(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:

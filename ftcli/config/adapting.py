@@ -15,7 +15,7 @@ EVERYTHING = Words(("all",))
 class Adapt(Judging, Lasting):
     """Options of `ftcli adapt`."""
 
-    checkpoint: Annotated[str | None, weights("needed")] = None
+    checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     method: Annotated[
         Literal["tent", "memo"],
         option("tent: entropy of a batch's predictions; memo: of one image's mean over random views.", panel=TRAINING),

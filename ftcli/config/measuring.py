@@ -52,7 +52,10 @@ class Predict(Running):
         str, typer.Argument(help=f"Images; labels are not needed. {SETTINGS}.", metavar="SPEC", show_default=False)
     ]
     out: Annotated[
-        Path | None, option("File to write, .csv or .parquet.", panel=OUTPUT, default="CSV to stdout", metavar="FILE")
+        Path | None,
+        option(
+            "File to write, .csv or .parquet.", "--out", "-o", panel=OUTPUT, default="CSV to stdout", metavar="FILE"
+        ),
     ] = None
     overwrite: Overwrite = False
 
@@ -70,8 +73,8 @@ class Measuring(Reporting):
     train: Annotated[
         str | None, spec(f"ID training set; what is missing is cut from it as in training. {SETTINGS}.", "none")
     ] = None
-    id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
-    id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
+    id_val: Annotated[str | None, spec("ID validation set.", "cut from train, 10 %, where train is given")] = None
+    id_test: Annotated[str | None, spec("ID test set.", "cut from train, 10 %, where train is given")] = None
     split_seed: SplitSeed = 0
     seed: Annotated[
         int,
@@ -141,6 +144,11 @@ class Agreement(Measuring):
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Interpolate(Measuring):
     """Options of `ftcli interpolate`."""
+
+    id_val: Annotated[
+        str | None,
+        spec("ID validation set: soups and --save-best choose by it.", "cut from train, 10 %, where train is given"),
+    ] = None
 
     points: Annotated[int, option("Points on the line, ends included.", panel=MEASURE, min=2, metavar="POINTS")] = 11
     from_: Annotated[float, option("λ of the first point; A is 0.", "--from", panel=MEASURE, metavar="LAMBDA")] = 0.0

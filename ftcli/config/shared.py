@@ -46,7 +46,7 @@ class Common:
     """What every command understands."""
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
-    quiet: Annotated[bool, flag("No progress and no notes; errors still show.", "--quiet", OUTPUT)] = False
+    quiet: Annotated[bool, flag("No progress and no notes; errors still show.", "--quiet", OUTPUT, "-q")] = False
     debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
 
 
@@ -120,15 +120,24 @@ class Reporting(Running):
         str | None, option("Named benchmark that fills in options.", panel=DATA, default="none", metavar="NAME")
     ] = None
     config: ConfigFile = None
-    id_val: Annotated[str | None, spec("ID set to select on.", "none")] = None
-    id_test: Annotated[str | None, spec("ID set that is reported only.", "none")] = None
+    id_val: Annotated[
+        str | None, spec("ID validation set: reported, and ece_calibrated has its temperature from it.", "none")
+    ] = None
+    id_test: Annotated[str | None, spec("ID test set.", "none")] = None
     ood: Annotated[
         list[str] | None,
         option("OOD set, reported only; repeat for more.", panel=DATA, default="none", metavar="NAME=SPEC"),
     ] = None
     out: Annotated[
         Path | None,
-        option("Folder for the report and the model.", panel=OUTPUT, default="runs/COMMAND-DATE-TIME", metavar="DIR"),
+        option(
+            "Folder for the report and the model.",
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            default="runs/COMMAND-DATE-TIME",
+            metavar="DIR",
+        ),
     ] = None
     overwrite: Overwrite = False
 

@@ -79,7 +79,7 @@ class Theory(Common):
     config: ConfigFile = None
     out: Annotated[
         Path | None,
-        option("Folder for the report.", panel=OUTPUT, default="runs/theory-DATE-TIME", metavar="DIR"),
+        option("Folder for the report.", "--out", "-o", panel=OUTPUT, default="runs/theory-DATE-TIME", metavar="DIR"),
     ] = None
     overwrite: Overwrite = False
     plot: Annotated[Path | None, figure("Figure of the sweeps.")] = None

@@ -62,7 +62,7 @@ Merge = Annotated[
 class Training(Judging, Lasting):
     """What every command that trains shares."""
 
-    checkpoint: Annotated[str | None, weights("needed, unless --init random")] = None
+    checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
     id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
     id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
@@ -207,6 +207,8 @@ class Tuning(Training):
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Finetune(Tuning):
     """Options of `ftcli finetune`."""
+
+    checkpoint: Annotated[str | None, weights("needed, here or in a preset, unless --init random")] = None
 
     init: Annotated[
         Literal["checkpoint", "random"],

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ftcli.cache import Cache
 from ftcli.data.images import in_order
 from ftcli.data.store import Store, Stored, open_store
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform
-from ftcli.errors import FtcliError
+from ftcli.data.workers import Workers
 from ftcli.log import Log
 from ftcli.seeds import mix
 
@@ -78,7 +77,6 @@ class Loader:
         self.rank, self.world = shard
         self._cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)
-        self._jobs = _Jobs()
 
     def ordered(self, order: Tensor | None = None) -> Iterator[Batch]:
         """Every example once, in the set's order, or in `order`, int64 [N]; of W processes, number r makes batches r,
@@ -153,15 +151,12 @@ class Loader:
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
         made = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, made, strict=True):
-            if isinstance(pixels, FtcliError):
-                raise pixels
             yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
 
-    def _made(self, plans: list[Job]) -> Iterator[Tensor | FtcliError]:
+    def _made(self, plans: list[Job]) -> Iterator[Tensor]:
         """uint8 [b, H, W, 3] on the CPU for each plan."""
         if self.workers:
-            self._jobs.batches = plans
-            return iter(self._processes)
+            return self._processes.batches(plans)
         if self.device.type == "cuda":  # one batch is made while the device works on the one before
             return in_order(self._maker.make, plans, threads=1, ahead=1)
         return map(self._maker.make, plans)
@@ -187,36 +182,13 @@ class Loader:
         return _Maker(store, self.transform, pin=self.device.type == "cuda" and not self.workers)
 
     @cached_property
-    def _processes(self) -> DataLoader:
-        """Processes that make batches. A plan carries its random numbers to them, so that they need no state of their
-        own and can live on from epoch to epoch. The generator keeps DataLoader from drawing its base seed from the
-        global one."""
-        return DataLoader(
-            self._maker,
-            batch_size=None,
-            sampler=self._jobs,
-            num_workers=self.workers,
-            persistent_workers=True,
-            collate_fn=_as_it_is,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),
-        )
+    def _processes(self) -> Workers[Job]:
+        height, width = self.transform.size
+        size = self.batch_size * height * width * 3
+        return Workers(self._maker.make, self.workers, size, self.device.type == "cuda", self._log)
 
 
-class _Jobs(Sampler[Job]):
-    """The batches of the epoch about to begin."""
-
-    def __init__(self) -> None:
-        self.batches: list[Job] = []
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-class _Maker(Dataset[Tensor | FtcliError]):
+class _Maker:
     """Makes whole batches from plans. pin: in memory that a GPU can read by itself."""
 
     def __init__(self, store: Store, transform: Transform, pin: bool) -> None:
@@ -231,14 +203,3 @@ class _Maker(Dataset[Tensor | FtcliError]):
         for row, (index, numbers) in enumerate(zip(plan.indices.tolist(), plan.numbers, strict=True)):
             rows[row] = self.transform.draw(self.store[index], numbers)
         return batch
-
-    def __getitem__(self, plan: Job) -> Tensor | FtcliError:
-        """For the processes: an error is handed back as it is, where DataLoader would wrap it in a traceback."""
-        try:
-            return self.make(plan)
-        except FtcliError as error:
-            return error
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

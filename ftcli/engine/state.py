@@ -25,6 +25,7 @@ from ftcli.errors import INTERRUPTED, TERMINATED, RequestError, Stopped
 from ftcli.files import make, write_whole
 
 SHARE = 0.02  # of the time: the ends of epochs are saved where that takes no more
+PATIENCE = 20  # seconds in which a step must end after SIGTERM, whose sender kills soon
 SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}  # and the exit codes that say so
 
 
@@ -93,6 +94,7 @@ class Journal:
         """Put a state in the place of the run's last one."""
         if self.rank:
             return
+        self.unhurried()
         started = time.monotonic()
         make(self.folder)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -102,6 +104,11 @@ class Journal:
         write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header), size)
         self.saved_at, self.wish = time.monotonic(), False
         self.took = self.saved_at - started
+
+    def unhurried(self) -> None:
+        """A step has ended, and what is saved now may take its time."""
+        if self.stop is not None:
+            signal.alarm(0)
 
     def slim(self, run: str) -> None:
         """Of a finished run that is beaten keep what it went through, and no weights."""
@@ -136,29 +143,35 @@ class Journal:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, SIGINT and SIGTERM stop after a state is saved, SIGUSR1 has one saved; a second one stops at once.
+        """Inside, SIGINT and SIGTERM stop after a state is saved, SIGUSR1 has one saved; a second one stops at once. A
+        step that waits, for a disk say, is not waited for after SIGTERM: the last state stays.
 
         Between runs there is nothing to save, and they stop at once. Only the main thread of a process hears signals.
         """
 
         def heard(number: int, _: FrameType | None) -> None:
-            if number not in SIGNALS:
+            if number == signal.SIGALRM:
+                raise Stopped("interrupted while a step waited.", self.again, self.stop or TERMINATED)
+            if number == signal.SIGUSR1:
                 self.wish = True
             elif not self.attended or self.stop is not None:
                 raise Stopped("interrupted.", self.again, SIGNALS[signal.Signals(number)])
             else:
                 self.stop = SIGNALS[signal.Signals(number)]
+                if number == signal.SIGTERM:
+                    signal.alarm(PATIENCE)
 
         if self.processes > 1:
             yield
             return
         try:
-            before = {number: signal.signal(number, heard) for number in (*SIGNALS, signal.SIGUSR1)}
+            before = {number: signal.signal(number, heard) for number in (*SIGNALS, signal.SIGUSR1, signal.SIGALRM)}
         except ValueError:  # not the main thread
             before = {}
         try:
             yield
         finally:
+            self.unhurried()
             for number, handler in before.items():
                 signal.signal(number, handler)
 

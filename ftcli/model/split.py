@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,8 +134,15 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, family: type[nn.Module]) -> None:
         super().__init__(autowrap_functions=tuple(get_notrace_functions()))
+        self.thread = threading.get_ident()
         # Found by themselves only in the files of modules that are called: a way may begin at a method.
         self._autowrap_search += [sys.modules[one.__module__] for one in family.__mro__]
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """While it traces, torch leads the calls of every module of the process here: other threads' go on as ever."""
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         untraceable = isinstance(m, _NormBase) or type(m) in get_notrace_modules()

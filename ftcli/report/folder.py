@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from datetime import datetime
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import make, nearest, write_whole
+from ftcli.files import hindered, make, nearest, write_whole
 from ftcli.report.lock import check_unlocked
 from ftcli.text import escaped
 
@@ -22,11 +23,24 @@ OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
 
 
 def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = False) -> Path:
-    """The folder to fill; nothing is created yet. `lasting`: an unfinished run in it may be this command's own.
+    """The folder to fill; nothing is created yet: `made` does that. `lasting`: an unfinished run in it may be this
+    command's own.
 
     Raises RequestError where a run or a file is in the way, RunError where nothing may be written.
     """
     folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out:
+        check_free(out, overwrite, lasting)
+    above = nearest(folder)
+    if not above.is_dir():
+        raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
+    return folder
+
+
+def check_free(folder: Path, overwrite: bool, lasting: bool) -> None:
+    """Raises RequestError where something in the folder is in the way."""
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
     check_unlocked(folder)
@@ -36,12 +50,26 @@ def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = Fa
         raise RequestError(f"{str(state)!r} is no state of ftcli: no folder.", "remove it, or name another folder")
     if state.exists() and not lasting:
         raise RequestError(f"--out {str(folder)!r} holds an unfinished run.", "name another folder")
-    above = nearest(folder)
-    if not above.is_dir():
-        raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
-    return folder
+
+
+def made(folder: Path, named: Path | None) -> Path:
+    """Make the folder. One that nobody has named is new: where another command of the same second was first, it gets a
+    number at the end of its name.
+    """
+    if named:
+        make(folder)
+        return folder
+    make(folder.parent)
+    place, number = folder, 1
+    while True:
+        try:
+            place.mkdir()
+            return place
+        except FileExistsError:
+            number += 1
+            place = folder.with_name(f"{folder.name}-{number}")
+        except OSError as error:
+            raise hindered(place, error.errno or EIO, 0) from error
 
 
 def check_not_finished(folder: Path, overwrite: bool) -> None:
@@ -73,6 +101,6 @@ def write_run(
     write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, *, ascii: bool = False) -> str:
     """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
-    return escaped(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"

@@ -1,5 +1,6 @@
 """One command to a folder: a lock that the system takes back when its process ends, however it ends."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -9,17 +10,38 @@ from pathlib import Path
 
 from ftcli.errors import RequestError
 from ftcli.files import hindered
+from ftcli.log import Log
 
 LOCK = ".lock"
 LONGEST = 32  # bytes of a process's number
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)  # of file systems on which nothing can be locked
+_held: set[int] = set()  # file descriptors of the locks that this process holds
+
+
+def _let_go() -> None:
+    """In a process that was forked: a lock lasts as long as one process has it open, and it is the parent's."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Inside, nobody else can lock the folder. Raises RequestError where somebody has."""
+def locked(folder: Path, log: Log) -> Iterator[None]:
+    """Inside, nobody else can lock the folder; a file system without locks is said in a warning.
+
+    Raises RequestError where somebody has locked it.
+    """
     lock = open_lock(folder, os.O_CREAT)
+    _held.add(lock)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock_now(lock):
+            log.warn(
+                "no-lock",
+                f"the file system of {str(folder)!r} cannot lock a file: start no second command with this --out while "
+                "this one runs",
+            )
         # Its last holder may have removed it just now, and the next have made a new one.
         if not os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
             raise FileNotFoundError
@@ -30,7 +52,21 @@ def locked(folder: Path) -> Iterator[None]:
     else:
         yield
     finally:
+        _held.discard(lock)
         os.close(lock)
+
+
+def lock_now(lock: int) -> bool:
+    """Lock the open file; False where its file system has no locks. Raises BlockingIOError where somebody holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def check_unlocked(folder: Path) -> None:
@@ -39,7 +75,7 @@ def check_unlocked(folder: Path) -> None:
         return
     lock = open_lock(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_now(lock)
     except BlockingIOError:
         raise in_use(folder, lock) from None
     finally:

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from ftcli.config import Training, resolved
@@ -12,6 +11,7 @@ from ftcli.model.load import Loaded
 from ftcli.report.build import describe_data
 from ftcli.report.cells import new_table, text
 from ftcli.report.show import Answer, show_parts
+from ftcli.streams import Console
 from ftcli.text import counted
 
 

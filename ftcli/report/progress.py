@@ -2,19 +2,23 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ftcli.log import Log
+from ftcli.processes import rank, typed
+from ftcli.streams import Console
 from ftcli.text import printable
 
 T = TypeVar("T")
 
 
 class ConsoleLog(Log):
-    """Shows the events of `Log` on stderr. `quiet` leaves all of it out; warnings then stand in the report only."""
+    """Shows the events of `Log` on stderr. `quiet` leaves out all but the warnings, which a caller in Python
+    finds in the report.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__()
@@ -36,15 +40,16 @@ class ConsoleLog(Log):
         if not self.bars.disable:
             self.bars.stop()
 
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            self.console.print(printable(text))
+    def say(self, text: str, *, always: bool = False) -> None:
+        if always or not self.quiet:
+            with keeping_on():
+                self.console.print(printable(text))
 
     def warn(self, code: str, text: str) -> None:
         before = len(self.warnings)
         super().warn(code, text)
         if len(self.warnings) > before:
-            self.say(f"warning: {text}")
+            self.say(f"warning: {text}", always=rank() == 0 and bool(typed.get()))
 
     def note(self, text: str) -> None:
         self.say(text)
@@ -72,6 +77,17 @@ class ConsoleLog(Log):
         if self.first and self.epochs_left:
             self.say(f"about {duration(seconds * self.epochs_left)} to go")
         self.first = False
+
+
+@contextmanager
+def keeping_on() -> Iterator[None]:
+    """Inside, a stream that takes no more, as on a full disk, is no reason to end. One that nobody reads is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def duration(seconds: float) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ftcli.report.cells import text
 from ftcli.report.folder import as_json as to_json
 from ftcli.report.tables import tables
+from ftcli.streams import Console, is_unicode
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Answer:
 
 
 def write_json(content: Any) -> None:
-    sys.stdout.write(to_json(content))
+    """JSON onto stdout; in plain ASCII where the stream cannot hold every sign."""
+    sys.stdout.write(to_json(content, ascii=not is_unicode(sys.stdout)))
 
 
 def console() -> Console:

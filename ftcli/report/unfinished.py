@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 from ftcli.config import Lasting
 from ftcli.engine.device import Machine
 from ftcli.engine.state import Journal, Unusable
-from ftcli.errors import FtcliError, Hindered, RequestError
+from ftcli.errors import FtcliError, Hindered, RequestError, Stopped
 from ftcli.files import make, sweep, write_whole
+from ftcli.log import Log
 from ftcli.processes import typed
-from ftcli.report.folder import REPORT, STATE, check_not_finished
+from ftcli.report.folder import REPORT, STATE, check_not_finished, made
 from ftcli.report.lock import LOCK, locked
 from ftcli.report.read import read_report
 from ftcli.report.request import (
@@ -63,22 +64,27 @@ def refuse(config: Lasting, other: str) -> NoReturn:
 
 
 @contextmanager
-def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Machine) -> Iterator[Journal]:
+def held(
+    folder: Path, request: Mapping[str, Any], config: Lasting, machine: Machine, log: Log
+) -> Iterator[tuple[Path, Journal]]:
     """Inside, this command alone works in the folder, and what it saves there is a state of this request.
+
+    Gives the folder, of another name than `folder` where nobody has named it and another command was first.
 
     The state is removed when the work is done, and where it has failed for good. It stays where somebody stopped the
     work, and where memory, disk or machine did. Of several processes the first one holds the folder.
 
     Raises RequestError where another process works there, or where the state is that of another request.
     """
+    new = config.out is None or not folder.exists()
+    if not machine.rank:
+        folder = made(folder, config.out)
     journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes)
     if machine.rank:
         machine.meet()  # the first one has seen to the folder
-        yield journal
+        yield folder, journal
         return
-    new = not folder.exists()
-    make(folder)
-    with locked(folder):
+    with locked(folder, log):
         try:
             check_not_finished(folder, config.overwrite)  # another one may have finished since the first look
             sweep(folder)
@@ -86,10 +92,12 @@ def held(folder: Path, request: Mapping[str, Any], config: Lasting, machine: Mac
             same_request(folder, request, config.overwrite)
             machine.meet()
             with journal.listening():
-                yield journal
+                yield folder, journal
         except Unusable:
             raise
         except BaseException as error:
+            if isinstance(error, Hindered) and journal.stop is not None:  # what stopped this process killed another
+                raise Stopped("interrupted.", journal.again, journal.stop) from error
             saved = any((folder / STATE).glob("*.safetensors"))
             if not saved or (isinstance(error, FtcliError) and not isinstance(error, Hindered)):
                 forget(folder, folder_too=new)

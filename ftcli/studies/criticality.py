@@ -27,10 +27,10 @@ def criticality(config: Criticality) -> Answer:
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
-        with held(study.folder, request, config, study.machine) as journal:
+        with held(study.folder, request, config, study.machine, study.log) as (folder, journal):
             setting = replace(study.setting, journal=journal)
             found = measure_criticality(B, start, images, setting, config, study.log)
-            answer = study.answer({"request": digest_of(request), "criticality": found})
+            answer = study.answer({"request": digest_of(request), "criticality": found}, folder=folder)
         if config.plot:
             save_panels(config.plot, criticality_panels(answer.content))
         return answer

@@ -27,7 +27,7 @@ from ftcli.model.head import classifier_tensors
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
 from ftcli.report.build import build, time_since
-from ftcli.report.folder import claim, write_run
+from ftcli.report.folder import claim, made, write_run
 from ftcli.report.models import describe_models, names_of
 from ftcli.report.plots import check_plot
 from ftcli.report.progress import ConsoleLog
@@ -65,17 +65,21 @@ class Study:
 
     def answer(
         self, parts: Mapping[str, Any], results: Sequence[Results] = (), predictions: pa.Table | None = None,
-        save_weights: Callable[[Path], None] | None = None,
+        save_weights: Callable[[Path], None] | None = None, folder: Path | None = None,
     ) -> Answer:  # fmt: skip
-        """The report, written and shown. `parts`: the measure's own keys; `results`: the figures of one model."""
+        """The report, written and shown. `parts`: the measure's own keys; `results`: the figures of one model.
+
+        `folder`: where it goes, if that is made already.
+        """
         command = type(self.config).__name__.lower()
         timing = time_since(self.started)
         parts = {"models": describe_models(self.config.every_model(), self.loaded)} | dict(parts)
         first, machine = self.loaded[0], self.machine
         report = build(command, self.config, self.task, first, machine, results, self.log, timing, None, parts)
         if machine.rank == 0:
-            write_run(self.folder, report, [], predictions, save_weights)
-        return report_answer(report, self.folder)
+            folder = folder or made(self.folder, self.config.out)
+            write_run(folder, report, [], predictions, save_weights)
+        return report_answer(report, folder)
 
 
 @contextmanager

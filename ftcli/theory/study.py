@@ -14,7 +14,7 @@ from ftcli.config import Theory
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.report.build import opening, time_since
-from ftcli.report.folder import claim, write_run
+from ftcli.report.folder import claim, made, write_run
 from ftcli.report.plots import check_plot, save_panels
 from ftcli.report.progress import ConsoleLog
 from ftcli.report.show import Answer, report_answer
@@ -36,6 +36,7 @@ def theory(config: Theory) -> Answer:
         folder = claim(config.out, "theory", config.overwrite)
         found = simulated(config, log)
         report = {**opening("theory", config), "theory": found, "timing": time_since(started), "warnings": log.warnings}
+        folder = made(folder, config.out)
         write_run(folder, report, [], None, None)
         if config.plot:
             save_panels(config.plot, theory_panels(found))

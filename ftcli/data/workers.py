@@ -1,0 +1,167 @@
+"""Processes that make batches: no more than shared memory has room for, and one that dies ends the command in order."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ftcli.errors import FtcliError, Hindered
+from ftcli.log import Log
+
+J = TypeVar("J")
+SHARED = "/dev/shm"  # where Linux keeps the memory that processes share; Docker gives it 64 MB
+AHEAD = 2  # batches that each process makes in advance
+FOR_LOCKS = 2**18  # bytes of it for the locks between the processes
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+DIED = ("exited unexpectedly", "killed by signal", "is not alive")  # as DataLoader says it
+LARGER = "--shm-size of Docker, or a larger /dev/shm, makes room"
+
+
+class Workers(Generic[J]):
+    """Up to `number` processes that each make whole batches by `make`; they live as long as this object.
+
+    A job carries everything that its batch depends on, so that the processes need no state of their own.
+
+    Args:
+        size: bytes of the largest batch. pin: in memory that a GPU can read by itself.
+    """
+
+    def __init__(self, make: Callable[[J], Tensor], number: int, size: int, pin: bool, log: Log) -> None:
+        self._make, self._asked, self._size, self._pin, self._log = make, number, size, pin, log
+        self._jobs = _Jobs[J]()
+
+    def batches(self, jobs: Sequence[J]) -> Iterator[Tensor]:
+        """The batch of each job, in order.
+
+        Raises FtcliError where one cannot be made, Hindered where a process was killed.
+        """
+        made = self._started(jobs)
+        for job in jobs:
+            batch = self._next(made) if made else None
+            if isinstance(batch, FtcliError):
+                raise batch
+            yield self._make(job) if batch is None else batch
+
+    def _started(self, jobs: Sequence[J]) -> "Iterator[Tensor | FtcliError | None] | None":
+        """What the processes will make; None where none can be started."""
+        self._jobs.batches = jobs
+        if not self._number:
+            return None
+        before, main = signal.getsignal(signal.SIGCHLD), threading.current_thread() is threading.main_thread()
+        try:
+            multiprocessing.Semaphore()  # where DataLoader gets none, it ends with a traceback of its own besides
+            return iter(self._loader)
+        except OSError as error:  # no locks between processes here, or too many processes
+            self._number = 0
+            self._warn(f"{self._asked} workers cannot be started ({error.strerror}); this process makes the batches")
+            return None
+        finally:
+            if main and before is not None:  # DataLoader's own handler raises in whatever line runs just then
+                signal.signal(signal.SIGCHLD, before)
+
+    def _next(self, made: "Iterator[Tensor | FtcliError | None]") -> Tensor | FtcliError | None:
+        try:
+            batch = next(made)
+        except (RuntimeError, OSError, EOFError) as error:
+            if isinstance(error, RuntimeError) and not any(words in str(error) for words in DIED):
+                raise
+            raise Hindered(
+                f"one of {self._number} processes that decode images was killed, as the system does where memory is "
+                "not enough.",
+                "fewer --workers (0 decodes in the command's own process)",
+            ) from error
+        if batch is None:
+            self._warn(f"{SHARED} is full: batches of --workers do not fit, and this process makes them. {LARGER}")
+        return batch
+
+    @cached_property
+    def _number(self) -> int:
+        """As many as shared memory holds the batches of."""
+        try:
+            found = os.statvfs(SHARED)
+        except OSError:  # another system, with no such limit
+            return self._asked
+        room = found.f_bavail * found.f_frsize - FOR_LOCKS
+        number = min(self._asked, max(0, room // (AHEAD * self._size)))
+        if number < self._asked:
+            needed = self._asked * AHEAD * self._size + FOR_LOCKS
+            self._warn(
+                f"{SHARED} has {(room + FOR_LOCKS) / 1e6:.1f} MB free, and {self._asked} workers need "
+                f"{needed / 1e6:.1f} MB: {number or 'none'} of them start. {LARGER}"
+            )
+        return number
+
+    @cached_property
+    def _loader(self) -> "DataLoader[Tensor | FtcliError | None]":
+        """The generator keeps DataLoader from drawing its base seed from the global one."""
+        return DataLoader(
+            _Made(self._make),
+            batch_size=None,
+            sampler=self._jobs,
+            num_workers=self._number,
+            prefetch_factor=AHEAD,
+            persistent_workers=True,
+            collate_fn=_as_it_is,
+            worker_init_fn=_begin,
+            pin_memory=self._pin,
+            generator=torch.Generator(),
+        )
+
+    def _warn(self, text: str) -> None:
+        self._log.warn("workers", text)
+
+
+class _Jobs(Sampler[J]):
+    """The batches of the epoch about to begin."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[J] = ()
+
+    def __iter__(self) -> Iterator[J]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Made(Dataset[Tensor | FtcliError | None]):
+    """What a process makes of a job: a batch in shared memory; None where that has no room; or what went wrong.
+
+    An error is handed back as it is, where DataLoader would wrap it in a traceback. A batch is put into shared memory
+    here: where DataLoader's own thread does it and fails, the batch is lost and is waited for without end.
+    """
+
+    def __init__(self, make: Callable[[Any], Tensor]) -> None:
+        self.make = make
+
+    def __getitem__(self, job: Any) -> Tensor | FtcliError | None:
+        try:
+            batch = self.make(job)
+        except FtcliError as error:
+            return error
+        except MemoryError:
+            return Hindered("out of memory: a process that decodes images.", "fewer --workers")
+        try:
+            return batch.share_memory_()
+        except RuntimeError:
+            return None
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _begin(_: int) -> None:
+    """In a new process: it ends with the command, and what stops the command does not stop it before."""
+    os.setpgrp()  # Ctrl-C goes to a whole group
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
