@@ -137,6 +137,71 @@ def test_light_crops_from_a_picture_of_short_side_size_over_0875() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 114 + 5 * math.sqrt(2 * 114)  # chi-squared of 114 degrees
 
 
+def crops(transform: Transform, image: Image.Image, n: int = 1500) -> set[bytes]:
+    prepared = transform.prepare(image)
+    return {transform.draw(prepared, u).tobytes() for u in uniform(transform, n)}
+
+
+def windows(padded: np.ndarray, size: tuple[int, int]) -> set[bytes]:
+    """Every window of that size of [h, w, 3], and each of them mirrored."""
+    places = [(t, left) for t in range(padded.shape[0] - size[0] + 1) for left in range(padded.shape[1] - size[1] + 1)]
+    cut = [padded[t : t + size[0], left : left + size[1]] for t, left in places]
+    return {one.tobytes() for one in cut} | {one[:, ::-1].tobytes() for one in cut}
+
+
+@pytest.mark.parametrize("crop_pct", [1.0, 0.9])
+@pytest.mark.parametrize(
+    ("size", "wide", "high"),
+    [((32, 32), 32, 32), ((48, 48), 48, 48), ((32, 32), 20, 31), ((16, 48), 48, 16), ((16, 48), 33, 9)],
+)
+def test_light_pads_a_picture_that_fits_into_the_input(
+    size: tuple[int, int], wide: int, high: int, crop_pct: float
+) -> None:
+    """What torchvision's RandomCrop gives, with an eighth of black on each side, of the pixels that evaluation sees."""
+    cfg, image = config(*size, crop_pct=crop_pct), picture(wide, high)
+    evaluated = evaluation(cfg).prepare(image)
+    pad = transforms.Pad((size[1] // 8, size[0] // 8))
+    expected = windows(np.asarray(pad(Image.fromarray(evaluated))), size)
+    light = augmentation(cfg, "light")
+    found = crops(light, image)
+    assert found <= expected and len(found) > 0.9 * len(expected)
+    assert np.array_equal(light.draw(light.prepare(image), np.array([0.5, 0.5, 0.9])), evaluated)  # the middle
+
+
+@pytest.mark.parametrize(("size", "wide", "high"), [((32, 32), 41, 32), ((32, 32), 32, 33), ((24, 16), 30, 24)])
+def test_light_crops_from_the_picture_itself_where_evaluation_does(size: tuple[int, int], wide: int, high: int) -> None:
+    """A shifted picture of 224 x 336, for instance, before a model of 224 pixels that is evaluated on all of 224."""
+    image = picture(wide, high)
+    own = np.pad(np.asarray(image), ((size[0] // 8,) * 2, (size[1] // 8,) * 2, (0, 0)))
+    assert crops(augmentation(config(*size, crop_pct=1.0), "light"), image) <= windows(own, size)
+    resized = augmentation(config(*size, crop_pct=0.8), "light").prepare(image)  # evaluation enlarges it too
+    assert resized.shape[0] > high and not (crops(augmentation(config(*size), "light"), image, 50) & windows(own, size))
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_light_keeps_as_much_noise_as_evaluation(side: int) -> None:
+    """Of pictures of many sizes in one set: none is more blurred than evaluation sees it, by more than rounding."""
+    cfg = config(side, side, crop_pct=1.0)
+    light, evaluated = augmentation(cfg, "light"), evaluation(cfg)
+    for wide, high in [(side, side), (side, side + 7), (side - 1, side), (side + 2, side + 1), (2 * side, 3 * side)]:
+        image = picture(wide, high)
+        middle = light.draw(light.prepare(image), np.array([0.5, 0.5, 0.9]))
+        noise = [
+            pixels[side // 4 : -side // 4, side // 4 : -side // 4].std()
+            for pixels in (middle, evaluated.prepare(image))
+        ]
+        assert noise[0] > 0.95 * noise[1], (wide, high)
+
+
+@pytest.mark.parametrize(("size", "wide", "high"), [(32, 33, 33), (32, 31, 50), (112, 227, 227), (224, 227, 227)])
+def test_light_resizes_a_larger_picture_as_before(size: int, wide: int, high: int) -> None:
+    image = picture(wide, high)
+    expected = F.resize(image, int(size / 0.875), F.InterpolationMode.BILINEAR)
+    for crop_pct in (0.875, 1.0):
+        prepared = augmentation(config(size, size, crop_pct=crop_pct), "light").prepare(image)
+        assert np.array_equal(prepared, np.asarray(expected))
+
+
 def test_standard_never_takes_less_than_half_the_area() -> None:
     """A picture black but for a white corner: a crop of half the area is never all white, and may be flipped."""
     pixels = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -204,7 +269,8 @@ def test_every_setting_of_prepare_has_a_key_of_its_own() -> None:
     light = augmentation(config(32, 32), "light").key
     assert len({base, light, augmentation(config(33, 32), "light").key}) == 3
     assert augmentation(config(32, 32, interpolation="bicubic"), "light").key != light
-    assert augmentation(config(32, 32, crop_pct=0.5), "light").key == light
+    assert augmentation(config(32, 32, crop_pct=0.5), "light").key != light  # of pictures that fit into the input
+    assert augmentation(config(32, 32, mean=(0.0,) * 3, std=(1.0,) * 3), "light").key == light
     standard = augmentation(config(32, 32), "standard").key
     assert standard not in (base, light) and augmentation(config(48, 32), "standard").key == standard
 

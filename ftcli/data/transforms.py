@@ -24,6 +24,7 @@ from ftcli.errors import RequestError, RunError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")
 LIGHT_SHARE = 0.875  # side of the crop over side of the picture it is cut from: 224 of 256, the usual pair
+PADDING = 0.125  # of the input's side, on each side of a picture that fits into it: 4 pixels of 32, the usual pair
 STANDARD_SCALE = (0.5, 1.0)  # share of the picture's area; less would often leave the object out
 STANDARD_RATIO = (3 / 4, 4 / 3)  # width over height of the crop
 ATTEMPTS = 10  # crops tried until one lies inside the picture, as torchvision does
@@ -96,15 +97,13 @@ def evaluation(cfg: dict[str, Any]) -> Transform:
     Raises:
         RunError: timm's transform does not end as every known one does.
     """
-    *steps, to_tensor, normalize = create_transform(**cfg, is_training=False).transforms
-    if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
-        raise RunError(f"timm's evaluation transform ends in {to_tensor}, {normalize}: this timm is not known")
+    steps, normalize = _steps(cfg)
     # A new mean makes new pixels only where it is the colour of the border.
     told = {name: cfg[name] for name in cfg if name not in ("mean", "std") or cfg.get("crop_mode") == "border"}
     return Transform(
-        key=f"evaluation {json.dumps(told, sort_keys=True, default=str)} {steps} {MADE_BY}",
+        key=f"evaluation {json.dumps(told, sort_keys=True, default=str)} {list(steps)} {MADE_BY}",
         size=_size(cfg),
-        prepare=partial(_through, tuple(steps)),
+        prepare=partial(_through, steps),
         draw=_unchanged,
         numbers=0,
         mean=tuple(torch.as_tensor(normalize.mean).tolist()),
@@ -115,8 +114,8 @@ def evaluation(cfg: dict[str, Any]) -> Transform:
 def augmentation(cfg: dict[str, Any], name: str) -> Transform:
     """The transform a model is trained with.
 
-    "none" is `evaluation`; "light" a random crop from a slightly larger picture, and a flip; "standard" a random crop
-    of half to all of the picture's area resized to H x W, and a flip.
+    "none" is `evaluation`; "light" a random crop from a slightly larger picture, resized or padded, and a flip;
+    "standard" a random crop of half to all of the picture's area resized to H x W, and a flip.
 
     Raises:
         RequestError: another name.
@@ -125,15 +124,25 @@ def augmentation(cfg: dict[str, Any], name: str) -> Transform:
         raise RequestError(
             f'there is no augmentation "{name}"; there are {", ".join(AUGMENTATIONS)}', choose(name, AUGMENTATIONS)
         )
+    evaluated = evaluation(cfg)
     if name == "none":
-        return evaluation(cfg)
+        return evaluated
     size, mean, std = _size(cfg), tuple(cfg["mean"]), tuple(cfg["std"])
     if name == "light":
         larger = _larger(size, cfg["interpolation"])
-        key = f"light {size} {cfg['interpolation']} {larger} {MADE_BY}"
-        return Transform(key, size, partial(_through, (larger,)), partial(_crop_and_flip, size), 3, mean, std)
+        prepare = partial(_with_room, size, _steps(cfg)[0], larger)
+        key = f"light {larger} padded {PADDING} {evaluated.key}"
+        return Transform(key, size, prepare, partial(_crop_and_flip, size), 3, mean, std)
     draw = partial(_resized_crop_and_flip, size, str_to_interp_mode(cfg["interpolation"]))
     return Transform(f"full size {MADE_BY}", size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std)
+
+
+def _steps(cfg: dict[str, Any]) -> tuple[tuple[Step, ...], transforms.Normalize]:
+    """timm's evaluation transform: resize and crop, then the normalisation. Raises RunError where it ends in others."""
+    *steps, to_tensor, normalize = create_transform(**cfg, is_training=False).transforms
+    if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
+        raise RunError(f"timm's evaluation transform ends in {to_tensor}, {normalize}: this timm is not known")
+    return tuple(steps), normalize
 
 
 def _size(cfg: dict[str, Any]) -> tuple[int, int]:
@@ -146,6 +155,24 @@ def _through(steps: tuple[Step, ...], picture: Image.Image) -> np.ndarray:
     for step in steps:
         picture = step(picture)
     return np.array(picture)
+
+
+def _with_room(size: tuple[int, int], evaluated: tuple[Step, ...], larger: Step, picture: Image.Image) -> np.ndarray:
+    """What "light" crops from, uint8 [h, w, 3]: larger than H x W, and as sharp as evaluation sees it.
+
+    Resized from 32 to 36 pixels, noise loses a third of its deviation. So a picture that fits into H x W has the pixels
+    that evaluation gives it, and one that covers H x W exactly, where evaluation only crops, has its own; both with a
+    black border. Any other is resized, as evaluation resizes it to sides about as long.
+    """
+    over = (picture.height - size[0], picture.width - size[1])
+    if max(over) <= 0:
+        pixels = _through(evaluated, picture)
+    elif min(over) == 0 and evaluated[0](picture).size == picture.size:
+        pixels = np.asarray(picture)
+    else:
+        return _through((larger,), picture)
+    border = [(int(side * PADDING),) * 2 for side in size]
+    return np.pad(pixels, (*border, (0, 0)))
 
 
 def _larger(size: tuple[int, int], interpolation: str) -> Step:

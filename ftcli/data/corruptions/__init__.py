@@ -20,7 +20,7 @@ from PIL import Image, features
 from ftcli import seeds
 from ftcli.cache import key
 from ftcli.data import shift
-from ftcli.data.corruptions import blur, digital, frost, noise, published, weather
+from ftcli.data.corruptions import blur, digital, edges, frost, noise, published, weather
 from ftcli.data.corruptions.published import LARGE, SMALL
 from ftcli.seeds import mix
 
@@ -58,7 +58,7 @@ def corrupt(picture: Image.Image, name: str, severity: int, digest: bytes) -> Im
 @cache
 def made_by() -> str:
     """Our code between a picture and the corrupted one, and the versions of the libraries under it, as a digest."""
-    ours = [inspect.getsource(module) for module in (sys.modules[__name__], frost, published, seeds, *_MODULES)]
+    ours = [inspect.getsource(module) for module in (sys.modules[__name__], edges, frost, published, seeds, *_MODULES)]
     return key(*ours, np.__version__, scipy.__version__, PIL.__version__, str(features.version("jpg")))
 
 

@@ -17,7 +17,7 @@ SMALL: dict[str, tuple[Any, ...]] = {
     "zoom_blur": ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
     "gaussian_blur": (0.4, 0.6, 0.7, 0.8, 1),
     "fog": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
-    # The third number of frost is ours: a photograph of ice was shrunk to a fifth, so what is drawn is shrunk so.
+    # The third number of frost is ours: a photograph of ice was shrunk to a fifth by taking every fifth pixel.
     "frost": ((1, 0.2, 5), (1, 0.3, 5), (0.9, 0.4, 5), (0.85, 0.4, 5), (0.75, 0.45, 5)),
     "snow": (
         (0.1, 0.2, 1, 0.6, 8, 3, 0.95),

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from ftcli.data.corruptions.blur import enlarge, gaussian, smear
+from ftcli.data.corruptions.edges import distance, edges
 from ftcli.data.corruptions.frost import frost_texture
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue in brightness
@@ -49,11 +50,15 @@ def plasma(side: int, decay: float, random: np.random.Generator) -> np.ndarray:
 
 
 def frost(pixels: np.ndarray, ice: tuple[float, float, int], random: np.random.Generator) -> np.ndarray:
-    """Ice before the picture; ice: shares of picture and ice in the sum, and how many times the ice is shrunk."""
-    seen, frozen, shrunk = ice
+    """Ice before the picture; ice: shares of picture and ice in the sum, and of how many of its pixels one is taken.
+
+    Nothing is averaged: the published code shrinks a photograph to a fifth by linear interpolation, which takes the
+    middle one of five pixels as it is.
+    """
+    seen, frozen, step = ice
     h, w, _ = pixels.shape
-    texture = frost_texture(h * shrunk, w * shrunk, random)
-    return seen * pixels + frozen * texture.reshape(h, shrunk, w, shrunk, 3).mean(axis=(1, 3))
+    texture = frost_texture(h * step, w * step, random)
+    return seen * pixels + frozen * texture[step // 2 :: step, step // 2 :: step]
 
 
 def snow(
@@ -84,22 +89,22 @@ def spatter(
     layer = gaussian(mean + scale * random.standard_normal(pixels.shape[:2]), smooth)
     wet = layer >= least
     if not mud:
-        drops = np.where(wet, layer, 0) * _relief(wet)
+        levels = np.where(wet, 255 * layer, 0).astype(np.uint8)
+        drops = levels * _relief(edges(levels))
         return pixels + (strength / max(drops.max(), np.finfo(np.float64).tiny) * drops)[..., None] * WATER
     cover = gaussian(wet.astype(np.float64), strength)
     cover = np.where(cover < COVERED, 0, cover)[..., None]
     return pixels * (1 - cover) + cover * MUD
 
 
-def _relief(wet: np.ndarray) -> np.ndarray:
-    """Light on the surface of drops, float64 [h, w] from 0 to 255: their height grows with the distance to the rim."""
-    rim = wet & ~ndimage.binary_erosion(wet)
-    if not rim.any():
-        return np.zeros(wet.shape)
-    height = np.minimum(ndimage.distance_transform_edt(~rim), FARTHEST)
-    height = ndimage.uniform_filter(height, 3, mode="mirror").astype(np.uint8)
+def _relief(rims: np.ndarray) -> np.ndarray:
+    """Light on the surface of drops, float64 [h, w] from 0 to 255: their height grows with the distance to a rim."""
+    height = np.minimum(distance(rims), FARTHEST)
+    # Before fractions are cut off: a mean that should be whole may lie below by rounding.
+    height = (ndimage.uniform_filter(height, 3, mode="mirror") + 1e-6).astype(np.uint8)
     _, ranks, counts = np.unique(height, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts[0]
-    even = np.rint(255 * below / max(below[-1], 1))[ranks].reshape(wet.shape)  # every height as frequent as any other
-    lit = ndimage.correlate(even, RELIEF, mode="mirror").clip(0, 255)
+    if below[-1]:  # every height as frequent as any other
+        height = np.rint(255 * below / below[-1])[ranks].reshape(rims.shape)
+    lit = ndimage.correlate(height.astype(np.float64), RELIEF, mode="mirror").clip(0, 255)
     return ndimage.uniform_filter(lit, 3, mode="mirror")
