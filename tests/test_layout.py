@@ -232,6 +232,13 @@ def test_files_that_are_no_pictures_are_counted(tmp_path: Path, labelled: bool) 
     assert text.startswith("9 files") and ".txt 3, no ending 2, .csv 1, .dat 1, .heic 1, .svg 1" in text
 
 
+def test_a_folder_of_other_files_alone_is_refused_with_their_count(tmp_path: Path) -> None:
+    root = folder(tmp_path / "x", {"a": 0, "b": 0})
+    for i in range(3):
+        (root / "ab"[i % 2] / f"{i}.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert "has no rows" in refusal(root) and ".heic 3" in refusal(root) and "JPEG" in refusal(root)
+
+
 def test_pictures_beside_the_class_folders_are_counted(tmp_path: Path) -> None:
     root, log = folder(tmp_path / "x", PETS), Log()
     picture(9).save(root / "overview.png")

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ftcli.data.found import endings_of, found_in, holds_picture, loose
 from ftcli.data.labels import numbers
 from ftcli.data.layout import check_inner, has_classes, splits_in
+from ftcli.data.pixels import FORMATS
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.tables import as_parquet, can_become_parquet
 from ftcli.data.walk import listing, places_to, wanted
@@ -55,10 +56,11 @@ def _read(root: Path, folder: str, others: list[str], labelled: bool, log: Log) 
     found = {name: found_in(path, holders) for name, path in below.items() if wanted(path)}
     # A folder that holds runs is where --out puts them, with a figure or two beside them.
     found = {name: one for name, one in found.items() if not one.holds_runs}
-    if not any(one.pictures for one in found.values()) and (single or not below):
-        raise _flat(folder)
+    files += [path for one in found.values() for path in one.others]
+    if not any(one.pictures for one in found.values()):
+        raise _flat(folder) if single or not below else _bare(folder, len(below), files)
     classes = {name: one for name, one in found.items() if one.pictures or _is_class_of(others, name)}
-    _say_files(folder, [*files, *(path for one in found.values() for path in one.others)], log)
+    _say_files(folder, files, log)
     _say_folders(folder, [name for name in below if name not in classes], single, log)
     check_inner(folder, classes, log)
     names = list(classes)
@@ -89,6 +91,15 @@ def _flat(folder: str) -> RequestError:
         problem += f"; {quoted(os.path.basename(listings[0]))} in it, which may name pictures and labels, is not read"
         fix += f"; or make a table of it: {as_parquet(listings[0])}"
     return RequestError(problem, fix)
+
+
+def _bare(folder: str, count: int, files: list[str]) -> RequestError:
+    """What is said of a folder whose subfolders hold no pictures."""
+    return RequestError(
+        f"the folder {quoted(folder)} has no rows: no picture in {counted(count, 'subfolder', 'subfolders')}, "
+        + (f"files: {endings_of(files)}" if files else "and no other file"),
+        f"name a folder of pictures in one of the formats {', '.join(FORMATS)}",
+    )
 
 
 def _say_files(folder: str, files: list[str], log: Log) -> None:
