@@ -51,10 +51,11 @@ from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import with_target_head
 from ftcli.methods.surgical import tuned_by_choice
-from ftcli.model.architecture import recipe_for
-from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.architecture import build_without_values, recipe_for
+from ftcli.model.checkpoint import Checkpoint
+from ftcli.model.given import Given
 from ftcli.model.head import head_of
-from ftcli.model.load import Loaded, import_file, load_model
+from ftcli.model.load import Loaded, import_file, load_model, open_as_asked
 from ftcli.model.save import save_model
 from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
@@ -184,8 +185,16 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
         raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
     if config.checkpoint is None and config.model is None:
         raise RequestError("--init random needs an architecture.", "add --model NAME")
-    checkpoint = open_weights(config, config.checkpoint, log)
-    recipe_for(config.model, checkpoint, Log())
+    if config.checkpoint is None and config.model_config:
+        raise RequestError("--model-config describes weights, and there are none.", "type --model and --model-arg")
+    if config.import_:
+        import_file(str(config.import_))
+    given = Given.of(config)
+    checkpoint = None if config.checkpoint is None else open_as_asked(config, config.checkpoint, log)
+    given.check_needed([checkpoint] if checkpoint else [])
+    recipe = recipe_for(config.model, checkpoint, given)
+    if given.args:
+        build_without_values(recipe, image_size=config.image_size)
     return checkpoint
 
 
@@ -193,29 +202,38 @@ def starts_random(config: Training) -> bool:
     return isinstance(config, Finetune) and config.init == "random"
 
 
-def open_weights(config: Loading, where: str | None, log: Log) -> Checkpoint | None:
-    """The file that `where` names, once the architectures of `--import` are known."""
-    if config.import_:
-        import_file(str(config.import_))
-    return open_checkpoint(where, strip_prefix=config.strip_prefix, log=log) if where is not None else None
-
-
 def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
     """The model with as many classes as the task has."""
-    size, count = config.image_size, len(task.classes)
-    loaded = load_model(name=config.model, checkpoint=checkpoint, num_classes=count, image_size=size, log=log)
+    loaded = load_model(
+        name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
+        given=Given.of(config),
+    )  # fmt: skip
     if isinstance(config, Surgical):
         return with_target_head(loaded, task, config.head, log)
     # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
 
 
-def load_as_is(config: Loading, where: str, log: Log, *, headless: bool = False) -> Loaded:
-    """A model with the very head that its checkpoint holds; `headless`: or with zeros, where it holds none."""
-    checkpoint, size = open_weights(config, where, log), config.image_size
-    return load_model(
-        name=config.model, checkpoint=checkpoint, num_classes=None, image_size=size, log=log, headless=headless
-    )
+def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
+    """A model with the very head that its checkpoint holds."""
+    return load_each_as_is(config, [where], [False], log)[0]
+
+
+def load_each_as_is(config: Loading, where: Sequence[str], headless: Sequence[bool], log: Log) -> list[Loaded]:
+    """Models with the very heads that their checkpoints hold; one that is `headless`, with zeros where it holds none.
+
+    What the request states of weights holds for each that does not state it itself.
+    """
+    given = Given.of(config)
+    checkpoints = [open_as_asked(config, place, log) for place in where]
+    given.check_needed(checkpoints)
+    return [
+        load_model(
+            name=config.model, checkpoint=one, num_classes=None, image_size=config.image_size, log=log,
+            headless=may_lack, given=given,
+        )
+        for one, may_lack in zip(checkpoints, headless, strict=True)
+    ]  # fmt: skip
 
 
 def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
@@ -304,4 +322,7 @@ def save(
         for epoch in run.get("history", [])
     ]
     predictions = pa.concat_tables([one.predictions for one in results])
-    write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes))
+    T = report["temperature"]
+    write_run(
+        folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes, T)
+    )

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from ftcli.config import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.architecture import bare_model
 from ftcli.model.checkpoint import open_checkpoint
-from ftcli.model.load import Loaded, import_file, load_model
+from ftcli.model.load import Loaded, import_file, load_model, model_to_look_at
 
 FIXED = ("test_vit", "swin_tiny_patch4_window7_224")  # families built for one input size
 
@@ -267,13 +266,13 @@ def test_imports_that_fail(tmp_path: Path) -> None:
 
 
 def test_a_bare_model_needs_no_download(tmp_path: Path) -> None:
-    name, model = bare_model(Blocks(checkpoint="resnet18.tv_in1k"))
+    name, model = model_to_look_at(Blocks(checkpoint="resnet18.tv_in1k"))
     assert name == "resnet18.tv_in1k" and model.fc.weight.shape == (1000, 512) and model.fc.weight.is_meta
     where = write(tmp_path, tiny("test_vit", 37).state_dict(), "test_vit")
-    name, model = bare_model(Blocks(checkpoint=where))
+    name, model = model_to_look_at(Blocks(checkpoint=where))
     assert name == "test_vit.r160_in1k" and model.head.weight.shape == (37, 64)
     with pytest.raises(RequestError, match="resnt18"):
-        bare_model(Blocks(checkpoint="resnt18"))
+        model_to_look_at(Blocks(checkpoint="resnt18"))
 
 
 @pytest.mark.real

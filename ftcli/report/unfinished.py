@@ -59,6 +59,7 @@ def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded]) -> dict[st
         **options_of(config),
         "data": {name: data.fingerprint for name, data in {**train, **task.sets()}.items()},
         "weights": [one.checkpoint.sha256 if one.checkpoint else None for one in loaded],
+        "description of the weights": [[one.create_args, one.data_config, one.label_names] for one in loaded],
         "imported code": code,
     }
 
@@ -135,7 +136,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name in ("command", "version"):
         if name in now and before.get(name) != now[name]:
             return f"{name} {before.get(name)}, and this one has {now[name]}"
-    for name in ("weights", "imported code"):
+    for name in ("weights", "description of the weights", "imported code"):
         if name in now and before.get(name) != now[name]:
             return f"other {name}"
     for name, value in now["options"].items():

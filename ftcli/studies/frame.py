@@ -31,7 +31,7 @@ from ftcli.report.models import describe_models, names_of
 from ftcli.report.plots import check_plot
 from ftcli.report.progress import ConsoleLog
 from ftcli.report.show import Answer, report_answer
-from ftcli.run import cache_of, load_as_is, task_of
+from ftcli.run import cache_of, load_each_as_is, task_of
 
 INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
 
@@ -90,10 +90,8 @@ def study_of(config: Measuring, *, labelled: bool = True, judge: int = 0, headle
         folder = claim(config.out, type(config).__name__.lower(), config.overwrite, lasting=isinstance(config, Lasting))
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
-        loaded = [
-            load_as_is(config, one, log, headless=not labelled or (headless and place != judge))
-            for place, one in enumerate(where)
-        ]
+        may_lack_head = [not labelled or (headless and place != judge) for place in range(len(where))]
+        loaded = load_each_as_is(config, where, may_lack_head, log)
         warn_of_twins(where, loaded, log)
         task = task_of(config, log, cache, loaded[judge]) if labelled else pictures_of(config, log)
         setting = setting_of(task, loaded[judge].data_config, machine, config, log, cache)
