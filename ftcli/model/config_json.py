@@ -1,9 +1,11 @@
 """The description of a model in timm's form: config.json beside its weights, or a file like it that is named."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from timm.models import PretrainedCfg
 from timm.models._hub import _parse_model_cfg
 
 from ftcli.errors import RequestError
@@ -12,6 +14,7 @@ from ftcli.model.stated import checked_args, checked_cfg, shown
 from ftcli.text import LONGEST_NAME, reason, shortened
 
 NAME = "config.json"
+KNOWN = {field.name for field in fields(PretrainedCfg)}
 
 
 def config_beside(folder: Path) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def _fields(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
     try:
         cfg, architecture, args = _parse_model_cfg(dict(raw), {})
         labels = cfg.pop("label_names", None)
-        cfg.pop("label_descriptions", None)
+        cfg = {name: value for name, value in cfg.items() if name in KNOWN}  # others are transformers', beside timm's
         return {
             "architecture": _name(architecture),
             "model_args": checked_args(args, str(path)),
