@@ -24,7 +24,7 @@ State = dict[str, Tensor]
 
 def load(where: Path, name: str | None, strip: str | None = None, drop: list[str] | None = None) -> Loaded:
     log = Log()
-    checkpoint = open_checkpoint(str(where), strip_prefix=strip, drop_prefix=drop or (), log=log)
+    checkpoint = open_checkpoint(str(where), strip_prefix=strip, log=log, **({"drop_prefix": drop} if drop else {}))
     return load_model(name=name, checkpoint=checkpoint, num_classes=5, image_size=SIDE, log=log)
 
 
