@@ -49,8 +49,8 @@ def report(config: options.Report) -> Answer:
 
 def blocks(config: options.Blocks) -> Answer:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
+    from ftcli.model.asked import model_to_look_at
     from ftcli.model.blocks import blocks_of
-    from ftcli.model.load import model_to_look_at
 
     name, model = model_to_look_at(config)
     body, head = blocks_of(model)

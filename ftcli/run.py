@@ -27,7 +27,6 @@ from ftcli.config import (
     Evaluate,
     Finetune,
     Judging,
-    Loading,
     Measuring,
     Predict,
     Reporting,
@@ -52,10 +51,11 @@ from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import with_target_head
 from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.architecture import build_without_values, recipe_for
+from ftcli.model.asked import load_as_is, open_as_asked
 from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.given import Given
 from ftcli.model.head import head_of
-from ftcli.model.load import Loaded, import_file, load_model, open_as_asked
+from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
 from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
@@ -212,28 +212,6 @@ def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: L
         return with_target_head(loaded, task, config.head, log)
     # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
-
-
-def load_as_is(config: Loading, where: str, log: Log) -> Loaded:
-    """A model with the very head that its checkpoint holds."""
-    return load_each_as_is(config, [where], [False], log)[0]
-
-
-def load_each_as_is(config: Loading, where: Sequence[str], headless: Sequence[bool], log: Log) -> list[Loaded]:
-    """Models with the very heads that their checkpoints hold; one that is `headless`, with zeros where it holds none.
-
-    What the request states of weights holds for each that does not state it itself.
-    """
-    given = Given.of(config)
-    checkpoints = [open_as_asked(config, place, log) for place in where]
-    given.check_needed(checkpoints)
-    return [
-        load_model(
-            name=config.model, checkpoint=one, num_classes=None, image_size=config.image_size, log=log,
-            headless=may_lack, given=given,
-        )
-        for one, may_lack in zip(checkpoints, headless, strict=True)
-    ]  # fmt: skip
 
 
 def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:

@@ -17,8 +17,9 @@ from worlds import coloured
 from ftcli.config import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.model.asked import model_to_look_at
 from ftcli.model.checkpoint import open_checkpoint
-from ftcli.model.load import Loaded, import_file, load_model, model_to_look_at
+from ftcli.model.load import Loaded, import_file, load_model
 
 FIXED = ("test_vit", "swin_tiny_patch4_window7_224")  # families built for one input size
 

@@ -1,23 +1,20 @@
 """Load a model so that every tensor of its body comes from the checkpoint, or say what is missing."""
 
 import inspect
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
 from timm.data import resolve_input_data_config
 from torch import Tensor, nn
 
-from ftcli.config import Blocks, Loading
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.architecture import NOTHING, Recipe, build, build_without_values, recipe_for
+from ftcli.model.architecture import NOTHING, Recipe, build, recipe_for
 from ftcli.model.architecture import import_file as import_file
 from ftcli.model.assumed import warn_of_assumed
-from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.given import Given
 from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.misfit import few, misfit_of, refusal
@@ -82,36 +79,6 @@ def load_model(
     loaded = _loaded(recipe, model, checkpoint, kept is not None, image_size)
     warn_of_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
     return loaded
-
-
-def model_to_look_at(config: Blocks) -> tuple[str, nn.Module]:
-    """Name and network of `config.checkpoint`: of a name that timm knows the structure alone, its tensors on the meta
-    device, and nothing is downloaded; of a checkpoint the whole, checked as every command checks it.
-    """
-    where, given = config.checkpoint, Given.of(config)
-    if config.import_:
-        import_file(str(config.import_))
-    if timm.is_model(where.partition(".")[0]) and not os.path.exists(where):
-        recipe = recipe_for(where, None, given)
-        num_classes = recipe.pretrained_cfg.get("num_classes") or 1000
-        return recipe.name, build_without_values(recipe, num_classes, config.image_size)
-    checkpoint = open_as_asked(config, where, Log())
-    given.check_needed([checkpoint])
-    loaded = load_model(
-        name=config.model, checkpoint=checkpoint, num_classes=None, image_size=config.image_size, log=Log(),
-        headless=True, given=given,
-    )  # fmt: skip
-    return loaded.name, loaded.model
-
-
-def open_as_asked(config: Loading, where: str, log: Log) -> Checkpoint:
-    """`open_checkpoint` with the options of a command, once the architectures of `--import` are known."""
-    if config.import_:
-        import_file(str(config.import_))
-    return open_checkpoint(
-        where, strip_prefix=config.strip_prefix, drop_prefix=config.drop_prefix or (), described_by=config.model_config,
-        log=log,
-    )  # fmt: skip
 
 
 def _loaded(

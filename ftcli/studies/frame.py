@@ -22,6 +22,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results
 from ftcli.methods.start import rows_for
+from ftcli.model.asked import load_each_as_is
 from ftcli.model.head import classifier_tensors, head_of, set_head
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
@@ -31,7 +32,7 @@ from ftcli.report.models import describe_models, names_of
 from ftcli.report.plots import check_plot
 from ftcli.report.progress import ConsoleLog
 from ftcli.report.show import Answer, report_answer
-from ftcli.run import cache_of, load_each_as_is, task_of
+from ftcli.run import cache_of, task_of
 
 INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
 
