@@ -1,6 +1,7 @@
 """The words in which options are declared: an option, a flag, a set of images, a list of numbers."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import typer
@@ -33,6 +34,25 @@ def numbers(kind: Callable[[str], float], least: float, below: float = float("in
         return Numbers(sorted(set(read)))
 
     return parse
+
+
+class Triple(tuple[float, ...]):
+    """One number for each channel, in the order R, G, B."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in self)
+
+
+def triple(value: Any) -> Triple:
+    """Parser of three numbers with commas between them."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    try:
+        read = Triple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        read = Triple()
+    if len(read) != 3 or not all(map(isfinite, read)):
+        raise typer.BadParameter(f"{value!r} is not three numbers; type one for each channel, e.g. 0.5,0.5,0.5.")
+    return read
 
 
 class Words(tuple[str, ...]):

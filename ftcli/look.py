@@ -50,10 +50,10 @@ def report(config: options.Report) -> Answer:
 
 def blocks(config: options.Blocks) -> Answer:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
-    from ftcli.model.architecture import bare_model
+    from ftcli.model.asked import model_to_look_at
     from ftcli.model.blocks import blocks_of
 
-    name, model = bare_model(config)
+    name, model = model_to_look_at(config)
     body, head = blocks_of(model)
     rows = [
         {"index": index, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}

@@ -28,7 +28,6 @@ from ftcli.config import (
     Finetune,
     Interpolate,
     Judging,
-    Loading,
     Measuring,
     Predict,
     Reporting,
@@ -52,8 +51,10 @@ from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
-from ftcli.model.architecture import recipe_for
-from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.architecture import build_without_values, recipe_for
+from ftcli.model.asked import load_as_is, open_as_asked
+from ftcli.model.checkpoint import Checkpoint
+from ftcli.model.given import Given
 from ftcli.model.head import head_of
 from ftcli.model.load import Loaded, import_file, load_model
 from ftcli.model.save import save_model
@@ -192,8 +193,16 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
         raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
     if config.checkpoint is None and config.model is None:
         raise RequestError("--init random needs an architecture.", "add --model NAME")
-    checkpoint = open_weights(config, config.checkpoint, log)
-    recipe_for(config.model, checkpoint, Log())
+    if config.checkpoint is None and config.model_config:
+        raise RequestError("--model-config describes weights, and there are none.", "type --model and --model-arg")
+    if config.import_:
+        import_file(str(config.import_))
+    given = Given.of(config)
+    checkpoint = None if config.checkpoint is None else open_as_asked(config, config.checkpoint, log)
+    given.check_needed([checkpoint] if checkpoint else [])
+    recipe = recipe_for(config.model, checkpoint, given)
+    if given.args:
+        build_without_values(recipe, image_size=config.image_size)
     return checkpoint
 
 
@@ -201,29 +210,16 @@ def starts_random(config: Training) -> bool:
     return isinstance(config, Finetune) and config.init == "random"
 
 
-def open_weights(config: Loading, where: str | None, log: Log) -> Checkpoint | None:
-    """The file that `where` names, once the architectures of `--import` are known."""
-    if config.import_:
-        import_file(str(config.import_))
-    return open_checkpoint(where, strip_prefix=config.strip_prefix, log=log) if where is not None else None
-
-
 def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
     """The model with as many classes as the task has."""
-    size, count = config.image_size, len(task.classes)
-    loaded = load_model(name=config.model, checkpoint=checkpoint, num_classes=count, image_size=size, log=log)
+    loaded = load_model(
+        name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
+        given=Given.of(config),
+    )  # fmt: skip
     if isinstance(config, Surgical):
         return with_target_head(loaded, task, config.head, log)
     # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
-
-
-def load_as_is(config: Loading, where: str, log: Log, *, headless: bool = False) -> Loaded:
-    """A model with the very head that its checkpoint holds; `headless`: or with zeros, where it holds none."""
-    checkpoint, size = open_weights(config, where, log), config.image_size
-    return load_model(
-        name=config.model, checkpoint=checkpoint, num_classes=None, image_size=size, log=log, headless=headless
-    )
 
 
 def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
@@ -317,4 +313,7 @@ def save(
         for epoch in run.get("history", [])
     ]
     predictions = pa.concat_tables([one.predictions for one in results])
-    write_run(folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes))
+    T = report["temperature"]
+    write_run(
+        folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes, T)
+    )

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from program import inside
 from safetensors.torch import save_file
 from tiny import SIDE, SIX, images, tiny
 from torch import Tensor, nn
+from worlds import coloured
 
 from ftcli.config import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.architecture import bare_model
+from ftcli.model.asked import model_to_look_at
 from ftcli.model.checkpoint import open_checkpoint
 from ftcli.model.load import Loaded, import_file, load_model
 
@@ -254,6 +256,41 @@ def test_an_imported_file_registers_its_architecture(tmp_path: Path) -> None:
     assert load(where, "plugin_small", None).head_loaded
 
 
+@pytest.mark.parametrize("again", ["own_nets.py", "./own_nets.py", "sub/../own_nets.py", "linked.py"])
+def test_a_file_is_imported_once_however_its_path_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "own_nets.py").write_text(
+        "import builtins\nbuiltins.own_nets_runs = getattr(builtins, 'own_nets_runs', 0) + 1\n"
+    )
+    (tmp_path / "linked.py").symlink_to(tmp_path / "own_nets.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.own_nets_runs", 0, raising=False)
+    try:
+        for path in ("own_nets.py", again, str(tmp_path / "own_nets.py")):
+            import_file(path)
+        assert sys.modules["builtins"].own_nets_runs == 1  # type: ignore[attr-defined]
+    finally:
+        sys.modules.pop("own_nets", None)
+
+
+@pytest.mark.parametrize("command", ["distortion", "interpolate"])
+def test_two_models_of_a_file_that_a_relative_path_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    plugin = PLUGIN.replace("plugin_small", f"{command}_small")
+    (tmp_path / f"nets_of_{command}.py").write_text(plugin)
+    monkeypatch.chdir(tmp_path)
+    import_file(f"nets_of_{command}.py")
+    for name in ("a", "b"):
+        write(tmp_path / name, load(None, f"{command}_small", 3).model.state_dict())
+    data = coloured(tmp_path / "data", each=3)
+    words = ["--model", f"{command}_small", "--ood", f"far={data}", "--import", f"nets_of_{command}.py", "--threads", 1]
+    done = inside(command, "a", "b", *words, "--image-size", 32, "--out", "out", "--json")
+    assert done.report["command"] == command
+
+
 def test_imports_that_fail(tmp_path: Path) -> None:
     (tmp_path / "ftcli_test_broken.py").write_text("raise ValueError('first line\\nsecond')")
     for path, said in (
@@ -267,13 +304,13 @@ def test_imports_that_fail(tmp_path: Path) -> None:
 
 
 def test_a_bare_model_needs_no_download(tmp_path: Path) -> None:
-    name, model = bare_model(Blocks(checkpoint="resnet18.tv_in1k"))
+    name, model = model_to_look_at(Blocks(checkpoint="resnet18.tv_in1k"))
     assert name == "resnet18.tv_in1k" and model.fc.weight.shape == (1000, 512) and model.fc.weight.is_meta
     where = write(tmp_path, tiny("test_vit", 37).state_dict(), "test_vit")
-    name, model = bare_model(Blocks(checkpoint=where))
+    name, model = model_to_look_at(Blocks(checkpoint=where))
     assert name == "test_vit.r160_in1k" and model.head.weight.shape == (37, 64)
     with pytest.raises(RequestError, match="resnt18"):
-        bare_model(Blocks(checkpoint="resnt18"))
+        model_to_look_at(Blocks(checkpoint="resnt18"))
 
 
 @pytest.mark.real

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from PIL import Image
+from program import SMALL, checkpoint, inside
 from safetensors import safe_open
 from tiny import SIDE, SIX, images, tiny
 from torch import nn
+from worlds import coloured
 
 from ftcli.errors import RunError
 from ftcli.log import Log
@@ -108,3 +111,41 @@ def test_a_failed_save_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RunError, match="No space left"):
         save_model(tmp_path, loaded_with("test_resnet", other), other, None)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_fitted_temperature_is_saved_and_reported(tmp_path: Path) -> None:
+    """Held against the definition: no T near it gives a lower loss on the ID-val set. Of two seeds the saved one's."""
+    data, out = coloured(tmp_path / "data", each=20, noise=250), tmp_path / "out"
+    start = checkpoint(tmp_path / "start", "test_vit")
+    words = ["--checkpoint", start, "--train", data, "--id-val", data, "--id-test", data, *SMALL, "--lr", "1e-2"]
+    report = inside("finetune", *words, "--epochs", 1, "--seeds", 2, "--out", out, "--json").report
+    T = report["temperature"]
+    saved = [one for one in report["seeds"] if one["selected"]["seed"] == report["selected"]["seed"]]
+    assert T == saved[0]["temperature"] == json.loads((out / "config.json").read_text())["temperature"] != 1
+    model = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
+    config = timm.data.resolve_model_data_config(model)
+    transform = timm.data.create_transform(**config, is_training=False)
+    files = sorted(data.rglob("*.png"))
+    with torch.inference_mode():
+        logits = model(torch.stack([transform(Image.open(file).convert("RGB")) for file in files])).double()
+    labels = torch.tensor([model.pretrained_cfg["label_names"].index(file.parent.name) for file in files])
+    losses = {t: torch.nn.functional.cross_entropy(logits / t, labels).item() for t in (T, T * 0.98, T * 1.02)}
+    assert min(losses, key=lambda t: losses[t]) == T
+
+
+def test_without_labels_to_fit_it_on_there_is_no_temperature(tmp_path: Path) -> None:
+    data, start = coloured(tmp_path / "data", each=3), checkpoint(tmp_path / "start", classes=3)
+    words = ["--ood", f"far={data}", *SMALL[:4], "--threads", 1, "--out", tmp_path / "out", "--json"]
+    assert inside("evaluate", start, *words).report["temperature"] is None
+    assert "temperature" not in json.loads((start / "config.json").read_text())
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_the_number_of_classes_stands_once(tmp_path: Path, name: str) -> None:
+    """transformers hands model_args and the number of classes to timm side by side, where a name twice is an error."""
+    model = tiny(name)
+    save_model(tmp_path, loaded_with(name, model), model, None)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["num_classes"] == 5
+    built = timm.create_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
+    built.load_state_dict(model.state_dict())

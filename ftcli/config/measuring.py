@@ -28,7 +28,7 @@ SIGMAS = Numbers(10 ** (-3 + i / 3) for i in range(10))  # Neyshabur et al. 2020
 
 def figure(what: str) -> Any:
     """The option `--plot`."""
-    return option(f"{what} Needs ftcli[plots].", panel=OUTPUT, default="none", metavar="FILE.svg|png")
+    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.svg|png")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

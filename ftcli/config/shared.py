@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, flag, option, spec
+from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
 from ftcli.errors import RequestError
 
 LARGEST = 2**31 - 1  # of a number that torch and PyArrow are to count with
@@ -41,6 +41,12 @@ def weights(default: str) -> Any:
     return option(help, panel=MODEL, default=default, metavar="WHERE")
 
 
+def per_channel(what: str) -> Any:
+    """The options `--mean` and `--std`."""
+    help = f"{what} of the channels, of values in [0, 1], for weights that do not state theirs."
+    return option(help, panel=MODEL, parser=triple, default="as the checkpoint says", metavar="R,G,B")
+
+
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Common:
     """What every command understands."""
@@ -71,6 +77,35 @@ class Loading(Common):
     strip_prefix: Annotated[
         str | None,
         option("Prefix to take off the checkpoint's keys.", panel=MODEL, default="known wrappers only", metavar="P"),
+    ] = None
+    drop_prefix: Annotated[
+        list[str] | None,
+        option(
+            "Leave out the checkpoint's tensors whose names begin so; repeat for more.",
+            panel=MODEL,
+            default="none",
+            metavar="P,Q,…",
+        ),
+    ] = None
+    mean: Annotated[Triple | None, per_channel("Mean")] = None
+    std: Annotated[Triple | None, per_channel("Standard deviation")] = None
+    model_arg: Annotated[
+        list[str] | None,
+        option(
+            "Argument of the architecture, for weights that do not state theirs; repeat for more.",
+            panel=MODEL,
+            default="none",
+            metavar="NAME=VALUE",
+        ),
+    ] = None
+    model_config: Annotated[
+        Path | None,
+        option(
+            "Description of weights that have none beside them, in the form of timm's config.json.",
+            panel=MODEL,
+            default="none",
+            metavar="FILE.json",
+        ),
     ] = None
     image_size: Annotated[
         int | None,

@@ -1,7 +1,6 @@
 """Which timm architecture, with which arguments: from a name, from what a checkpoint says, from a user's own file."""
 
 import importlib.util
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,23 +11,28 @@ import timm
 import torch
 from torch import nn
 
-from ftcli.config import Blocks
 from ftcli.errors import RequestError, suggest
-from ftcli.log import Log
-from ftcli.model.checkpoint import Checkpoint, open_checkpoint
+from ftcli.model.checkpoint import Checkpoint
+from ftcli.model.given import Given
 from ftcli.model.growth import Outgrown, Room
 from ftcli.model.imported import note_modules
+from ftcli.model.relatives import alike, namesakes
 from ftcli.text import reason
+
+NOTHING = Given()
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that timm.create_model needs but the number of classes. `name` is architecture[.tag]."""
+    """All that timm.create_model needs but the number of classes. `name` is architecture[.tag]. `assumed`: what of it
+    neither the checkpoint nor the request states; of "mean", "std" and "arguments".
+    """
 
     name: str
     architecture: str
     pretrained_cfg: dict[str, Any]
     model_args: dict[str, Any]
+    assumed: tuple[str, ...] = ()
 
     def create_args(self, num_classes: int, image_size: int | None) -> dict[str, Any]:
         """Arguments of timm.create_model. Models of a fixed input size are built for `image_size` [pixels]."""
@@ -38,8 +42,8 @@ class Recipe:
         return {**args, "num_classes": num_classes}
 
 
-def recipe_for(name: str | None, checkpoint: Checkpoint | None, log: Log) -> Recipe:
-    """Bring together the name asked for and what the checkpoint says.
+def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: Given = NOTHING) -> Recipe:
+    """Bring together the name asked for, what the checkpoint says, and what is given where it says nothing.
 
     Raises RequestError for an unknown architecture or tag, for two that contradict each other, and for inputs that are
     not of three channels.
@@ -47,16 +51,22 @@ def recipe_for(name: str | None, checkpoint: Checkpoint | None, log: Log) -> Rec
     stated = checkpoint.architecture if checkpoint else None
     where = checkpoint.where if checkpoint else ""
     if name is None and stated is None:
+        form = f", but transformers' model_type {checkpoint.model_type}" if checkpoint and checkpoint.model_type else ""
         raise RequestError(
-            f"{where or 'no checkpoint:'} does not say its architecture", "name it, for instance --model resnet50"
+            f"{where or 'no checkpoint:'} does not say its architecture{form}",
+            "name it as timm does, for instance --model resnet50",
         )
-    architecture, tag = _known(name) if name else _stated(str(stated), where)
+    architecture, tag = _known(name, checkpoint) if name else _stated(str(stated), where)
     if stated and architecture != (held := stated.partition(".")[0]):
         raise RequestError(
             f"--model {name} contradicts {where}, which holds {held}", f"leave --model out, or type --model {held}"
         )
     said = dict(checkpoint.pretrained_cfg) if checkpoint else {}
-    args = dict(checkpoint.model_args) if checkpoint else {}
+    typed, typed_args = given.beside(checkpoint)
+    args = {**(checkpoint.model_args if checkpoint else {}), **typed_args}
+    unstated = [part for part in ("mean", "std") if part not in {**said, **typed}]
+    unstated += [] if stated or typed_args else ["arguments"]
+    assumed = tuple(unstated) if checkpoint and not tag else ()
     if said and tag in ("", said.get("tag")):
         tag = said.get("tag") or ""
         listed = tag if tag in _tags(architecture) else ""
@@ -64,11 +74,9 @@ def recipe_for(name: str | None, checkpoint: Checkpoint | None, log: Log) -> Rec
         base = _listed_cfg(architecture, listed)
         said = {**{key: base.get(key) for key in ("classifier", "first_conv")}, "architecture": architecture, **said}
         full = f"{architecture}.{listed}" if listed else architecture
-        return _checked(Recipe(full, architecture, said, args))
-    cfg = _listed_cfg(architecture, tag)
-    if checkpoint and not tag:
-        log.note(f"{where} does not say how its images were prepared: taken as {_shown(architecture, cfg)}")
-    return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args))
+        return _checked(Recipe(full, architecture, said | typed, args, assumed))
+    cfg = _listed_cfg(architecture, tag) | typed
+    return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args, assumed))
 
 
 def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None) -> nn.Module:
@@ -94,7 +102,7 @@ def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: 
         asked = f" for {image_size} pixels" if "img_size" in args and image_size else ""
         raise RequestError(
             f"timm cannot build {recipe.name}{asked}: {reason(error)}",
-            "the arguments are the model_args of config.json" if recipe.model_args else "",
+            "the arguments are those of --model-arg, or the model_args of config.json" if recipe.model_args else "",
         ) from error
     for method in ("forward_features", "forward_head", "get_classifier"):
         if not hasattr(model, method):
@@ -104,28 +112,15 @@ def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: 
     return model
 
 
-def bare_model(config: Blocks) -> tuple[str, nn.Module]:
-    """Name and structure of a model, without values (its tensors are on the meta device), for looking at.
-
-    `config.checkpoint` is a checkpoint, of which only the header is read, or a name that timm knows, for which nothing
-    is downloaded.
-    """
-    if config.import_:
-        import_file(str(config.import_))
-    log, where = Log(), config.checkpoint
-    named = timm.is_model(where.partition(".")[0]) and not os.path.exists(where)
-    checkpoint = None if named else open_checkpoint(where, strip_prefix=config.strip_prefix, log=log)
-    recipe = recipe_for(where if named else config.model, checkpoint, log)
-    classifier = recipe.pretrained_cfg.get("classifier")
-    rows = checkpoint.shapes.get(f"{classifier}.weight", ()) if checkpoint else ()
-    num_classes = rows[0] if rows else recipe.pretrained_cfg.get("num_classes") or 1000
+def build_without_values(recipe: Recipe, num_classes: int = 1, image_size: int | None = None) -> nn.Module:
+    """The structure alone, its tensors on the meta device: quick, and without memory. Raises as `build` does."""
     with torch.device("meta"):
-        return recipe.name, build(recipe, num_classes, config.image_size, checkpoint)
+        return build(recipe, num_classes, image_size)
 
 
 def import_file(path: str) -> None:
     """Run a user's file that registers architectures with timm. Raises RequestError when it is missing or fails."""
-    file = Path(path)
+    file = Path(path).resolve()  # once: Python keeps the whole path, and a second model is not to run it again
     if not file.is_file():
         beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
         raise RequestError(f"no file {path} to import", suggest(file.name, beside) or "check the path after --import")
@@ -149,12 +144,15 @@ def import_file(path: str) -> None:
         ) from error
 
 
-def _known(name: str) -> tuple[str, str]:
-    """(architecture, tag) of a name that timm knows."""
+def _known(name: str, checkpoint: Checkpoint | None = None) -> tuple[str, str]:
+    """(architecture, tag) of a name that timm knows. Of another, the checkpoint's shapes tell which was meant."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
+        fitting = alike(namesakes(architecture), checkpoint.shapes) if checkpoint else []
         fix = (
-            suggest(architecture, timm.list_models())
+            (f"{checkpoint.where} has the shapes of {' and '.join(fitting)}: type --model {fitting[0]}")
+            if checkpoint and fitting
+            else suggest(architecture, timm.list_models())
             or "see timm.list_models(), or --import the file that registers it"
         )
         raise RequestError(f"unknown architecture {architecture!r}", fix)
@@ -184,10 +182,6 @@ def _listed_cfg(architecture: str, tag: str) -> dict[str, Any]:
     cfg = timm.models.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
     plain = timm.models.filter_pretrained_cfg(cfg.to_dict(), remove_source=True, remove_null=True) if cfg else {}
     return {**plain, "architecture": architecture}
-
-
-def _shown(architecture: str, cfg: dict[str, Any]) -> str:
-    return f"{architecture}.{cfg['tag']}" if cfg.get("tag") else architecture
 
 
 def _checked(recipe: Recipe) -> Recipe:

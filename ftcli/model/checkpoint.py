@@ -2,27 +2,27 @@
 
 import hashlib
 import os
-import unicodedata
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models._hub import load_model_config_from_path
 from torch import Tensor
 
 import ftcli.presets
 from ftcli.errors import RequestError, suggest
-from ftcli.files import read_json
 from ftcli.log import Log
 from ftcli.model import hub
-from ftcli.model.formats import SAFETENSORS, TORCH, TensorFile, open_tensors
-from ftcli.model.stated import checked_args, checked_cfg, shown
+from ftcli.model.config_json import config_beside, config_named
+from ftcli.model.formats import SAFETENSORS, TORCH, TensorFile, holds_tensors, open_tensors
+from ftcli.model.shards import INDEXES, ShardedFile, shards_of
 from ftcli.model.wrappers import Names, unwrap
-from ftcli.text import LONGEST_NAME, LONGEST_REASON, reason, shortened
+from ftcli.text import LONGEST_REASON, listed, shortened
 
+WHOLE = (*hub.WEIGHTS, *INDEXES)  # names in a folder that stand for all of its weights
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"
 
 
@@ -31,7 +31,8 @@ class Checkpoint:
     """A checkpoint that is open: what it says of itself, and its tensors under the names left after stripping.
 
     `where` is as typed. `pretrained_cfg` and `model_args` are timm's, empty where nothing is said; `architecture` and
-    `label_names` are then None.
+    `label_names` are then None. `described_by`: the file that says so, or timm. `model_type`: of a config.json in the
+    form of transformers, where there is one.
     """
 
     where: str
@@ -42,6 +43,8 @@ class Checkpoint:
     model_args: dict[str, Any] = field(default_factory=dict)
     pretrained_cfg: dict[str, Any] = field(default_factory=dict)
     label_names: tuple[str, ...] | None = None
+    described_by: str | None = None
+    model_type: str | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -55,9 +58,13 @@ class Checkpoint:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the weights file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """Hex digest of the weights file; of several, one after the other."""
+        digest = hashlib.sha256()
+        for path in shards_of(self.path) if self.path.name in INDEXES else [self.path]:
+            with path.open("rb") as file:
+                while part := file.read(2**20):
+                    digest.update(part)
+        return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
         """The kept tensors, on the CPU, in the dtype of the file."""
@@ -65,8 +72,13 @@ class Checkpoint:
         return {new: values[old] for old, new in self.names.kept.items()}
 
 
-def open_checkpoint(where: str, *, strip_prefix: str | None, log: Log) -> Checkpoint:
+def open_checkpoint(
+    where: str, *, strip_prefix: str | None, log: Log, drop_prefix: Sequence[str] = (), described_by: Path | None = None
+) -> Checkpoint:
     """Open `where`: a weights file, a folder in timm's form, `hf-hub:NAME`, `preset:PATH`, or a pretrained tag of timm.
+
+    drop_prefix: prefixes, several in one text with commas, of tensors that are left out. described_by: in the form of
+    config.json, for weights that have none.
 
     Raises RequestError for what is not there, is damaged, cannot be downloaded, or would need a pickle to run.
     """
@@ -74,15 +86,20 @@ def open_checkpoint(where: str, *, strip_prefix: str | None, log: Log) -> Checkp
         raise RequestError("the checkpoint's name is empty", f"a checkpoint is {_FORMS}")
     if where.startswith("hf-hub:"):
         folder = hub.hub_folder(where.removeprefix("hf-hub:"))
-        path, said = _weights_in(folder), _config_in(folder)
+        path, said = _weights_in(folder), config_beside(folder)
     elif where.startswith("preset:"):
         path, said = _local(_shipped(where.removeprefix("preset:")))
     elif os.path.exists(where):  # not Path's, which raises for a name that is too long
         path, said = _local(Path(where))
     else:
         path, said = _pretrained(where)
-    file = open_tensors(path, log)
-    names = unwrap(file.shapes, strip_prefix)
+    if described_by and "architecture" not in said:
+        said = config_named(described_by)
+    file = ShardedFile(path, log) if path.name in INDEXES and shards_of(path) else open_tensors(path, log)
+    names = unwrap(file.shapes, strip_prefix, [part for text in drop_prefix for part in text.split(",")])
+    if names.left_out:
+        out = f"{where}: {len(names.left_out)} tensors are left out by --drop-prefix: {listed(names.left_out)}"
+        log.warn("tensors-left-out", out)
     if names.stripped:
         log.note(f"{where}: stripped {', '.join(names.stripped)} from the names of {len(names.kept)} tensors")
     if names.dropped:
@@ -93,58 +110,22 @@ def open_checkpoint(where: str, *, strip_prefix: str | None, log: Log) -> Checkp
 
 def _local(path: Path) -> tuple[Path, dict[str, Any]]:
     if path.is_dir():
-        return _weights_in(path), _config_in(path)
+        return _weights_in(path), config_beside(path)
+    if (part := re.search(r"-(\d{5})-of-(\d{5})\.[a-z]+$", path.name)) and int(part[2]) > 1:
+        raise RequestError(f"{path} is part {int(part[1])} of {int(part[2])}", f"name the folder: {path.parent}")
     # A file under the name that timm's folder form gives it is described by the config.json beside it.
-    return path, _config_in(path.parent) if path.name in hub.WEIGHTS else {}
+    return path, config_beside(path.parent) if path.name in WHOLE else {}
 
 
 def _weights_in(folder: Path) -> Path:
-    for name in hub.WEIGHTS:
+    for name in WHOLE:
         if (folder / name).is_file():
             return folder / name
-    files = sorted(p.name for p in folder.iterdir() if p.suffix in SAFETENSORS + TORCH)
+    files = sorted(p.name for p in folder.iterdir() if p.is_file() and holds_tensors(p))
     fix = f"name the file: {folder / files[0]}" if files else f"a checkpoint is {_FORMS}"
+    if files and re.search(r"-of-\d{5}\.", files[0]):
+        fix = f"add the index of the parts, {' or '.join(INDEXES)}: it comes with them"
     raise RequestError(f"folder {folder} has no {' or '.join(hub.WEIGHTS)}", fix)
-
-
-def _config_in(folder: Path) -> dict[str, Any]:
-    """What config.json says, by the field of Checkpoint that it fills. Empty where it is not of timm's form."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        raw = read_json(path)
-        if not isinstance(raw, Mapping) or "architecture" not in raw:
-            return {}
-        cfg, architecture, args = load_model_config_from_path(folder)
-        labels = cfg.pop("label_names", None)
-        cfg.pop("label_descriptions", None)
-        return {
-            "architecture": _name(architecture),
-            "model_args": checked_args(args, str(path)),
-            "pretrained_cfg": checked_cfg(cfg, str(path)),
-            "label_names": _labels(labels),
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RequestError(
-            f"{path} is not a model configuration of timm: {reason(error)}", "give the config.json that timm wrote"
-        ) from error
-
-
-def _name(architecture: object) -> str:
-    if not isinstance(architecture, str):
-        raise TypeError(f"its architecture is {shown(architecture)}, not a name")
-    return shortened(architecture, LONGEST_NAME)
-
-
-def _labels(labels: object) -> tuple[str, ...] | None:
-    """timm's label_names, a list or {index: name}; None where indices are left out."""
-    if isinstance(labels, Mapping):
-        names = {str(index): name for index, name in labels.items()}
-        labels = [names.get(str(k)) for k in range(len(names))]
-    if not isinstance(labels, list | tuple) or not labels or any(not isinstance(name, str) for name in labels):
-        return None
-    return tuple(unicodedata.normalize("NFC", name) for name in labels)  # as those of every set
 
 
 def _shipped(inside: str) -> Path:
@@ -169,7 +150,7 @@ def _pretrained(where: str) -> tuple[Path, dict[str, Any]]:
         raise RequestError(f"timm has no pretrained weights for {where}", "give a file or folder to --checkpoint")
     path = hub.pretrained_file(where, cfg)
     described = timm.models.filter_pretrained_cfg(cfg.to_dict(), remove_source=True, remove_null=True)
-    return path, {"architecture": architecture, "pretrained_cfg": described}
+    return path, {"architecture": architecture, "pretrained_cfg": described, "described_by": "timm"}
 
 
 def _not_found(where: str) -> RequestError:

@@ -41,19 +41,39 @@ class TensorFile(Protocol):
 
 
 def open_tensors(path: Path, log: Log) -> TensorFile:
-    """Open a weights file by its suffix. Raises RequestError for a file that is not what its name says."""
+    """Open a weights file; its content says what it is, and its suffix where that says nothing. Raises RequestError for
+    a file that is neither.
+    """
     if not path.is_file():  # to read a pipe or a device could last for ever
         raise RequestError(f"{path} is no regular file", "name the file that holds the weights")
     with path.open("rb") as file:
         if file.read(23) == b"version https://git-lfs":
             raise RequestError(f"{path} is a git-lfs pointer, not the weights", "fetch them with: git lfs pull")
-    if path.suffix in SAFETENSORS:
-        return SafetensorsFile(path)
-    if path.suffix in TORCH:
-        return TorchFile(path, log)
+    match _kind(path):
+        case "safetensors":
+            return SafetensorsFile(path)
+        case "torch":
+            return TorchFile(path, log)
     raise RequestError(
-        f"{path} is not a weights file: suffix {path.suffix or '(none)'}, allowed: {', '.join(SAFETENSORS + TORCH)}"
+        f"{path} is not a weights file: neither safetensors nor a file of torch.save",
+        f"convert it to one of {', '.join(SAFETENSORS + TORCH)}",
     )
+
+
+def holds_tensors(path: Path) -> bool:
+    """Whether the content or the suffix of a regular file is that of weights."""
+    return bool(_kind(path))
+
+
+def _kind(path: Path) -> str:
+    """ "safetensors", "torch", or "" for neither."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER:
+        return "safetensors"
+    if start.startswith((b"PK\x03\x04", b"\x80")):  # a zip file, or a pickle of protocol 2 or later
+        return "torch"
+    return "safetensors" if path.suffix in SAFETENSORS else "torch" if path.suffix in TORCH else ""
 
 
 class SafetensorsFile:

@@ -8,6 +8,7 @@ from timm.models import PretrainedCfg
 from timm.models._hub import download_cached_file
 
 from ftcli.errors import RequestError
+from ftcli.model.shards import INDEXES, placed
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OFFLINE = "download it where there is a network, then give its folder to --checkpoint"
@@ -20,7 +21,10 @@ def hub_folder(repository: str) -> Path:
     """
     name, _, revision = repository.partition("@")
     hub_file(name, ("config.json",), revision or None)
-    return hub_file(name, WEIGHTS, revision or None).parent
+    weights = hub_file(name, (*WEIGHTS, *INDEXES), revision or None)
+    for part in dict.fromkeys(placed(weights).values()) if weights.name in INDEXES else ():
+        hub_file(name, (part,), revision or None)
+    return weights.parent
 
 
 def pretrained_file(name: str, cfg: PretrainedCfg) -> Path:

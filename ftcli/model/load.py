@@ -2,8 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +11,13 @@ from torch import Tensor, nn
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.architecture import Recipe, build, recipe_for
+from ftcli.model.architecture import NOTHING, Recipe, build, recipe_for
 from ftcli.model.architecture import import_file as import_file
+from ftcli.model.assumed import warn_of_assumed
 from ftcli.model.checkpoint import Checkpoint
+from ftcli.model.given import Given
 from ftcli.model.head import Head, head_of, set_head
-from ftcli.model.wrappers import foreign_prefix
+from ftcli.model.misfit import few, misfit_of, refusal
 from ftcli.text import counted, reason
 
 CHECKED = 1024  # pixels
@@ -43,19 +44,20 @@ class Loaded:
 
 def load_model(
     *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log,
-    headless: bool = False,
+    headless: bool = False, given: Given = NOTHING,
 ) -> Loaded:  # fmt: skip
     """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
 
     `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
     `headless`: where the file has none, one of zeros will do.
+    `given`: what the request states where the file does not; what nobody states is assumed with a warning.
     `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
 
     Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
     missing, left over, of another shape, not floating, not finite or a variance below 0, and where a head is needed,
     for one that is not there or has one output.
     """
-    recipe = recipe_for(name, checkpoint, log)
+    recipe = recipe_for(name, checkpoint, given)
     stated = recipe.pretrained_cfg.get("num_classes") or 1000
     if checkpoint is None:
         model = build(recipe, num_classes or stated, image_size)
@@ -77,7 +79,9 @@ def load_model(
         log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
     set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
     _fill(model, state, checkpoint)
-    return _loaded(recipe, model, checkpoint, kept is not None, image_size)
+    loaded = _loaded(recipe, model, checkpoint, kept is not None, image_size)
+    warn_of_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
+    return loaded
 
 
 def _loaded(
@@ -143,7 +147,7 @@ def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[s
         return tensors
     changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
     if changed:
-        log.note(f"{checkpoint.where}: resampled for this input size: {_few(changed)}")
+        log.note(f"{checkpoint.where}: resampled for this input size: {few(changed)}")
     return dict(state)
 
 
@@ -153,7 +157,7 @@ def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log
     under = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
     weight, bias = under.pop(f"{prefix}weight", None), under.pop(f"{prefix}bias", None)
     if under:
-        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {_few(under)}")
+        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {few(under)}")
     if weight is None or bias is None:
         if weight is not None or bias is not None:
             log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
@@ -191,44 +195,12 @@ def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
         )
 
 
-@dataclass
-class _Misfit:
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    reshaped: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.reshaped)
-
-    def __str__(self) -> str:
-        kinds = (("missing", self.missing), ("left over", self.unexpected), ("of another shape", self.reshaped))
-        return "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in kinds if names)
-
-
 def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
     """Names and shapes of the body, both ways, then the values."""
     wanted = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{head}.")}
-    misfit = _Misfit()
-    for name, tensor in wanted.items():
-        if name not in state:
-            # Counts batches for a BatchNorm without momentum only; old files do not have it.
-            if not name.endswith(".num_batches_tracked"):
-                misfit.missing.append(name)
-        elif state[name].shape != tensor.shape:
-            misfit.reshaped.append(f"{name} {list(state[name].shape)} for {list(tensor.shape)}")
-    misfit.unexpected = [name for name in state if name not in wanted]
-    if not misfit:
-        _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
-        return
-    problem = f"{checkpoint.where} does not fit {recipe.name}, tensors {misfit}"
-    absent = len(misfit.missing) + len(misfit.reshaped)
-    if prefix := foreign_prefix(checkpoint.shapes, model.state_dict().keys()):
-        raise RequestError(problem, f"the names carry the prefix {prefix}: type --strip-prefix {prefix}")
-    if (absent + len(misfit.unexpected)) * 10 < len(wanted):
-        raise RequestError(problem, "give the whole file; nearly all of it fits, so the architecture is the right one")
-    if absent * 2 > len(wanted):
-        problem += "; it looks like another architecture"
-    raise RequestError(problem, "name the architecture that the file was saved from: --model NAME")
+    if misfit := misfit_of(state, wanted):
+        raise refusal(misfit, model, head, checkpoint, recipe)
+    _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
 
 
 def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
@@ -266,8 +238,3 @@ def _fill(model: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) ->
 def _zeros(head: Head, num_classes: int) -> tuple[Tensor, Tensor]:
     """A head for classes that the file does not know: zeros, so that nothing random stands in for a loaded one."""
     return torch.zeros(num_classes, head.weight.shape[1]), torch.zeros(num_classes)  # [K, D], [K]
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

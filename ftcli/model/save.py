@@ -1,5 +1,6 @@
 """Write a model in timm's own form: model.safetensors and config.json, which its "local-dir:FOLDER" reads."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,39 @@ from ftcli.files import make, write_together
 from ftcli.model.load import Loaded
 
 
-def save_model(folder: Path, loaded: Loaded, model: nn.Module, label_names: tuple[str, ...] | None) -> None:
+def save_model(
+    folder: Path, loaded: Loaded, model: nn.Module, label_names: tuple[str, ...] | None,
+    temperature: float | None = None,
+) -> None:  # fmt: skip
     """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
 
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
-    and the class names [K]. Raises Hindered where the disk or the permissions do not allow it.
+    the class names [K], and the temperature T of softmax(logits / T) where one was fitted. Raises Hindered where the
+    disk or the permissions do not allow it.
     """
     # The tag names somebody's weights; these are others now.
     said: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
     if label_names:
         said["label_names"] = list(label_names)
-    config = {"data_config": loaded.data_config, "model_config": said}
+    if temperature is not None:
+        said["temperature"] = temperature
     writers: dict[str, Callable[[Path], Any]] = {
         "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
-        "config.json": lambda path: save_config_for_hf(model, str(path), **config),
+        "config.json": lambda path: _write_config(path, model, loaded.data_config, said),
     }
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     make(folder)
     write_together({folder / name: write for name, write in writers.items()}, size)
+
+
+def _write_config(path: Path, model: nn.Module, data_config: dict[str, Any], said: dict[str, Any]) -> None:
+    """timm's config.json. The number of classes stands in it by itself: among model_args too, transformers would give
+    it twice to timm.create_model, and fail.
+    """
+    save_config_for_hf(model, str(path), data_config=data_config, model_config=said)
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.get("model_args", {}).pop("num_classes", None)
+    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:

@@ -38,16 +38,25 @@ def build(
         "runs": trained.runs if trained else [],
         "selected": trained.best.describe() if trained else None,
         "results": join_seeds(list(results)) if results else {"ood": {}, "ood_mean": None},
+        "temperature": temperature_of(results, trained),
     }
     if len(results) > 1 and trained:
         picks = zip(trained.picks, results, strict=True)
-        report["seeds"] = [{"selected": pick.describe(), "results": one.figures} for pick, one in picks]
+        report["seeds"] = [
+            {"selected": pick.describe(), "results": one.figures, "temperature": one.temperature} for pick, one in picks
+        ]
     if trained and trained.choice:
         report["selected"] = {"choice": trained.choice, **report["selected"]}
     report |= {key: part for key, part in (parts or {}).items() if part}
     if trained and (seen := oracle(trained.runs)):
         report["oracle"] = seen
     return report | {"timing": timing, "warnings": log.warnings}
+
+
+def temperature_of(results: Sequence[Results], trained: Trained | None) -> float | None:
+    """That of the model that is saved, or measured; None without an ID-val set to fit it on."""
+    of_saved = (one.temperature for one in results if trained is None or one.seed == trained.best.seed)
+    return next(of_saved, None)
 
 
 def opening(command: str, config: Common) -> dict[str, Any]:

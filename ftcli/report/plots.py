@@ -1,6 +1,6 @@
 """Figures as files: curves, heat maps and bars in one style that survives a black-and-white printer.
 
-matplotlib is the extra `ftcli[plots]` and is imported only when a figure is drawn; pyplot, which keeps state, never is.
+matplotlib is the extra `plots` and is imported only when a figure is drawn; pyplot, which keeps state, never is.
 """
 
 import warnings
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Bars", "Curve", "Heat", "Panel", "check_plot", "save_panels"]
 
 ENDINGS = (".svg", ".png")
+INSTALL = "python -m pip install matplotlib, or in a clone of ftcli: python -m pip install '.[plots]'"
 ACROSS = 3  # panels in a row
 
 STYLE: Any = {
@@ -66,7 +67,7 @@ def check_plot(path: Path | None) -> None:
     if path.is_dir():
         raise RequestError(f"--plot {str(path)!r} is a folder.", "name a file")
     if find_spec("matplotlib") is None:
-        raise RequestError("--plot needs matplotlib, which is not installed.", "pip install 'ftcli[plots]'")
+        raise RequestError("--plot needs matplotlib, which is not installed.", INSTALL)
 
 
 def save_panels(path: Path, panels: Sequence[Panel | Heat | Bars]) -> None:

@@ -23,6 +23,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results
 from ftcli.methods.start import order_rows, rows_for
+from ftcli.model.asked import load_each_as_is
 from ftcli.model.head import classifier_tensors
 from ftcli.model.load import Loaded
 from ftcli.processes import rank
@@ -32,7 +33,7 @@ from ftcli.report.models import describe_models, names_of
 from ftcli.report.plots import check_plot
 from ftcli.report.progress import ConsoleLog
 from ftcli.report.show import Answer, report_answer
-from ftcli.run import cache_of, load_as_is, task_of
+from ftcli.run import cache_of, task_of
 
 INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
 
@@ -99,10 +100,8 @@ def study_of(
         folder = claim(config.out, command, config.overwrite or done, lasting=lasting)
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
-        loaded = [
-            load_as_is(config, one, log, headless=not labelled or (headless and place != judge))
-            for place, one in enumerate(where)
-        ]
+        may_lack_head = [not labelled or (headless and place != judge) for place in range(len(where))]
+        loaded = load_each_as_is(config, where, may_lack_head, log)
         warn_of_twins(where, loaded, log)
         task = task_of(config, log, cache, loaded[judge]) if labelled else pictures_of(config, log)
         setting = setting_of(task, loaded[judge].data_config, machine, config, log, cache)

@@ -38,7 +38,10 @@ def interpolate(config: Interpolate) -> Answer:
             found["best"] = {**best.made, "statistics": best.statistics, "id_val": best.id_val}
             averager.put(best.state(), best.statistics, "the best")
             results = [measure(vessel, study.setting, config.seed, study.log)]
-            save = partial(save_model, loaded=study.judge, model=vessel, label_names=study.task.classes)
+            save = partial(
+                save_model, loaded=study.judge, model=vessel, label_names=study.task.classes,
+                temperature=results[0].temperature,
+            )  # fmt: skip
         predictions = results[0].predictions if results else None
         answer = study.answer({"interpolation": found}, results, predictions, save if config.save_best else None)
         if config.plot:

@@ -8,7 +8,7 @@ the ID-val set of the task, as users run it. The bare loop does forward, cross_e
 the faster memory format, channels-last. Trainer is as it comes, in a process of its own, and once more in this one,
 where it profits from the memory that ftcli has told the C library to keep. timm's script is not in its wheel: fetch
 train.py from its repository, at the installed version; its figure is the rate that it states for its second epoch.
-Trainer comes with `pip install ftcli[benchmarks]`.
+Trainer comes with `python -m pip install '.[benchmarks]'` in a clone.
 """
 
 import sys
