@@ -61,7 +61,7 @@ def test_cuts_do_not_depend_on_the_unicode_form(tmp_path: Path) -> None:
     """Strata are ranked by name: "é" stands behind "z" composed and before it decomposed."""
     ids = []
     for one in ("NFC", "NFD"):
-        texts = [form(one, ["éclair", "zebra", "apple"])[i % 3] for i in range(60)]
+        texts = [form(one, ["éclair", "zebra"])[i % 2] for i in range(50)]  # a tie for the fifth example
         task = built(train=table(tmp_path / f"{one}.parquet", texts))
         ids.append([data.ids for data in task.sets().values()])
     assert ids[0] == ids[1]
