@@ -111,6 +111,14 @@ def test_finite_weights_with_outputs_that_are_not(place: Path, tmp_path: Path, c
     assert not (tmp_path / "o" / "report.json").exists()
 
 
+def test_a_start_whose_outputs_are_not_finite(place: Path, tmp_path: Path) -> None:
+    """Its weights, 1e30 times too large, would make a μ of every block."""
+    asked = [str(one) for one in words(place, "criticality", "good")]
+    asked[asked.index(str(place / "good"))] = str(place / "overflow")
+    done = inside(*asked, "--out", tmp_path / "o")
+    assert done.returncode == 1 and "outputs of A" in done.stderr and not (tmp_path / "o" / "report.json").exists()
+
+
 def test_an_overflow_beyond_two_models_is_said(place: Path, tmp_path: Path) -> None:
     """A bias of B that float32 holds once, and not two or three times."""
     saved(tmp_path / "b", "test_resnet", 3, **{"fc.bias": lambda t: t[:1].fill_(2e38)})

@@ -16,7 +16,7 @@ from tiny import images
 from torch import nn
 from worlds import coloured, loaded, world
 
-from ftcli.report.unfinished import difference, request_of
+from ftcli.report.request import difference, request_of
 
 ODD = {"mean": (0.31, 0.42, 0.53), "std": (0.21, 0.37, 0.48)}
 TYPED = ["--mean", "0.31,0.42,0.53", "--std", "0.21,0.37,0.48"]
@@ -135,6 +135,8 @@ def test_of_several_models_the_bare_ones_get_it(tmp_path: Path) -> None:
         (["--mean", "0.5"], "three numbers"),
         (["--mean", "0.5,0.5,nan"], "three numbers"),
         (["--std", "0,0,0"], "std"),
+        (["--mean", "123.675,116.28,103.53"], "by 255"),
+        (["--mean", "0.485,0.456,0.406", "--std", "58.395,57.12,57.375"], "by 255"),
         (["--model-config", "nowhere.json"], "nowhere.json"),
     ],
 )
@@ -149,15 +151,27 @@ def test_what_no_model_takes_is_refused_before_any_picture(tmp_path: Path, words
 def test_a_run_goes_on_only_with_the_same_description(tmp_path: Path) -> None:
     setting, config = world(coloured(tmp_path), "finetune")
     model = loaded("test_resnet")
-    first = json.loads(json.dumps(request_of(config, setting.task, [model])))
+    first = request_of(config, setting.task, [model], setting.machine)
     for change in (
         {"data_config": {**model.data_config, "std": (0.5, 0.5, 0.4)}},
         {"create_args": {**model.create_args, "output_stride": 16}},
         {"label_names": ("class1", "class0", "class2")},
     ):
-        other = json.loads(json.dumps(request_of(config, setting.task, [replace(model, **change)])))
-        assert difference(first, other) != ""
-    assert difference(first, json.loads(json.dumps(request_of(config, setting.task, [model])))) == ""
+        assert difference(first, request_of(config, setting.task, [replace(model, **change)], setting.machine)) != ""
+    assert difference(first, request_of(config, setting.task, [model], setting.machine)) == ""
+
+
+def test_what_is_typed_stands_above_the_file_that_describes(tmp_path: Path) -> None:
+    bare, data = tmp_path / "bare.pth", coloured(tmp_path / "i", each=2)
+    torch.save(network("test_resnet").state_dict(), bare)
+    cfg = {"input_size": [3, 64, 64], "mean": [0.2] * 3, "std": [0.3] * 3}
+    described = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": cfg}
+    (tmp_path / "d.json").write_text(json.dumps(described))
+    same = {**cfg, "mean": ODD["mean"], "std": ODD["std"]}
+    (tmp_path / "e.json").write_text(json.dumps({**described, "pretrained_cfg": same}))
+    typed = probabilities(bare, data, "--model-config", tmp_path / "d.json", *TYPED)
+    assert typed == probabilities(bare, data, "--model-config", tmp_path / "e.json")
+    assert typed != probabilities(bare, data, "--model-config", tmp_path / "d.json")
 
 
 @pytest.mark.real

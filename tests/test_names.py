@@ -285,3 +285,17 @@ def test_a_name_twice_is_no_order(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="two of that name"):
         correspond(("a", "b", "c"), ("a", "c", "a"), "x")
     assert np.array_equal(correspond(("b", "c"), ("a", "c", "a"), "x")[0], [-1, 1])
+
+
+@pytest.mark.parametrize(("classes", "said"), [(12, True), (100, True), (10, False)])
+def test_rows_without_names_and_folders_of_numbers(tmp_path: Path, classes: int, said: bool) -> None:
+    """Sorted as text, eleven folders and more stand in another order."""
+    root = folder(tmp_path / "set", {str(i): 1 for i in range(classes)})
+    table_ = numbered(tmp_path / "t.parquet", list(range(classes)), first=500)
+    for data, told in ((root, said), (table_, False)):
+        log = Log()
+        built(log, id_test=data, num_classes=classes)
+        assert ("rows-by-number" in {entry["code"] for entry in log.warnings}) == told
+    log = Log()
+    built(log, id_test=root, classes=tuple(sorted(map(str, range(classes)))))
+    assert "rows-by-number" not in {entry["code"] for entry in log.warnings}

@@ -10,7 +10,7 @@ from program import SMALL, checkpoint, inside
 from test_task import built, codes, table
 
 from ftcli.data.overlap import warn_repeated
-from ftcli.data.task import FEWEST_TO_PICK
+from ftcli.data.task import FEWEST_TO_PICK, warn_few_to_pick
 from ftcli.log import Log
 
 PETS = ("ant", "bee", "cat")
@@ -111,6 +111,7 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
     class Counting:
         shift = shuffle = None
         relabelled = False
+        labels = None
 
         def __init__(self, own: int) -> None:
             self.own = own
@@ -119,7 +120,7 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
             return 2
 
         @property
-        def digests(self) -> list[bytes]:
+        def pixel_digests(self) -> list[bytes]:
             nonlocal asked
             asked += 1
             return [f"{self.own} {i}".encode() for i in range(2)]
@@ -127,6 +128,48 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
     log = Log()
     warn_repeated({"train": task.id_test.images}, {str(i): Counting(i) for i in range(500)}, log)  # type: ignore[misc]
     assert log.warnings == [] and asked <= 5 * 500
+
+
+# ---- copies in another format, and under another label
+
+
+@pytest.mark.parametrize(("format", "ending"), [("BMP", "bmp"), ("TIFF", "tiff"), ("WEBP", "webp")])
+def test_a_copy_in_another_lossless_format_is_the_same_picture(
+    tmp_path: Path, sets: dict[str, Any], format: str, ending: str
+) -> None:
+    for name in PETS:
+        (tmp_path / "far" / name).mkdir(parents=True)
+    more = {"lossless": True} if format == "WEBP" else {}
+    for i in range(30):  # 20 of train's, 10 new ones
+        picture(i if i < 20 else 9000 + i).save(tmp_path / "far" / PETS[i % 3] / f"{i}.{ending}", format, **more)
+    log = Log()
+    built(log, **sets, ood={"far": tmp_path / "far"})
+    (text,) = said(log)
+    assert '20 of 30 pictures of "far" (OOD) are in train too' in text
+
+
+@pytest.mark.parametrize("role", ["train", "id_test"])
+def test_one_picture_under_two_classes_is_said(tmp_path: Path, sets: dict[str, Any], role: str) -> None:
+    root, first = folder(tmp_path / "set", {"ant": 40, "bee": 40, "cat": 40}, first=3000), 3000
+    for i in range(7):
+        picture(first + i).save(root / "cat" / f"again{i}.bmp")
+    log = Log()
+    built(log, **{**sets, role: root})
+    (text,) = said(log, "two-classes")
+    assert text.startswith(f"{role}: 7 of 127 examples") and '"ant/0.png" ("ant")' in text and '("cat")' in text
+    log = Log()
+    built(log, **{**sets, role: folder(tmp_path / "clean", {"ant": 40, "bee": 40, "cat": 40}, first=3000)})
+    assert said(log, "two-classes") == []
+
+
+@pytest.mark.parametrize("lacks", [("bee",), ("ant", "cat")])
+def test_an_id_val_without_some_classes_is_said(tmp_path: Path, sets: dict[str, Any], lacks: tuple[str, ...]) -> None:
+    held = {name: 120 // (3 - len(lacks)) for name in PETS if name not in lacks}
+    for val, said_of in ((folder(tmp_path / "val", held, first=4000), lacks), (sets["id_val"], ())):
+        log = Log()
+        warn_few_to_pick(built(Log(), **{**sets, "id_val": val}), log)
+        texts = said(log, "classes-not-picked-on")
+        assert len(texts) == bool(said_of) and all(f'"{name}"' in texts[0] for name in said_of)
 
 
 # ---- commands

@@ -158,3 +158,17 @@ def test_what_changes_no_figure_may_differ(place: Place, tmp_path: Path) -> None
     place.write()
     done = inside(*asked, "--save-every", 1)
     assert done.returncode == 0, done.stderr
+
+
+def test_label_names_in_another_order_are_another_model(tmp_path: Path) -> None:
+    """Where rows of the head are put in the order of the task's classes, by the names that the file gives them."""
+    coloured(tmp_path / "i", each=12)
+    file = checkpoint(tmp_path / "start", classes=3) / "config.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "label_names": NAMES}))
+    words = ["surgical", "--checkpoint", tmp_path / "start", "--train", tmp_path / "i", *SMALL, "--blocks", "head"]
+    asked = [*words, "--epochs", 2, "--lr", "1e-2", "--out", tmp_path / "o"]
+    assert stopped(1, *asked).returncode == 130
+    file.write_text(json.dumps({**told, "label_names": NAMES[::-1]}))
+    done = inside(*asked)
+    assert done.returncode == 2 and "this one has ['class2', 'class1', 'class0']" in flat(done.stderr)

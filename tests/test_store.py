@@ -52,12 +52,11 @@ def opened(
     column = pa.chunked_array([pa.array(contents, pa.binary())])
     pictures, rows = Pictures(column, None), np.arange(len(contents))
     ids = [str(i) for i in range(len(contents))]
-    whole, digests = inspect(
-        pictures, rows, ids, spec="set", unit="row", damaged=damaged, log=log or Log(), cache=cache
-    )
+    whole, seen = inspect(pictures, rows, ids, spec="set", unit="row", damaged=damaged, log=log or Log(), cache=cache)
     return ImageSet(
         spec="set", pictures=pictures, rows=rows[whole], labels=None, classes=(), named=False, positions=False,
-        groups=None, ids=[id for id, good in zip(ids, whole, strict=True) if good], digests=digests,
+        groups=None, ids=[id for id, good in zip(ids, whole, strict=True) if good],
+        digests=[one.digest for one in seen], pixel_digests=[one.pixels for one in seen],
     )  # fmt: skip
 
 
@@ -334,10 +333,13 @@ def test_pictures_once_found_whole_are_not_decoded_again(cache: Cache, monkeypat
     first = opened(contents, cache)
     assert first.digests == opened(contents).digests and len(names(cache, "checked")) == 1
     decoded: list[object] = []
-    real = images_module.decode
-    monkeypatch.setattr(images_module, "decode", lambda content: (decoded.append(content), real(content))[1])
+    real = images_module.decode_within
+    monkeypatch.setattr(
+        images_module, "decode_within", lambda content, held: (decoded.append(content), real(content, held))[1]
+    )
     again = opened(contents, Cache(cache.folder, cache.cap, cache.log))
     assert again.digests == first.digests and len(again) == N and not decoded
+    assert again.pixel_digests == first.pixel_digests and len(set(first.pixel_digests)) == N
     for others in (contents[:-1], [*contents[:-1], contents[-1] + b"\0"]):
         decoded.clear()
         opened(others, cache)

@@ -149,3 +149,16 @@ def warn_look_alikes(labels: np.ndarray, classes: Sequence[str], spec: str, log:
             f"{spec}: {sum(map(len, groups))} of its {len(classes)} classes have names that differ in case or spaces "
             f"only, with their examples: {some}. If they are one class, rename them or join them with classes=MAP.json",
         )
+
+
+def warn_text_order(images: ImageSet, classes: Sequence[str], role: str, log: Log) -> None:
+    """Folders named by more than ten numbers, and a head whose rows have no names: programs that sort folders as text,
+    as torchvision's ImageFolder does, train the row of "10" before that of "2".
+    """
+    if images.unit == "file" and len(classes) > 10 and as_numbers(images.classes) is not None:
+        log.warn(
+            "rows-by-number",
+            f"{role}: {images.spec} has folders named by numbers, and the head has {len(classes)} rows without names: "
+            "row i is taken for class i. A head that was trained on folders sorted as text (0, 1, 10, 11, …, 2) has "
+            "another order: state it as label_names in config.json",
+        )

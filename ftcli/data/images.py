@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,10 +17,10 @@ from PIL import Image
 
 from ftcli import checksums
 from ftcli.cache import Cache, key
-from ftcli.checksums import FORM
+from ftcli.checksums import FORM, length
 from ftcli.data import pixels
 from ftcli.data.orientation import is_turned
-from ftcli.data.pixels import DamagedPicture, Pictures, decode, decode_within, digest
+from ftcli.data.pixels import DamagedPicture, Pictures, decode_within, digest, pixel_digest
 from ftcli.data.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
@@ -51,6 +50,7 @@ class ImageSet:
     ids: list[str]  # [N], relative path for folders, row number for tables
     unit: str = "row"  # what a message calls an example, "row" or "file"
     digests: list[bytes] = field(default_factory=list)  # [N], sha256 of the encoded bytes; none until `inspected`
+    pixel_digests: list[bytes] = field(default_factory=list)  # [N], of the decoded picture, in whatever format it lies
     dropped: int = 0  # rows left out because their class has no counterpart
     damaged: int = 0  # rows left out because their picture cannot be decoded
     flip: bool = False  # the labels are still to be flipped, in the order of the classes that count
@@ -109,6 +109,7 @@ class ImageSet:
             groups=None if self.groups is None else self.groups[indices],
             ids=[self.ids[i] for i in indices],
             digests=[self.digests[i] for i in indices] if self.digests else [],
+            pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )
 
     def inspected(self, *, damaged: str, log: Log, cache: Cache | None = None) -> "ImageSet":
@@ -121,13 +122,14 @@ class ImageSet:
         Raises:
             RequestError: pictures are damaged and `damaged` is "stop", or all are.
         """
-        whole, digests = inspect(
+        whole, seen = inspect(
             self.pictures, self.rows, self.ids, spec=self.spec, unit=self.unit, damaged=damaged, log=log, cache=cache
         )
-        if not digests:
+        if not seen:
             raise RequestError(f"{self.spec} has no images that can be decoded", "check its settings")
         left = self if whole.all() else self.select(np.flatnonzero(whole))
-        return replace(left, digests=digests, damaged=int(np.count_nonzero(~whole)))
+        digests, looks = [one.digest for one in seen], [one.pixels for one in seen]
+        return replace(left, digests=digests, pixel_digests=looks, damaged=int(np.count_nonzero(~whole)))
 
     @cached_property
     def identities(self) -> tuple[bytes | str, ...]:
@@ -156,10 +158,13 @@ class ImageSet:
 
 
 class Seen(NamedTuple):
-    """A picture that was read: sha256 of its encoded bytes, and whether its EXIF orientation is other than upright."""
+    """A picture that was read: sha256 of its encoded bytes, whether its EXIF orientation is other than upright, and the
+    digest of its pixels, empty until it is known.
+    """
 
     digest: bytes
     turned: bool
+    pixels: bytes = b""
 
 
 def inspect(
@@ -172,7 +177,7 @@ def inspect(
     damaged: str,
     log: Log,
     cache: Cache | None = None,
-) -> tuple[np.ndarray, list[bytes]]:
+) -> tuple[np.ndarray, list[Seen]]:
     """Read and decode every picture once, on all cores, so that a damaged one is found before any training.
 
     The bytes are read every time. Where the cache knows that these very pictures could all be decoded, they are not
@@ -183,32 +188,29 @@ def inspect(
         damaged: "stop" or "skip".
 
     Returns:
-        bool [N], which pictures are whole, and the digests of the whole ones in order.
+        bool [N], which pictures are whole, and what was seen of the whole ones in order.
 
     Raises:
         RequestError: there are damaged pictures and `damaged` is "stop"; it names them, if they are not too many.
     """
     seen: list[Seen | DamagedPicture] = []
     if cache is not None:
-        seen = list(log.track(_each(_read_only, pictures, rows), f"reading {spec}", len(rows)))
-        known = [one.digest for one in seen if isinstance(one, Seen)]
-        if len(known) != len(rows) or not _all_whole(known, cache):
-            seen = []
+        seen += _known(list(log.track(_each(_read_only, pictures, rows), f"reading {spec}", len(rows))), cache)
     if fresh := not seen:
-        seen = list(log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows)))
-    digests = [one.digest for one in seen if isinstance(one, Seen)]
-    if len(digests) < len(rows):
+        seen += log.track(_each(_look_at, pictures, rows), f"decoding {spec}", len(rows))
+    found = [one for one in seen if isinstance(one, Seen)]
+    if len(found) < len(rows):
         _say_damaged(seen, ids, spec, unit, damaged, log)
-    elif fresh and cache is not None and (file := checksums.add(cache, "checked", _checked(digests), Path.touch)):
-        file.close()
-    if turned := sum(one.turned for one in seen if isinstance(one, Seen)):
+    elif fresh and cache is not None:
+        _remember(found, cache)
+    if turned := sum(one.turned for one in found):
         log.warn(
             "exif-orientation",
             f"{turned:,} of {counted(len(rows), 'image', 'images')} of {spec} have an EXIF orientation other than "
             "upright, which is not applied: they are used as stored. To use them upright, save them so, by "
             "PIL.ImageOps.exif_transpose",
         )
-    return np.array([isinstance(one, Seen) for one in seen], dtype=bool), digests
+    return np.array([isinstance(one, Seen) for one in seen], dtype=bool), found
 
 
 def _say_damaged(
@@ -270,20 +272,31 @@ def _read_only(pictures: Pictures, row: int) -> Seen | DamagedPicture:
 def _look_at(pictures: Pictures, row: int) -> Seen | DamagedPicture:
     try:
         content = pictures.content(row)
-        decode(content)
-        return Seen(digest(content), is_turned(content))
+        with ExitStack() as held:
+            look = pixel_digest(decode_within(content, held))
+        return Seen(digest(content), is_turned(content), look)
     except DamagedPicture as damage:
         return damage
 
 
-def _all_whole(digests: list[bytes], cache: Cache) -> bool:
-    """Whether the cache says of these very pictures that they could be decoded."""
-    file = checksums.find(cache, "checked", _checked(digests))
-    if file is not None:
+def _known(read: list[Seen | DamagedPicture], cache: Cache) -> list[Seen]:
+    """The same with the digests of their pixels, where the cache says that these very pictures could be decoded."""
+    seen = [one for one in read if isinstance(one, Seen)]
+    file = checksums.find(cache, "checked", _checked(seen)) if len(seen) == len(read) else None
+    if file is None:
+        return []
+    with file:
+        looks = file.read(length(file))
+    return [one._replace(pixels=looks[16 * i : 16 * (i + 1)]) for i, one in enumerate(seen)]
+
+
+def _remember(seen: list[Seen], cache: Cache) -> None:
+    """Let the cache know the pixels of pictures that could all be decoded."""
+    looks = b"".join(one.pixels for one in seen)
+    if file := checksums.add(cache, "checked", _checked(seen), lambda path: path.write_bytes(looks)):
         file.close()
-    return file is not None
 
 
-def _checked(digests: list[bytes]) -> str:
-    """Under which key the cache knows that pictures can be decoded: by this Pillow and by our own code."""
-    return key(FORM, "whole", PIL.__version__, code.getsource(pixels), b"".join(digests))
+def _checked(seen: list[Seen]) -> str:
+    """Under which key the cache knows the pixels of pictures: by this Pillow and by our own code."""
+    return key(FORM, "pixels", PIL.__version__, code.getsource(pixels), b"".join(one.digest for one in seen))

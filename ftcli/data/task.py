@@ -8,7 +8,7 @@ import numpy as np
 
 from ftcli.cache import Cache
 from ftcli.data import split
-from ftcli.data.align import align
+from ftcli.data.align import align, warn_text_order
 from ftcli.data.images import ImageSet
 from ftcli.data.labels import are_names, numbers
 from ftcli.data.overlap import shared, warn_repeated
@@ -108,6 +108,9 @@ def build_task(
             "give a set of two classes at least; in a folder, one subfolder per class",
         )
     aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
+    if classes is None and num_classes is not None:
+        for name, images in chosen.items():
+            warn_text_order(images, names, name, log)
     sets = {name: images.inspected(damaged=damaged, log=log, cache=cache) for name, images in aligned.items()}
     identical = {role: sets.pop(role) for role in ROLES if role in sets}
     given = set(identical)
@@ -185,7 +188,7 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
             f"give {ask}, or at least {FEWEST_TO_CUT} examples",
         )
     assert train.labels is not None
-    _, val, test = split.cut(split.strata(train.labels, train.classes), train.digests, seed)
+    _, val, test = split.cut(split.strata(train.labels, train.classes), train.pixel_digests, seed)
     parts = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
     rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(parts.values())))
     if not len(rest) or not all(len(rows) for rows in parts.values()):
@@ -202,7 +205,7 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
 
 
 def warn_few_to_pick(task: Task, log: Log) -> None:
-    """Says so where ID-val is too small to tell one candidate from another."""
+    """Says so where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
     if task.id_val is not None and (n := len(task.id_val)) < FEWEST_TO_PICK:
         log.warn(
             "few-to-pick",
@@ -210,6 +213,13 @@ def warn_few_to_pick(task: Task, log: Log) -> None:
             f"{100 * (0.25 / n) ** 0.5:.1f} points, and a pick among candidates that lie closer is chance; give a "
             "larger set with --id-val",
         )
+    if task.train is not None and task.id_val is not None:
+        absent = [task.classes[label] for label in np.setdiff1d(task.train.labels, task.id_val.labels)]
+        if absent:
+            log.warn(
+                "classes-not-picked-on",
+                f"ID-val has no example of {listed(absent)}: what is picked on it may be wrong on all of them",
+            )
 
 
 def _warn_untrained(train: ImageSet, log: Log) -> None:

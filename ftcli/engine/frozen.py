@@ -81,6 +81,6 @@ def all_logits(model: nn.Module, setting: Setting, log: Log, frozen: bool) -> di
             name: predict(model, loader, setting.machine, log, name).logits for name, loader in setting.sets.items()
         }
     for name, logits in found.items():
-        if (logits == logits[0]).all() and len(set(setting.sets[name].data.images.digests)) > 1:
+        if (logits == logits[0]).all() and len(set(setting.sets[name].data.images.pixel_digests)) > 1:
             log.warn("constant-outputs", f"{name}: the model puts out the same for all of its {len(logits)} images")
     return found

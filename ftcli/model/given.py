@@ -32,25 +32,31 @@ class Given:
         """`cfg` and `args` without what the checkpoint states itself. One that names its architecture states all of its
         arguments: those that it does not mention have their defaults.
         """
-        if checkpoint is None:
+        if checkpoint is None or self.describes(checkpoint):
             return dict(self.cfg), dict(self.args)
         cfg = {name: value for name, value in self.cfg.items() if name not in checkpoint.pretrained_cfg}
         return cfg, {} if checkpoint.architecture else dict(self.args)
+
+    def describes(self, checkpoint: Checkpoint) -> bool:
+        """Whether what the checkpoint states comes from the file of --model-config: single options stand above that."""
+        return self.config is not None and checkpoint.described_by == str(self.config)
 
     def check_needed(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Raises RequestError for an option that would change nothing, as every checkpoint states this itself."""
         if not checkpoints:
             return
         first = checkpoints[0]
+        themselves = [one for one in checkpoints if not self.describes(one)]
+        undescribed = [None] * (len(checkpoints) - len(themselves))
         stated = {
-            f"--{name}": (value, [one.pretrained_cfg.get(name) for one in checkpoints])
+            f"--{name}": (value, undescribed + [one.pretrained_cfg.get(name) for one in themselves])
             for name, value in self.cfg.items()
         }
         if self.args:
-            stated["--model-arg"] = (dict(self.args), [one.architecture and one.model_args for one in checkpoints])
+            own = [one.architecture and one.model_args for one in themselves]
+            stated["--model-arg"] = (dict(self.args), undescribed + own)
         if self.config:
-            own = [one.described_by if one.described_by != str(self.config) else None for one in checkpoints]
-            stated["--model-config"] = (str(self.config), own)
+            stated["--model-config"] = (str(self.config), undescribed + [one.described_by for one in themselves])
         for option, (value, found) in stated.items():
             if None not in found:
                 raise RequestError(

@@ -14,7 +14,6 @@ LARGEST_SIDE = 1024  # pixels of a picture that a file may ask for; more has to 
 LARGEST_NUMBER = 2**16  # of an argument: a width, a depth, a side
 MOST_PARTS = 1000  # values in one argument, lists in lists counted through
 MOST_CLASSES = 10**7
-FULL_SCALE = 255.0  # pixels are in [0, 1], or in [0, 255] where somebody has left them so
 LONGEST_TEXT = 200  # characters
 SOURCES = ("url", "file", "source", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load")  # of other weights
 # Of timm.create_model itself, not of an architecture: they name other models, other files and other folders.
@@ -101,6 +100,7 @@ def _names(value: Any) -> bool:
 
 
 _SIZE = (_size, f"three whole numbers, channels and sides, of at most {LARGEST_SIDE}; --image-size sets another")
+_SCALE = "of pixels in [0, 1]: divide those of 0 … 255 by 255"
 _CROP = (_number(0.1, 2), "a number from 0.1 to 2")
 _NAMES = (_names, f"the name of a module, of at most {LONGEST_TEXT} characters")
 ALLOWED: dict[str, tuple[Test, str]] = {
@@ -108,8 +108,8 @@ ALLOWED: dict[str, tuple[Test, str]] = {
     "test_input_size": _SIZE,
     "min_input_size": _SIZE,
     "fixed_input_size": (lambda value: isinstance(value, bool), "true or false"),
-    "mean": (_three(_number(-FULL_SCALE, FULL_SCALE)), f"three numbers from -{FULL_SCALE:g} to {FULL_SCALE:g}"),
-    "std": (_three(_number(1e-4, FULL_SCALE)), f"three numbers from 0.0001 to {FULL_SCALE:g}"),
+    "mean": (_three(_number(0, 1)), f"three numbers from 0 to 1, {_SCALE}"),
+    "std": (_three(_number(1e-4, 1)), f"three numbers from 0.0001 to 1, {_SCALE}"),
     "crop_pct": _CROP,
     "test_crop_pct": _CROP,
     "interpolation": _one_of("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"),

@@ -66,7 +66,8 @@ def libraries() -> dict[str, str | None]:
 def built(one: Loaded) -> dict[str, Any]:
     """What of a model does not lie in its weights: architecture, arguments, classes, preparation of its images."""
     arguments = {name: value for name, value in one.create_args.items() if name != "pretrained_cfg"}
-    return {"name": one.name, "arguments": arguments, "classes": one.label_names, "images": one.data_config}
+    names = one.checkpoint.label_names if one.checkpoint else one.label_names  # the file's, before rows are reordered
+    return {"name": one.name, "arguments": arguments, "classes": names, "images": one.data_config}
 
 
 def code_of(file: Path) -> dict[str, str]:

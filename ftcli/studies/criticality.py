@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from ftcli.config import Criticality
-from ftcli.errors import RequestError
+from ftcli.engine.predict import passes
+from ftcli.errors import RequestError, RunError
 from ftcli.measures.criticality import images_for, measure_criticality
 from ftcli.processes import count
 from ftcli.report.criticality import criticality_panels
@@ -27,6 +28,8 @@ def criticality(config: Criticality) -> Answer:
         A, B = study.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(study.setting, config.images, config.seed)
+        if not next(passes(A, images, study.machine, study.log, "")).logits.isfinite().all():
+            raise RunError("the outputs of A are not all finite numbers.", "give a model that works")
         with held(study.folder, request, config, study.machine, study.log) as (folder, journal):
             setting = replace(study.setting, journal=journal)
             found = measure_criticality(B, start, images, setting, config, study.log)
