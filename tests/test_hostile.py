@@ -408,6 +408,7 @@ def test_names_in_a_report_do_not_paint(tmp_path: Path) -> None:
         report["data"]["classes"] = [*PAINT]
 
     folder = spoiled(tmp_path, "evaluate", paint)
+    (folder / "predictions.parquet").unlink()  # of other classes than the report has now
     other = reported("probe")
     for words in (
         ["report", folder], ["report", folder, "--json"], ["compare", folder, other, "--format", "csv"],

@@ -99,7 +99,7 @@ def test_compare_says_the_same_in_every_form(runs: dict[str, Path]) -> None:
     lines = {(r["name"], r["set"]): float(r["accuracy"]) for r in rows if r["kind"] == "accuracy"}
     assert lines == accuracy
     minus = {(r["name"], r["minus"], r["set"]): float(r["accuracy"]) for r in rows if r["kind"] == "difference"}
-    assert {pair[:2] for pair in minus} == {("lpft", "finetune"), ("lpft", "probe"), ("finetune", "probe")}
+    assert {pair[:2] for pair in minus} == {("probe", "finetune"), ("probe", "lpft"), ("finetune", "lpft")}
     for (first, second, name), difference in minus.items():
         assert difference == pytest.approx(accuracy[first, name] - accuracy[second, name], abs=1e-12)
     for words in ([], ["--format", "markdown"]):
@@ -222,4 +222,5 @@ def test_the_schema_knows_every_command() -> None:
 def test_quiet_and_small(runs: dict[str, Path], tiny: Work) -> None:
     for words in (["data", tiny.train], ["predict", runs["probe"], tiny.train], ["report", runs["probe"]]):
         assert inside(*words, "--quiet").stderr == ""
-    assert inside("probe", *tiny.words[:4], *SMALL, "--dry-run", "--quiet").stderr == ""
+    said = inside("probe", *tiny.words[:4], *SMALL, "--dry-run", "--quiet").stderr
+    assert said.startswith("warning: ID-val has 6 examples") and said.count("\n") == 1

@@ -276,7 +276,7 @@ def test_the_start_s_head_is_compared_row_by_row(place: Path, tmp_path: Path) ->
 
 def test_label_names_that_are_not_of_the_head(place: Path, tmp_path: Path) -> None:
     done = inside("evaluate", place / "long", "--id-test", place / "set", *SIZES, "--out", tmp_path / "o")
-    assert {"label-names-left-out"} == {one["code"] for one in done.report["warnings"]}
+    assert {"label-names-left-out", "rows-by-number"} == {one["code"] for one in done.report["warnings"]}
     assert "13 label names" in done.stderr and "12 rows" in done.stderr
 
 

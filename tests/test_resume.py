@@ -326,11 +326,14 @@ def test_a_file_system_without_locks_is_said(number: int, place: Path, tmp_path:
 def test_a_process_that_outlives_the_command_does_not_keep_its_lock(tmp_path: Path) -> None:
     """A worker, forked while the folder is held."""
     read, write = os.pipe()
+    begun, begin = os.pipe()
     with locked(tmp_path, Log()):
         if not (child := os.fork()):
             os.close(write)
+            os.write(begin, b"1")
             os.read(read, 1)  # until the test is over
             os._exit(0)
+        os.read(begun, 1)
         with pytest.raises(RequestError, match="in use"):
             check_unlocked(tmp_path)
     try:
@@ -338,8 +341,8 @@ def test_a_process_that_outlives_the_command_does_not_keep_its_lock(tmp_path: Pa
         with locked(tmp_path, Log()):
             pass
     finally:
-        os.close(write)
-        os.close(read)
+        for end in (write, read, begun, begin):
+            os.close(end)
         os.waitpid(child, 0)
 
 

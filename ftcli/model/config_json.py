@@ -12,10 +12,11 @@ from timm.models._hub import _parse_model_cfg
 from ftcli.errors import RequestError
 from ftcli.files import read_json
 from ftcli.model.stated import checked_args, checked_cfg, shown
-from ftcli.text import LONGEST_NAME, reason, shortened
+from ftcli.text import LONGEST_NAME, listed, reason, shortened
 
 NAME = "config.json"
 KNOWN = {field.name for field in fields(PretrainedCfg)}
+LABELS = ("label_names", "label_descriptions")
 
 
 def config_beside(folder: Path) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def _read(path: Path) -> Any:
 
 def _fields(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
     try:
+        if unknown := [name for name in raw.get("pretrained_cfg", ()) if name not in (*KNOWN, *LABELS)]:
+            raise ValueError(f"pretrained_cfg has {listed(unknown)}, which timm does not know")
         cfg, architecture, args = _parse_model_cfg(dict(raw), {})
         labels = cfg.pop("label_names", None)
         cfg = {name: value for name, value in cfg.items() if name in KNOWN}  # others are transformers', beside timm's
