@@ -23,9 +23,11 @@ from ftcli import cache as cache_module
 from ftcli import checksums
 from ftcli.cache import Cache
 from ftcli.checksums import FOOTER, NotBelieved
-from ftcli.data import images as images_module
+from ftcli.data import inspection
 from ftcli.data import store as store_module
-from ftcli.data.images import ImageSet, in_order, inspect
+from ftcli.data.images import ImageSet
+from ftcli.data.inspection import inspect
+from ftcli.data.parallel import in_order
 from ftcli.data.pixels import Pictures
 from ftcli.data.store import Decoded, Stored, open_store
 from ftcli.data.transforms import augmentation, evaluation
@@ -333,9 +335,9 @@ def test_pictures_once_found_whole_are_not_decoded_again(cache: Cache, monkeypat
     first = opened(contents, cache)
     assert first.digests == opened(contents).digests and len(names(cache, "checked")) == 1
     decoded: list[object] = []
-    real = images_module.decode_within
+    real = inspection.decode_within
     monkeypatch.setattr(
-        images_module, "decode_within", lambda content, held: (decoded.append(content), real(content, held))[1]
+        inspection, "decode_within", lambda content, held: (decoded.append(content), real(content, held))[1]
     )
     again = opened(contents, Cache(cache.folder, cache.cap, cache.log))
     assert again.digests == first.digests and len(again) == N and not decoded
@@ -352,7 +354,7 @@ def test_pictures_once_found_whole_are_not_decoded_again(cache: Cache, monkeypat
         opened(contents, Cache(cache.folder, cache.cap, cache.log))
         assert len(decoded) == N
     decoded.clear()
-    monkeypatch.setattr(images_module.PIL, "__version__", "0.0")
+    monkeypatch.setattr(inspection.PIL, "__version__", "0.0")
     opened(contents, cache)
     assert len(decoded) == N
 

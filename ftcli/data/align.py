@@ -1,7 +1,7 @@
 """Alignment: the classes of one side found among those of another, by name."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -151,14 +151,15 @@ def warn_look_alikes(labels: np.ndarray, classes: Sequence[str], spec: str, log:
         )
 
 
-def warn_text_order(images: ImageSet, classes: Sequence[str], role: str, log: Log) -> None:
+def warn_text_order(sets: Mapping[str, ImageSet], classes: Sequence[str], log: Log) -> None:
     """Folders named by more than ten numbers, and a head whose rows have no names: programs that sort folders as text,
     as torchvision's ImageFolder does, train the row of "10" before that of "2".
     """
-    if images.unit == "file" and len(classes) > 10 and as_numbers(images.classes) is not None:
-        log.warn(
-            "rows-by-number",
-            f"{role}: {images.spec} has folders named by numbers, and the head has {len(classes)} rows without names: "
-            "row i is taken for class i. A head that was trained on folders sorted as text (0, 1, 10, 11, …, 2) has "
-            "another order: state it as label_names in config.json",
-        )
+    for role, images in sets.items():
+        if images.unit == "file" and len(classes) > 10 and as_numbers(images.classes) is not None:
+            log.warn(
+                "rows-by-number",
+                f"{role}: {images.spec} has folders named by numbers, and the head has {len(classes)} rows without "
+                "names: row i is taken for class i. A head that was trained on folders sorted as text (0, 1, 10, 11, "
+                "…, 2) has another order: state it as label_names in config.json",
+            )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.data.images import in_order
+from ftcli.data.parallel import in_order
 from ftcli.data.store import Store, Stored, open_store
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform

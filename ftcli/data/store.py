@@ -22,7 +22,8 @@ from ftcli import checksums
 from ftcli.cache import Cache, TooLarge, key
 from ftcli.checksums import FOOTER, FORM, length
 from ftcli.data import pixels, transforms
-from ftcli.data.images import THREADS, ImageSet, in_order
+from ftcli.data.images import ImageSet
+from ftcli.data.parallel import THREADS, in_order
 from ftcli.data.transforms import Transform
 from ftcli.log import Log
 

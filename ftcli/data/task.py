@@ -109,8 +109,7 @@ def build_task(
         )
     aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
     if classes is None and num_classes is not None:
-        for name, images in chosen.items():
-            warn_text_order(images, names, name, log)
+        warn_text_order(chosen, names, log)
     sets = {name: images.inspected(damaged=damaged, log=log, cache=cache) for name, images in aligned.items()}
     identical = {role: sets.pop(role) for role in ROLES if role in sets}
     given = set(identical)
@@ -120,14 +119,8 @@ def build_task(
     _check_overlap(identical, given, log)
     warn_repeated(identical, sets, log)
     roles = {role: task_set(images) for role, images in identical.items()}
-    return Task(
-        classes=names,
-        named=named,
-        train=roles.get("train"),
-        id_val=roles.get("id_val"),
-        id_test=roles.get("id_test"),
-        ood={name: _outside(name, images, log) for name, images in sets.items()},
-    )
+    outside = {name: _outside(name, images, log) for name, images in sets.items()}
+    return Task(names, named, **{role: roles.get(role) for role in ROLES}, ood=outside)
 
 
 def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int | None) -> tuple[tuple[str, ...], bool]:
