@@ -165,7 +165,7 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
             return parse_toml(text)
         except ValueError as error:  # bad TOML, or a number with thousands of digits
             reason = shortened(str(error))
-            raise RequestError(f"--config {str(path)!r} is not TOML: {reason}.", "mend that line") from None
+            raise RequestError(f"--config {str(path)!r} cannot be read as TOML: {reason}.", "mend it there") from None
     try:
         report = json.loads(text)
         made_by, options = report["command"], dict(report["config"])

@@ -136,7 +136,7 @@ def test_a_column_of_other_text_is_no_column_of_images(tmp_path: Path, paths: li
     picture(0).save(tmp_path / "out.png")
     pq.write_table(pa.table({"image": paths, "label": ["a", "b"]}), tmp_path / "in" / "t.parquet")
     error = refusal(tmp_path / "in" / "t.parquet")
-    assert "not images" in error.problem and f'"{paths[0]}" in it is no path of a file' in error.problem
+    assert "not images" in error.problem and f'there is no file "{paths[0]}" below' in error.problem
 
 
 def test_a_missing_file_of_a_column_of_paths_is_damaged(tmp_path: Path) -> None:
@@ -194,3 +194,11 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"film")
     done = inside("predict", checkpoint(tmp_path / "model"), tmp_path / "a.mp4", *QUICK)
     assert done.returncode == 2 and done.stdout == "" and "a.mp4" in done.stderr
+
+
+@pytest.mark.parametrize("labels", [[None, "a", "", "b", None], ["", "a", None, None, "b"]])
+def test_rows_without_a_label_are_counted_together(tmp_path: Path, labels: list[str | None]) -> None:
+    cells = [encoded(picture(i)) for i in range(5)]
+    pq.write_table(pa.table({"image": cells, "label": labels}), tmp_path / "t.parquet")
+    error = refusal(tmp_path / "t.parquet")
+    assert 'row "0"' in error.problem and "2 more of 5" in error.problem

@@ -133,6 +133,16 @@ def test_every_key_of_a_report_is_described() -> None:
     assert set(keys(REPORT_SCHEMA)) - described == set()
 
 
+def test_every_warning_is_described() -> None:
+    code = re.compile(r"\bwarn\(\s*\"([a-z-]+)\"")
+    codes = {
+        found for path in (ROOT / "ftcli").rglob("*.py") for found in code.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(codes) > 30
+    quoted = set(re.findall(r"`([a-z-]+)`", (DOCS / "report.md").read_text(encoding="utf-8")))
+    assert codes - quoted == set()
+
+
 def test_the_readme_shows_what_the_page_of_compare_shows() -> None:
     shown = FENCE.findall((DOCS / "commands" / "compare.md").read_text(encoding="utf-8"))[1]
     assert shown in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))

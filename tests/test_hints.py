@@ -141,8 +141,9 @@ def test_torchvisions_name_and_torchvisions_tensors(tmp_path: Path) -> None:
     where = tmp_path / "net.pth"
     torch.save(torchvision.models.mobilenet_v2(num_classes=5).state_dict(), where)
     fix = refusal(where, "mobilenet_v2").fix
-    assert "--model mobilenetv2_100" in fix
-    assert "torchvision" in refusal(where, "mobilenetv2_100").fix
+    assert "not converted: rename" in fix and "--model mobilenetv2_100" in fix
+    error = refusal(where, "mobilenetv2_100")
+    assert "torchvision" in error.fix and "another architecture" not in error.problem
     torch.save(torchvision.models.resnet18(num_classes=5).state_dict(), where)
     assert load(where, "resnet18").head_loaded
 

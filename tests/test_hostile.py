@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from ftcli.files import read_json
 from ftcli.options import read_options
 from ftcli.report.read import read_report
 from ftcli.text import UNPRINTABLE, escaped, printable
-from ftcli.toml import parse_toml
+from ftcli.toml import LONG_KEY, parse_toml
 
 SEEDS = 10  # of each kind; tests.benchmarks.fuzz goes through hundreds
 PAINT = ["[red]x[red]", "\x1b[2J\x1b]0;owned\x07", "\u202egnp.x\x9b31m\nnext"]  # one for each class of the checkpoint
@@ -338,12 +339,34 @@ def test_settings_that_cannot_be(tmp_path: Path, text: str) -> None:
     refused(words, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["a." * 101 + "b = 1", "# " + "." * 101, "\n" + "." * 101])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a." * 100 + "b = 1", "\n[" + "x . " * 150 + "y]", "\nlr = {" + "'a'.\t" * 120 + "b = 1}",
+        ".".join([*["a"] * 99, '"\u2028"'] * 50) + " = 1", '"a.b\\"c".' * 101 + "d = 1", "1." * 200 + "2 = 3",
+    ],
+    ids=range(6),
+)  # fmt: skip
 def test_long_keys_never_reach_the_parser(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time and memory go with the square of a key's parts."""
     monkeypatch.setattr("tomllib.loads", lambda _: pytest.fail("it was parsed"))
-    with pytest.raises(ValueError, match=f"line {text.count(chr(10)) + 1} has 101 dots"):
+    with pytest.raises(ValueError, match=f"line {text.count(chr(10)) + 1} has a key of more than 100 parts"):
         parse_toml(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# " + ".%" * 200 + "\nlr = [0.1]", "lr = [" + "0.1, " * 300 + "0.1]", 'train = "' + "a/../" * 200 + '"'],
+    ids=range(3),
+)
+def test_dots_outside_keys_do_no_harm(text: str) -> None:
+    assert parse_toml(text) == tomllib.loads(text)
+
+
+@pytest.mark.parametrize("text", ['"' * 2**17, "a" * 2**17, '"\\"' * 40_000, "a " * 2**16, ("a." * 99 + "=") * 600])
+def test_the_search_for_long_keys_is_linear(text: str) -> None:
+    """Each of these takes a backtracking search minutes."""
+    assert LONG_KEY.search(text) is None
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

@@ -52,7 +52,7 @@ class Common:
     """What every command understands."""
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
-    quiet: Annotated[bool, flag("No progress and no notes; errors still show.", "--quiet", OUTPUT, "-q")] = False
+    quiet: Annotated[bool, flag("No progress and no notes; warnings and errors show.", "--quiet", OUTPUT, "-q")] = False
     debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
 
 
@@ -166,7 +166,7 @@ class Reporting(Running):
     out: Annotated[
         Path | None,
         option(
-            "Folder for the report and the model.",
+            "Folder for the report and all that is saved.",
             "--out",
             "-o",
             panel=OUTPUT,
@@ -185,7 +185,7 @@ class Reporting(Running):
         for text in self.ood or []:
             name, equals, source = text.partition("=")
             if not (equals and name and source) or "/" in name:  # a path may hold an equals sign of its own
-                fix = f"type --ood shifted={text}"
+                fix = f"type --ood shifted={text.lstrip('=')}"
                 raise RequestError(f"--ood {text!r} has no name: an OOD set is NAME=SPEC.", fix)
             if any(mark in name for mark in "\\?: "):
                 fix = "type --ood shifted=SPEC, or another plain name"

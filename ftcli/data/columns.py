@@ -28,10 +28,11 @@ def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
     column = plain(rows.table.column(name))
     wrong = _no_path(column, rows) if is_text(column.type) else None
     if wrong is not None or not holds_pictures(column.type):
-        why = "" if wrong is None else f": {quoted(wrong)} in it is no path of a file below the folder of the table"
+        why = "" if wrong is None else f": there is no file {quoted(wrong)} below the folder of the table"
         raise RequestError(
             f"the column {quoted(name)} of {spec.text} holds {shortened(str(column.type), 80)}, not images{why}",
-            f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
+            ("mend the path, or " * (wrong is not None))
+            + f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
         )
     return column
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ftcli.data.names import LONGEST, MOST_CLASSES, composed, most_classes, too_long
 from ftcli.errors import RequestError, choose
@@ -52,13 +53,13 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             unlabelled_fix(name, everything=count == len(ids)),
         )
 
-    if column.null_count:
-        raise refuse(column.is_null().to_numpy(), "no label")
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_boolean(column.type):
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    blank = (pc.equal(pc.fill_null(column, ""), "") if text else column.is_null()).to_numpy()
+    if blank.any():
+        raise refuse(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
+    if text or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
         found = set(texts.tolist())
-        if "" in found:
-            raise refuse(texts == "", "an empty label")
         if longest := max((text for text in found if len(text) > LONGEST), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
         check_count(len(found), len(texts), name, spec)

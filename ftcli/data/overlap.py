@@ -69,7 +69,7 @@ def _say(name: str, images: ImageSet, other: str, others: ImageSet, log: Log) ->
     log.warn(
         "overlap",
         f"{len(pairs)} of {len(images)} pictures of {quoted(name)} (OOD) are in {other} too, the first "
-        f'"{pairs[0][0]}" and "{pairs[0][1]}": {means}',
+        f"{quoted(pairs[0][0])}, which is {quoted(pairs[0][1])} there: {means}",
     )
 
 

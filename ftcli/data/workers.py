@@ -75,13 +75,19 @@ class Workers(Generic[J]):
             if isinstance(error, RuntimeError) and not any(words in str(error) for words in DIED):
                 raise
             raise Hindered(
-                f"one of {self._number} processes that decode images was killed, as the system does where memory is "
-                "not enough.",
+                f"one of {self._number} processes that decode images was killed{self._by()}.",
                 "fewer --workers (0 decodes in the command's own process)",
             ) from error
         if batch is None:
             self._warn(f"{SHARED} is full: batches of --workers do not fit, and this process makes them. {LARGER}")
         return batch
+
+    def _by(self) -> str:
+        """What has killed a process, in words."""
+        started = getattr(getattr(self._loader, "_iterator", None), "_workers", ())
+        signals = {-one.exitcode for one in started if (one.exitcode or 0) < 0} - {signal.SIGKILL}
+        names = [signal.Signals(number).name for number in sorted(signals)]
+        return f" by {' and '.join(names)}" if names else ", as the system does where memory is not enough"
 
     @cached_property
     def _number(self) -> int:

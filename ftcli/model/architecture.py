@@ -16,7 +16,7 @@ from ftcli.model.checkpoint import Checkpoint
 from ftcli.model.given import Given
 from ftcli.model.growth import Outgrown, Room
 from ftcli.model.imported import note_modules
-from ftcli.model.relatives import alike, namesakes
+from ftcli.model.relatives import meant_by
 from ftcli.text import reason
 
 NOTHING = Given()
@@ -148,14 +148,12 @@ def _known(name: str, checkpoint: Checkpoint | None = None) -> tuple[str, str]:
     """(architecture, tag) of a name that timm knows. Of another, the checkpoint's shapes tell which was meant."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        fitting = alike(namesakes(architecture), checkpoint.shapes) if checkpoint else []
-        fix = (
-            (f"{checkpoint.where} has the shapes of {' and '.join(fitting)}: type --model {fitting[0]}")
-            if checkpoint and fitting
-            else suggest(architecture, timm.list_models())
-            or "see timm.list_models(), or --import the file that registers it"
+        fix = meant_by(architecture, checkpoint) if checkpoint else ""
+        fix = fix or suggest(architecture, timm.list_models())
+        raise RequestError(
+            f"unknown architecture {architecture!r}",
+            fix or "see timm.list_models(), or --import the file that registers it",
         )
-        raise RequestError(f"unknown architecture {architecture!r}", fix)
     if tag and timm.models.get_pretrained_cfg(architecture) is not None and tag not in _tags(architecture):
         raise RequestError(
             f"unknown tag {tag!r} of {architecture}",

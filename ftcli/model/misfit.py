@@ -60,9 +60,9 @@ def refusal(misfit: Misfit, model: nn.Module, head: str, checkpoint: Checkpoint,
     if not absent and not any(name.split(".")[0] in own for name in misfit.unexpected):
         leftover = prefixes_of(misfit.unexpected, [*wanted, f"{head}."])
         return RequestError(problem, f"leave out what the model has no place for: --drop-prefix {','.join(leftover)}")
-    if absent * 2 > len(wanted):
-        problem += "; it looks like another architecture"
-    return RequestError(problem, statement(misfit, checkpoint, recipe, len(wanted)))
+    said = statement(misfit, checkpoint, recipe, len(wanted))
+    other = absent * 2 > len(wanted) and "rename" not in said
+    return RequestError(problem + "; it looks like another architecture" * other, said)
 
 
 def prefix_hint(prefixes: list[str], *, beside: bool) -> str:

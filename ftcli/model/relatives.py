@@ -9,6 +9,8 @@ from itertools import islice
 import timm
 import torch
 
+from ftcli.model.checkpoint import Checkpoint
+
 MOST_TRIED = 6  # each is built, without values
 MOST_NAMED = 2
 
@@ -26,6 +28,19 @@ def namesakes(name: str) -> list[str]:
     """Architectures whose names begin as this one does, signs apart: mobilenet_v2 gives mobilenetv2_100 and others."""
     plain = _plain(name)
     return nearest(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
+
+
+def meant_by(name: str, checkpoint: Checkpoint) -> str:
+    """What to type in the place of a name that timm does not know, by the tensors of the file; empty where unknown."""
+    candidates = namesakes(name)
+    if fits := fitting(candidates, checkpoint.shapes):
+        return f"{checkpoint.where} has the tensors of {' and '.join(fits)}: type --model {fits[0]}"
+    if similar := alike(candidates, checkpoint.shapes):
+        return (
+            f"{checkpoint.where} has the shapes of {' and '.join(similar)} under other names, which are not converted: "
+            f"rename its tensors to those of timm, then type --model {similar[0]}"
+        )
+    return ""
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
-from ftcli.report.folder import REPORT
+from ftcli.report.folder import REPORT, STATE
 from ftcli.report.schema import problem_with
 from ftcli.text import reason, shortened
 
@@ -24,6 +24,11 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         text = read_regular(file, MOST_BYTES)
     except OSError as error:
+        if (path / STATE).is_dir():
+            raise RequestError(
+                f"{str(path)!r} holds an unfinished run: there is no report yet.",
+                f"go on with it: the command that began it, with --out {path}",
+            ) from None
         raise RequestError(f"the report {str(file)!r} cannot be read: {error.strerror}.", FIX) from None
     for what, number, most in (
         ("values", text.count(b","), MOST_NUMBERS),
