@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -21,6 +23,7 @@ J = TypeVar("J")
 SHARED = "/dev/shm"  # where Linux keeps the memory that processes share; Docker gives it 64 MB
 AHEAD = 2  # batches that each process makes in advance
 FOR_LOCKS = 2**18  # bytes of it for the locks between the processes
+SEEN_DEAD = 1.0  # seconds until the system says how a process ended whose pipe is closed
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 DIED = ("exited unexpectedly", "killed by signal", "is not alive")  # as DataLoader says it
 LARGER = "--shm-size of Docker, or a larger /dev/shm, makes room"
@@ -85,6 +88,9 @@ class Workers(Generic[J]):
     def _by(self) -> str:
         """What has killed a process, in words."""
         started = getattr(getattr(self._loader, "_iterator", None), "_workers", ())
+        until = time.monotonic() + SEEN_DEAD
+        while not any(one.exitcode for one in started) and time.monotonic() < until:
+            time.sleep(0.01)
         signals = {-one.exitcode for one in started if (one.exitcode or 0) < 0} - {signal.SIGKILL}
         names = [signal.Signals(number).name for number in sorted(signals)]
         return f" by {' and '.join(names)}" if names else ", as the system does where memory is not enough"
@@ -169,5 +175,12 @@ def _as_it_is(batch: Any) -> Any:
 def _begin(_: int) -> None:
     """In a new process: it ends with the command, and what stops the command does not stop it before."""
     os.setpgrp()  # Ctrl-C goes to a whole group
+    sys.excepthook = _unless_cut_off  # of the thread that hands batches over
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback, but for a process whose batch nobody takes any more: the command is ending."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
