@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftcli.cli.help import ARGUMENTS, Row, rows
 from ftcli.config import COMMANDS
-from ftcli.declare import PANELS
-from ftcli.help import ARGUMENTS, Row, rows
+from ftcli.config.declare import PANELS
 
 PAGES = Path(__file__).parent / "commands"
 BEGIN, END = "<!-- options -->", "<!-- /options -->"

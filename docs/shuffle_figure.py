@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ftcli.report.panels import Curve, Panel
-from ftcli.report.plots import save_panels
+from ftcli.figures.panels import Curve, Panel
+from ftcli.figures.plots import save_panels
 from ftcli.report.read import read_report
 
 SIZES = (1, 4, 8, 32)

@@ -1,6 +1,6 @@
 """`python -m ftcli`."""
 
-from ftcli.cli import process
+from ftcli.cli.main import process
 
 if __name__ == "__main__":
     process()

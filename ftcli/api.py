@@ -16,10 +16,10 @@ from typing import Any, get_args, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
-from ftcli.cli import program, refusal
+from ftcli.cli.help import name_of, opposite_of
+from ftcli.cli.main import program, refusal
 from ftcli.config import COMMANDS, Common, Loading, Theory
 from ftcli.errors import RequestError, choose
-from ftcli.help import name_of, opposite_of
 
 RENAMED = {  # parts of the package have the names of these commands
     "cache": "manage_cache", "data": "read_data", "presets": "read_presets", "report": "read_report",

@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import RenderableType
 
 from ftcli import config as options
+from ftcli.console.answer import Answer, show_parts, write_json
+from ftcli.console.cells import new_table, text
+from ftcli.console.streams import Console
 from ftcli.presets import WORDS, preset_names, read_preset
-from ftcli.report.cells import new_table, text
 from ftcli.report.read import read_report, trusting_no
-from ftcli.report.show import Answer, show_parts, write_json
 from ftcli.report.tables import tables as report_tables
-from ftcli.streams import Console
 from ftcli.text import counted
 
 MOST_ROWS = 1_000  # of a table that somebody is to read
@@ -20,8 +20,8 @@ MOST_ROWS = 1_000  # of a table that somebody is to read
 
 def compare(config: options.Compare) -> Answer:
     """`compare`: many reports as one table, CSV, Markdown or JSON."""
-    from ftcli.report import compare_export as export
-    from ftcli.report.compare import compare as compared
+    from ftcli.comparison import export
+    from ftcli.comparison.compare import compare as compared
 
     with trusting_no("one of the reports"):
         found = compared(config.reports, config.against)
@@ -50,8 +50,8 @@ def report(config: options.Report) -> Answer:
 
 def blocks(config: options.Blocks) -> Answer:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
-    from ftcli.model.asked import model_to_look_at
     from ftcli.model.blocks import blocks_of
+    from ftcli.model.loading.requested import model_to_look_at
 
     name, model = model_to_look_at(config)
     body, head = blocks_of(model)
@@ -71,10 +71,10 @@ def blocks(config: options.Blocks) -> Answer:
 
 def data(config: options.Data) -> Answer:
     """`data`: counts and classes of a set of images, and a picture of some of them."""
-    from ftcli.data.sources import open_source
+    from ftcli.console.progress import ConsoleLog
+    from ftcli.data.sources.source import open_source
     from ftcli.data.spec import parse
-    from ftcli.report.contact_sheet import check_sheet, save_sheet
-    from ftcli.report.progress import ConsoleLog
+    from ftcli.figures.contact_sheet import check_sheet, save_sheet
 
     spec = parse(config.source)
     if config.save:

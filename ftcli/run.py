@@ -35,40 +35,40 @@ from ftcli.config import (
     Surgical,
     Training,
 )
+from ftcli.console.answer import Answer, report_answer
+from ftcli.console.progress import ConsoleLog
 from ftcli.data.task import Task, build_task, warn_few_to_pick, without_labels
 from ftcli.engine.device import machine_of
-from ftcli.engine.frozen import all_logits
-from ftcli.engine.search import Trained
-from ftcli.engine.setting import Setting, setting_of
-from ftcli.engine.stream import stream_of
+from ftcli.engine.experiment import Setting, setting_of
+from ftcli.engine.features.frozen_body import all_logits
+from ftcli.engine.grid import Trained
+from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError
+from ftcli.explain.distortion.measure import Side, Wanted, apart
 from ftcli.log import Log
 from ftcli.measures.confusion import check_pairs
-from ftcli.measures.distortion import Side, Wanted, apart
 from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
-from ftcli.model.architecture import build_without_values, recipe_for
-from ftcli.model.asked import load_as_is, open_as_asked
-from ftcli.model.checkpoint import Checkpoint
-from ftcli.model.given import Given
+from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import head_of
-from ftcli.model.load import Loaded, import_file, load_model
-from ftcli.model.save import save_model
+from ftcli.model.loading.architecture import build_without_values, recipe_for
+from ftcli.model.loading.load import Loaded, import_file, load_model
+from ftcli.model.loading.overrides import Given
+from ftcli.model.loading.requested import load_as_is, open_as_asked
+from ftcli.model.loading.save import save_model
 from ftcli.processes import rank
 from ftcli.report.adaptation import describe_adaptations
 from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
-from ftcli.report.folder import claim, made, write_run
-from ftcli.report.labels import check_target, label_table, labels_answer
-from ftcli.report.plan import plan_answer
-from ftcli.report.progress import ConsoleLog
-from ftcli.report.request import digest_of, request_of
-from ftcli.report.show import Answer, report_answer
-from ftcli.report.unfinished import finished, held, shown
+from ftcli.report.dry_run import plan_answer
+from ftcli.report.predictions import check_target, label_table, labels_answer
+from ftcli.run_folder.folder import claim, made, write_run
+from ftcli.run_folder.request import digest_of, request_of
+from ftcli.run_folder.unfinished import finished, held, shown
 
 
 def train(config: Training) -> Answer:

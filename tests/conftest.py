@@ -1,6 +1,5 @@
 """What all tests share: where the real data are, and one way to call the program."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.helpers.ended import Ended
 
 ROOT = Path(__file__).parent.parent
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # each has its share of the cores
@@ -40,16 +41,6 @@ def data_dir() -> Path:
     folder = real_data()
     assert folder is not None
     return folder
-
-
-class Ended(subprocess.CompletedProcess[str]):
-    """How a call of the program ended."""
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """stdout as JSON, and nothing but JSON."""
-        assert self.returncode == 0, self.stderr
-        return json.loads(self.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.config.adapting import Adapt
+from ftcli.config.declare import Numbers, Words
 from ftcli.config.looking import Blocks, Cache, Compare, Data, Presets, Report, Schema
 from ftcli.config.measuring import Agreement, Criticality, Distortion, Evaluate, Interpolate, Measuring, Predict
 from ftcli.config.shared import SETTINGS, Common, Judging, Lasting, Loading, Reporting, Running
-from ftcli.config.theory import Theory
 from ftcli.config.training import AUTOMATIC, Finetune, Lpft, Probe, Surgical, Training, Tuning
-from ftcli.declare import Numbers, Words
+from ftcli.explain.theory.options import Theory
 
 __all__ = [
     "AUTOMATIC", "COMMANDS", "SETTINGS", "Adapt", "Agreement", "Blocks", "Cache", "Command", "Common", "Compare",
@@ -58,23 +58,23 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command(Evaluate, "ftcli.run:evaluate", "Figures of a model on ID and OOD sets.", "Measure"),
     "predict": Command(Predict, "ftcli.run:predict", "Classes of images without labels, as CSV or parquet.", "Measure"),
     "distortion": Command(
-        Distortion, "ftcli.studies.distortion:distortion",
+        Distortion, "ftcli.explain.distortion.command:distortion",
         "How far features and weights moved, and what stayed.", "Explain",
     ),
     "agreement": Command(
-        Agreement, "ftcli.studies.agreement:agreement",
+        Agreement, "ftcli.explain.agreement.command:agreement",
         "Which mistakes models share, and which only one makes.", "Explain",
     ),
     "interpolate": Command(
-        Interpolate, "ftcli.studies.interpolation:interpolate",
+        Interpolate, "ftcli.explain.interpolation.command:interpolate",
         "The loss on the line between models; averages of weights.", "Explain",
     ),
     "criticality": Command(
-        Criticality, "ftcli.studies.criticality:criticality",
+        Criticality, "ftcli.explain.criticality.command:criticality",
         "How much each block matters: rewound, and shaken.", "Explain",
     ),
     "theory": Command(
-        Theory, "ftcli.theory.study:theory", "Two-layer linear networks under LP, FT and LP-FT.", "Explain"
+        Theory, "ftcli.explain.theory.command:theory", "Two-layer linear networks under LP, FT and LP-FT.", "Explain"
     ),
     "compare": Command(Compare, "ftcli.look:compare", "Many reports as one table, with paired tests.", "Look"),
     "report": Command(Report, "ftcli.look:report", "The tables of a finished run.", "Look"),

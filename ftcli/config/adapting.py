@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.config.shared import LARGEST, LARGEST_SEED, Judging, Lasting, check_finite, weights
 from ftcli.config.training import Merge
-from ftcli.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.errors import RequestError
 
 EVERYTHING = Words(("all",))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from ftcli.cache import Kind
+from ftcli.config.declare import DATA, OUTPUT, option
 from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument
-from ftcli.declare import DATA, OUTPUT, option
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

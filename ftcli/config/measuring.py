@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ftcli.config.declare import MEASURE, MODEL, OUTPUT, Numbers, flag, numbers, option, spec
 from ftcli.config.shared import (
     LARGEST_SEED,
     SETTINGS,
@@ -19,7 +20,6 @@ from ftcli.config.shared import (
     SplitSeed,
     check_finite,
 )
-from ftcli.declare import MEASURE, MODEL, OUTPUT, Numbers, flag, numbers, option, spec
 from ftcli.errors import RequestError
 
 ALPHAS = Numbers(i / 10 for i in range(11))

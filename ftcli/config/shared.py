@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ftcli.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
+from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
 from ftcli.errors import RequestError
 
 LARGEST = 2**31 - 1  # of a number that torch and PyArrow are to count with

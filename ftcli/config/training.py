@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.shared import SETTINGS, Judging, Lasting, SplitSeed, check_finite, weights
-from ftcli.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.errors import RequestError
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the

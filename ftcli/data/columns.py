@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.data.names import composed
-from ftcli.data.pixels import Pictures, holds_pictures, is_text
+from ftcli.data.classes.class_names import composed
+from ftcli.data.pictures.decode import Pictures, holds_pictures, is_text
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose

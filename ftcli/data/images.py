@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from ftcli.cache import Cache
-from ftcli.data.inspection import inspect
-from ftcli.data.pixels import DamagedPicture, Pictures, decode_within, digest
-from ftcli.data.shift import Shift, Shuffle
+from ftcli.data.pictures.decode import DamagedPicture, Pictures, decode_within, digest
+from ftcli.data.pictures.inspection import inspect
+from ftcli.data.shifts.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 
@@ -74,7 +74,7 @@ class ImageSet:
             ) from damage
         if self.shift is None:
             return whole
-        from ftcli.data.corruptions import corrupt  # loads much of scipy
+        from ftcli.data.shifts.corruptions import corrupt  # loads much of scipy
 
         return corrupt(whole, self.shift.name, self.shift.severity, self.digests[i])
 
@@ -122,7 +122,7 @@ class ImageSet:
         whole = b"".join(self.digests)
         if self.shift is None:
             return (whole,)
-        from ftcli.data.corruptions import made_by  # loads much of scipy
+        from ftcli.data.shifts.corruptions import made_by  # loads much of scipy
 
         return (whole, f"shift {self.shift} {made_by()}")
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.data.parallel import in_order
-from ftcli.data.store import Store, Stored, open_store
+from ftcli.data.pixel_cache import Store, Stored, open_store
 from ftcli.data.task import TaskSet
+from ftcli.data.threads import in_order
 from ftcli.data.transforms import Transform
 from ftcli.data.workers import Workers
 from ftcli.log import Log

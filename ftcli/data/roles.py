@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ftcli.data.rows import SPLIT_ROLES
-from ftcli.data.sources import splits_of
+from ftcli.data.sources.source import splits_of
 from ftcli.data.spec import Spec, parse
 from ftcli.errors import RequestError
 from ftcli.log import Log

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from ftcli.data.shift import Shift, Shuffle, read_flip, read_shift, read_shuffle
+from ftcli.data.shifts.shift import Shift, Shuffle, read_flip, read_shift, read_shuffle
 from ftcli.errors import RequestError, suggest
 
 KINDS = ("PATH", "hf:NAME[/CONFIG]", "torchvision:CLASS", "digits:WORLD")

@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 
 from ftcli.cache import Cache
-from ftcli.data import split
-from ftcli.data.align import align, warn_text_order
+from ftcli.data import stratified as split
+from ftcli.data.classes.alignment import align, warn_text_order
+from ftcli.data.classes.labels import are_names, numbers
 from ftcli.data.images import ImageSet
-from ftcli.data.labels import are_names, numbers
 from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.roles import OPTIONS, ROLES, specs_of
-from ftcli.data.sources import examples_of, open_source
+from ftcli.data.sources.source import examples_of, open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log

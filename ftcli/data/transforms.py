@@ -18,8 +18,8 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from ftcli.data.permutation import check_blocks, permute
-from ftcli.data.shift import Shuffle
+from ftcli.data.shifts.permutation import check_blocks, permute
+from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")

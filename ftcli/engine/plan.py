@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from ftcli.engine.scores import Scoring
+from ftcli.engine.gradient_scores import Scoring
 
 
 @dataclass(frozen=True)

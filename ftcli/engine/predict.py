@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.memory import Parts
+from ftcli.engine.micro_batches import Parts
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
-from ftcli.model.split import Forward
+from ftcli.model.prefix import Forward
 
 
 @dataclass(frozen=True)

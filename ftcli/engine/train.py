@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from ftcli.config import Training
 from ftcli.data.loaders import Batch, Loader
+from ftcli.engine.experiment import Setting
+from ftcli.engine.frozen_prefix import Ahead, ahead_of
+from ftcli.engine.gradient_scores import BATCHES
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import predict, score
-from ftcli.engine.prefix import Ahead, ahead_of
-from ftcli.engine.progress import Progress
-from ftcli.engine.run import Run
-from ftcli.engine.scores import BATCHES
+from ftcli.engine.resume.progress import Progress
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.setting import Setting
+from ftcli.engine.training_run import Run
 from ftcli.engine.update import Diverged, Updater
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.norms import batch_norms
+from ftcli.model.normalization import batch_norms
 from ftcli.seeds import mix
 
 

@@ -14,11 +14,11 @@ from torch.nn.functional import cross_entropy
 from ftcli.config import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
-from ftcli.engine.memory import Parts
+from ftcli.engine.micro_batches import Parts
 from ftcli.engine.optim import make_optimizer, make_schedule, memory_of, remember
 from ftcli.engine.plan import Plan
 from ftcli.log import Log
-from ftcli.model.norms import batch_norms
+from ftcli.model.normalization import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode
 
 BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged

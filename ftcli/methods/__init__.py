@@ -6,14 +6,14 @@ A method is a function (loaded, setting, config, log) -> Trained.
 from collections.abc import Callable
 
 from ftcli.config import Training
-from ftcli.engine.search import Trained
-from ftcli.engine.setting import Setting
+from ftcli.engine.experiment import Setting
+from ftcli.engine.grid import Trained
 from ftcli.log import Log
 from ftcli.methods.finetune import finetune
 from ftcli.methods.lpft import lpft
 from ftcli.methods.probe import probe
 from ftcli.methods.surgical import surgical
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 
 Method = Callable[[Loaded, Setting, Training, Log], Trained]
 

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from ftcli.config import Adapt
 from ftcli.data.task import TaskSet
-from ftcli.engine.adapt import Adapter
 from ftcli.engine.device import Machine
-from ftcli.engine.passage import Passage
-from ftcli.engine.state import Journal
-from ftcli.engine.stream import Stream
+from ftcli.engine.resume.checkpointer import Journal
+from ftcli.engine.resume.passage import Passage
+from ftcli.engine.tta.adapter import Adapter
+from ftcli.engine.tta.stream import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.accuracy import predictions
-from ftcli.model.choices import anatomy_of
-from ftcli.model.norms import batch_norms, norm_tensors
+from ftcli.model.block_names import anatomy_of
+from ftcli.model.normalization import batch_norms, norm_tensors
 from ftcli.processes import count
 
 POINTS = 20  # of a curve

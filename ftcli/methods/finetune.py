@@ -4,12 +4,12 @@ import timm
 import torch
 
 from ftcli.config import Finetune, Training
-from ftcli.engine.search import Trained, search
-from ftcli.engine.setting import Setting
+from ftcli.engine.experiment import Setting
+from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
 from ftcli.methods.variants import tuning_plan
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 from ftcli.seeds import mix
 
 

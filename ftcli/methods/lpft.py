@@ -4,12 +4,12 @@ from copy import deepcopy
 from dataclasses import replace
 
 from ftcli.config import Lpft, Training
-from ftcli.engine.search import Trained, search
-from ftcli.engine.setting import Setting
+from ftcli.engine.experiment import Setting
+from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import tuning_plan
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 
 
 def lpft(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:

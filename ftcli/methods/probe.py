@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config import Probe, Training
-from ftcli.engine.frozen import FrozenBody
-from ftcli.engine.logistic import ABSENT_BIAS, DEFAULT_CS, path
-from ftcli.engine.matrix import Matrix
+from ftcli.engine.experiment import Setting
+from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.frozen_body import FrozenBody
+from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
-from ftcli.engine.search import Trained, search
+from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.setting import Setting
 from ftcli.engine.train import snapshot
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import classifier_tensors, set_head
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 
 OF_THE_LOOP = (
     "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from torch import nn
 
-from ftcli.data.align import correspond
-from ftcli.data.labels import are_names, numbers
+from ftcli.data.classes.alignment import correspond
+from ftcli.data.classes.labels import are_names, numbers
 from ftcli.data.task import Task
-from ftcli.engine.setting import Setting
+from ftcli.engine.experiment import Setting
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.head import fresh_head, head_of, set_head
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 from ftcli.text import listed
 
 

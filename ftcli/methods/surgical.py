@@ -12,19 +12,19 @@ from typing import Any
 from torch import nn
 
 from ftcli.config import Surgical, Training
+from ftcli.engine.experiment import Setting
+from ftcli.engine.gradient_scores import SCORINGS
+from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import Plan, always
-from ftcli.engine.scores import SCORINGS
-from ftcli.engine.search import Trained, search
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.setting import Setting
 from ftcli.engine.train import figures_on, snapshot
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import blocks_started
-from ftcli.model.choices import Anatomy, anatomy_of
+from ftcli.model.block_names import Anatomy, anatomy_of
 from ftcli.model.head import classifier_tensors
-from ftcli.model.load import Loaded
-from ftcli.model.norms import norm_tensors
+from ftcli.model.loading.load import Loaded
+from ftcli.model.normalization import norm_tensors
 
 
 def surgical(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:

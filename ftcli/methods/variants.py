@@ -11,7 +11,7 @@ from ftcli.config import Tuning
 from ftcli.engine.plan import Plan
 from ftcli.errors import RequestError
 from ftcli.model.blocks import Block, blocks_of
-from ftcli.model.norms import norm_tensors
+from ftcli.model.normalization import norm_tensors
 
 
 def tuning_plan(model: nn.Module, config: Tuning) -> Plan:

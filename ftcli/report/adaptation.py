@@ -8,11 +8,11 @@ from rich.text import Text
 from torch import nn
 
 from ftcli.config import Adapt
+from ftcli.console.cells import SET_NAMES, new_table, percent, table_width, text
 from ftcli.data.task import Task
 from ftcli.measures.results import Results
 from ftcli.methods.adapt import Adapted, curve, right
-from ftcli.model.choices import anatomy_of
-from ftcli.report.cells import SET_NAMES, new_table, percent, table_width, text
+from ftcli.model.block_names import anatomy_of
 
 LEVELS = "▁▂▃▄▅▆▇█"
 HEADS = ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds")

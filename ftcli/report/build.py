@@ -12,15 +12,15 @@ from ftcli import __version__
 from ftcli.config import Common, resolved
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
-from ftcli.engine.search import Trained
+from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
 from ftcli.model.blocks import blocks_of
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 from ftcli.processes import typed
-from ftcli.report.folder import SCHEMA
-from ftcli.report.request import libraries
+from ftcli.run_folder.folder import SCHEMA
+from ftcli.run_folder.request import libraries
 
 
 def build(

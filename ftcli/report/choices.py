@@ -11,13 +11,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.engine.search import Trained
+from ftcli.console.cells import SET_NAMES, interval, new_table, percent, table_width, text
+from ftcli.engine.grid import Trained
 from ftcli.measures.paired import bootstrap_difference, mcnemar
 from ftcli.measures.results import Results, join_seeds
+from ftcli.model.block_names import anatomy_of
 from ftcli.model.blocks import Block
-from ftcli.model.choices import anatomy_of
-from ftcli.model.load import Loaded
-from ftcli.report.cells import SET_NAMES, interval, new_table, percent, table_width, text
+from ftcli.model.loading.load import Loaded
 
 BAR = 24  # characters of the longest bar
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")

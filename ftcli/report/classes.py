@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.report.cells import SET_NAMES, new_table, percent, text
+from ftcli.console.cells import SET_NAMES, new_table, percent, text
 
 MOST_CLASSES = 20  # a longer list shows its worst
 MOST_PAIRS = 10

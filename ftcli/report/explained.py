@@ -5,12 +5,12 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from ftcli.report.agreement import agreement_tables
-from ftcli.report.criticality import criticality_tables
-from ftcli.report.distortion import distortion_tables
-from ftcli.report.interpolation import interpolation_tables
+from ftcli.explain.agreement.tables import agreement_tables
+from ftcli.explain.criticality.tables import criticality_tables
+from ftcli.explain.distortion.tables import distortion_tables
+from ftcli.explain.interpolation.tables import interpolation_tables
+from ftcli.explain.theory.tables import theory_tables
 from ftcli.report.models import models_table
-from ftcli.report.theory import theory_tables
 
 Tables = Callable[[dict[str, Any], int], list[RenderableType]]
 EXPLAINED: dict[str, Tables] = {

@@ -6,12 +6,12 @@ from typing import Any
 
 from rich.table import Table
 
+from ftcli.console.cells import new_table, text
 from ftcli.errors import RequestError
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
 from ftcli.report.build import describe_model
-from ftcli.report.cells import new_table, text
-from ftcli.report.folder import REPORT
 from ftcli.report.read import read_report
+from ftcli.run_folder.folder import REPORT
 from ftcli.text import shortest_tails
 
 

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
-from ftcli.report.folder import REPORT, STATE
 from ftcli.report.schema import problem_with
+from ftcli.run_folder.folder import REPORT, STATE
 from ftcli.text import reason, shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"

@@ -6,8 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.report.adaptation import adaptation_table
-from ftcli.report.cells import (
+from ftcli.console.cells import (
     GAP,
     METHOD_NAMES,
     SET_NAMES,
@@ -19,9 +18,10 @@ from ftcli.report.cells import (
     table_width,
     text,
 )  # fmt: skip
+from ftcli.explain.distortion.tables import distortion_tables
+from ftcli.report.adaptation import adaptation_table
 from ftcli.report.choices import choice_tables
 from ftcli.report.classes import class_tables
-from ftcli.report.distortion import distortion_tables
 from ftcli.report.explained import EXPLAINED, explained
 
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}

@@ -25,13 +25,13 @@ from sklearn.linear_model import LogisticRegression
 from ftcli.config import Probe
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
-from ftcli.engine.logistic import DEFAULT_CS, path
-from ftcli.engine.matrix import Matrix
+from ftcli.engine.experiment import setting_of
+from ftcli.engine.features.feature_matrix import Matrix
 from ftcli.engine.predict import predict
-from ftcli.engine.setting import setting_of
+from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 from ftcli.log import Log
-from ftcli.model.checkpoint import open_checkpoint
-from ftcli.model.load import load_model
+from ftcli.model.checkpoints.checkpoint import open_checkpoint
+from ftcli.model.loading.load import load_model
 
 
 def features_of(data: Path, table: str, size: int, K: int, *, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ import torch
 
 from ftcli import checksums
 from ftcli.data.loaders import Loader
-from ftcli.engine.frozen import FrozenBody
+from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import predict
 from ftcli.log import Log
 from tests.benchmarks.common import World, own_cache, parser, photo_world, print_machine

@@ -22,13 +22,13 @@ from ftcli.cache import open_cache
 from ftcli.config import Finetune, Training, Tuning
 from ftcli.data.task import TaskSet
 from ftcli.engine.device import machine_of
-from ftcli.engine.setting import Setting, setting_of
+from ftcli.engine.experiment import Setting, setting_of
 from ftcli.engine.train import Stage, fit
 from ftcli.log import Log
 from ftcli.methods.variants import tuning_plan
-from ftcli.model.asked import open_as_asked
 from ftcli.model.head import fresh_head
-from ftcli.model.load import Loaded
+from ftcli.model.loading.load import Loaded
+from ftcli.model.loading.requested import open_as_asked
 from ftcli.run import load_for, task_of
 
 BATCH = 64

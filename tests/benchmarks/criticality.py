@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config import Criticality
-from ftcli.declare import Numbers
-from ftcli.engine.perturb import Perturbed
+from ftcli.config.declare import Numbers
+from ftcli.explain.criticality.measure import images_for, measure_criticality
+from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.log import Log
-from ftcli.measures.criticality import images_for, measure_criticality
 from ftcli.model.blocks import blocks_of
 from tests.benchmarks.common import own_cache, parser, photo_world, print_machine, ratio, take_turns, timed
 

@@ -16,7 +16,7 @@ import tempfile
 from copy import deepcopy
 from pathlib import Path
 
-from ftcli.declare import Numbers
+from ftcli.config.declare import Numbers
 from tests.benchmarks.common import (
     CHECKPOINT,
     Contestant,

@@ -24,15 +24,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ftcli.config import Surgical
-from ftcli.declare import Numbers, Words
+from ftcli.config.declare import Numbers, Words
+from ftcli.engine.experiment import Setting
+from ftcli.engine.frozen_prefix import Rows, Short, ahead_of
 from ftcli.engine.plan import Plan
-from ftcli.engine.prefix import Rows, Short, ahead_of
-from ftcli.engine.setting import Setting
 from ftcli.engine.train import Stage, fit
 from ftcli.engine.update import Updater
 from ftcli.log import Log
 from ftcli.methods.surgical import plans_of
-from ftcli.model.choices import anatomy_of
+from ftcli.model.block_names import anatomy_of
 from ftcli.model.trainable import freeze_all_but, training_mode
 from tests.benchmarks.common import (
     BATCH,

@@ -13,10 +13,8 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests import each other by their plain names
-
-from mutations import KINDS, OUT, hostile
-from sandbox import GB, Outcome, watched
+from tests.helpers.mutations import KINDS, OUT, hostile
+from tests.helpers.sandbox import GB, Outcome, watched
 
 LIMIT = 10.0  # seconds
 

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ftcli.config import Finetune
+from ftcli.config.declare import Numbers
 from ftcli.data.loaders import Batch
-from ftcli.declare import Numbers
 from ftcli.engine.device import Machine
-from ftcli.engine.logistic import DEFAULT_CS, path
 from ftcli.engine.predict import predict
+from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 from tests.benchmarks.common import (
     our_epoch,
     own_cache,
@@ -41,7 +41,7 @@ from tests.benchmarks.common import (
     without_id_val,
     world_of,
 )
-from tests.pictures import encoded, picture
+from tests.helpers.pictures import encoded, picture
 
 ARCHITECTURES = ("resnet50", "vit_base_patch16_224")
 CLASSES = 10

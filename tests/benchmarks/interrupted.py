@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import ftcli.run  # noqa: F401  (before the forks)
-from ftcli.cli import main as command_line
+from ftcli.cli.main import main as command_line
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume")
 COMMON = ["--lr", "1e-3,1e-2", "--seeds", "2", "--epochs", "2", "--save-every", "0.008", "--quiet"]

@@ -13,12 +13,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ftcli.engine.experiment import Setting
 from ftcli.engine.predict import predict
-from ftcli.engine.setting import Setting
 from ftcli.engine.train import figures_on
+from ftcli.explain.distortion.measure import Side, Wanted, apart
+from ftcli.explain.interpolation.measure import Averager, along, points
 from ftcli.log import Log
-from ftcli.measures.distortion import Side, Wanted, apart
-from ftcli.measures.interpolation import Averager, along, points
 from tests.benchmarks.common import own_cache, parser, photo_world, print_machine, ratio, take_turns, timed
 
 POINTS = 11

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ftcli.engine import multinomial
-from ftcli.engine.logistic import DEFAULT_CS, path
-from ftcli.engine.matrix import Matrix
+from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.probe import logistic_loss as multinomial
+from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 
 K, RANK, BLOCK = 10, 64, 5000
 

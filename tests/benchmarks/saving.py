@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 import ftcli
-from ftcli.engine.state import Journal
+from ftcli.engine.resume.checkpointer import Journal
 
 
 def main() -> None:

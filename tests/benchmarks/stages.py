@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import median
 
 from ftcli.config import Lpft
-from ftcli.declare import Numbers
+from ftcli.config.declare import Numbers
 from ftcli.methods.probe import linear_probe
 from tests.benchmarks.common import (
     our_epoch,

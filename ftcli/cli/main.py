@@ -1,0 +1,207 @@
+"""The command line: one Typer command per row of `config.COMMANDS`, and how every command ends.
+
+Nothing heavy is imported here; a command's own module is imported when it runs, so that `--help` answers at once.
+"""
+
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+
+import typer
+
+from ftcli import __version__
+from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
+from ftcli.config import COMMANDS, Common
+from ftcli.console import streams
+from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
+from ftcli.processes import count, rank, typed
+from ftcli.text import printable, shortened
+
+NAME = "ftcli"
+COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
+FIRST_TELLS = 5  # seconds
+LONGEST = 2000  # characters of a message; names from a file may be of any length
+AGAIN = "type the same command again"
+
+
+def program(act: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
+    """The Typer program, with every command; `act` makes of "module:function" what is done with a configuration."""
+    from ftcli.cli.options import command_of  # here, because `--help` needs none of it
+
+    app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
+    for name, row in COMMANDS.items():
+        app.command(name, rich_help_panel=row.panel)(command_of(row.options, (act or runner)(row.runs), name, row.help))
+    return app
+
+
+def runner(target: str) -> Callable[[Common], None]:
+    """A function that imports "module:function", runs it on a configuration and shows its answer."""
+
+    def run(config: Common) -> None:
+        module, function = target.split(":")
+        try:
+            answer = getattr(import_module(module), function)(config)
+            if rank() == 0:
+                answer.deliver(config.json)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(explain_stop(stop)) from None
+        except Exception as error:
+            if config.debug:
+                traceback.print_exc()
+            raise typer.Exit(explain(error)) from None
+
+    return run
+
+
+def explain_stop(stop: KeyboardInterrupt) -> int:
+    """The same for a command that somebody has stopped."""
+    if isinstance(stop, Stopped):
+        return tell(stop.problem, stop.fix, stop.exit_code)
+    return tell("interrupted", AGAIN, INTERRUPTED)
+
+
+def terminated(*_: object) -> None:
+    """What SIGTERM does where no work that can go on has a better answer."""
+    raise Stopped("terminated", AGAIN, TERMINATED)
+
+
+def explain(error: Exception) -> int:
+    """One plain message on stderr for whatever ended a command; gives the exit code."""
+    if isinstance(error, BrokenPipeError) and streams.reader_left():  # nobody is left to tell
+        return streams.NO_READER
+    if isinstance(error, FtcliError):
+        return tell(error.problem, error.fix, error.exit_code)
+    if ran_out_of_memory(error):
+        return tell(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
+    if isinstance(error, OSError):
+        return tell(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
+    return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
+
+
+def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
+    """What is wrong with the words that were typed, with the value seen and what to type instead."""
+    message = error.format_message() if hasattr(error, "format_message") else first_line(error)
+    problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
+    command = next((word for word in words if word in COMMANDS), "")
+    known = {row.name: row for row in rows(COMMANDS[command].options)} if command else {}
+    fix = f"`{f'ftcli {command}'.strip()} --help` shows what there is"
+    names = getattr(getattr(error, "param", None), "opts", ())
+    row = next((known[name] for name in names if name in known), None)
+    if row:
+        seen = value_of(words, names) or from_file(error)
+        problem = f"{row.name} {seen or ''}".strip() + f": {problem}"
+        fix = suggest(seen or "", row.value.split("|")) or f"{row.name} {row.value}: {row.help}"
+    elif (option := getattr(error, "option_name", None)) is not None:
+        fix = f"{option} {known[option].value}" if option in known else suggest(option, known) or fix
+    return RequestError(problem, fix)
+
+
+def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
+    """What was typed after one of an option's names."""
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else next(iter(words[i + 1 :]), None)
+    return None
+
+
+def from_file(error: typer.TyperException) -> str | None:
+    """The value of the option at fault in the preset or configuration file."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    value = (getattr(context, "default_map", None) or {}).get(getattr(parameter, "name", None))
+    return None if value is None else f"{value!r} (from the file)"
+
+
+def tell(problem: str, fix: str, code: int) -> int:
+    if rank() > 0:  # all processes meet the same wrong request: the first one says so, and its end ends the others
+        time.sleep(FIRST_TELLS)
+    with suppress(OSError):  # stderr may be full, or read by nobody
+        print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
+        if fix:
+            print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
+    return code
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def main() -> None:
+    """A command line, from the words to the exit code."""
+    words = sys.argv[1:]
+    if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
+        program()(prog_name=NAME)
+    elif any(word in VERSION for word in options_among(words)):
+        print(f"ftcli {__version__}")
+    elif asks_for_help(words):
+        sys.exit(help_for(words))
+    else:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a state to save
+        if count() == 1:  # several are ended from outside, and the system's way ends them at once
+            signal.signal(signal.SIGTERM, terminated)
+        sys.exit(run(words))
+
+
+def help_for(words: Sequence[str]) -> int:
+    """The help that is asked for; gives the exit code."""
+    try:
+        print_help(words)
+    except FtcliError as error:  # a command that there is not
+        return explain(error)
+    return 0
+
+
+def unwritten(error: OSError) -> int:
+    """The same for what stdout or stderr did not take."""
+    if isinstance(error, BrokenPipeError):
+        return streams.NO_READER
+    return tell(f"the output cannot be written: {error.strerror}", "", 1)
+
+
+def process() -> None:
+    """`main` as a process of its own: the streams are made ready before and emptied after.
+
+    One that was stopped ends at once, and by its exit code: Python would take its time, in which a second signal meets
+    nobody, and may end by the signal once more.
+    """
+    streams.prepare()
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OSError as error:  # of a stream: whatever else there is, `run` has met
+        code = unwritten(error)
+    if (left := streams.flush()) and code in (0, 1):
+        code = unwritten(left)
+        streams.flush()
+    if code in (INTERRUPTED, TERMINATED):
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out a command line; gives the exit code."""
+    before = typed.set(tuple(words))
+    try:
+        return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
+    except FtcliError as error:  # raised while the options were read
+        return explain(error)
+    except KeyboardInterrupt as stop:  # before any work began
+        return explain_stop(stop)
+    except typer.Abort:
+        return INTERRUPTED
+    except typer.TyperException as error:
+        return explain(refusal(error, words))
+    finally:
+        typed.reset(before)
+
+
+if __name__ == "__main__":
+    process()

@@ -1,0 +1,202 @@
+"""From a configuration class to a Typer signature, and from a preset, a TOML file or a report to its defaults.
+
+Precedence, strongest first: what is typed, `--config`, `--preset`, the default. The two files become the parser's
+default map, so their values pass the very checks that typed ones do.
+"""
+
+import inspect
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from ftcli.config import Common
+from ftcli.config.declare import PANELS
+from ftcli.config.toml import parse_toml
+from ftcli.errors import RequestError, suggest
+from ftcli.presets import load_preset, preset_names
+from ftcli.text import shortened
+
+NOT_REPEATED = (
+    "out",
+    "overwrite",
+    "config",
+    "dry_run",
+    "json",
+    "quiet",
+    "debug",
+    "plot",
+    "sheet",
+)  # a report's options that name itself
+# What runs code, and what says where to write and what to replace: no file from somebody else may say it.
+TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
+INSTEAD = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
+TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
+MOST_BYTES = 64 * 2**20  # of a file of options
+
+
+def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
+    """A function whose signature has one parameter per field of `options`; it builds the configuration and runs it."""
+    hints = get_type_hints(options, include_extras=True)
+    for option, callback in (("preset", apply_preset), ("config", apply_file)):
+        if option in hints:
+            hints[option] = changed(hints[option], callback=callback, is_eager=True)  # read before the others
+    if "config" in hints:
+        for option in (name for name in TYPED_ONLY if name in hints):
+            hints[option] = changed(hints[option], callback=typed_only)
+    for option in (name for name in INSTEAD if name in hints):
+        hints[option] = changed(hints[option], callback=unless_typed)
+    named = "preset" if "preset" in hints else "name"  # of `presets`
+    if named in hints:
+        hints[named] = changed(hints[named], autocompletion=presets_like)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(options)
+    ]
+    panels = (None, *PANELS)  # arguments have no panel and come first
+    parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
+
+    def command(**values: Any) -> None:
+        run(options(**{name: at_home(value) for name, value in values.items()}))
+
+    command.__name__, command.__doc__ = name, help
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def changed(hint: Any, **attributes: Any) -> Any:
+    """The same annotation, its declaration with other attributes."""
+    kind, declared = get_args(hint)
+    declared = copy(declared)
+    for name, value in attributes.items():
+        setattr(declared, name, value)
+    return Annotated[kind, declared]
+
+
+def at_home(value: Any) -> Any:
+    """An option's value with ~ written out where a path begins: no shell does it behind an equals sign."""
+    if isinstance(value, list):
+        return [at_home(one) for one in value]
+    if not isinstance(value, str | Path) or "~" not in str(value):
+        return value
+    return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
+
+
+def presets_like(incomplete: str) -> list[str]:
+    """What a shell may complete the beginning of a preset's name to."""
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+def apply_preset(context: typer.Context, name: str | None) -> str | None:
+    """Put a preset's options below those of a configuration file."""
+    if name is not None:
+        context.default_map = above(context.default_map or {}, of_preset(name, context))
+    return name
+
+
+def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Put a file's options above those of a preset; the file may name a preset of its own."""
+    if path is not None:
+        path = at_home(path)
+        values = known(read_options(path, str(context.info_name)), context, str(path))
+        below = context.default_map or {}
+        if isinstance(values.get("preset"), str):
+            below = above(of_preset(values["preset"], context), below)
+        context.default_map = above(values, below)
+    return path
+
+
+def above(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
+    """Both files' options; what the stronger one says also counts in the place of what stands instead of it."""
+    replaced = {INSTEAD.get(name) for name in strong}
+    return {**{name: value for name, value in weak.items() if name not in replaced}, **strong}
+
+
+def unless_typed(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Nothing, where a file gives the value and what stands instead of it is typed; typed options are read first."""
+    name = str(parameter.name)
+    sources = [context.get_parameter_source(one) for one in (name, INSTEAD[name])]
+    names = [source.name if source else "" for source in sources]
+    return None if names == ["DEFAULT_MAP", "COMMANDLINE"] else value
+
+
+def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse what a file says and only a person may say."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "DEFAULT_MAP":
+        name = parameter.opts[0]
+        raise RequestError(
+            f"{context.params['config']}: {name} {shortened(str(value))} does not count from a file: it would run "
+            "code, or say where to write.",
+            f"take it out of the file, and type {name} yourself if you mean it",
+        )
+    return value
+
+
+def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
+    """What a preset says about the options that the command has; its others are for other commands."""
+    names = {str(parameter.name) for parameter in context.command.params}
+    return {key: value for key, value in load_preset(name, str(context.info_name)).items() if key in names}
+
+
+def read_options(path: Path, command: str) -> dict[str, Any]:
+    """The options that a TOML file or a report of the same command holds. Raises RequestError where it is neither."""
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"--config {str(path)!r} cannot be read: {error}.", "give a TOML file or a report.json"
+        ) from None
+    if path.suffix != ".json":
+        try:
+            return parse_toml(text)
+        except ValueError as error:  # bad TOML, or a number with thousands of digits
+            reason = shortened(str(error))
+            raise RequestError(f"--config {str(path)!r} cannot be read as TOML: {reason}.", "mend it there") from None
+    try:
+        report = json.loads(text)
+        made_by, options = report["command"], dict(report["config"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RequestError(
+            f"--config {str(path)!r} is not a report of ftcli.", "give a report.json or a TOML file"
+        ) from None
+    if made_by != command:
+        raise RequestError(
+            f"--config {str(path)!r} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file"
+        )
+    return {key: value for key, value in options.items() if key not in NOT_REPEATED and value is not None}
+
+
+def read_text(path: Path) -> str:
+    """A file of options. Raises OSError for what is no regular file, or longer than any is, and UnicodeDecodeError."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device could last for ever
+        raise OSError("it is no regular file")
+    if found.st_size > MOST_BYTES:
+        raise OSError(f"it has {found.st_size:,} bytes, and at most {MOST_BYTES:,} are read")
+    return path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
+
+
+def known(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
+    """The same values under the parser's own names; a key that the command does not know is refused."""
+    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
+    for key in values:
+        if key.replace("-", "_") not in names:
+            raise RequestError(
+                f"{where}: {shortened(key)!r} is not an option of `{context.info_name}`.",
+                suggest(key, names) or f"the options are {', '.join(sorted(names))}",
+            )
+    return {names[key.replace("-", "_")]: value for key, value in values.items()}

@@ -1,0 +1,75 @@
+"""What goes to stdout when a command ends: the tables, or the JSON and nothing else."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ftcli.console.cells import text
+from ftcli.console.streams import Console, is_unicode
+from ftcli.report.tables import tables
+from ftcli.run_folder.folder import as_json as to_json
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gives: `content` to `--json` and to a caller in Python, `show` to a person at a terminal."""
+
+    content: Any
+    show: Callable[[Console], None]
+
+    def deliver(self, as_json: bool) -> None:
+        """Onto stdout: the JSON and nothing else, or what a person reads."""
+        if as_json:
+            write_json(self.content)
+        else:
+            self.show(console())
+
+
+def write_json(content: Any) -> None:
+    """JSON onto stdout; in plain ASCII where the stream cannot hold every sign."""
+    sys.stdout.write(to_json(content, ascii=not is_unicode(sys.stdout)))
+
+
+def console() -> Console:
+    """stdout for tables: colour only on a terminal, 100 columns where nobody says how wide."""
+    out = Console(highlight=False, markup=False, emoji=False)
+    return (
+        out
+        if out.is_terminal or "COLUMNS" in out._environ
+        else Console(highlight=False, markup=False, emoji=False, width=100)
+    )
+
+
+def report_answer(report: dict[str, Any], folder: Path | None = None) -> Answer:
+    """A report; for a person its tables, and below them where it was put."""
+
+    def show(out: Console) -> None:
+        show_parts(out, tables(report, out.width))
+        if folder:
+            out.print(text(f"saved in {folder}"), soft_wrap=True)
+
+    return Answer(report, show)
+
+
+def show_parts(out: Console, parts: list[RenderableType]) -> None:
+    """One part after another. Words wrap at the edge of a terminal and stay whole lines in a pipe; so do a table's
+    title and caption, which rich would fold to the width of the table.
+    """
+    whole = not out.is_terminal
+    for part in parts:
+        if not isinstance(part, Table):
+            out.print(part, soft_wrap=whole and isinstance(part, Text))
+            continue
+        title, caption = part.title, part.caption
+        part.title = part.caption = None
+        out.print(title, soft_wrap=whole)
+        out.print(part)
+        if caption:
+            out.print(caption, soft_wrap=whole)
+        out.print()

@@ -1,0 +1,40 @@
+"""What the `datasets` library writes beside a table: which columns hold images, and which classes, by what names."""
+
+from typing import Any
+
+import datasets
+import pyarrow as pa
+
+from ftcli.data.classes.class_names import check_names
+from ftcli.files import parse_json
+from ftcli.text import quoted
+
+
+def features_of(schema: pa.Schema, where: str) -> dict[str, Any]:
+    """The class and image columns by the metadata of an Arrow schema; nothing where there is none.
+
+    Read here and not by `datasets.Features`, which gives up on the whole where one other column is of a type unknown
+    to it, loses the class names where a label is not int64, and makes whatever object the metadata name.
+
+    Raises:
+        RequestError: the class names are not names; `where` is the table, in words.
+    """
+    try:
+        described = parse_json(schema.metadata[b"huggingface"])["info"]["features"]
+    except (TypeError, KeyError, ValueError):
+        return {}  # no such metadata
+    return features_in(described, schema, where)
+
+
+def features_in(described: Any, schema: pa.Schema, where: str) -> dict[str, Any]:
+    """The same from the description itself, an object of columns."""
+    found: dict[str, Any] = {}
+    for name, feature in described.items() if isinstance(described, dict) else ():
+        if not isinstance(feature, dict) or name not in schema.names:
+            continue
+        if feature.get("_type") == "Image":
+            found[name] = datasets.Image()
+        elif feature.get("_type") == "ClassLabel" and feature.get("names") is not None:
+            check_names(feature["names"], f"the class names of the column {quoted(name)} of {where}")
+            found[name] = datasets.ClassLabel(names=feature["names"])
+    return found

@@ -1,0 +1,91 @@
+"""The command `agreement`."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+
+from ftcli.config import Agreement
+from ftcli.console.answer import Answer
+from ftcli.engine.experiment import Setting, setting_of
+from ftcli.engine.features.frozen_body import all_logits
+from ftcli.errors import RequestError
+from ftcli.explain.agreement.measure import Pair, describe_pair
+from ftcli.explain.agreement.tables import mistake_rows
+from ftcli.explain.models import Study, heads_in_order, study_of
+from ftcli.figures.contact_sheet import check_sheet, save_rows
+from ftcli.measures.accuracy import predictions
+from ftcli.measures.results import Results, results_from
+from ftcli.methods.start import class_names
+from ftcli.model.loading.load import Loaded
+from ftcli.report.models import describe_models
+from ftcli.run import cache_of
+from ftcli.text import counted, listed
+
+
+def agreement(config: Agreement) -> Answer:
+    """`agreement`: which mistakes each pair of models shares, and which only one of them makes."""
+    if config.sheet:
+        check_sheet(config.sheet, "--sheet")
+    with study_of(config) as study:
+        same_classes(study)
+        task, names = study.task, study.names
+        results, said = zip(*(judged(study, one) for one in study.loaded), strict=True)
+        held = [
+            {name: Pair(data.labels, one[name], other[name]) for name, data in task.sets().items()}
+            for one, other in combinations(said, 2)
+        ]
+        ids = {name: data.ids for name, data in task.sets().items()}
+        pairs = [
+            {"a": a, "b": b, "sets": describe_pair(both, task.classes, ids, config.seed)}
+            for (a, b), both in zip(combinations(names, 2), held, strict=True)
+        ]
+        pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
+        if config.sheet and not pictures:
+            study.log.warn(
+                "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
+            )
+        described = zip(describe_models(config.models, study.loaded), results, strict=True)
+        models = [model | {"results": one.figures} for model, one in described]
+        parts = {"models": models, "agreement": {"pairs": pairs}}
+        answer = study.answer(parts, results[:1], predictions_of(names, results))
+        if config.sheet and pictures:
+            save_rows(pictures, config.sheet)
+        return answer
+
+
+def same_classes(study: Study) -> None:
+    """Put every head in the order of the first one's classes. Raises RequestError where a model has others."""
+    typed, classes = study.config.every_model(), study.task.classes
+    for where, one, fits in zip(typed, study.loaded, heads_in_order(study, classes), strict=True):
+        if not fits:
+            names = class_names(one)
+            raise RequestError(
+                f"{where} has {counted(len(names), 'class', 'classes')}, {listed(names)}; {typed[0]} has "
+                f"{len(classes)}, {listed(classes)}.",
+                f"give models of the same classes, or measure each alone: ftcli evaluate {where}",
+            )
+
+
+def judged(study: Study, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
+    """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
+    setting, task = setting_for(study, loaded), study.task
+    logits = all_logits(loaded.model, setting, study.log, frozen=True)
+    said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
+    return results_from(logits, task, 0, study.log), said
+
+
+def setting_for(study: Study, loaded: Loaded) -> Setting:
+    """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
+    if loaded.data_config == study.loaded[0].data_config:
+        return study.setting
+    config, log = study.config, study.log
+    return setting_of(study.task, loaded.data_config, study.machine, config, log, cache_of(config, log))
+
+
+def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:
+    """The rows of every model, one model after another, with its name in the first column."""
+    tables = [one.predictions for one in results]
+    columns = [pa.array([name] * len(table), pa.string()) for name, table in zip(names, tables, strict=True)]
+    return pa.concat_tables([t.add_column(0, "model", column) for t, column in zip(tables, columns, strict=True)])

@@ -1,0 +1,145 @@
+"""Module criticality (Chatterji et al. 2020): how far back and how roughly a block can be moved at no cost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from itertools import product
+from math import fsum
+from typing import Any
+
+from torch import Tensor, nn
+
+from ftcli.config import Criticality
+from ftcli.data.loaders import Loader
+from ftcli.data.stratified import limit, strata
+from ftcli.data.task import TaskSet
+from ftcli.engine.experiment import Setting
+from ftcli.engine.resume.tally import Tally
+from ftcli.explain.criticality.perturbation import Perturbed
+from ftcli.explain.criticality.suffix import Behind, behind
+from ftcli.log import Log
+from ftcli.model.blocks import blocks_of
+from ftcli.seeds import mix
+
+ROUNDING = 1e-9  # of a fraction of images: a cell exactly at the limit is within it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell of the grid that gives μ."""
+
+    mu: float
+    alpha: float
+    sigma: float
+
+
+def least(
+    errors: Sequence[Sequence[float]], alphas: Sequence[float], sigmas: Sequence[float], distance: float, most: float
+) -> Cell | None:
+    """μ = min α² d² / σ² over the cells whose error is at most `most` (Neyshabur et al. 2020, section 3.4).
+
+    errors [alphas][sigmas], fractions; σ above 0; `distance` d = ‖θᶠ - θ⁰‖. Of cells with the same μ the one with the
+    most noise. None where no cell will do.
+    """
+    cells = [
+        Cell((alpha * distance / sigma) ** 2, alpha, sigma)
+        for alpha, row in zip(alphas, errors, strict=True)
+        for sigma, error in zip(sigmas, row, strict=True)
+        if error <= most + ROUNDING
+    ]
+    return min(cells, key=lambda cell: (cell.mu, -cell.sigma), default=None)
+
+
+def measure_criticality(
+    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, setting: Setting, config: Criticality, log: Log
+) -> dict[str, Any]:
+    """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
+
+    `model`: θᶠ, on the setting's machine; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
+    parameter of the body by name. `loader`: the images on which the error is taken, as evaluation sees them. Every
+    other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
+    """
+    body, _ = blocks_of(model)
+    tally = Tally(setting.journal, "criticality")
+    own = (
+        tally.count("own", lambda: behind(model, body[0].tensors, loader, setting, log).mistakes(finite=True))
+        / loader.n
+    )
+    blocks = {}
+    for block in body:
+        path = cache(partial(behind, model, block.tensors, loader, setting, log))  # made where a count is missing
+        with Perturbed(model, block.tensors, start) as moved:
+            off = OffItsPlace(block.name, moved, path, tally, config.seed)
+            blocks[block.name] = of_block(off, loader.n, own, config, log)
+    tally.close()
+    without = [name for name, found in blocks.items() if found["mu"] is None]
+    if without:
+        log.warn(
+            "criticality-open",
+            f"no cell of the grid keeps the error of {', '.join(without)} within {100 * (own + config.epsilon):.1f} %: "
+            "no μ, and no sum over the blocks; smaller --sigmas may show one",
+        )
+    return {
+        "epsilon": config.epsilon,
+        "error": own,
+        "images": loader.n,
+        "alphas": list(config.alphas),
+        "sigmas": list(config.sigmas),
+        "draws": config.draws,
+        "blocks": blocks,
+        "sum": None if without else fsum(found["mu"] for found in blocks.values()),
+    }
+
+
+class OffItsPlace:
+    """A block of a model, and the mistakes that the model makes with it elsewhere; each place is looked at once."""
+
+    def __init__(self, name: str, moved: Perturbed, path: Callable[[], Behind], tally: Tally, seed: int) -> None:
+        self.name, self.moved, self.path, self.tally = name, moved, path, tally
+        self.noise = lru_cache(maxsize=1)(partial(moved.noise, seed, name))  # of a draw
+
+    def mistakes(self, alpha: float, sigma: float = 0.0, draw: int | None = None) -> int:
+        """With the block at (1 - α) θ⁰ + α θᶠ + σ z, z that draw."""
+
+        def looked_at() -> int:
+            path = self.path()  # before anything moves, the first time
+            self.moved.stand(alpha, sigma, () if draw is None else self.noise(draw))
+            return path.mistakes()
+
+        return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
+
+
+def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> dict[str, Any]:
+    """The entry of one block of a model that errs on `own` of n images.
+
+    A draw z is the same in every cell, u = σ z: cells differ by α and σ alone.
+    """
+    alphas, sigmas, draws = config.alphas, config.sigmas, config.draws
+    plain = [off.mistakes(alpha) / n for alpha in alphas]
+    rewind = off.mistakes(0.0) / n - own
+    wrong = [[0] * len(sigmas) for _ in alphas]
+    cells = list(product(range(len(alphas)), range(len(sigmas))))
+    for draw in range(draws):
+        for a, s in log.track(cells, f"{off.name}, draw {draw + 1} of {draws}", len(cells)):
+            wrong[a][s] += off.mistakes(alphas[a], sigmas[s], draw)
+    grid = [[count / (n * draws) for count in row] for row in wrong]
+    cell = least(grid, alphas, sigmas, off.moved.distance, own + config.epsilon)
+    return {
+        "mu": cell and cell.mu,
+        "rewind": rewind,
+        "distance": off.moved.distance,
+        "plain": plain,
+        "grid": grid,
+        "alpha": cell and cell.alpha,
+        "sigma": cell and cell.sigma,
+    }
+
+
+def images_for(setting: Setting, most: int, seed: int) -> Loader:
+    """At most so many training images as evaluation sees them, stratified, the same for every pair of models."""
+    whole = setting.plain
+    assert whole is not None
+    labels = whole.data.labels
+    chosen = limit(strata(labels, setting.task.classes), most, mix("criticality", seed))
+    data = TaskSet(whole.data.images.select(chosen), labels[chosen])
+    return Loader(data, whole.transform, batch_size=whole.batch_size, device=whole.device)

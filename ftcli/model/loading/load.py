@@ -1,0 +1,240 @@
+"""Load a model so that every tensor of its body comes from the checkpoint, or say what is missing."""
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.data import resolve_input_data_config
+from torch import Tensor, nn
+
+from ftcli.errors import RequestError
+from ftcli.log import Log
+from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.head import Head, head_of, set_head
+from ftcli.model.loading.architecture import NOTHING, Recipe, build, recipe_for
+from ftcli.model.loading.architecture import import_file as import_file
+from ftcli.model.loading.mismatch import few, misfit_of, refusal
+from ftcli.model.loading.overrides import Given
+from ftcli.model.loading.preprocessing import warn_of_assumed
+from ftcli.text import counted, reason
+
+CHECKED = 1024  # pixels
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights. It is a plain timm module.
+
+    `name` is architecture[.tag]. `head_loaded`: the classifier is the file's; otherwise, with a checkpoint, it is all
+    zeros. `label_names` [K] are the file's, when its head was kept. `data_config` is timm's: input_size (C, H, W),
+    mean, std, interpolation, crop_pct, crop_mode. `create_args` build the same architecture with timm.create_model.
+    """
+
+    model: nn.Module
+    name: str
+    checkpoint: Checkpoint | None
+    head_loaded: bool
+    label_names: tuple[str, ...] | None
+    data_config: dict[str, Any]
+    create_args: dict[str, Any]
+
+
+def load_model(
+    *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log,
+    headless: bool = False, given: Given = NOTHING,
+) -> Loaded:  # fmt: skip
+    """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
+
+    `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
+    `headless`: where the file has none, one of zeros will do.
+    `given`: what the request states where the file does not; what nobody states is assumed with a warning.
+    `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
+
+    Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
+    missing, left over, of another shape, not floating, not finite or a variance below 0, and where a head is needed,
+    for one that is not there or has one output.
+    """
+    recipe = recipe_for(name, checkpoint, given)
+    stated = recipe.pretrained_cfg.get("num_classes") or 1000
+    if checkpoint is None:
+        model = build(recipe, num_classes or stated, image_size)
+        head_of(model)
+        return _loaded(recipe, model, None, False, image_size)
+    with torch.random.fork_rng(devices=[]):  # all random numbers are overwritten: leave the caller's generator alone
+        model = build(recipe, num_classes or stated, image_size, checkpoint)
+    head = head_of(model)
+    state = _in_timm_names(model, checkpoint, log)
+    file_head = _file_head(state, head, checkpoint, log)
+    _check_body(model, state, head.name, checkpoint, recipe)
+    if num_classes is None and file_head is None and not headless:
+        raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
+    if num_classes is None and file_head is not None and not headless:
+        _check_answers(file_head, checkpoint, log)
+    rows = num_classes or (len(file_head.weight) if file_head else stated)
+    kept = file_head if file_head is not None and len(file_head.weight) == rows else None
+    if file_head is not None and kept is None:
+        log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
+    set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
+    _fill(model, state, checkpoint)
+    loaded = _loaded(recipe, model, checkpoint, kept is not None, image_size)
+    warn_of_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
+    return loaded
+
+
+def _loaded(
+    recipe: Recipe, model: nn.Module, checkpoint: Checkpoint | None, head_loaded: bool, image_size: int | None
+) -> Loaded:
+    K = len(head_of(model).weight)
+    labels = checkpoint.label_names if checkpoint and head_loaded else None
+    # A model of fixed size states the size it was built for; any other takes what is asked, else what its weights saw.
+    asked = {"input_size": (3, image_size, image_size)} if image_size else None
+    try:
+        data_config = dict(resolve_input_data_config(model, args=asked))
+    except ValueError as error:
+        raise RequestError(f"{recipe.name} does not take images of {image_size} pixels: {error}") from error
+    if image_size or recipe.model_args:  # of what timm lists, everything is known
+        _check_size(model, recipe, data_config["input_size"], K)
+    return Loaded(
+        model=model,
+        name=recipe.name,
+        checkpoint=checkpoint,
+        head_loaded=head_loaded,
+        label_names=labels if labels and len(labels) == K else None,
+        data_config=data_config,
+        create_args=recipe.create_args(K, image_size),
+    )
+
+
+def _check_size(model: nn.Module, recipe: Recipe, size: tuple[int, int, int], num_classes: int) -> None:
+    """Send one blank image [1, C, H, W] through: a size that patches do not divide shows before any work, and so do
+    arguments with which no classifier comes about.
+
+    Not above CHECKED pixels: one image could then take the memory of the machine.
+    """
+    side = max(size)
+    if side > CHECKED:
+        return
+    near = max(32, round(side / 32) * 32)
+    try:
+        with torch.inference_mode():
+            logits = model.eval()(torch.zeros(1, *size))
+    except Exception as error:  # an argument of the wrong kind shows itself in nearly any way
+        raise RequestError(
+            f"{recipe.name} does not take images of {side} pixels: {reason(error)}",
+            f"give --image-size a size that it takes, e.g. {near if near != side else near + 32}",
+        ) from error
+    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != [1, num_classes]:
+        raise RequestError(
+            f"{recipe.name} with these model_args gives {found} for one image, not [1, {num_classes}]",
+            "ftcli works on classifiers: remove what makes another thing of it from model_args in config.json",
+        )
+
+
+def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[str, Tensor]:
+    """The checkpoint's tensors after the conversion that timm has for this family, which also resamples positions."""
+    tensors = checkpoint.tensors()
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return tensors
+    both = len(inspect.signature(convert).parameters) > 1
+    try:
+        state = convert(dict(tensors), model) if both else convert(dict(tensors))
+    except Exception:  # the filters index into what they expect: a file of another kind fails the check of names below
+        return tensors
+    changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
+    if changed:
+        log.note(f"{checkpoint.where}: resampled for this input size: {few(changed)}")
+    return dict(state)
+
+
+def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log: Log) -> Head | None:
+    """Take everything under the head's name out of `state`; the file's head where it is whole and fits the features."""
+    prefix = f"{head.name}."
+    under = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+    weight, bias = under.pop(f"{prefix}weight", None), under.pop(f"{prefix}bias", None)
+    if under:
+        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {few(under)}")
+    if weight is None or bias is None:
+        if weight is not None or bias is not None:
+            log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
+        return None
+    K, D = bias.numel(), head.weight.shape[1]
+    if bias.ndim != 1 or not K or tuple(weight.shape) not in ((K, D), (K, D, 1, 1)):
+        log.note(f"{checkpoint.where}: left out its head {tuple(weight.shape)}, the model's has {D} features")
+        return None
+    _check_values({f"{prefix}weight": weight, f"{prefix}bias": bias}, checkpoint)
+    return Head(head.name, weight.flatten(1), bias)  # [K, D], [K]
+
+
+def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
+    """Raises RequestError for a head that says the same of every image: one output. Warns of one that does so for want
+    of differing weights, and of label names that are not those of its rows.
+    """
+    K = len(head.weight)
+    if K < 2:
+        raise RequestError(
+            f"the head of {checkpoint.where} has one output: there is no class to tell it from",
+            f"train a head of two classes or more, as with ftcli probe --checkpoint {checkpoint.where} --train SPEC",
+        )
+    if (head.weight == head.weight[0]).all():
+        log.warn(
+            "constant-head",
+            f"the head of {checkpoint.where} has the same weights for every class: it ranks the classes alike for "
+            "every image",
+        )
+    names = checkpoint.label_names
+    if names is not None and len(names) != K:
+        log.warn(
+            "label-names-left-out",
+            f"{checkpoint.where}: its config.json has {counted(len(names), 'label name', 'label names')} and its head "
+            f"{K} rows: the names are left out, and its classes are 0 … {K - 1}",
+        )
+
+
+def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
+    """Names and shapes of the body, both ways, then the values."""
+    wanted = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{head}.")}
+    if misfit := misfit_of(state, wanted):
+        raise refusal(misfit, model, head, checkpoint, recipe)
+    _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
+
+
+def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Raises RequestError naming the first tensor that is not floating, or holds a NaN, an infinity, or a variance
+    below 0, with which BatchNorm makes NaN of every image.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _FLOATS:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise RequestError(
+                f"{checkpoint.where}: {name} is {dtype}, a weight must be floating point",
+                "give the file from before it was quantised",
+            )
+        if not torch.isfinite(tensor).all():
+            raise RequestError(
+                f"{checkpoint.where}: {name} holds NaN or infinity", "give a file from before it diverged"
+            )
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise RequestError(
+                f"{checkpoint.where}: {name} holds {tensor.min():g}, and a variance is never below 0",
+                "give a file that was saved as it was trained",
+            )
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy the checked tensors in. Only the head, set already, and batch counters may be the model's own."""
+    own = {name: t for name, t in model.state_dict().items() if name not in state}
+    try:
+        model.load_state_dict({**own, **state}, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(f"{checkpoint.where} cannot be copied into the model: {reason}") from error
+
+
+def _zeros(head: Head, num_classes: int) -> tuple[Tensor, Tensor]:
+    """A head for classes that the file does not know: zeros, so that nothing random stands in for a loaded one."""
+    return torch.zeros(num_classes, head.weight.shape[1]), torch.zeros(num_classes)  # [K, D], [K]

@@ -1,0 +1,81 @@
+"""What is typed about a model whose file does not state it: how its images are prepared, how its network is built."""
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftcli.config import Loading
+from ftcli.errors import RequestError
+from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown
+
+
+@dataclass(frozen=True)
+class Given:
+    """`cfg`: mean and std, each [3], of timm's pretrained_cfg; `args`: arguments of the architecture."""
+
+    cfg: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    config: Path | None = None
+
+    @classmethod
+    def of(cls, config: Loading) -> "Given":
+        """From the options. Raises RequestError for a value that no model has."""
+        cfg = {name: tuple(value) for name in ("mean", "std") if (value := getattr(config, name)) is not None}
+        args = dict(argument(text) for text in config.model_arg or ())
+        return cls(checked_cfg(cfg, "the command line"), checked_args(args, "the command line"), config.model_config)
+
+    def beside(self, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """`cfg` and `args` without what the checkpoint states itself. One that names its architecture states all of its
+        arguments: those that it does not mention have their defaults.
+        """
+        if checkpoint is None or self.describes(checkpoint):
+            return dict(self.cfg), dict(self.args)
+        cfg = {name: value for name, value in self.cfg.items() if name not in checkpoint.pretrained_cfg}
+        return cfg, {} if checkpoint.architecture else dict(self.args)
+
+    def describes(self, checkpoint: Checkpoint) -> bool:
+        """Whether what the checkpoint states comes from the file of --model-config: single options stand above that."""
+        return self.config is not None and checkpoint.described_by == str(self.config)
+
+    def check_needed(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Raises RequestError for an option that would change nothing, as every checkpoint states this itself."""
+        if not checkpoints:
+            return
+        first = checkpoints[0]
+        themselves = [one for one in checkpoints if not self.describes(one)]
+        undescribed = [None] * (len(checkpoints) - len(themselves))
+        stated = {
+            f"--{name}": (value, undescribed + [one.pretrained_cfg.get(name) for one in themselves])
+            for name, value in self.cfg.items()
+        }
+        if self.args:
+            own = [one.architecture and one.model_args for one in themselves]
+            stated["--model-arg"] = (dict(self.args), undescribed + own)
+        if self.config:
+            stated["--model-config"] = (str(self.config), undescribed + [one.described_by for one in themselves])
+        for option, (value, found) in stated.items():
+            if None not in found:
+                raise RequestError(
+                    f"{option} {shown(value)} is for weights that do not state this, and {first.where} does: "
+                    f"{shown(found[0])}, from {first.described_by}",
+                    f"leave {option} out; where the statement is wrong, correct it there",
+                )
+
+
+def argument(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as JSON or Python has it, else a word: pad_type=same, img_size=[96,96], qkv_bias=False."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip().isidentifier()):
+        raise RequestError(f"--model-arg {shown(text)} is not NAME=VALUE.", "type it as --model-arg pad_type=same")
+    if name.strip() == "num_classes":
+        raise RequestError(f"--model-arg {shown(text)}: the head of the weights, or the data, says it.", "leave it out")
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return name.strip(), read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            pass
+    return name.strip(), value

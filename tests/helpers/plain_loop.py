@@ -1,0 +1,186 @@
+"""Fine-tuning and its variants as one plain loop, in float64: what the engine is held against."""
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ftcli.config import Numbers, Tuning
+from ftcli.data.loaders import Loader
+from ftcli.engine.experiment import Setting
+from ftcli.engine.grid import Trained
+from ftcli.log import Log
+from ftcli.methods import METHODS
+from ftcli.methods.start import fresh_start
+from ftcli.model.blocks import blocks_of
+from ftcli.model.loading.load import Loaded
+from tests.helpers.tiny import SIDE
+from tests.helpers.worlds import DATA_CONFIG, coloured, loaded, world
+
+State = dict[str, Tensor]
+Options = dict[str, Any]
+# Two batches of nine an epoch: with batches of a few tiny images BatchNorm would blow rounding up.
+USUAL: Options = {"batch_size": 9, "epochs": 3, "lr": Numbers((1e-2,)), "pick": "last"}
+NOT_VARIED = {"bn", "epochs", "lr", "optimizer", "pick"}
+# Where the package says float32, for images, losses and heads, both sides get float64: rounding decides nothing.
+float64 = mock.patch.object(Tensor, "float", Tensor.double)
+
+
+def unbalanced(root: Path) -> Path:
+    """An image folder of three classes with 9, 4 and 9 images."""
+    coloured(root, each=9)
+    for picture in sorted((root / "class1").iterdir())[4:]:
+        picture.unlink()
+    return root
+
+
+def precise(name: str) -> Loaded:
+    """A tiny network in float64."""
+    network = loaded(name)
+    network.model.double()
+    return network
+
+
+def small(name: str, folder: Path, command: str = "finetune", **options: Any) -> tuple[Setting, Tuning]:
+    """A setting of small images, and the configuration of one run whose last epoch counts."""
+    side = SIDE if name == "test_vit" else 32
+    with mock.patch.dict(DATA_CONFIG, input_size=(3, side, side)):
+        setting, config = world(folder, command, **USUAL | options)
+    assert isinstance(config, Tuning)
+    return setting, config
+
+
+@float64
+def tuned(name: str, folder: Path, command: str = "finetune", **options: Any) -> Trained:
+    """A run of the engine."""
+    setting, config = small(name, folder, command, **options)
+    return METHODS[command](precise(name), setting, config, Log())
+
+
+def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
+    """The engine agrees with the plain loop, and not with the plain loop that leaves one of the options out."""
+    state = tuned(name, folder, **options).best.state
+    assert difference(state, last_state(name, folder, **options)) < 1e-6
+    for option in options.keys() - NOT_VARIED:
+        others = {key: value for key, value in options.items() if key != option}
+        assert difference(state, last_state(name, folder, **others)) > 1e-5, f"{option} makes no difference"
+
+
+@lru_cache(maxsize=8)  # most comparisons are with plain fine-tuning
+def last_state(name: str, folder: Path, **options: Any) -> State:
+    """The plain loop's weights at the end of `finetune`."""
+    setting, config = small(name, folder, **options)
+    return plain_loop(fresh_start(precise(name).model, setting, seed=0), setting, config)[-1]
+
+
+def difference(state: State, other: State) -> float:
+    """The largest difference of a tensor from the same one of `other`, relative to that one's norm."""
+    assert state.keys() == other.keys()
+    pairs = [(state[name].double(), other[name].double()) for name in state]
+    return max(float((a - b).norm() / b.norm().clamp_min(1e-12)) for a, b in pairs)
+
+
+def figures(model: nn.Module, state: State, loader: Loader, classes: Sequence[int] | None = None) -> dict[str, float]:
+    """Accuracy and mean cross-entropy of a state on one set, among `classes` where they are not all."""
+    model.load_state_dict(state)
+    model.eval()
+    with torch.no_grad():
+        outputs = [(model(batch.images.to(next(model.parameters()).dtype)), batch.labels) for batch in loader.ordered()]
+    logits, labels = (torch.cat(part) for part in zip(*outputs, strict=True))
+    if classes is not None:
+        logits = torch.full_like(logits, -math.inf).index_copy(1, torch.tensor(classes), logits[:, classes])
+    right = (logits.argmax(1) == labels).double().mean().item()
+    return {"accuracy": right, "loss": nn.functional.cross_entropy(logits.double(), labels).item()}
+
+
+@float64
+def plain_loop(model: nn.Module, setting: Setting, config: Tuning) -> list[State]:
+    """The state after each epoch, by autograd alone: a penalty is a term of the loss, a norm is one number."""
+    tensors, body = dict(model.named_parameters()), [n for block in blocks_of(model)[0] for n in block.tensors]
+    start = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    rule = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.Adam}[config.optimizer]
+    optimizer = rule([{"params": [tensors[name]], "lr": rate} for name, rate in rates(model, config).items()])
+    assert setting.train is not None
+    train, skip, cross_entropy = setting.train, config.bn == "train", loss_of(config, setting)
+    total = config.epochs * train.steps(skip_single=skip)
+    cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / total)) / 2)
+    mean, states = deepcopy(model.state_dict()), []
+    for epoch in range(1, config.epochs + 1):
+        prepare(model, moving(model, config, epoch), config.bn)
+        for batch in train.shuffled(0, epoch, skip_single=skip, balanced=config.sampling == "balanced"):
+            optimizer.zero_grad()
+            away = [tensors[name] - start[name] for name in body]
+            loss = cross_entropy(model(batch.images), batch.labels)
+            loss = loss + config.l2_sp * sum(part.square().sum() for part in away)
+            loss = loss + config.l1_sp * sum(part.abs().sum() for part in away)
+            loss.backward()
+            if config.clip_norm is not None:
+                clip([tensor.grad for tensor in tensors.values() if tensor.grad is not None], config.clip_norm)
+            optimizer.step()
+            cosine.step()
+            mean = averaged(mean, model.state_dict(), config.ema or 0.0)
+        states.append(mean)
+    return states
+
+
+def rates(model: nn.Module, config: Tuning) -> dict[str, float]:
+    """The peak rate of every parameter: block i of the L body blocks, counted from 0, has lr·decay^(L - i)."""
+    body, head = blocks_of(model)
+    of_block = [config.lr[0] * config.layer_decay ** (len(body) - i) for i in range(len(body))]
+    of_body = {name: rate for block, rate in zip(body, of_block, strict=True) for name in block.tensors}
+    return of_body | dict.fromkeys(head.tensors, config.lr[0] * config.head_rate)
+
+
+def moving(model: nn.Module, config: Tuning, epoch: int) -> set[str]:
+    """Names of the parameters that move in an epoch, counted from 1. What has no rate does not."""
+    body, head = blocks_of(model)
+    started = min(len(body), 1 + (epoch - 1) * len(body) // config.epochs)
+    chosen = {"at-once": body, "first-to-last": body[:started], "last-to-first": body[len(body) - started :]}
+    names = {name for block in chosen[config.unfreeze] for name in block.tensors}
+    if config.tune == "no-embedding":
+        names -= set(body[0].tensors)
+    elif config.tune == "bn-affine":
+        normalisation = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, _BatchNorm))
+        names = {name for name in names if name.startswith(normalisation)}
+    rate = rates(model, config)
+    return {name for name in names | set(head.tensors) if rate[name] > 0}
+
+
+def prepare(model: nn.Module, names: set[str], bn: str) -> None:
+    """Gradients for the named parameters alone, and moving statistics only where they and `bn` allow it."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    model.train(bn == "train")
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train(bn == "train" and module.weight.requires_grad)
+
+
+def loss_of(config: Tuning, setting: Setting) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy of logits with labels, as the options have it."""
+    assert setting.task.train is not None
+    n = torch.bincount(torch.from_numpy(setting.task.train.labels)).double()  # [K]
+    weights = n.sum() / ((n > 0).sum() * n) if config.class_weights == "balanced" else None
+    return nn.CrossEntropyLoss(weights, label_smoothing=config.label_smoothing)
+
+
+def clip(gradients: list[Tensor], longest: float) -> None:
+    """Scale all gradients together so that they are no longer than the limit."""
+    norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+    for gradient in gradients:
+        gradient.mul_(min(1.0, longest / norm))
+
+
+def averaged(mean: State, now: State, decay: float) -> State:
+    """The running mean of what is floating; what counts is copied."""
+    return {
+        name: decay * mean[name] + (1 - decay) * tensor if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in now.items()
+    }

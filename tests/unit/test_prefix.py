@@ -1,0 +1,166 @@
+"""Training from what is computed ahead: the same weights as through the whole network, and no picture twice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ftcli.cache import Cache
+from ftcli.data.loaders import Loader
+from ftcli.engine.experiment import Setting
+from ftcli.engine.features.feature_cache import Shelf
+from ftcli.engine.frozen_prefix import Rows, ahead_of
+from ftcli.engine.gradient_scores import SCORINGS
+from ftcli.engine.plan import always
+from ftcli.engine.train import Run, Stage, fit
+from ftcli.log import Log
+from ftcli.methods.start import fresh_start
+from ftcli.model.block_names import anatomy_of
+from tests.helpers.tiny import SIX
+from tests.helpers.worlds import coloured, loaded, world
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coloured(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for every batch of pictures, with the number of its pictures."""
+    seen: list[int] = []
+    send = Loader._send
+
+    def counted(self: Loader, pixels: Tensor) -> Tensor:
+        seen.append(len(pixels))
+        return send(self, pixels)
+
+    monkeypatch.setattr(Loader, "_send", counted)
+    return seen
+
+
+@pytest.fixture
+def the_whole_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    return lambda: monkeypatch.setattr("ftcli.engine.train.ahead_of", lambda *_: None)
+
+
+def trained(setting: Setting, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2) -> Run:
+    model = fresh_start(loaded(name).model, setting, seed=3)
+    tuned = [tensor for block in anatomy_of(model).chosen(choice) for tensor in block.tensors]
+    return fit(model, Stage(always(tuned), lr, config), setting, 3, Log())
+
+
+def state(run: Run) -> dict[str, Tensor]:
+    assert run.candidate is not None and run.candidate.state
+    return run.candidate.state
+
+
+@pytest.mark.parametrize(("choice", "bn"), [("middle", "train"), ("head", "eval")])
+@pytest.mark.parametrize("name", SIX)
+def test_as_through_the_whole_network(
+    folder: Path, name: str, choice: str, bn: str, looks: list[int], the_whole_way: Callable[[], None]
+) -> None:
+    setting, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
+    runs = [trained(replace(setting, shelf=Shelf()), config, name, choice) for _ in range(2)]
+    assert all(state(runs[0])[key].equal(value) for key, value in state(runs[1]).items())
+    assert runs[0].history[-1]["loss"] == runs[1].history[-1]["loss"]
+    ahead = len(looks) / 2
+    the_whole_way()
+    whole = trained(setting, config, name, choice)
+    assert len(looks) - 2 * ahead > ahead
+    for key, value in state(whole).items():
+        if value.is_floating_point():
+            size = value.abs().max().item()
+            torch.testing.assert_close(state(runs[0])[key], value, rtol=1e-5, atol=1e-5 * size, msg=key)
+    for one, other in zip(runs[0].history, whole.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert one["id_val"] == pytest.approx(other["id_val"], rel=1e-5)
+
+
+def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[int]) -> None:
+    setting, config = world(folder, "finetune", epochs=3)
+    assert setting.train is not None
+    setting = replace(setting, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    trained(setting, config)
+    once = setting.train.n + setting.sets["id_val"].n + min(setting.train.batch_size, setting.train.n)  # and a probe
+    assert sum(looks) == once
+    looks.clear()
+    trained(setting, config, lr=1e-3)  # another point of the grid
+    assert len(looks) == 1
+    trained(replace(setting, shelf=Shelf()), config)  # another command
+    assert len(looks) == 2
+    trained(setting, config, choice="middle")  # another cut
+    assert sum(looks) > once
+
+
+def test_random_pictures_are_new_in_every_epoch(folder: Path, looks: list[int]) -> None:
+    setting, config = world(folder, "finetune", epochs=3, augment="light")
+    assert setting.train is not None
+    trained(setting, config)
+    probe = min(setting.train.batch_size, setting.train.n)
+    assert sum(looks) == 3 * setting.train.n + setting.sets["id_val"].n + probe
+
+
+def test_rows_come_in_the_loaders_order(folder: Path) -> None:
+    setting, _ = world(folder, "finetune")
+    loader = setting.train
+    assert loader is not None
+    rows = Rows(loader, torch.cat([batch.images.flatten(1) for batch in loader.ordered()]))
+    ways: list[dict[str, Any]] = [{"skip_single": True}, {"skip_single": False, "balanced": True}]
+    for way in ways:
+        pairs = list(zip(loader.shuffled(5, 2, **way), rows.shuffled(5, 2, **way), strict=True))
+        for images, kept in pairs:
+            assert images.images.flatten(1).equal(kept.images) and images.labels.equal(kept.labels)
+            assert images.whole.equal(kept.whole) and images.counted == kept.counted
+    first = next(iter(rows.ordered())).images
+    first.zero_()  # as a network may that works in place
+    assert rows.rows[: len(first)].count_nonzero()
+
+
+def test_without_room_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, looks: list[int]) -> None:
+    setting, config = world(folder, "finetune", epochs=2, pick="last")
+    kept = trained(setting, config)
+    looks.clear()
+    monkeypatch.setattr("ftcli.engine.frozen_prefix.IN_MEMORY", 10)
+    setting = replace(setting, shelf=Shelf())
+    whole = trained(setting, config)
+    assert setting.train is not None
+    assert sum(looks) >= 2 * (setting.train.n + setting.sets["id_val"].n)
+    for key, value in state(whole).items():
+        torch.testing.assert_close(state(kept)[key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_where_nothing_is_computed_ahead(folder: Path) -> None:
+    setting, config = world(folder, "finetune")
+    model = fresh_start(loaded("test_resnet").model, setting, seed=0)
+    head = always(["fc.weight", "fc.bias"])
+    assert ahead_of(model, head, config, setting, Log()) is not None
+    scored = replace(head, scoring=SCORINGS["rgn"](0.5))
+    assert ahead_of(model, scored, config, setting, Log()) is None
+    assert ahead_of(model, always([name for name, _ in model.named_parameters()]), config, setting, Log()) is None
+    _, averaged = world(folder, "finetune", ema=0.9)
+    assert ahead_of(model, head, averaged, setting, Log()) is None
+    for machine in ({"processes": 2}, {"compiled": True}):
+        other = replace(setting, machine=replace(setting.machine, **machine))
+        assert ahead_of(model, head, config, other, Log()) is None
+
+
+def test_other_frozen_weights_are_another_key(folder: Path, tmp_path: Path, looks: list[int]) -> None:
+    setting, config = world(folder, "finetune", epochs=1)
+    setting = replace(setting, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    rows = []
+    for shift in (0.0, 1e-3):
+        model = fresh_start(loaded("test_resnet").model, setting, seed=0)
+        with torch.no_grad():
+            next(model.parameters()).add_(shift)
+        ahead = ahead_of(model, always(["fc.weight", "fc.bias"]), config, setting, Log())
+        assert ahead is not None
+        short = ahead.evaluating("id_val")
+        assert short is not None and isinstance(short.loader, Rows)
+        rows.append(short.loader.rows.numpy())
+    assert not np.array_equal(*rows)

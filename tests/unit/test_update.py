@@ -1,0 +1,122 @@
+"""What is done in a step - loss, penalties, clipping, running mean, what is drawn - against a plain loop."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ftcli.config import Numbers
+from ftcli.log import Log
+from ftcli.methods import METHODS
+from ftcli.methods.start import fresh_start
+from tests.helpers.plain_loop import (
+    check_against_plain_loop,
+    difference,
+    figures,
+    plain_loop,
+    precise,
+    small,
+    tuned,
+    unbalanced,
+)
+from tests.helpers.worlds import loaded
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unbalanced(tmp_path_factory.mktemp("update") / "set")
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+@pytest.mark.parametrize("option", [{"l2_sp": 0.1}, {"clip_norm": 0.1}, {"ema": 0.9}], ids=str)
+def test_with_and_without_batch_norm(folder: Path, name: str, option: dict[str, Any]) -> None:
+    check_against_plain_loop(name, folder, **option)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"l1_sp": 0.01},
+        {"class_weights": "balanced", "label_smoothing": 0.1},
+        {"sampling": "balanced"},
+        {"l2_sp": 10.0, "l1_sp": 0.01, "clip_norm": 1.0},
+        {"l2_sp": 10.0, "optimizer": "adam", "lr": Numbers((1e-3,))},
+    ],
+    ids=str,
+)
+def test_equals_the_plain_loop(folder: Path, options: dict[str, Any]) -> None:
+    check_against_plain_loop("test_resnet", folder, **options)
+
+
+def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:
+    options = {"ema": 0.9, "pick": "best", "epochs": 4}
+    trained, (setting, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
+    model = fresh_start(precise("test_resnet").model, setting, seed=0)
+    states = plain_loop(model, setting, config)
+    for epoch, state in zip(trained.runs[0]["history"], states, strict=True):
+        assert epoch["id_val"] == pytest.approx(figures(model, state, setting.sets["id_val"]), rel=1e-5)
+    assert trained.best.epoch is not None
+    assert difference(trained.best.state, states[trained.best.epoch - 1]) < 1e-6
+
+
+def test_the_running_mean_of_what_is_frozen_is_the_same_to_the_bit(folder: Path) -> None:
+    setting, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
+    before = loaded("test_resnet").model.state_dict()
+    state = METHODS["finetune"](loaded("test_resnet"), setting, config, Log()).best.state
+    stem = [name for name in before if name.startswith(("conv1.", "bn1."))]
+    assert stem and all(state[name].equal(before[name]) for name in stem)
+
+
+@pytest.mark.parametrize("option", [{"head_rate": 0.0}, {"unfreeze": "last-to-first"}], ids=str)
+def test_the_norm_is_that_of_what_moves(folder: Path, option: dict[str, Any]) -> None:
+    check_against_plain_loop("test_resnet", folder, clip_norm=0.1, **option)
+
+
+@pytest.mark.parametrize("options", [{"clip_norm": 0.1}, {"ema": 0.9999}], ids=str)
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_divergence_shows_through_clipping_and_mean(folder: Path, name: str, options: dict[str, Any]) -> None:
+    """The largest rate takes the weights out of the range of float32."""
+    setting, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
+    trained = METHODS["finetune"](loaded(name), setting, config, Log())
+    assert [run["diverged"] for run in trained.runs] == [False, True]
+    assert trained.best.lr == 1e-3 and all(tensor.isfinite().all() for tensor in trained.best.state.values())
+
+
+def test_balanced_sampling_draws_every_class_and_every_image_of_a_class_alike(folder: Path) -> None:
+    setting, _ = small("test_resnet", folder)
+    assert setting.train is not None and setting.task.train is not None
+    counts = torch.bincount(torch.from_numpy(setting.task.train.labels)).tolist()  # [K]
+    assert min(counts) < 0.6 * max(counts)
+    of_class, of_image = [0] * len(counts), dict[tuple[int, float], int]()
+    for epoch in range(100):
+        for batch in setting.train.shuffled(0, epoch, skip_single=False, balanced=True):
+            for label, image in zip(batch.labels.tolist(), batch.images.flatten(1).sum(1).tolist(), strict=True):
+                of_class[label] += 1
+                of_image[label, image] = of_image.get((label, image), 0) + 1
+    n, K = sum(of_class), len(counts)
+    assert n == 100 * len(setting.task.train) and len(of_image) == len(setting.task.train)
+    for count in of_class:
+        assert abs(count - n / K) < 4 * binomial_std(n, 1 / K)
+    for (label, _), count in of_image.items():
+        p = 1 / K / counts[label]
+        assert abs(count - n * p) < 4 * binomial_std(n, p)
+
+
+def binomial_std(n: int, p: float) -> float:
+    return math.sqrt(n * p * (1 - p))
+
+
+def test_class_weights_leave_out_a_class_without_examples(folder: Path) -> None:
+    setting, config = small("test_resnet", folder, class_weights="balanced")
+    train = setting.task.train
+    assert train is not None
+    labels = train.labels.copy()
+    labels[labels == 1] = 0
+    setting = replace(setting, task=replace(setting.task, train=replace(train, labels=labels)))
+    n = [int((labels == k).sum()) for k in range(3)]
+    weights = setting.class_weights(config)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([len(labels) / (2 * n[0]), 0, len(labels) / (2 * n[2])])
