@@ -21,7 +21,7 @@ FOOTER = len(FORM) + 8 + 16  # bytes
 WINDOW = 1 << 26  # bytes that are mapped at a time: mapped bytes count as memory of the process
 
 
-class NotBelieved(Exception):
+class StaleEntry(Exception):
     """A file is not the entry that its name promises."""
 
 
@@ -32,7 +32,7 @@ def find(cache: Cache, kind: str, name: str) -> FileIO | None:
         return None
     try:
         return opened(path, name)
-    except NotBelieved as fault:
+    except StaleEntry as fault:
         cache.log.warn("cache-damaged", f"an entry of the cache ({kind}) is not what was put there: {fault}; made anew")
     except OSError:  # removed by another process just now, or its disk cannot read it
         pass
@@ -72,17 +72,17 @@ def seal(path: Path, name: str) -> None:
 
 
 def opened(path: Path, name: str) -> FileIO:
-    """An entry, checked. Raises NotBelieved where it is not whole or another one, OSError where it cannot be read."""
+    """An entry, checked. Raises StaleEntry where it is not whole or another one, OSError where it cannot be read."""
     if not stat.S_ISREG(os.lstat(path).st_mode):  # a pipe would never end, a device may do something when it is opened
-        raise NotBelieved("no regular file")
+        raise StaleEntry("no regular file")
     file = FileIO(path, "rb", opener=lambda where, _: os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
     try:
         size = length(file)
         footer = os.pread(file.fileno(), FOOTER, max(0, size))
         if footer[:-16] != FORM + max(0, size).to_bytes(8, "little"):
-            raise NotBelieved("another length")
+            raise StaleEntry("another length")
         if footer[-16:] != checksum(file.fileno(), name, size):
-            raise NotBelieved("another checksum")
+            raise StaleEntry("another checksum")
     except BaseException:
         file.close()
         raise

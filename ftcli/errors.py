@@ -28,7 +28,7 @@ class RunError(FtcliError):
     """The request was right and the run failed: all candidates diverged, no memory, no disk. Exit 1."""
 
 
-class Hindered(RunError):
+class ResourceLimit(RunError):
     """Memory or disk was not enough: what is saved stays, and the command can go on from there."""
 
 

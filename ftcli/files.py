@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import Hindered
+from ftcli.errors import ResourceLimit
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MB = 1e6  # bytes
@@ -21,7 +21,7 @@ PART = ".part"  # how the names of folders end in which files are not whole
 def write_whole(path: Path, fill: Callable[[Path], Any], size: int = 0) -> None:
     """Let `fill` write under a temporary name, flush that to the disk, rename: a reader never sees half a file.
 
-    size: bytes that it will take, about, for whoever has to make room. Raises Hindered where the disk does not let it.
+    size: bytes that it will take, about, for whoever makes room. Raises ResourceLimit where the disk refuses.
     """
     write_together({path: fill}, size)
 
@@ -33,7 +33,7 @@ def write_together(files: dict[Path, Callable[[Path], Any]], size: int = 0) -> N
     except Exception as error:  # of the libraries that write, each has a kind of its own for what the system says
         if (number := system_error(error)) is None:
             raise
-        raise hindered(next(iter(files)), number, size) from error
+        raise resource_limit(next(iter(files)), number, size) from error
 
 
 def system_error(error: Exception) -> int | None:
@@ -44,13 +44,13 @@ def system_error(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def hindered(path: Path, number: int, size: int) -> Hindered:
+def resource_limit(path: Path, number: int, size: int) -> ResourceLimit:
     """What ends a command that cannot write there."""
     needed = f"; {size / MB:,.1f} MB are needed, {shutil.disk_usage(nearest(path)).free / MB:,.1f} MB are free"
     what = f"{str(path)!r} cannot be written: {os.strerror(number)}{needed * (size > 0)}."
     if number in NO_ROOM:
-        return Hindered(what, "make room")
-    return Hindered(what, "give --out a folder of yours, on a disk that works")
+        return ResourceLimit(what, "make room")
+    return ResourceLimit(what, "give --out a folder of yours, on a disk that works")
 
 
 def _write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
@@ -78,11 +78,11 @@ def sweep(folder: Path) -> None:
 
 
 def make(folder: Path) -> None:
-    """Make a folder, with those above it, where it is not there. Raises Hindered where the disk does not allow it."""
+    """Make a folder, with those above it, where it is missing. Raises ResourceLimit where the disk refuses."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise hindered(folder, error.errno or errno.EIO, 0) from error
+        raise resource_limit(folder, error.errno or errno.EIO, 0) from error
 
 
 def nearest(path: Path) -> Path:

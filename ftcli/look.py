@@ -11,7 +11,7 @@ from ftcli.console.answer import Answer, show_parts, write_json
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
 from ftcli.presets import WORDS, preset_names, read_preset
-from ftcli.report.read import read_report, trusting_no
+from ftcli.report.read import read_report, untrusted
 from ftcli.report.tables import tables as report_tables
 from ftcli.text import counted
 
@@ -23,7 +23,7 @@ def compare(config: options.Compare) -> Answer:
     from ftcli.comparison import export
     from ftcli.comparison.compare import compare as compared
 
-    with trusting_no("one of the reports"):
+    with untrusted("one of the reports"):
         found = compared(config.reports, config.against)
 
     def show(out: Console) -> None:
@@ -42,7 +42,7 @@ def report(config: options.Report) -> Answer:
     found = read_report(config.file)
 
     def show(out: Console) -> None:
-        with trusting_no(f"the report {str(config.file)!r}"):
+        with untrusted(f"the report {str(config.file)!r}"):
             show_parts(out, report_tables(found, out.width))
 
     return Answer(found, show)

@@ -7,22 +7,22 @@ COUNT = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 RANK = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK")
 LOCAL_RANK = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
-typed: ContextVar[tuple[str, ...]] = ContextVar(
+command_line: ContextVar[tuple[str, ...]] = ContextVar(
     "typed", default=()
 )  # words of the command line; none for a caller in Python
 
 
-def count() -> int:
+def process_count() -> int:
     """How many processes work together."""
     return said(COUNT, 1)
 
 
-def rank() -> int:
+def process_index() -> int:
     """This one among all of them: 0 is the one that speaks and writes."""
-    return said(RANK, 0) if count() > 1 else 0
+    return said(RANK, 0) if process_count() > 1 else 0
 
 
-def local_rank() -> int:
+def local_process_index() -> int:
     """This one among those on the same machine."""
     return said(LOCAL_RANK, 0)
 

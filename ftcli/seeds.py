@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 
-def mix(*words: int | str) -> int:
+def derive_seed(*words: int | str) -> int:
     """A seed in [0, 2^63) from the words that name a stream, e.g. mix("order", seed, epoch)."""
     digest = blake2b("\x1f".join(map(str, words)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

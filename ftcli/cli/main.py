@@ -20,7 +20,7 @@ from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_h
 from ftcli.config import COMMANDS, Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
-from ftcli.processes import count, rank, typed
+from ftcli.processes import command_line, process_count, process_index
 from ftcli.text import printable, shortened
 
 NAME = "ftcli"
@@ -47,7 +47,7 @@ def runner(target: str) -> Callable[[Common], None]:
         module, function = target.split(":")
         try:
             answer = getattr(import_module(module), function)(config)
-            if rank() == 0:
+            if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
             raise typer.Exit(explain_stop(stop)) from None
@@ -119,7 +119,9 @@ def from_file(error: typer.TyperException) -> str | None:
 
 
 def tell(problem: str, fix: str, code: int) -> int:
-    if rank() > 0:  # all processes meet the same wrong request: the first one says so, and its end ends the others
+    if (
+        process_index() > 0
+    ):  # all processes meet the same wrong request: the first one says so, and its end ends the others
         time.sleep(FIRST_TELLS)
     with suppress(OSError):  # stderr may be full, or read by nobody
         print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
@@ -143,7 +145,7 @@ def main() -> None:
         sys.exit(help_for(words))
     else:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a state to save
-        if count() == 1:  # several are ended from outside, and the system's way ends them at once
+        if process_count() == 1:  # several are ended from outside, and the system's way ends them at once
             signal.signal(signal.SIGTERM, terminated)
         sys.exit(run(words))
 
@@ -188,7 +190,7 @@ def process() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
-    before = typed.set(tuple(words))
+    before = command_line.set(tuple(words))
     try:
         return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
@@ -200,7 +202,7 @@ def run(words: Sequence[str]) -> int:
     except typer.TyperException as error:
         return explain(refusal(error, words))
     finally:
-        typed.reset(before)
+        command_line.reset(before)
 
 
 if __name__ == "__main__":

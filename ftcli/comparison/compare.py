@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ftcli.comparison.predictions import Scored, read_scored
+from ftcli.comparison.predictions import PredictionTable, read_predictions
 from ftcli.comparison.verify import check_labels, check_predictions, check_report, figures_of
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError, suggest
@@ -81,7 +81,7 @@ class _Report:
     name: str
     file: Path
     content: dict[str, Any]
-    scored: dict[str, Scored | None] | None  # by set; None without predictions.parquet
+    scored: dict[str, PredictionTable | None] | None  # by set; None without predictions.parquet
 
     @cached_property
     def figures(self) -> dict[str, dict[str, Any]]:
@@ -152,11 +152,11 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     ]
 
 
-def _scored(path: Path, content: dict[str, Any]) -> dict[str, Scored | None] | None:
+def _scored(path: Path, content: dict[str, Any]) -> dict[str, PredictionTable | None] | None:
     """The predictions beside a report, where they are its own."""
     check_report(path, content)
     predictions = path.with_name(PREDICTIONS)
-    if (scored := read_scored(predictions)) is not None:
+    if (scored := read_predictions(predictions)) is not None:
         check_predictions(predictions, content, scored)
     return scored
 
@@ -275,7 +275,7 @@ def _difference(first: _Report, second: _Report, name: str, notes: list[str]) ->
     )  # fmt: skip
 
 
-def _selected(report: _Report, scored: Scored, notes: list[str]) -> np.ndarray | None:
+def _selected(report: _Report, scored: PredictionTable, notes: list[str]) -> np.ndarray | None:
     """What the selected seed got right: [N] boolean; the only seed where there is one."""
     seed = (report.content.get("selected") or {}).get("seed")
     if seed in scored.seeds:

@@ -20,7 +20,7 @@ MOST_BYTES = 2**29  # of all names together, repeated in every row
 
 
 @dataclass(frozen=True)
-class Scored:
+class PredictionTable:
     """What was right in one set: examples [N] sorted and their labels [N]; correct [S, N] boolean, one row per seed;
     `names`: every class that is a label or was predicted.
     """
@@ -32,7 +32,7 @@ class Scored:
     names: pa.Array
 
 
-def read_scored(path: Path) -> dict[str, Scored | None] | None:
+def read_predictions(path: Path) -> dict[str, PredictionTable | None] | None:
     """By set; None where there is no such file, or where the seeds of a set do not hold the same examples once each.
 
     Raises RequestError for a file that holds no predictions, or more of them than any run makes, or whose
@@ -95,7 +95,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _scored(table: pa.Table) -> Scored | None:
+def _scored(table: pa.Table) -> PredictionTable | None:
     """What each seed got right in one set; None where the seeds do not hold the same examples once each."""
     longest = pc.max(pc.utf8_length(table["example"])).as_py()
     if WIDE * longest * table.num_rows > 2 * MOST_BYTES:  # NumPy gives every name the room of the longest
@@ -115,4 +115,4 @@ def _scored(table: pa.Table) -> Scored | None:
             raise ValueError("its seeds give one example other labels")
         correct.append(right[rows])
     names = pa.chunked_array([*(table[name].cast(pa.string()).unique() for name in ("label", "predicted"))]).unique()
-    return Scored(wanted, labels, tuple(int(seed) for seed in seeds), np.stack(correct), names)
+    return PredictionTable(wanted, labels, tuple(int(seed) for seed in seeds), np.stack(correct), names)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.comparison.predictions import Scored
+from ftcli.comparison.predictions import PredictionTable
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
 from ftcli.run_folder.folder import PREDICTIONS
@@ -51,7 +51,7 @@ def check_report(file: Path, content: dict[str, Any]) -> None:
             )
 
 
-def check_predictions(file: Path, content: dict[str, Any], scored: Mapping[str, Scored | None]) -> None:
+def check_predictions(file: Path, content: dict[str, Any], scored: Mapping[str, PredictionTable | None]) -> None:
     """Raises RequestError where a set of predictions has other examples, seeds, classes or accuracies than the report
     beside it says. `file`: that of the predictions. Sets that are None are left out.
     """
@@ -87,7 +87,7 @@ def check_predictions(file: Path, content: dict[str, Any], scored: Mapping[str, 
             )
 
 
-def check_labels(name: str, files: tuple[Path, Path], first: Scored, second: Scored) -> None:
+def check_labels(name: str, files: tuple[Path, Path], first: PredictionTable, second: PredictionTable) -> None:
     """Raises RequestError where two runs that saw the same examples of a set, by id, say that their labels differ."""
     if first.labels.equals(second.labels):
         return

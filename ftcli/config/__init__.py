@@ -12,15 +12,46 @@ from ftcli.config.adapting import Adapt
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.looking import Blocks, Cache, Compare, Data, Presets, Report, Schema
 from ftcli.config.measuring import Agreement, Criticality, Distortion, Evaluate, Interpolate, Measuring, Predict
-from ftcli.config.shared import SETTINGS, Common, Judging, Lasting, Loading, Reporting, Running
+from ftcli.config.shared import SETTINGS, Common, Detailed, Loading, Reporting, Resumable, Running
 from ftcli.config.training import AUTOMATIC, Finetune, Lpft, Probe, Surgical, Training, Tuning
 from ftcli.explain.theory.options import Theory
 
 __all__ = [
-    "AUTOMATIC", "COMMANDS", "SETTINGS", "Adapt", "Agreement", "Blocks", "Cache", "Command", "Common", "Compare",
-    "Criticality", "Data", "Distortion", "Evaluate", "Finetune", "Interpolate", "Judging", "Lasting", "Loading", "Lpft",
-    "Measuring", "Numbers", "Predict", "Presets", "Probe", "Report", "Reporting", "Running", "Schema", "Surgical",
-    "Theory", "Training", "Tuning", "Words", "resolved",
+    "AUTOMATIC",
+    "COMMANDS",
+    "SETTINGS",
+    "Adapt",
+    "Agreement",
+    "Blocks",
+    "Cache",
+    "Command",
+    "Common",
+    "Compare",
+    "Criticality",
+    "Data",
+    "Distortion",
+    "Evaluate",
+    "Finetune",
+    "Interpolate",
+    "Loading",
+    "Lpft",
+    "Measuring",
+    "Numbers",
+    "Predict",
+    "Presets",
+    "Probe",
+    "Report",
+    "Reporting",
+    "Resumable",
+    "Running",
+    "Schema",
+    "Scored_",
+    "Surgical",
+    "Theory",
+    "Training",
+    "Tuning",
+    "Words",
+    "resolved",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
-from ftcli.config.shared import LARGEST, LARGEST_SEED, Judging, Lasting, check_finite, weights
+from ftcli.config.shared import LARGEST, LARGEST_SEED, Detailed, Resumable, check_finite, weights
 from ftcli.config.training import Merge
 from ftcli.errors import RequestError
 
@@ -12,7 +12,7 @@ EVERYTHING = Words(("all",))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Adapt(Judging, Lasting):
+class Adapt(Detailed, Resumable):
     """Options of `ftcli adapt`."""
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None

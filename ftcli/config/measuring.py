@@ -11,11 +11,11 @@ from ftcli.config.declare import MEASURE, MODEL, OUTPUT, Numbers, flag, numbers,
 from ftcli.config.shared import (
     LARGEST_SEED,
     SETTINGS,
-    Judging,
-    Lasting,
+    Detailed,
     ModelArgument,
     Overwrite,
     Reporting,
+    Resumable,
     Running,
     SplitSeed,
     check_finite,
@@ -32,7 +32,7 @@ def figure(what: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Evaluate(Judging):
+class Evaluate(Detailed):
     """Options of `ftcli evaluate`."""
 
     checkpoint: ModelArgument
@@ -199,7 +199,7 @@ class Interpolate(Measuring):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Criticality(Measuring, Lasting):
+class Criticality(Measuring, Resumable):
     """Options of `ftcli criticality`."""
 
     alphas: Annotated[

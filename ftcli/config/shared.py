@@ -197,7 +197,7 @@ class Reporting(Running):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Lasting(Reporting):
+class Resumable(Reporting):
     """What every command shares that goes on where it was stopped."""
 
     resume: Annotated[
@@ -209,7 +209,7 @@ class Lasting(Reporting):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Judging(Reporting):
+class Detailed(Reporting):
     """What every command that gives the figures of each set shares."""
 
     per_class: Annotated[bool, flag("Recall, precision and F1 of every class on every set.", "--per-class", OUTPUT)] = (

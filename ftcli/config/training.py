@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
-from ftcli.config.shared import SETTINGS, Judging, Lasting, SplitSeed, check_finite, weights
+from ftcli.config.shared import SETTINGS, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
@@ -59,7 +59,7 @@ Merge = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Training(Judging, Lasting):
+class Training(Detailed, Resumable):
     """What every command that trains shares."""
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None

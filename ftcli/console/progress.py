@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ftcli.console.streams import Console
 from ftcli.log import Log
-from ftcli.processes import rank, typed
+from ftcli.processes import command_line, process_index
 from ftcli.text import printable
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class ConsoleLog(Log):
         before = len(self.warnings)
         super().warn(code, text)
         if len(self.warnings) > before:
-            self.say(f"warning: {text}", always=rank() == 0 and bool(typed.get()))
+            self.say(f"warning: {text}", always=process_index() == 0 and bool(command_line.get()))
 
     def note(self, text: str) -> None:
         self.say(text)

@@ -16,7 +16,7 @@ from ftcli.data.threads import in_order
 from ftcli.data.transforms import Transform
 from ftcli.data.workers import Workers
 from ftcli.log import Log
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 CPU = torch.device("cpu")
 
@@ -105,7 +105,7 @@ class Loader:
         if balanced:
             order = self._balanced(seed, epoch)
         else:
-            order = torch.randperm(self.n, generator=torch.Generator().manual_seed(mix("order", seed, epoch)))
+            order = torch.randperm(self.n, generator=torch.Generator().manual_seed(derive_seed("order", seed, epoch)))
             numbers = numbers[order.numpy()]
         return self._run(order, numbers, self._shares[done : self.steps(skip_single=skip_single)])
 
@@ -132,7 +132,7 @@ class Loader:
 
     def _numbers(self, seed: int, epoch: int) -> np.ndarray:
         """Uniform random numbers of every example, float64 [N, numbers]; row i is the same for any N."""
-        generator = np.random.Generator(np.random.PCG64(mix("augmentation", seed, epoch)))
+        generator = np.random.Generator(np.random.PCG64(derive_seed("augmentation", seed, epoch)))
         return generator.random((self.n, self.transform.numbers))
 
     def _balanced(self, seed: int, epoch: int) -> Tensor:
@@ -142,7 +142,7 @@ class Loader:
         present = np.flatnonzero(counts)
         by_class = np.argsort(labels, kind="stable")  # examples, class after class
         starts = np.cumsum(counts) - counts
-        generator = np.random.Generator(np.random.PCG64(mix("balanced order", seed, epoch)))
+        generator = np.random.Generator(np.random.PCG64(derive_seed("balanced order", seed, epoch)))
         drawn = present[generator.integers(len(present), size=self.n)]
         return torch.from_numpy(by_class[starts[drawn] + generator.integers(counts[drawn])])
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ftcli.errors import FtcliError, Hindered
+from ftcli.errors import FtcliError, ResourceLimit
 from ftcli.log import Log
 
 J = TypeVar("J")
@@ -45,7 +45,7 @@ class Workers(Generic[J]):
     def batches(self, jobs: Sequence[J]) -> Iterator[Tensor]:
         """The batch of each job, in order.
 
-        Raises FtcliError where one cannot be made, Hindered where a process was killed.
+        Raises FtcliError where one cannot be made, ResourceLimit where a process was killed.
         """
         made = self._started(jobs)
         for job in jobs:
@@ -77,7 +77,7 @@ class Workers(Generic[J]):
         except (RuntimeError, OSError, EOFError) as error:
             if isinstance(error, RuntimeError) and not any(words in str(error) for words in DIED):
                 raise
-            raise Hindered(
+            raise ResourceLimit(
                 f"one of {self._number} processes that decode images was killed{self._by()}.",
                 "fewer --workers (0 decodes in the command's own process)",
             ) from error
@@ -161,7 +161,7 @@ class _Made(Dataset[Tensor | FtcliError | None]):
         except FtcliError as error:
             return error
         except MemoryError:
-            return Hindered("out of memory: a process that decodes images.", "fewer --workers")
+            return ResourceLimit("out of memory: a process that decodes images.", "fewer --workers")
         try:
             return batch.share_memory_()
         except RuntimeError:

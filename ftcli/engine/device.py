@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ftcli.config import Running
 from ftcli.errors import RequestError
-from ftcli.processes import count, local_rank, rank
+from ftcli.processes import local_process_index, process_count, process_index
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -121,9 +121,9 @@ def machine_of(config: Running) -> Machine:
     precision = precision_on(device, config.precision)
     if device.type == "cpu":
         keep_memory()
-    if count() > 1:
+    if process_count() > 1:
         join(device)
-    return Machine(device, precision, workers, config.compile, rank(), count())
+    return Machine(device, precision, workers, config.compile, process_index(), process_count())
 
 
 def keep_memory() -> None:
@@ -160,8 +160,8 @@ def leave() -> None:
 
 def best_device() -> torch.device:
     if torch.cuda.is_available():
-        return torch.device("cuda", local_rank() if count() > 1 else torch.cuda.current_device())
-    return torch.device("mps" if torch.backends.mps.is_available() and count() == 1 else "cpu")
+        return torch.device("cuda", local_process_index() if process_count() > 1 else torch.cuda.current_device())
+    return torch.device("mps" if torch.backends.mps.is_available() and process_count() == 1 else "cpu")
 
 
 def named_device(name: str) -> torch.device:
@@ -175,8 +175,10 @@ def named_device(name: str) -> torch.device:
         raise RequestError(
             f"--device {name!r} is not here.", f"this machine has {', '.join(here)}; auto takes the best"
         )
-    if count() > 1 and name.startswith(("cuda:", "mps")):
-        raise RequestError(f"--device {name} is one device, and there are {count()} processes.", "--device cuda or cpu")
+    if process_count() > 1 and name.startswith(("cuda:", "mps")):
+        raise RequestError(
+            f"--device {name} is one device, and there are {process_count()} processes.", "--device cuda or cpu"
+        )
     return best_device() if name == "cuda" else torch.device(name)
 
 

@@ -12,12 +12,12 @@ from ftcli.data.task import Task, TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import Shelf
-from ftcli.engine.resume.checkpointer import Journal
+from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.log import Log
 
 
 @dataclass(frozen=True)
-class Setting:
+class Experiment:
     """A task with its loaders. `plain` is the training set as evaluation sees it, `train` the augmented one; `cache`
     keeps features, `shelf` what this command has of them at hand."""
 
@@ -28,7 +28,7 @@ class Setting:
     plain: Loader | None = None
     cache: Cache | None = None
     shelf: Shelf = field(default_factory=Shelf)
-    journal: Journal | None = None  # where the states of runs are kept
+    checkpointer: Checkpointer | None = None  # where the states of runs are kept
 
     @property
     def num_classes(self) -> int:
@@ -44,9 +44,9 @@ class Setting:
         return torch.where(counts > 0, weights, 0.0).float()
 
 
-def setting_of(
+def experiment_of(
     task: Task, data_config: dict, machine: Machine, config: Running, log: Log, cache: Cache | None = None
-) -> Setting:
+) -> Experiment:
     """Loaders for every set of the task, with the transforms of the model's own data configuration."""
 
     def loader(data: TaskSet, transform: Transform) -> Loader:
@@ -59,8 +59,10 @@ def setting_of(
     plain = evaluation(data_config)
     sets = {name: loader(data, plain) for name, data in task.sets().items()}
     if task.train is None:
-        return Setting(task, machine, sets, cache=kept)
+        return Experiment(task, machine, sets, cache=kept)
     unchanged = loader(task.train, plain)
     if not isinstance(config, Training):
-        return Setting(task, machine, sets, plain=unchanged, cache=kept)
-    return Setting(task, machine, sets, loader(task.train, augmentation(data_config, config.augment)), unchanged, kept)
+        return Experiment(task, machine, sets, plain=unchanged, cache=kept)
+    return Experiment(
+        task, machine, sets, loader(task.train, augmentation(data_config, config.augment)), unchanged, kept
+    )

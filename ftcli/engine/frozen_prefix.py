@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ftcli.config import Training
 from ftcli.data.loaders import Job, Loader
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import IN_MEMORY, Keeper, bytes_of, digest_of, known_code, name_of
-from ftcli.engine.micro_batches import Parts
+from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import Way, fitting
 from ftcli.log import Log
@@ -57,9 +57,9 @@ class Ahead:
     A set whose transform draws random numbers is another one in every epoch: then nothing of it is.
     """
 
-    def __init__(self, model: nn.Module, tuned: Collection[str], setting: Setting, log: Log) -> None:
-        self.model, self.tuned, self.setting, self.log = model, tuned, setting, log
-        self.keeper = Keeper(setting.machine, setting.cache if known_code(model) else None)
+    def __init__(self, model: nn.Module, tuned: Collection[str], experiment: Experiment, log: Log) -> None:
+        self.model, self.tuned, self.experiment, self.log = model, tuned, experiment, log
+        self.keeper = Keeper(experiment.machine, experiment.cache if known_code(model) else None)
         self._training: dict[frozenset[str], Short | None] = {}
         self._evaluating: dict[str, Short | None] = {}
         self._digests: dict[Prefix, str] = {}
@@ -68,8 +68,8 @@ class Ahead:
         """The way of training, in the mode that the model has while `moving` tensors move; None for the whole one."""
         mode = frozenset(moving)
         if mode not in self._training:
-            assert self.setting.train is not None
-            loader = self.setting.train
+            assert self.experiment.train is not None
+            loader = self.experiment.train
             parts = None if loader.transform.numbers else self.parts(whole)
             self._training[mode] = self.short(parts, loader, "the frozen part, of train")
         return self._training[mode]
@@ -77,7 +77,7 @@ class Ahead:
     def evaluating(self, name: str) -> Short | None:
         """The way to the features of a set, in eval behaviour; None for the whole one."""
         if name not in self._evaluating:
-            loader = self.setting.sets[name]
+            loader = self.experiment.sets[name]
             self._evaluating[name] = self.short(self.evaluation, loader, f"the frozen part, of {name}")
         return self._evaluating[name]
 
@@ -88,14 +88,14 @@ class Ahead:
 
     def parts(self, forward: Forward) -> Split | None:
         """The model cut in two."""
-        with self.setting.machine.autocast():
+        with self.experiment.machine.autocast():
             return split(self.model, self.tuned, self.images, forward)
 
     @cached_property
     def images(self) -> Tensor:
         """A few, to try the cut on."""
-        assert self.setting.train is not None
-        return next(iter(self.setting.train.ordered())).images[:PROBED]
+        assert self.experiment.train is not None
+        return next(iter(self.experiment.train.ordered())).images[:PROBED]
 
     def short(self, parts: Split | None, loader: Loader, label: str) -> Short | None:
         if parts is None:
@@ -105,11 +105,11 @@ class Ahead:
 
     def rows(self, parts: Split, loader: Loader, label: str) -> Tensor | None:
         """What the frozen part makes of a set, float32 [N, D]; None where there is no room for it."""
-        shape, shelf = (loader.n, parts.width), self.setting.shelf
+        shape, shelf = (loader.n, parts.width), self.experiment.shelf
         small = bytes_of(shape) <= IN_MEMORY
-        if not small and self.setting.machine.device.type != "cpu":
+        if not small and self.experiment.machine.device.type != "cpu":
             return None  # to fetch so much would take longer than to compute it
-        name = name_of(self.digest(parts.prefix), loader, self.setting.machine)
+        name = name_of(self.digest(parts.prefix), loader, self.experiment.machine)
         if (held := shelf.find(name)) is not None:
             return held
         found = self.keeper.from_cache(name, shape, lambda: self.blocks(parts.prefix, loader, label))
@@ -119,10 +119,10 @@ class Ahead:
 
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
         """[b, D] of one batch after the other."""
-        parts = Parts(label, min(loader.n, loader.batch_size), self.log)
+        parts = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
         for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
             with torch.inference_mode():
-                rows = fitting(prefix, batch.images, parts, self.setting.machine)
+                rows = fitting(prefix, batch.images, parts, self.experiment.machine)
             yield rows
 
     def digest(self, prefix: Prefix) -> str:
@@ -132,15 +132,15 @@ class Ahead:
         return self._digests[prefix]
 
 
-def ahead_of(model: nn.Module, plan: Plan, config: Training, setting: Setting, log: Log) -> Ahead | None:
+def ahead_of(model: nn.Module, plan: Plan, config: Training, experiment: Experiment, log: Log) -> Ahead | None:
     """What can be computed ahead of a run, or None where nothing can.
 
     Not with a running mean of the weights, which is a network of its own; not where gradients are scored, which looks
     at the whole network; not in several processes, which would need the rows of one another; and not compiled, because
     every part of every run would be compiled anew.
     """
-    tuned, machine = plan.ever(config.epochs), setting.machine
+    tuned, machine = plan.ever(config.epochs), experiment.machine
     apart = config.ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
     if apart or tuned >= {name for name, _ in model.named_parameters()}:
         return None
-    return Ahead(model, tuned, setting, log)
+    return Ahead(model, tuned, experiment, log)

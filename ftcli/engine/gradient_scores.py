@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
-from ftcli.engine.micro_batches import Parts
+from ftcli.engine.micro_batches import MicroBatches
 
 BATCHES = 5  # of an epoch's beginning that are looked at
 SMALL = 1e-8  # added to a variance
@@ -24,7 +24,7 @@ CODE_CUT = 0.95  # the authors' code keeps what scores at least this
 
 Tensors = Mapping[str, nn.Parameter]
 Loss = Callable[[Tensor, Batch], Tensor]
-Score = Callable[[nn.Module, Tensors, Sequence[Batch], Loss, Machine, Parts], dict[str, float]]
+Score = Callable[[nn.Module, Tensors, Sequence[Batch], Loss, Machine, MicroBatches], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Scoring:
 
 
 def rgn(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: MicroBatches
 ) -> dict[str, float]:
     """Relative gradient norm: the mean over batches of ‖g‖₂ / ‖θ‖₂, g the gradient of the batch's loss.
 
@@ -70,7 +70,7 @@ def rgn(
 
 
 def snr(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, _: Parts
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, _: MicroBatches
 ) -> dict[str, float]:
     """Signal to noise: the mean over a tensor's elements of E[g]² / (Var[g] + 1e-8).
 
@@ -103,7 +103,7 @@ def snr(
 
 
 def snr_code(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: MicroBatches
 ) -> dict[str, float]:
     """What the authors' published code computes in its place: the mean over a tensor's elements, and over batches, of
     g² / (Var(g) + 1e-8), g the gradient of a batch's loss and the variance (ddof 1) along its first dimension.
@@ -119,7 +119,7 @@ def snr_code(
 
 
 def batch_gradients(
-    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: Parts
+    model: nn.Module, tensors: Tensors, batches: Sequence[Batch], loss: Loss, machine: Machine, parts: MicroBatches
 ) -> Iterator[list[Tensor]]:
     """Of each batch, over all processes: the gradient of its loss by every tensor."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ftcli.config import Training
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.plan import Plan
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import Stage, fit
@@ -48,7 +48,7 @@ class Trained:
 
 
 def search(
-    start: Callable[[int], nn.Module], plan: Plan, config: Training, setting: Setting, log: Log, choice: str = ""
+    start: Callable[[int], nn.Module], plan: Plan, config: Training, experiment: Experiment, log: Log, choice: str = ""
 ) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
@@ -67,13 +67,13 @@ def search(
         keeper = ""
         for lr in grid:
             name = f"{choice} lr {lr:g} seed {seed}".strip()
-            run = fit(start(seed), Stage(plan, lr, config), setting, seed, log, name)
+            run = fit(start(seed), Stage(plan, lr, config), experiment, seed, log, name)
             runs.append(run.describe())
             # Only the best weights of a seed stay, in memory and in the states.
             if run.candidate and (kept is None or best([kept, run.candidate]) is run.candidate):
                 kept, seen, keeper, name = run.candidate, run.scores, name, keeper
-            if setting.journal and name:
-                setting.journal.slim(name)
+            if experiment.checkpointer and name:
+                experiment.checkpointer.slim(name)
         if kept:
             picks.append(with_edge(kept, grid, log, choice))
             scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []
@@ -82,9 +82,9 @@ def search(
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
         log.warn("seed-diverged", f"{named(seed, choice)}: every run diverged; it has no part in the results")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
-    assert setting.task.train is not None
+    assert experiment.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
-    images = passes * len(setting.task.train)
+    images = passes * len(experiment.task.train)
     return Trained(ordered, picks, images=images, moved=plan.ever(config.epochs), scores=scores)
 
 

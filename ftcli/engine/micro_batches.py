@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import give_memory_back
-from ftcli.errors import Hindered, ran_out_of_memory
+from ftcli.errors import ResourceLimit, ran_out_of_memory
 from ftcli.log import Log
 from ftcli.text import reason
 
 
-class Parts:
+class MicroBatches:
     """How many parts a batch is cut into: one, until that did not fit.
 
     As a context it swallows the error that says so, and cuts finer: a loop around it tries again.
@@ -55,7 +55,7 @@ class Parts:
         if error is None or not ran_out_of_memory(error):
             return False
         if self.n < 2 * self.number * self.fewest:
-            raise Hindered(
+            raise ResourceLimit(
                 f"out of memory: {self.what}, with {-(-self.n // self.number)} images at once ({reason(error)}).",
                 "a smaller --batch-size, --image-size or model, which begins anew; or more memory",
             ) from None

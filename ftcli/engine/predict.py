@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.micro_batches import Parts
+from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
 from ftcli.model.prefix import Forward
@@ -55,7 +55,7 @@ def passes(
     own = iter(loader.ordered())
     K, D = head.weight.shape
     todo = rounds(loader.n, loader.batch_size, machine.processes)
-    parts = Parts(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
+    parts = MicroBatches(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
     for counts in log.track(todo, label, len(todo)):
         phi, logits = head.weight.new_empty(0, D), head.weight.new_empty(0, K)
         with torch.inference_mode():
@@ -65,7 +65,7 @@ def passes(
         yield Outputs(machine.gather(phi, counts), machine.gather(logits, counts))
 
 
-def fitting(body: Callable[[Tensor], Tensor], images: Tensor, parts: Parts, machine: Machine) -> Tensor:
+def fitting(body: Callable[[Tensor], Tensor], images: Tensor, parts: MicroBatches, machine: Machine) -> Tensor:
     """The features of a batch [B, D], in as many parts as it takes."""
     while True:
         with parts, machine.autocast():

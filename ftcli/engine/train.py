@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ftcli.config import Training
 from ftcli.data.loaders import Batch, Loader
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import Ahead, ahead_of
 from ftcli.engine.gradient_scores import BATCHES
 from ftcli.engine.plan import Plan
@@ -23,7 +23,7 @@ from ftcli.engine.update import Diverged, Updater
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,32 @@ class Stage:
     config: Training
 
 
-def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, name: str = "") -> Run:
+def fit(model: nn.Module, stage: Stage, experiment: Experiment, seed: int, log: Log, name: str = "") -> Run:
     """Train `model` in place through one stage.
 
     The order of the data, the augmentation and dropout depend on (seed, epoch) alone: not on workers, on what ran
     before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    config, run, machine = stage.config, Run(seed, stage.lr), setting.machine
+    config, run, machine = stage.config, Run(seed, stage.lr), experiment.machine
     skip_single = config.bn == "train"  # batch statistics of a single image mean nothing
-    assert setting.train is not None
-    steps = setting.train.steps(skip_single=skip_single)
+    assert experiment.train is not None
+    steps = experiment.train.steps(skip_single=skip_single)
     if skip_single:
-        check_batches(model, config, setting.train.n, machine.processes)
-    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, setting.class_weights(config), log)
-    progress = Progress(setting.journal, name, run, updater)
+        check_batches(model, config, experiment.train.n, machine.processes)
+    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, experiment.class_weights(config), log)
+    progress = Progress(experiment.checkpointer, name, run, updater)
     if progress.at.finished:
         return run
-    ahead = ahead_of(model, stage.plan, config, setting, log)
+    ahead = ahead_of(model, stage.plan, config, experiment, log)
     if config.epoch_zero and not run.history:
-        consider(run, updater, 0, None, setting, log, time.perf_counter(), ahead)
+        consider(run, updater, 0, None, experiment, log, time.perf_counter(), ahead)
     for epoch in range(progress.at.epochs + 1, config.epochs + 1):
         started, done = time.perf_counter(), progress.at.updates
-        torch.manual_seed(mix("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
+        torch.manual_seed(derive_seed("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
         try:
-            shares = progress.at.shares if done else shares_of(epoch, updater, setting, run)
+            shares = progress.at.shares if done else shares_of(epoch, updater, experiment, run)
             updater.begin(epoch, shares)
-            loader = setting.train
+            loader = experiment.train
             if ahead and (short := ahead.training(updater.moving or ())):
                 loader, updater.network = short.loader, short.network
             progress.enter()
@@ -70,7 +70,7 @@ def fit(model: nn.Module, stage: Stage, setting: Setting, seed: int, log: Log, n
             ):
                 updater.update(batch)
                 progress.stepped(epoch, updates, shares)
-            consider(run, updater, epoch, updater.end(), setting, log, started, ahead)
+            consider(run, updater, epoch, updater.end(), experiment, log, started, ahead)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
@@ -88,13 +88,13 @@ def batches_of(epoch: int, config: Training, loader: Loader, seed: int, done: in
     return loader.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced, done=done)
 
 
-def shares_of(epoch: int, updater: Updater, setting: Setting, run: Run) -> dict[str, float] | None:
+def shares_of(epoch: int, updater: Updater, experiment: Experiment, run: Run) -> dict[str, float] | None:
     """Each tensor's share of the rate, by its score on the epoch's first batches; None without scoring."""
     scoring = updater.plan.scoring
     if scoring is None:
         return None
-    assert setting.train is not None
-    scores = updater.scores(list(islice(batches_of(epoch, updater.config, setting.train, run.seed), BATCHES)))
+    assert experiment.train is not None
+    scores = updater.scores(list(islice(batches_of(epoch, updater.config, experiment.train, run.seed), BATCHES)))
     run.scores.append({"epoch": epoch, "tensors": scores})
     return scoring.shares(scores)
 
@@ -115,7 +115,7 @@ def check_batches(model: nn.Module, config: Training, n: int, processes: int) ->
 
 
 def consider(
-    run: Run, updater: Updater, epoch: int, loss: float | None, setting: Setting, log: Log, started: float,
+    run: Run, updater: Updater, epoch: int, loss: float | None, experiment: Experiment, log: Log, started: float,
     ahead: Ahead | None,
 ) -> None:  # fmt: skip
     """Write the epoch into the run's history; keep its weights where it is the one that the run stands for.
@@ -123,11 +123,11 @@ def consider(
     Raises Diverged where ID-val shows it first: with one step an epoch, the training loss comes from before that step.
     """
     model, config = updater.result, updater.config
-    id_val = figures_on(model, "id_val", setting, log, ahead)
+    id_val = figures_on(model, "id_val", experiment, log, ahead)
     updater.check_loss(id_val["loss"], "the ID-val loss")
     entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
     if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(model, name, setting, log, ahead) for name in setting.task.ood}
+        entry["ood"] = {name: figures_on(model, name, experiment, log, ahead) for name in experiment.task.ood}
     run.history.append(entry | {"seconds": round(time.perf_counter() - started, 3)})
     candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
@@ -136,12 +136,14 @@ def consider(
         run.candidate = replace(candidate, state=earlier | changed)
 
 
-def figures_on(model: nn.Module, name: str, setting: Setting, log: Log, ahead: Ahead | None = None) -> dict[str, float]:
+def figures_on(
+    model: nn.Module, name: str, experiment: Experiment, log: Log, ahead: Ahead | None = None
+) -> dict[str, float]:
     """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers.
 
     ahead: what is known of this very model before the pass.
     """
-    data, loader, machine = setting.task.sets()[name], setting.sets[name], setting.machine
+    data, loader, machine = experiment.task.sets()[name], experiment.sets[name], experiment.machine
     if ahead and (short := ahead.evaluating(name)):
         logits = predict(model, short.loader, machine, log, name, short.way).logits
     else:

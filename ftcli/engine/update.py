@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from ftcli.config import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
-from ftcli.engine.micro_batches import Parts
+from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.optim import make_optimizer, make_schedule, memory_of, remember
 from ftcli.engine.plan import Plan
 from ftcli.log import Log
@@ -206,11 +206,11 @@ class Updater:
         return self.model if self.average is None else self.average.module
 
 
-def parts_for(model: nn.Module, config: Training, machine: Machine, log: Log) -> Parts:
+def parts_for(model: nn.Module, config: Training, machine: Machine, log: Log) -> MicroBatches:
     """One part a batch, and what follows where it does not fit. Several processes would have to agree on more."""
     trains = config.bn == "train" and bool(batch_norms(model))
     n = -(-config.batch_size // machine.processes)
-    return Parts(
+    return MicroBatches(
         "training", n, log, fewest=n if machine.processes > 1 else 1 + trains,
         consequence=", whose gradients are summed" + "; BatchNorm goes by the statistics of a part" * trains,
     )  # fmt: skip

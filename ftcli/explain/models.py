@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from ftcli.config import Lasting, Measuring
+from ftcli.config import Measuring, Resumable
 from ftcli.console.answer import Answer, report_answer
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.overlap import warn_repeated
 from ftcli.data.task import Task, build_task, pictures, task_set
 from ftcli.engine.device import Machine, machine_of
-from ftcli.engine.experiment import Setting, setting_of
+from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
 from ftcli.log import Log
@@ -29,7 +29,7 @@ from ftcli.methods.start import order_rows, rows_for
 from ftcli.model.head import classifier_tensors
 from ftcli.model.loading.load import Loaded
 from ftcli.model.loading.requested import load_each_as_is
-from ftcli.processes import rank
+from ftcli.processes import process_index
 from ftcli.report.build import build, time_since
 from ftcli.report.models import describe_models, names_of
 from ftcli.run import cache_of, task_of
@@ -46,14 +46,14 @@ class Study:
     loaded: list[Loaded]
     judge: Loaded  # by whose classes the sets are labelled, and whose transform makes the images
     task: Task
-    setting: Setting
+    experiment: Experiment
     log: Log
     folder: Path
     started: float
 
     @property
     def machine(self) -> Machine:
-        return self.setting.machine
+        return self.experiment.machine
 
     @property
     def models(self) -> list[nn.Module]:
@@ -95,8 +95,8 @@ def study_of(
     """
     started = time.perf_counter()
     check_plot(getattr(config, "plot", None))
-    with ConsoleLog(config.quiet or rank() > 0) as log:
-        command, lasting = type(config).__name__.lower(), isinstance(config, Lasting)
+    with ConsoleLog(config.quiet or process_index() > 0) as log:
+        command, lasting = type(config).__name__.lower(), isinstance(config, Resumable)
         folder = claim(config.out, command, config.overwrite or done, lasting=lasting)
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
@@ -104,10 +104,10 @@ def study_of(
         loaded = load_each_as_is(config, where, may_lack_head, log)
         warn_of_twins(where, loaded, log)
         task = task_of(config, log, cache, loaded[judge]) if labelled else pictures_of(config, log)
-        setting = setting_of(task, loaded[judge].data_config, machine, config, log, cache)
+        experiment = experiment_of(task, loaded[judge].data_config, machine, config, log, cache)
         for one in loaded:
             machine.place(one.model)
-        yield Study(config, loaded, loaded[judge], task, setting, log, folder, started)
+        yield Study(config, loaded, loaded[judge], task, experiment, log, folder, started)
 
 
 def pictures_of(config: Measuring, log: Log) -> Task:
@@ -130,10 +130,10 @@ def pictures_of(config: Measuring, log: Log) -> Task:
     return replace(cut, ood={name: task_set(images) for name, images in sets.items()})
 
 
-def warn_of_twins(typed: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
+def warn_of_twins(where_all: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:
     """A file that is compared with itself is more often a slip than a wish."""
     seen: dict[str, str] = {}
-    for where, one in zip(typed, loaded, strict=True):
+    for where, one in zip(where_all, loaded, strict=True):
         sha = one.checkpoint.sha256 if one.checkpoint else None
         if sha and sha in seen:
             log.warn("identical-files", f"{where} and {seen[sha]} are the same file, to the byte")
@@ -145,14 +145,14 @@ def same_architecture(study: Study) -> None:
     """Raises RequestError where a model has other blocks than the first: nothing in them corresponds. Warns where one
     sees images of another kind than it was made for.
     """
-    typed, first = study.config.every_model(), study.loaded[0]
-    for where, other in zip(typed[1:], study.loaded[1:], strict=True):
+    where_all, first = study.config.every_model(), study.loaded[0]
+    for where, other in zip(where_all[1:], study.loaded[1:], strict=True):
         if body_shapes(first.model) != body_shapes(other.model):
             raise RequestError(
-                f"{where} is a {other.name}, and {typed[0]} a {first.name}: their blocks do not correspond.",
+                f"{where} is a {other.name}, and {where_all[0]} a {first.name}: their blocks do not correspond.",
                 "give models of one architecture, trained from one another or side by side",
             )
-    for where, one in zip(typed, study.loaded, strict=True):
+    for where, one in zip(where_all, study.loaded, strict=True):
         if other_input := [
             name for name in INPUT if tuple(one.data_config[name]) != tuple(study.judge.data_config[name])
         ]:

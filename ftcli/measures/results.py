@@ -12,7 +12,7 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from ftcli.data.task import Task, TaskSet
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import all_logits
 from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
@@ -38,10 +38,10 @@ class Results:
 
 
 def measure(
-    model: nn.Module, setting: Setting, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
+    model: nn.Module, experiment: Experiment, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
 ) -> Results:
     """The results of one pass over every set. details: what a set gets besides its figures."""
-    return results_from(all_logits(model, setting, log, frozen), setting.task, seed, log, details)
+    return results_from(all_logits(model, experiment, log, frozen), experiment.task, seed, log, details)
 
 
 def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, details: Sequence[str] = ()) -> Results:

@@ -6,7 +6,7 @@ A method is a function (loaded, setting, config, log) -> Trained.
 from collections.abc import Callable
 
 from ftcli.config import Training
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
 from ftcli.methods.finetune import finetune
@@ -15,6 +15,6 @@ from ftcli.methods.probe import probe
 from ftcli.methods.surgical import surgical
 from ftcli.model.loading.load import Loaded
 
-Method = Callable[[Loaded, Setting, Training, Log], Trained]
+Method = Callable[[Loaded, Experiment, Training, Log], Trained]
 
 METHODS: dict[str, Method] = {"probe": probe, "finetune": finetune, "lpft": lpft, "surgical": surgical}

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from ftcli.config import Adapt
 from ftcli.data.task import TaskSet
 from ftcli.engine.device import Machine
-from ftcli.engine.resume.checkpointer import Journal
+from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.engine.resume.passage import Passage
 from ftcli.engine.tta.adapter import Adapter
 from ftcli.engine.tta.stream import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.accuracy import predictions
-from ftcli.model.block_names import anatomy_of
+from ftcli.model.block_names import choosable_blocks_of
 from ftcli.model.normalization import batch_norms, norm_tensors
-from ftcli.processes import count
+from ftcli.processes import process_count
 
 POINTS = 20  # of a curve
 
@@ -41,7 +41,7 @@ class Adapted:
 
 def adapt(
     model: nn.Module, streams: Mapping[str, Stream], choices: Mapping[str, Sequence[str]], config: Adapt,
-    machine: Machine, journal: Journal | None, log: Log,
+    machine: Machine, checkpointer: Checkpointer | None, log: Log,
 ) -> dict[str, Adapted]:  # fmt: skip
     """Every choice on every set, each from the weights that `model` has, and has again in the end."""
     adapted = {}
@@ -49,7 +49,7 @@ def adapt(
         started, adapter = time.perf_counter(), Adapter(model, names, config, machine)
         given, orders, after = {}, {}, {}
         for name, stream in streams.items():
-            passage = Passage(journal, f"{choice} {name}", machine.device)
+            passage = Passage(checkpointer, f"{choice} {name}", machine.device)
             given[name], order = adapter.along(stream, passage, log)
             orders[name] = order.numpy()
             if not config.episodic:
@@ -67,7 +67,7 @@ def chosen_tensors(model: nn.Module, config: Adapt, log: Log) -> dict[str, list[
     Raises RequestError where the method cannot work on this network, and for a choice with nothing to tune in it.
     """
     check(model, config)
-    anatomy, allowed = anatomy_of(model, config.merge), set(norm_tensors(model))
+    anatomy, allowed = choosable_blocks_of(model, config.merge), set(norm_tensors(model))
     found: dict[str, list[str]] = {}
     for word in config.blocks:
         for choice in anatomy.each() if word == "each" else [word]:
@@ -96,9 +96,10 @@ def check(model: nn.Module, config: Adapt) -> None:
             f"--method tent goes by the statistics of a batch, and {type(model).__name__} has no BatchNorm.",
             "--method memo",
         )
-    if count() > 1:
+    if process_count() > 1:
         raise RequestError(
-            f"adapt takes one step after the other, and there are {count()} processes.", "start it as one process"
+            f"adapt takes one step after the other, and there are {process_count()} processes.",
+            "start it as one process",
         )
 
 

@@ -4,16 +4,16 @@ import timm
 import torch
 
 from ftcli.config import Finetune, Training
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.loading.load import Loaded
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 
-def finetune(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+def finetune(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """Each seed draws its own head, and with `--init random` its own body too; what trains is as the options say.
 
     The rate and the epoch are picked per seed, on ID-val.
@@ -21,12 +21,14 @@ def finetune(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Tr
     assert isinstance(config, Finetune)
     body, plan = loaded.model, tuning_plan(loaded.model, config)
     if config.init == "random":
-        return search(lambda seed: fresh_start(random_body(loaded, seed), setting, seed), plan, config, setting, log)
-    return search(lambda seed: fresh_start(body, setting, seed), plan, config, setting, log)
+        return search(
+            lambda seed: fresh_start(random_body(loaded, seed), experiment, seed), plan, config, experiment, log
+        )
+    return search(lambda seed: fresh_start(body, experiment, seed), plan, config, experiment, log)
 
 
 def random_body(loaded: Loaded, seed: int) -> torch.nn.Module:
     """The same architecture with weights drawn by timm's own rule, from a generator seeded for them alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix("body", seed))
+        torch.manual_seed(derive_seed("body", seed))
         return timm.create_model(**loaded.create_args, pretrained=False)

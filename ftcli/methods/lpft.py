@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from ftcli.config import Lpft, Training
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
@@ -12,10 +12,10 @@ from ftcli.methods.variants import tuning_plan
 from ftcli.model.loading.load import Loaded
 
 
-def lpft(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+def lpft(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
-    probed = linear_probe(loaded, setting, config, log)
+    probed = linear_probe(loaded, experiment, config, log)
     model = loaded.model  # its head is the probe's now
     assert isinstance(config, Lpft)
-    tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, setting, log)
+    tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, experiment, log)
     return replace(tuned, before={"probe": probed})

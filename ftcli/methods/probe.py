@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config import Probe, Training
-from ftcli.engine.experiment import Setting
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.experiment import Experiment
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
@@ -30,23 +30,23 @@ OF_THE_LOOP = (
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 
 
-def probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+def probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """The head alone trains: by the exact path over C, or by minibatches."""
     if isinstance(config, Probe) and config.solver == "sgd":
-        return sgd_probe(loaded, setting, config, log)
+        return sgd_probe(loaded, experiment, config, log)
     defaults = {field.name: field.default for field in fields(config)}
     if unused := [f"--{name.replace('_', '-')}" for name in OF_THE_LOOP if getattr(config, name) != defaults[name]]:
         log.warn(
             "unused-option",
             f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
         )
-    return linear_probe(loaded, setting, config, log)
+    return linear_probe(loaded, experiment, config, log)
 
 
-def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+def linear_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """The exact probe, on the model of `loaded`, whose head changes in place to the picked one."""
-    model, seed = setting.machine.place(loaded.model), config.seed_list()[0]
-    candidates, pick, features_s = fit_head(model, setting, seed, log)
+    model, seed = experiment.machine.place(loaded.model), config.seed_list()[0]
+    candidates, pick, features_s = fit_head(model, experiment, seed, log)
     runs = [
         {"seed": seed, "C": c.C, "id_val": {"accuracy": c.accuracy, "loss": c.loss}, "diverged": False}
         for c in candidates
@@ -55,22 +55,22 @@ def linear_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -
     return Trained(runs, [kept], features_s=features_s, moved=classifier_tensors(model), frozen=True)
 
 
-def fit_head(model: nn.Module, setting: Setting, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
+def fit_head(model: nn.Module, experiment: Experiment, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
     """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C; the pick on ID-val becomes the model's head.
 
     Gives all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits are
     not the probe's.
     """
-    assert setting.plain is not None
+    assert experiment.plain is not None
     started = time.perf_counter()
-    body = FrozenBody(model, setting.machine, setting.cache, log)
-    train = body.features(setting.plain, "features of train")
-    id_val = body.whole(setting.sets["id_val"], "features of ID-val")
+    body = FrozenBody(model, experiment.machine, experiment.cache, log)
+    train = body.features(experiment.plain, "features of train")
+    id_val = body.whole(experiment.sets["id_val"], "features of ID-val")
     features_s = time.perf_counter() - started
     mean, std = scale_of(train)
-    found = path(train.scaled(mean, std), labels_of(setting, None), setting.num_classes, DEFAULT_CS)
+    found = path(train.scaled(mean, std), labels_of(experiment, None), experiment.num_classes, DEFAULT_CS)
 
-    inputs, labels = (id_val.double() - mean) / std, labels_of(setting, "id_val")
+    inputs, labels = (id_val.double() - mean) / std, labels_of(experiment, "id_val")
     heads = list(zip(found.weights.double().cpu(), found.bias.double().cpu(), strict=True))
     candidates = []
     for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
@@ -81,14 +81,14 @@ def fit_head(model: nn.Module, setting: Setting, seed: int, log: Log) -> tuple[l
     weight, bias = heads[index]
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
-    check(body, setting, inputs @ weight.T + bias, log)
+    check(body, experiment, inputs @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
     return candidates, replace(pick, edge_of_grid=edge), features_s
 
 
-def scale_of(features: Matrix) -> tuple[float, float]:
+def scale_of(features: FeatureMatrix) -> tuple[float, float]:
     """One mean and one standard deviation of all entries of features [N, D]. Raises RunError where all are equal."""
     mean, std = features.moments()
     if not std > 0:
@@ -96,24 +96,24 @@ def scale_of(features: Matrix) -> tuple[float, float]:
     return mean, std
 
 
-def labels_of(setting: Setting, name: str | None) -> Tensor:
+def labels_of(experiment: Experiment, name: str | None) -> Tensor:
     """Labels [N] of a set, or of the training set."""
-    data = setting.task.train if name is None else setting.task.sets()[name]
+    data = experiment.task.train if name is None else experiment.task.sets()[name]
     assert data is not None
     return torch.from_numpy(data.labels)
 
 
-def check(body: FrozenBody, setting: Setting, expected: Tensor, log: Log) -> None:
+def check(body: FrozenBody, experiment: Experiment, expected: Tensor, log: Log) -> None:
     """Raises RunError unless the model's logits on ID-val are the probe's `expected` [N, K].
 
     The head is checked on all of ID-val's features, the network from the images on in ID-val's first batch: features
     may come from an earlier run. Classes without a training example are left aside: their constant -1e4 would make any
     difference look small.
     """
-    loader = setting.sets["id_val"]
+    loader = experiment.sets["id_val"]
     seen = expected[0] > ABSENT_BIAS / 2  # [K]
     size = expected[:, seen].abs().max().item()
-    whole = next(passes(body.model, loader, setting.machine, log, "check of the head")).logits
+    whole = next(passes(body.model, loader, experiment.machine, log, "check of the head")).logits
     for got in (body.logits(loader, "features of ID-val"), whole.cpu()):
         difference = (got.double() - expected[: len(got)])[:, seen].abs().max().item()
         if not difference <= HEAD_TOLERANCE * size:
@@ -123,7 +123,9 @@ def check(body: FrozenBody, setting: Setting, expected: Tensor, log: Log) -> Non
             )
 
 
-def sgd_probe(loaded: Loaded, setting: Setting, config: Training, log: Log) -> Trained:
+def sgd_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """The head by minibatches, in the one loop; the body is frozen, BatchNorm statistics and all."""
     head = blocks_of(loaded.model)[1]
-    return search(lambda seed: fresh_start(loaded.model, setting, seed), always(head.tensors), config, setting, log)
+    return search(
+        lambda seed: fresh_start(loaded.model, experiment, seed), always(head.tensors), config, experiment, log
+    )

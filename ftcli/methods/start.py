@@ -8,7 +8,7 @@ from torch import nn
 from ftcli.data.classes.alignment import correspond
 from ftcli.data.classes.labels import are_names, numbers
 from ftcli.data.task import Task
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.head import fresh_head, head_of, set_head
@@ -16,11 +16,11 @@ from ftcli.model.loading.load import Loaded
 from ftcli.text import listed
 
 
-def fresh_start(body: nn.Module, setting: Setting, seed: int) -> nn.Module:
+def fresh_start(body: nn.Module, experiment: Experiment, seed: int) -> nn.Module:
     """A copy of `body` under a head drawn for `seed`; one rule for every method that starts from a fresh head."""
     model = deepcopy(body)
-    fresh_head(model, setting.num_classes, seed)
-    return setting.machine.place(model)
+    fresh_head(model, experiment.num_classes, seed)
+    return experiment.machine.place(model)
 
 
 def with_target_head(loaded: Loaded, task: Task, wish: str, log: Log) -> Loaded:

@@ -13,7 +13,7 @@ PLACES = ("embed", "first", "middle", "last", "head", "all", "none")
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ChoosableBlocks:
     """The blocks of a model in order: L of the body, from the input on, and the head."""
 
     body: tuple[Block, ...]
@@ -69,19 +69,19 @@ class Anatomy:
         return ["first", *(str(i) if block.name in PLACES else block.name for i, block in others), "head"]
 
 
-def anatomy_of(model: nn.Module, merge: int | None = None) -> Anatomy:
+def choosable_blocks_of(model: nn.Module, merge: int | None = None) -> ChoosableBlocks:
     """The blocks of a model; with `merge`, its body joined into so many groups.
 
     Raises RequestError where the body has fewer blocks than groups are asked for.
     """
     body, head = blocks_of(model)
     if merge is None:
-        return Anatomy(tuple(body), head)
+        return ChoosableBlocks(tuple(body), head)
     if merge > len(body):
         raise RequestError(
             f"--merge {merge}: {type(model).__name__} has {len(body)} blocks.", f"--merge {len(body)} or less"
         )
-    return Anatomy(
+    return ChoosableBlocks(
         tuple(joined(body[begin:end]) for begin, end in pairwise(groups([b.parameters for b in body], merge))), head
     )
 

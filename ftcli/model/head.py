@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.errors import RequestError
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def fresh_head(model: nn.Module, num_classes: int, seed: int) -> None:
     number of the run moves.
     """
     D = head_of(model).weight.shape[1]
-    generator = torch.Generator().manual_seed(mix("head", seed))
+    generator = torch.Generator().manual_seed(derive_seed("head", seed))
     bound = 1 / math.sqrt(D)
     weight = torch.empty(num_classes, D).uniform_(-bound, bound, generator=generator)  # [K, D]
     bias = torch.empty(num_classes).uniform_(-bound, bound, generator=generator)  # [K]

@@ -18,7 +18,7 @@ from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
-from ftcli.processes import typed
+from ftcli.processes import command_line
 from ftcli.run_folder.folder import SCHEMA
 from ftcli.run_folder.request import libraries
 
@@ -66,7 +66,7 @@ def opening(command: str, config: Common) -> dict[str, Any]:
         "command": command,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": list(typed.get()),
+        "argv": list(command_line.get()),
         "config": resolved(config),
     }
 

@@ -13,7 +13,7 @@ from ftcli.console.answer import Answer
 from ftcli.errors import RequestError
 from ftcli.files import nearest, write_whole
 from ftcli.measures.accuracy import predictions
-from ftcli.processes import rank
+from ftcli.processes import process_index
 from ftcli.text import printable
 
 FORMS = (".csv", ".parquet")
@@ -45,7 +45,7 @@ def label_table(examples: list[str], logits: np.ndarray, names: tuple[str, ...] 
 
 def labels_answer(config: Predict, table: pa.Table) -> Answer:
     """The table, written to the file asked for, by the first process; without one, CSV is shown."""
-    if (out := config.out) and rank() == 0:
+    if (out := config.out) and process_index() == 0:
         out.parent.mkdir(parents=True, exist_ok=True)
         parquet = out.suffix == ".parquet"
         write_whole(out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))

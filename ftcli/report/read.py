@@ -48,7 +48,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def trusting_no(what: str) -> Iterator[None]:
+def untrusted(what: str) -> Iterator[None]:
     """Inside, something is made of reports that keep the schema and may yet be anybody's: figures of runs that are not
     there, names in place of numbers. Raises RequestError for whatever that leads to.
     """

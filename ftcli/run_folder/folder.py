@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import hindered, make, nearest, write_whole
+from ftcli.files import make, nearest, resource_limit, write_whole
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.text import escaped
 
@@ -69,7 +69,7 @@ def made(folder: Path, named: Path | None) -> Path:
             number += 1
             place = folder.with_name(f"{folder.name}-{number}")
         except OSError as error:
-            raise hindered(place, error.errno or EIO, 0) from error
+            raise resource_limit(place, error.errno or EIO, 0) from error
 
 
 def check_not_finished(folder: Path, overwrite: bool) -> None:

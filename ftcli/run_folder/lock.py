@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftcli.errors import RequestError
-from ftcli.files import hindered
+from ftcli.files import resource_limit
 from ftcli.log import Log
 
 LOCK = ".lock"
@@ -90,7 +90,7 @@ def open_lock(folder: Path, flags: int = 0) -> int:
     except OSError as error:
         if os.path.lexists(path) and not (path.is_file() and not path.is_symlink()):
             raise no_lock(path) from error
-        raise hindered(path, error.errno or 0, 0) from error
+        raise resource_limit(path, error.errno or 0, 0) from error
     if not stat.S_ISREG(os.fstat(lock).st_mode):
         os.close(lock)
         raise no_lock(path)

@@ -12,7 +12,7 @@ from PIL import features
 
 from ftcli import __version__
 from ftcli.cache import key
-from ftcli.config import Lasting, resolved
+from ftcli.config import Resumable, resolved
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
@@ -25,7 +25,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "
 MEANT = ("weights", "models", "imported code", "classes", "data")  # what only the files say
 
 
-def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded], machine: Machine) -> dict[str, Any]:
+def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine: Machine) -> dict[str, Any]:
     """Everything that the result of a command depends on, as JSON has it."""
     train = {"train": task.train} if task.train else {}
     request = {
@@ -43,11 +43,11 @@ def request_of(config: Lasting, task: Task, loaded: Sequence[Loaded], machine: M
     return json.loads(json.dumps(request, default=repr))
 
 
-def command_of(config: Lasting) -> str:
+def command_of(config: Resumable) -> str:
     return type(config).__name__.lower()
 
 
-def options_of(config: Lasting) -> dict[str, Any]:
+def options_of(config: Resumable) -> dict[str, Any]:
     """The options on which a result depends, as JSON has them."""
     return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in FREE}))
 

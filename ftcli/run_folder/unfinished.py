@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ftcli.config import Lasting
+from ftcli.config import Resumable
 from ftcli.console.answer import Answer, report_answer
 from ftcli.engine.device import Machine
-from ftcli.engine.resume.checkpointer import Journal, Unusable
-from ftcli.errors import FtcliError, Hindered, RequestError, Stopped
+from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
+from ftcli.errors import FtcliError, RequestError, ResourceLimit, Stopped
 from ftcli.files import make, sweep, write_whole
 from ftcli.log import Log
-from ftcli.processes import typed
+from ftcli.processes import command_line
 from ftcli.report.read import read_report
 from ftcli.run_folder.folder import REPORT, STATE, check_not_finished, made
 from ftcli.run_folder.lock import LOCK, locked
@@ -33,7 +33,7 @@ REQUEST = "request.json"
 MINUTE = 60.0
 
 
-def finished(config: Lasting) -> dict[str, Any] | None:
+def finished(config: Resumable) -> dict[str, Any] | None:
     """The report that is there, where --resume asks for it. Raises RequestError where it is one of other options."""
     if not (config.resume and config.out and (config.out / REPORT).exists()):
         return None
@@ -45,7 +45,7 @@ def finished(config: Lasting) -> dict[str, Any] | None:
     return report
 
 
-def shown(report: dict[str, Any], request: Mapping[str, Any], config: Lasting) -> Answer:
+def shown(report: dict[str, Any], request: Mapping[str, Any], config: Resumable) -> Answer:
     """A finished run's report. Raises RequestError where what its options name does not hold what it held then."""
     assert config.out is not None
     if "request" not in report:
@@ -56,7 +56,7 @@ def shown(report: dict[str, Any], request: Mapping[str, Any], config: Lasting) -
     return report_answer(report, config.out)
 
 
-def refuse(config: Lasting, other: str) -> NoReturn:
+def refuse(config: Resumable, other: str) -> NoReturn:
     raise RequestError(
         f"--out {str(config.out)!r} holds a finished run with {other}.",
         f"name another folder; ftcli report {config.out} shows what is there",
@@ -65,8 +65,8 @@ def refuse(config: Lasting, other: str) -> NoReturn:
 
 @contextmanager
 def held(
-    folder: Path, request: Mapping[str, Any], config: Lasting, machine: Machine, log: Log
-) -> Iterator[tuple[Path, Journal]]:
+    folder: Path, request: Mapping[str, Any], config: Resumable, machine: Machine, log: Log
+) -> Iterator[tuple[Path, Checkpointer]]:
     """Inside, this command alone works in the folder, and what it saves there is a state of this request.
 
     Gives the folder, of another name than `folder` where nobody has named it and another command was first.
@@ -79,10 +79,12 @@ def held(
     new = config.out is None or not folder.exists()
     if not machine.rank:
         folder = made(folder, config.out)
-    journal = Journal(folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes)
+    checkpointer = Checkpointer(
+        folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes
+    )
     if machine.rank:
         machine.meet()  # the first one has seen to the folder
-        yield folder, journal
+        yield folder, checkpointer
         return
     with locked(folder, log):
         try:
@@ -91,18 +93,20 @@ def held(
             sweep(folder / STATE)
             same_request(folder, request, config.overwrite)
             machine.meet()
-            with journal.listening():
-                yield folder, journal
+            with checkpointer.listening():
+                yield folder, checkpointer
         except Unusable:
             raise
         except BaseException as error:
-            if isinstance(error, Hindered) and journal.stop is not None:  # what stopped this process killed another
-                raise Stopped("interrupted.", journal.again, journal.stop) from error
+            if (
+                isinstance(error, ResourceLimit) and checkpointer.stop is not None
+            ):  # what stopped this process killed another
+                raise Stopped("interrupted.", checkpointer.again, checkpointer.stop) from error
             saved = any((folder / STATE).glob("*.safetensors"))
-            if not saved or (isinstance(error, FtcliError) and not isinstance(error, Hindered)):
+            if not saved or (isinstance(error, FtcliError) and not isinstance(error, ResourceLimit)):
                 forget(folder, folder_too=new)
-            elif isinstance(error, Hindered):
-                error.fix += f"; what is saved goes on with: {journal.again}"
+            elif isinstance(error, ResourceLimit):
+                error.fix += f"; what is saved goes on with: {checkpointer.again}"
             raise
         forget(folder)
 
@@ -137,6 +141,6 @@ def forget(folder: Path, *, folder_too: bool = False) -> None:
 
 def again(folder: Path) -> str:
     """The words that go on with this command."""
-    words = list(typed.get())
+    words = list(command_line.get())
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from ftcli.config import Probe
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import setting_of
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.experiment import experiment_of
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.predict import predict
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 from ftcli.log import Log
@@ -44,11 +44,11 @@ def features_of(data: Path, table: str, size: int, K: int, *, whole: bool = Fals
     )  # fmt: skip
     checkpoint = open_checkpoint(str(data / "checkpoints/mobilenetv2-imagenet"), strip_prefix=None, log=log)
     loaded = load_model(name=None, checkpoint=checkpoint, num_classes=K, image_size=size, log=log)
-    setting = setting_of(task, loaded.data_config, machine, config, log)
-    assert setting.plain is not None and task.train is not None
-    features = predict(machine.place(loaded.model), setting.plain, machine, log, "features").features
+    experiment = experiment_of(task, loaded.data_config, machine, config, log)
+    assert experiment.plain is not None and task.train is not None
+    features = predict(machine.place(loaded.model), experiment.plain, machine, log, "features").features
     assert isinstance(features, torch.Tensor)
-    mean, std = Matrix.of(features).moments()
+    mean, std = FeatureMatrix.of(features).moments()
     return ((features - mean) / std).numpy(), task.train.labels
 
 

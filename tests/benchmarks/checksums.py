@@ -51,19 +51,21 @@ def share(work: Callable[[], Any], rounds: int) -> str:
 
 
 def features(world: World) -> None:
-    setting = world.setting
-    assert setting.train is not None
-    body = FrozenBody(world.loaded.model, setting.machine, setting.cache, Log())
-    for loader in (setting.train, setting.sets["id_val"]):
+    experiment = world.experiment
+    assert experiment.train is not None
+    body = FrozenBody(world.loaded.model, experiment.machine, experiment.cache, Log())
+    for loader in (experiment.train, experiment.sets["id_val"]):
         for _ in body.features(loader, "").blocks():
             pass
 
 
 def pixels(world: World, *, through: bool) -> None:
-    setting = world.setting
-    assert setting.train is not None
-    like, machine = setting.train, setting.machine
-    loader = Loader(like.data, like.transform, batch_size=like.batch_size, device=machine.device, cache=setting.cache)
+    experiment = world.experiment
+    assert experiment.train is not None
+    like, machine = experiment.train, experiment.machine
+    loader = Loader(
+        like.data, like.transform, batch_size=like.batch_size, device=machine.device, cache=experiment.cache
+    )
     if through:
         predict(world.loaded.model, loader, machine, Log(), "")
         return

@@ -22,7 +22,7 @@ from ftcli.cache import open_cache
 from ftcli.config import Finetune, Training, Tuning
 from ftcli.data.task import TaskSet
 from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import Setting, setting_of
+from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.train import Stage, fit
 from ftcli.log import Log
 from ftcli.methods.variants import tuning_plan
@@ -44,7 +44,7 @@ class World:
 
     config: Training
     loaded: Loaded
-    setting: Setting
+    experiment: Experiment
     log: Log
 
 
@@ -58,7 +58,7 @@ def world_of(config: Training, images: int | None = None) -> World:
         task = replace(task, train=spread(task.train, images))
     loaded = load_for(task, config, open_as_asked(config, config.checkpoint, log), log)
     fresh_head(loaded.model, len(task.classes), seed=0)
-    return World(config, loaded, setting_of(task, loaded.data_config, machine, config, log, cache), log)
+    return World(config, loaded, experiment_of(task, loaded.data_config, machine, config, log, cache), log)
 
 
 def photo_options(data: Path, **options: Any) -> dict[str, Any]:
@@ -82,12 +82,12 @@ def spread(data: TaskSet, n: int) -> TaskSet:
     return replace(data, images=data.images.select(rows), labels=data.labels[rows])
 
 
-def without_id_val(world: World) -> Setting:
+def without_id_val(world: World) -> Experiment:
     """The setting with one picture for ID-val: what an epoch of the loop then takes is its training part."""
-    setting = world.setting
-    assert setting.task.id_val is not None
-    task = replace(setting.task, id_val=spread(setting.task.id_val, 1))
-    return setting_of(task, world.loaded.data_config, setting.machine, world.config, world.log, setting.cache)
+    experiment = world.experiment
+    assert experiment.task.id_val is not None
+    task = replace(experiment.task, id_val=spread(experiment.task.id_val, 1))
+    return experiment_of(task, world.loaded.data_config, experiment.machine, world.config, world.log, experiment.cache)
 
 
 @contextmanager
@@ -131,14 +131,14 @@ def timed(work: Callable[[], Any], *, bare: bool = False) -> Contestant:
     return as_torch_comes()(turn) if bare else turn
 
 
-def our_epoch(world: World, model: nn.Module, setting: Setting) -> Contestant:
+def our_epoch(world: World, model: nn.Module, experiment: Experiment) -> Contestant:
     """One epoch of `fit` on a copy of the model, at the first rate of the configuration."""
     config = world.config
     assert isinstance(config, Tuning)
     stage = Stage(tuning_plan(model, config), config.lr[0], config)
 
     def work() -> None:
-        run = fit(deepcopy(model), stage, setting, 0, world.log)
+        run = fit(deepcopy(model), stage, experiment, 0, world.log)
         if run.diverged:
             sys.exit(f"not a whole epoch: {run.diverged}")
 

@@ -25,14 +25,14 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.config import Surgical
 from ftcli.config.declare import Numbers, Words
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import Rows, Short, ahead_of
 from ftcli.engine.plan import Plan
 from ftcli.engine.train import Stage, fit
 from ftcli.engine.update import Updater
 from ftcli.log import Log
 from ftcli.methods.surgical import plans_of
-from ftcli.model.block_names import anatomy_of
+from ftcli.model.block_names import choosable_blocks_of
 from ftcli.model.trainable import freeze_all_but, training_mode
 from tests.benchmarks.common import (
     BATCH,
@@ -86,14 +86,14 @@ class Clock(Log):
             yield
 
 
-def ours(world: World, model: nn.Module, setting: Setting, choice: str, plan: Plan) -> Contestant:
+def ours(world: World, model: nn.Module, experiment: Experiment, choice: str, plan: Plan) -> Contestant:
     """Seconds of an epoch of `fit`, the mean from the second on, without what scoring took."""
     config = replace(world.config, epochs=EPOCHS[choice])
 
     def turn() -> float:
         clock = Clock()
         with clock.watching():
-            fit(deepcopy(model), Stage(plan, LR, config), setting, 0, clock)
+            fit(deepcopy(model), Stage(plan, LR, config), experiment, 0, clock)
         if clock.scoring:
             print(f"scoring: {sum(clock.scoring[1:]) / len(clock.scoring[1:]):.3f} s an epoch", flush=True)
         return (clock.ends[-1] - clock.ends[0] - sum(clock.scoring[1:])) / (len(clock.ends) - 1)
@@ -106,7 +106,7 @@ def shortened(world: World, model: nn.Module, plan: Plan) -> Short:
     moving = plan.moves(1)
     freeze_all_but(model, moving)
     training_mode(model, world.config.bn)
-    ahead = ahead_of(model, plan, world.config, world.setting, world.log)
+    ahead = ahead_of(model, plan, world.config, world.experiment, world.log)
     short = ahead and ahead.training(moving)
     assert short is not None
     return short
@@ -141,12 +141,12 @@ def bare_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, rows: Tenso
         optimizer.step()
 
 
-def contestant(world: World, model: nn.Module, alone: Setting, plans: dict[str, Plan], name: str) -> Contestant:
+def contestant(world: World, model: nn.Module, alone: Experiment, plans: dict[str, Plan], name: str) -> Contestant:
     """The one of this name; `alone`: the setting with one picture for ID-val."""
     choice, _, how = name.partition(", ")
     if how == "bare loop":
         return bare(world, model, choice, plans[choice])
-    return ours(world, model, world.setting if how else alone, choice, plans[choice])
+    return ours(world, model, world.experiment if how else alone, choice, plans[choice])
 
 
 def main() -> None:
@@ -161,8 +161,8 @@ def main() -> None:
         )  # fmt: skip
         config = Surgical(**options)
         world = world_of(config, asked.images)
-        model = world.setting.machine.place(world.loaded.model)
-        plans, alone = plans_of(model, anatomy_of(model), config), without_id_val(world)
+        model = world.experiment.machine.place(world.loaded.model)
+        plans, alone = plans_of(model, choosable_blocks_of(model), config), without_id_val(world)
         print_machine()
         pairs = {name: pair for name, pair in PAIRS.items() if asked.only in (None, name.split(",")[0])}
         contestants = {

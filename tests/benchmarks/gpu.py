@@ -84,10 +84,10 @@ def passes(asked: Namespace, architecture: str, train: Path) -> None:
     )  # fmt: skip
     with own_cache():
         world = world_of(config, asked.images)
-        setting, machine = world.setting, world.setting.machine
-        assert setting.train is not None and setting.plain is not None
-        model, evaluated = machine.place(world.loaded.model), setting.plain
-        ready = list(setting.train.shuffled(0, 1, skip_single=True))
+        experiment, machine = world.experiment, world.experiment.machine
+        assert experiment.train is not None and experiment.plain is not None
+        model, evaluated = machine.place(world.loaded.model), experiment.plain
+        ready = list(experiment.train.shuffled(0, 1, skip_single=True))
         print(f"{architecture}, {asked.side} px, {asked.precision}, batches of {asked.batch_size}: training")
         turns = {
             "ftcli, one epoch": our_epoch(world, model, without_id_val(world)),

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
 from ftcli.engine.train import figures_on
 from ftcli.explain.distortion.measure import Side, Wanted, apart
@@ -37,21 +37,21 @@ def main() -> None:
     asked = parser(__doc__, images=512).parse_args()
     with own_cache():
         world = photo_world(asked.data, asked.images, threads=asked.threads)
-        machine, task, loader = world.setting.machine, world.setting.task, world.setting.plain
+        machine, task, loader = world.experiment.machine, world.experiment.task, world.experiment.plain
         assert loader is not None and task.train is not None
-        setting: Setting = replace(
-            world.setting, task=replace(task, id_val=task.train, id_test=None, ood={}), sets={"id_val": loader}
+        experiment: Experiment = replace(
+            world.experiment, task=replace(task, id_val=task.train, id_test=None, ood={}), sets={"id_val": loader}
         )
         A = machine.place(world.loaded.model).eval()
         B = machine.place(noisy(A)).eval()
         states = [{name: tensor.clone() for name, tensor in model.state_dict().items()} for model in (A, B)]
-        averager = Averager(deepcopy(B), setting, ("raw",), False, 0, Log())
+        averager = Averager(deepcopy(B), experiment, ("raw",), False, 0, Log())
         print_machine()
         contestants = {
-            "distortion": timed(lambda: apart(Side("A", A), [Side("B", B)], setting, Wanted(), Log())),
+            "distortion": timed(lambda: apart(Side("A", A), [Side("B", B)], experiment, Wanted(), Log())),
             "two passes": timed(lambda: [predict(model, loader, machine, Log(), "") for model in (A, B)]),
             "line": timed(lambda: along(*states, points(0.0, 1.0, POINTS), averager)),
-            "evaluations": timed(lambda: [figures_on(B, "id_val", setting, Log()) for _ in range(POINTS)]),
+            "evaluations": timed(lambda: [figures_on(B, "id_val", experiment, Log()) for _ in range(POINTS)]),
         }
         seconds = take_turns(contestants, asked.pairs)
         print(f"distortion / two passes: {ratio(seconds['distortion'], seconds['two passes'])}")

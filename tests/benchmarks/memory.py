@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.probe import logistic_loss as multinomial
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 
@@ -40,8 +40,8 @@ def write(file: Path, rows: int, width: int, seed: int = 0) -> np.ndarray:
     return seen
 
 
-def scaled(file: Path) -> Matrix:
-    matrix = Matrix.open(file)
+def scaled(file: Path) -> FeatureMatrix:
+    matrix = FeatureMatrix.open(file)
     return matrix.scaled(*matrix.moments())
 
 
@@ -50,7 +50,7 @@ def small_file_check(folder: Path, width: int) -> None:
     file, Cs = folder / "small.npy", [1e-6, 1e-3, 1.0]
     labels = torch.from_numpy(write(file, 20_000, width, seed=1))
     matrix = scaled(file)
-    inside = Matrix.of(torch.cat([block.clone() for _, block in matrix.blocks()]))
+    inside = FeatureMatrix.of(torch.cat([block.clone() for _, block in matrix.blocks()]))
     streamed, held = path(matrix, labels, K, Cs), path(inside, labels, K, Cs)
     print(f"20,000 rows: weights streamed = in memory to the bit: {torch.equal(streamed.weights, held.weights)}")
     limit, multinomial.ROTATED_BYTES = multinomial.ROTATED_BYTES, 0
@@ -61,7 +61,9 @@ def small_file_check(folder: Path, width: int) -> None:
     file.unlink()
 
 
-def excess(matrix: Matrix, labels: np.ndarray, W: np.ndarray, b: np.ndarray, C: float) -> tuple[float, float, float]:
+def excess(
+    matrix: FeatureMatrix, labels: np.ndarray, W: np.ndarray, b: np.ndarray, C: float
+) -> tuple[float, float, float]:
     """At W [K, D], b [K]: objective F = Σ CE + ‖W‖²/(2C); ‖∂F/∂W‖² C/(2F), the gap at the best bias; largest |∂F/∂b|/N.
 
     Everything in float64, by the plain formulas.

@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 import ftcli
-from ftcli.engine.resume.checkpointer import Journal
+from ftcli.engine.resume.checkpointer import Checkpointer
 
 
 def main() -> None:
@@ -25,15 +25,15 @@ def main() -> None:
     arguments.add_argument("--optimizer", default="adam", help="sgd remembers half as much as adam")
     arguments.add_argument("--image-size", type=int, default=112)
     asked = arguments.parse_args()
-    took, sizes, plain = list[float](), list[int](), Journal.save
+    took, sizes, plain = list[float](), list[int](), Checkpointer.save
 
-    def save(journal: Journal, run: str, *what: Any) -> None:
+    def save(checkpointer: Checkpointer, run: str, *what: Any) -> None:
         started = time.perf_counter()
-        plain(journal, run, *what)
+        plain(checkpointer, run, *what)
         took.append(time.perf_counter() - started)
-        sizes.append(journal.place(run).stat().st_size)
+        sizes.append(checkpointer.place(run).stat().st_size)
 
-    with tempfile.TemporaryDirectory(prefix="ftcli-saving-") as folder, mock.patch.object(Journal, "save", save):
+    with tempfile.TemporaryDirectory(prefix="ftcli-saving-") as folder, mock.patch.object(Checkpointer, "save", save):
         report = ftcli.finetune(
             checkpoint=asked.data / "checkpoints/mobilenetv2-imagenet", train=asked.data / "pacs/photo.parquet",
             image_size=asked.image_size, epochs=asked.epochs, optimizer=asked.optimizer, lr=1e-3,

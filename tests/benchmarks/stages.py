@@ -36,15 +36,15 @@ def main() -> None:
     with own_cache():
         config = Lpft(**photo_options(asked.data, lr=Numbers((LR,)), threads=asked.threads))
         world = world_of(config, asked.images)
-        model = world.setting.machine.place(world.loaded.model)
-        no_features = replace(world.setting, cache=None)  # the loaders keep theirs: pixels stay warm
-        assert world.setting.plain is not None
+        model = world.experiment.machine.place(world.loaded.model)
+        no_features = replace(world.experiment, cache=None)  # the loaders keep theirs: pixels stay warm
+        assert world.experiment.plain is not None
         linear_probe(world.loaded, no_features, config, world.log)  # gives stage 2 its head
         print_machine()
         seconds = take_turns(
             {
                 "stage 1": timed(lambda: linear_probe(world.loaded, no_features, config, world.log)),
-                "one epoch of stage 2": our_epoch(world, model, world.setting),
+                "one epoch of stage 2": our_epoch(world, model, world.experiment),
                 "its training part": our_epoch(world, model, without_id_val(world)),
             },
             asked.pairs,

@@ -12,7 +12,7 @@ from ftcli import cache as cache_module
 from ftcli.cache import Cache
 from ftcli.checksums import FOOTER
 from ftcli.data.loaders import Loader
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.log import Log
 from tests.helpers.program import Work, inside, work
 
@@ -57,7 +57,7 @@ def test_entries_are_removed_all_the_time(name: str, moment: str, tiny: Work, tm
     calm = figures(tiny, COMMANDS[name], tmp_path / "calm", tmp_path / "cache")
     times: list[int] = []
     where, method = {
-        "a pass begins": (Loader, "_made"), "features are read": (Matrix, "blocks"),
+        "a pass begins": (Loader, "_made"), "features are read": (FeatureMatrix, "blocks"),
         "an entry is written": (cache_module, "flush_all"),
     }[moment]  # fmt: skip
     for begun in ("empty", "filled"):

@@ -22,9 +22,9 @@ from timm.data import create_transform
 
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.explain.distortion.measure import Own, Pair, Side, Wanted, apart
-from ftcli.explain.distortion.paired_outputs import side_by_side
+from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
 from ftcli.model.block_outputs import PENULTIMATE, places_of, pooled_outputs
 from ftcli.report.schema import REPORT_SCHEMA
@@ -48,7 +48,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Loader:
     return only_id_test(tmp_path_factory.mktemp("pictures"), 15, 16).sets["id_test"]
 
 
-def only_id_test(root: Path, each: int, batch_size: int) -> Setting:
+def only_id_test(root: Path, each: int, batch_size: int) -> Experiment:
     train, test = coloured(root / "train"), coloured(root / "test", each=each, seed=1, noise=200)
     whole, _ = world(train, "probe", id_test=str(test), batch_size=batch_size)
     return replace(whole, sets={"id_test": whole.sets["id_test"]})
@@ -61,7 +61,7 @@ def joined(batches: list[list[dict[str, torch.Tensor]]], i: int) -> Features:
 
 def test_side_by_side_is_one_model_after_the_other(loader: Loader) -> None:
     models = [tiny("test_resnet"), tiny("test_vit", seed=1).train(), tiny("test_resnet", seed=2)]
-    batches = list(side_by_side(models, loader, MACHINE, Log(), "x"))
+    batches = list(paired_block_outputs(models, loader, MACHINE, Log(), "x"))
     assert not any(module.training for model in models for module in model.modules())
     assert [len(one[0][PENULTIMATE]) for one in batches] == [16, 16, 13]
     for i, model in enumerate(models):
@@ -77,7 +77,7 @@ def test_side_by_side_is_one_model_after_the_other(loader: Loader) -> None:
 def test_a_seed_draws_an_order_and_every_example_comes_once(loader: Loader) -> None:
     models = [tiny("test_resnet"), tiny("test_resnet", seed=1)]
     plain, drawn, again, other = (
-        list(side_by_side(models, loader, MACHINE, Log(), "x", seed=seed)) for seed in (None, 3, 3, 4)
+        list(paired_block_outputs(models, loader, MACHINE, Log(), "x", seed=seed)) for seed in (None, 3, 3, 4)
     )
     order = None
     for i in range(2):
@@ -91,11 +91,15 @@ def test_a_seed_draws_an_order_and_every_example_comes_once(loader: Loader) -> N
 
 
 def test_unbiased_goes_over_batches_of_256_in_the_drawn_order(tmp_path: Path) -> None:
-    models, setting = [tiny("test_resnet"), tiny("test_resnet", seed=1)], only_id_test(tmp_path, 87, 32)
+    models, experiment = [tiny("test_resnet"), tiny("test_resnet", seed=1)], only_id_test(tmp_path, 87, 32)
     (found,) = apart(
-        Side("A", models[0]), [Side("B", one) for one in models[1:]], setting, Wanted(k=4, unbiased=True, seed=5), Log()
+        Side("A", models[0]),
+        [Side("B", one) for one in models[1:]],
+        experiment,
+        Wanted(k=4, unbiased=True, seed=5),
+        Log(),
     )
-    batches = list(side_by_side(models, setting.sets["id_test"], MACHINE, Log(), "x", seed=5))
+    batches = list(paired_block_outputs(models, experiment.sets["id_test"], MACHINE, Log(), "x", seed=5))
     A, B = joined(batches, 0), joined(batches, 1)
     assert list(found["similarity"]["id_test"]["unbiased"]) == BLOCKS
     for name, value in found["similarity"]["id_test"]["unbiased"].items():
@@ -137,8 +141,8 @@ def test_memory_does_not_grow_with_the_set() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SIX if name != "mobilenetv3_small_050"])
 def test_any_family_against_itself(name: str, tmp_path: Path) -> None:
-    setting, log = only_id_test(tmp_path, 3, 4), Log()
-    (found,) = apart(Side("A", tiny(name)), [Side("B", tiny(name))], setting, Wanted(matrix=True), log)
+    experiment, log = only_id_test(tmp_path, 3, 4), Log()
+    (found,) = apart(Side("A", tiny(name)), [Side("B", tiny(name))], experiment, Wanted(matrix=True), log)
     for one in found["distortion"]["id_test"].values():
         assert (one["mean"], one["se"], one["rms"], one["relative"], one["dropped"]) == (0, 0, 0, 0, 0)
         assert one["cosine"] == pytest.approx(1, abs=1e-12)

@@ -19,9 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ftcli import __version__
-from ftcli.engine.resume.checkpointer import Journal, checksum
+from ftcli.engine.resume.checkpointer import Checkpointer, checksum
 from ftcli.engine.update import Updater
-from ftcli.errors import Hindered, RequestError, Stopped
+from ftcli.errors import RequestError, ResourceLimit, Stopped
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
 from ftcli.run_folder import unfinished
@@ -115,17 +115,17 @@ class Stopper:
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def check(self, journal: Journal) -> None:
+    def check(self, checkpointer: Checkpointer) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Stopped("interrupted; the state is saved.", journal.again, 130)
+            raise Stopped("interrupted; the state is saved.", checkpointer.again, 130)
 
 
 def stopped(after: int, *asked: Any) -> Any:
     stopper = Stopper(after)
     with (
-        mock.patch.object(Journal, "due", lambda _: True),
-        mock.patch.object(Journal, "check", lambda journal: stopper.check(journal)),
+        mock.patch.object(Checkpointer, "due", lambda _: True),
+        mock.patch.object(Checkpointer, "check", lambda checkpointer: stopper.check(checkpointer)),
     ):
         return inside(*asked)
 
@@ -266,12 +266,12 @@ def test_imported_code_that_has_changed_is_another_request(place: Path, tmp_path
 
 def test_a_signal_saves_and_goes_on(place: Path, tmp_path: Path) -> None:
     """SIGUSR1 in the middle of a run has a state saved soon, although none is due, and changes nothing."""
-    out, saved, plain = tmp_path / "o", list[float](), Journal.save
+    out, saved, plain = tmp_path / "o", list[float](), Checkpointer.save
     step, steps = Updater.update, [0]
 
-    def save(journal: Journal, *what: Any) -> None:
+    def save(checkpointer: Checkpointer, *what: Any) -> None:
         saved.append(steps[0])
-        plain(journal, *what)
+        plain(checkpointer, *what)
 
     def update(updater: Updater, batch: Any) -> None:
         steps[0] += 1
@@ -279,8 +279,8 @@ def test_a_signal_saves_and_goes_on(place: Path, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGUSR1)
         step(updater, batch)
 
-    patches = mock.patch.object(Journal, "save", save), mock.patch.object(Updater, "update", update)
-    with patches[0], patches[1], mock.patch.object(Journal, "due_at_epoch", Journal.due):
+    patches = mock.patch.object(Checkpointer, "save", save), mock.patch.object(Updater, "update", update)
+    with patches[0], patches[1], mock.patch.object(Checkpointer, "due_at_epoch", Checkpointer.due):
         assert inside(*words(place, "finetune", out)).returncode == 0
     assert saved[0] in (3, 4), saved
 
@@ -315,7 +315,7 @@ def test_one_process_to_a_folder(place: Path, tmp_path: Path) -> None:
 def test_a_file_system_without_locks_is_said(number: int, place: Path, tmp_path: Path) -> None:
     """Lustre, some network shares and FUSE: the run goes on, and its report warns."""
     refusal = mock.patch("fcntl.flock", side_effect=OSError(number, os.strerror(number)))
-    with refusal, mock.patch.object(Journal, "due", lambda _: True):
+    with refusal, mock.patch.object(Checkpointer, "due", lambda _: True):
         done = inside(*words(place, "finetune", tmp_path / "o"))
     assert done.returncode == 0 and "cannot lock" in done.stderr, done.stderr
     assert [warning["code"] for warning in read(tmp_path / "o")["warnings"] if warning["code"] == "no-lock"]
@@ -351,7 +351,10 @@ def test_a_retry_at_once_after_a_kill_with_workers(place: Path, undisturbed: dic
     asked = words(place, "finetune", out, "--workers", 2)
     if not (child := os.fork()):
         try:
-            with mock.patch.object(Journal, "due", lambda _: True), mock.patch.object(Journal, "check", killed):
+            with (
+                mock.patch.object(Checkpointer, "due", lambda _: True),
+                mock.patch.object(Checkpointer, "check", killed),
+            ):
                 inside(*asked)
         finally:
             os._exit(99)
@@ -361,20 +364,20 @@ def test_a_retry_at_once_after_a_kill_with_workers(place: Path, undisturbed: dic
     assert (out / "model.safetensors").read_bytes() == (undisturbed["finetune"] / "model.safetensors").read_bytes()
 
 
-def killed(_: Journal) -> None:
+def killed(_: Checkpointer) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_step_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
     """SIGTERM, while a disk does not answer."""
-    journal = Journal(tmp_path, 60.0, "ftcli again", attended=True)
+    checkpointer = Checkpointer(tmp_path, 60.0, "ftcli again", attended=True)
     with (
         mock.patch("ftcli.engine.resume.checkpointer.PATIENCE", 1),
-        journal.listening(),
+        checkpointer.listening(),
         pytest.raises(Stopped) as stop,
     ):
         os.kill(os.getpid(), signal.SIGTERM)
-        assert journal.stop == 143
+        assert checkpointer.stop == 143
         time.sleep(120)
     assert stop.value.exit_code == 143 and stop.value.fix == "ftcli again"
 
@@ -384,13 +387,13 @@ def test_a_killed_worker_leaves_the_state_and_says_how_to_go_on(stop: int | None
     """Where the same signal has stopped the command, that is what is said."""
     out, saves = tmp_path / "o", [0]
 
-    def check(journal: Journal) -> None:
+    def check(checkpointer: Checkpointer) -> None:
         saves[0] += 1
         if saves[0] == 3:
-            journal.stop = stop
-            raise Hindered("a process was killed", "fewer --workers")
+            checkpointer.stop = stop
+            raise ResourceLimit("a process was killed", "fewer --workers")
 
-    with mock.patch.object(Journal, "due", lambda _: True), mock.patch.object(Journal, "check", check):
+    with mock.patch.object(Checkpointer, "due", lambda _: True), mock.patch.object(Checkpointer, "check", check):
         done = inside(*words(place, "finetune", out))
     assert done.returncode == (stop or 1) and f"--out {out}" in done.stderr and "Traceback" not in done.stderr
     assert ("fewer --workers" in done.stderr) == (stop is None) and list((out / STATE).glob("*.safetensors"))

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import Numbers, Tuning
 from ftcli.data.loaders import Loader
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
 from ftcli.methods import METHODS
@@ -48,20 +48,20 @@ def precise(name: str) -> Loaded:
     return network
 
 
-def small(name: str, folder: Path, command: str = "finetune", **options: Any) -> tuple[Setting, Tuning]:
+def small(name: str, folder: Path, command: str = "finetune", **options: Any) -> tuple[Experiment, Tuning]:
     """A setting of small images, and the configuration of one run whose last epoch counts."""
     side = SIDE if name == "test_vit" else 32
     with mock.patch.dict(DATA_CONFIG, input_size=(3, side, side)):
-        setting, config = world(folder, command, **USUAL | options)
+        experiment, config = world(folder, command, **USUAL | options)
     assert isinstance(config, Tuning)
-    return setting, config
+    return experiment, config
 
 
 @float64
 def tuned(name: str, folder: Path, command: str = "finetune", **options: Any) -> Trained:
     """A run of the engine."""
-    setting, config = small(name, folder, command, **options)
-    return METHODS[command](precise(name), setting, config, Log())
+    experiment, config = small(name, folder, command, **options)
+    return METHODS[command](precise(name), experiment, config, Log())
 
 
 def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
@@ -76,8 +76,8 @@ def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
 @lru_cache(maxsize=8)  # most comparisons are with plain fine-tuning
 def last_state(name: str, folder: Path, **options: Any) -> State:
     """The plain loop's weights at the end of `finetune`."""
-    setting, config = small(name, folder, **options)
-    return plain_loop(fresh_start(precise(name).model, setting, seed=0), setting, config)[-1]
+    experiment, config = small(name, folder, **options)
+    return plain_loop(fresh_start(precise(name).model, experiment, seed=0), experiment, config)[-1]
 
 
 def difference(state: State, other: State) -> float:
@@ -101,14 +101,14 @@ def figures(model: nn.Module, state: State, loader: Loader, classes: Sequence[in
 
 
 @float64
-def plain_loop(model: nn.Module, setting: Setting, config: Tuning) -> list[State]:
+def plain_loop(model: nn.Module, experiment: Experiment, config: Tuning) -> list[State]:
     """The state after each epoch, by autograd alone: a penalty is a term of the loss, a norm is one number."""
     tensors, body = dict(model.named_parameters()), [n for block in blocks_of(model)[0] for n in block.tensors]
     start = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     rule = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.Adam}[config.optimizer]
     optimizer = rule([{"params": [tensors[name]], "lr": rate} for name, rate in rates(model, config).items()])
-    assert setting.train is not None
-    train, skip, cross_entropy = setting.train, config.bn == "train", loss_of(config, setting)
+    assert experiment.train is not None
+    train, skip, cross_entropy = experiment.train, config.bn == "train", loss_of(config, experiment)
     total = config.epochs * train.steps(skip_single=skip)
     cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / total)) / 2)
     mean, states = deepcopy(model.state_dict()), []
@@ -163,10 +163,10 @@ def prepare(model: nn.Module, names: set[str], bn: str) -> None:
             module.train(bn == "train" and module.weight.requires_grad)
 
 
-def loss_of(config: Tuning, setting: Setting) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_of(config: Tuning, experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy of logits with labels, as the options have it."""
-    assert setting.task.train is not None
-    n = torch.bincount(torch.from_numpy(setting.task.train.labels)).double()  # [K]
+    assert experiment.task.train is not None
+    n = torch.bincount(torch.from_numpy(experiment.task.train.labels)).double()  # [K]
     weights = n.sum() / ((n > 0).sum() * n) if config.class_weights == "balanced" else None
     return nn.CrossEntropyLoss(weights, label_smoothing=config.label_smoothing)
 

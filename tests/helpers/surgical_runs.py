@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import Surgical
 from ftcli.config.declare import Words
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.engine.train import snapshot
 from ftcli.log import Log
@@ -25,16 +25,16 @@ CLASSES = ("class0", "class1", "class2")
 NORM = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def setting_for(name: str, folder: Path, **options: Any) -> tuple[Setting, Surgical]:
+def setting_for(name: str, folder: Path, **options: Any) -> tuple[Experiment, Surgical]:
     """A setting of small images; one rate, one seed, and the last epoch counts."""
     side = SIDE if name in ("test_vit", "swin_tiny_patch4_window7_224") else 32
     with (
         mock.patch.dict(DATA_CONFIG, input_size=(3, side, side)),
         mock.patch.dict(CONFIG_OF, surgical=Surgical),
     ):
-        setting, config = world(folder, "surgical", **USUAL | options)
+        experiment, config = world(folder, "surgical", **USUAL | options)
     assert isinstance(config, Surgical)
-    return setting, config
+    return experiment, config
 
 
 def knowing(network: Loaded, names: tuple[str, ...] = CLASSES) -> Loaded:
@@ -44,10 +44,10 @@ def knowing(network: Loaded, names: tuple[str, ...] = CLASSES) -> Loaded:
 
 def operated(name: str, folder: Path, blocks: Collection[str] = (), **options: Any) -> tuple[Trained, State]:
     """What every choice has found, and the state that all of them started from, which no run may touch."""
-    setting, config = setting_for(name, folder, blocks=Words(blocks), **options)
+    experiment, config = setting_for(name, folder, blocks=Words(blocks), **options)
     network = knowing(loaded(name))
     before = snapshot(network.model)
-    trained = METHODS["surgical"](network, setting, config, Log())
+    trained = METHODS["surgical"](network, experiment, config, Log())
     assert all(tensor.equal(before[key]) for key, tensor in network.model.state_dict().items())
     return trained, before
 

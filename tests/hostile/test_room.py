@@ -15,7 +15,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ftcli.engine.resume.checkpointer import Journal
+from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.files import PART
 from ftcli.run_folder.folder import STATE
 from tests.helpers.program import SMALL, Ended, checkpoint, inside
@@ -57,7 +57,7 @@ def goes_on(asked: Callable[..., list[Any]], out: Path, calm: Path) -> None:
 @contextmanager
 def every_state() -> Iterator[None]:
     """Every step and every epoch is saved."""
-    with mock.patch.object(Journal, "due", lambda _: True):
+    with mock.patch.object(Checkpointer, "due", lambda _: True):
         yield
 
 
@@ -80,17 +80,17 @@ def test_no_space_while_a_state_is_saved(
     asked: Callable[..., list[Any]], calm: Path, tmp_path: Path, writes: int
 ) -> None:
     out, kept = tmp_path / "o", list[bytes]()
-    plain = Journal.save
+    plain = Checkpointer.save
 
-    def save(journal: Journal, run: str, *what: Any) -> None:
-        kept[:] = [path.read_bytes() for path in sorted(journal.folder.glob("*.safetensors"))]
-        plain(journal, run, *what)
+    def save(checkpointer: Checkpointer, run: str, *what: Any) -> None:
+        kept[:] = [path.read_bytes() for path in sorted(checkpointer.folder.glob("*.safetensors"))]
+        plain(checkpointer, run, *what)
 
     fill = full_after(writes, save_file, SafetensorError(FULL))
     with (
         every_state(),
         mock.patch("ftcli.engine.resume.checkpointer.save_file", fill),
-        mock.patch.object(Journal, "save", save),
+        mock.patch.object(Checkpointer, "save", save),
     ):
         done = inside(*asked(out))
     assert done.returncode == 1 and "No space left on device" in done.stderr, done.stderr

@@ -27,7 +27,7 @@ from ftcli.log import Log
 from ftcli.methods.adapt import chosen_tensors, curve
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import problem_with
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 from tests.helpers.notes import Notes
 from tests.helpers.plain_loop import float64, precise
 from tests.helpers.program import SMALL, inside, read
@@ -75,7 +75,7 @@ def plain_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def order_of(n: int, seed: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(mix("order", seed, 0)))
+    return torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed("order", seed, 0)))
 
 
 def without_statistics(model: nn.Module) -> nn.Module:
@@ -111,7 +111,7 @@ def plain_tent(model: nn.Module, names: list[str], images: Tensor, config: Adapt
 def plain_memo(model: nn.Module, names: list[str], data: TaskSet, config: Adapt) -> Tensor:
     """One image after another: a step on the mean prediction over its views, then the answer to the image itself."""
     transform, V = augmentation(CONFIG_32, config.augment), config.augmentations
-    generator = np.random.Generator(np.random.PCG64(mix("augmentation", config.seed, 0)))
+    generator = np.random.Generator(np.random.PCG64(derive_seed("augmentation", config.seed, 0)))
     numbers = generator.random((len(data), V, transform.numbers))
     network, images = deepcopy(model).eval(), images_of(data)
     answers = torch.empty(len(data), 3, dtype=torch.float64)

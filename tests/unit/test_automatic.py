@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.config import Numbers, Surgical
 from ftcli.config.declare import Words
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS, Scoring
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
@@ -44,16 +44,16 @@ def adam(tensor: Tensor, gradient: Tensor, rate: float, decay: float, moments: d
 
 @float64
 def plain(
-    model: nn.Module, setting: Setting, config: Surgical, rule: Rule, l1: float = 0.0, keep: bool = True
+    model: nn.Module, experiment: Experiment, config: Surgical, rule: Rule, l1: float = 0.0, keep: bool = True
 ) -> State:
     """The last state. A tensor whose share is 0 is left alone, its moments too. `keep`: moments outlast an epoch."""
     tensors, moments = dict(model.named_parameters()), {name: {} for name, _ in model.named_parameters()}
     body = [name for block in blocks_of(model)[0] for name in block.tensors]
     start = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     model.eval()
-    assert setting.train is not None
+    assert experiment.train is not None
     for epoch in range(1, config.epochs + 1):
-        batches = list(setting.train.shuffled(0, epoch, skip_single=False))
+        batches = list(experiment.train.shuffled(0, epoch, skip_single=False))
         shares = rule(model, epoch, batches)
         moments = moments if keep else {name: {} for name in tensors}
         for batch in batches:
@@ -126,8 +126,8 @@ def engine(folder: Path, **options: Any) -> Trained:
 
 def apart(folder: Path, trained: Trained, rule: Rule, **more: Any) -> float:
     """How far the engine's weights are from the plain loop's."""
-    setting, config = setting_for("test_resnet", folder, blocks=Words(["all"]), **SHORT)
-    return difference(trained.best.state, plain(start().model, setting, config, rule, **more))
+    experiment, config = setting_for("test_resnet", folder, blocks=Words(["all"]), **SHORT)
+    return difference(trained.best.state, plain(start().model, experiment, config, rule, **more))
 
 
 def test_rgn_equals_the_plain_loop(folder: Path) -> None:

@@ -8,7 +8,7 @@ from test_blocks import bare, one_per_family
 from torch import nn
 
 from ftcli.errors import RequestError
-from ftcli.model.block_names import Anatomy, anatomy_of, groups
+from ftcli.model.block_names import ChoosableBlocks, choosable_blocks_of, groups
 from ftcli.model.blocks import Block, blocks_of
 from tests.helpers.tiny import SIX, tiny
 
@@ -51,7 +51,7 @@ def resnet() -> nn.Module:
 @pytest.mark.parametrize(("choice", "children"), TABLE, ids=str)
 def test_a_resnet(resnet: nn.Module, choice: str, children: tuple[str, ...]) -> None:
     expected = [name for name, _ in resnet.named_parameters() if name.split(".")[0] in children]
-    chosen = anatomy_of(resnet).chosen(choice)
+    chosen = choosable_blocks_of(resnet).chosen(choice)
     assert sorted(tensors_of(chosen)) == sorted(expected)
     assert [name for name in RESNET if name in names_of(chosen)] == names_of(chosen)
 
@@ -60,7 +60,7 @@ def test_a_resnet(resnet: nn.Module, choice: str, children: tuple[str, ...]) -> 
 def test_places_of_every_family(name: str) -> None:
     model = tiny(name)
     body, head = blocks_of(model)
-    anatomy, L = anatomy_of(model), len(body)
+    anatomy, L = choosable_blocks_of(model), len(body)
     places = {
         "embed": [body[0]], "first": [body[0], body[1]], "middle": [body[L // 2]], "last": [body[L - 1]],
         "head": [head], "all": [*body, head], "none": [],
@@ -77,7 +77,7 @@ def test_places_of_every_family(name: str) -> None:
 @pytest.mark.parametrize("name", SIX)
 @pytest.mark.parametrize("merge", [None, 1, 2, 4])
 def test_each_is_every_block_once(name: str, merge: int | None) -> None:
-    anatomy = anatomy_of(tiny(name), merge)
+    anatomy = choosable_blocks_of(tiny(name), merge)
     words = anatomy.each()
     assert words[0] == "first" and words[-1] == "head" and len(set(words)) == len(words)
     assert words[1:-1] == names_of(anatomy.body[2:])
@@ -90,7 +90,7 @@ def test_each_reaches_every_block_of_every_family() -> None:
     for names in one_per_family():
         if (model := bare(names)) is None:
             continue
-        anatomy = anatomy_of(model)
+        anatomy = choosable_blocks_of(model)
         for number, block in enumerate(anatomy.body):
             assert "," not in block.name and anatomy.chosen(str(number)) == (block,), names
             assert block.name in places or anatomy.chosen(block.name) == (block,), names
@@ -125,7 +125,7 @@ def test_merged_blocks_of_every_family(name: str) -> None:
     model = tiny(name)
     body, head = blocks_of(model)
     for k in range(1, len(body) + 1):
-        anatomy = anatomy_of(model, k)
+        anatomy = choosable_blocks_of(model, k)
         assert len(anatomy.body) == k and anatomy.head == head
         assert tensors_of(anatomy.body) == tensors_of(tuple(body))  # in order, each once
         sizes = [block.parameters for block in body]
@@ -138,17 +138,17 @@ def test_merged_blocks_of_every_family(name: str) -> None:
         assert anatomy.chosen("first") == anatomy.body[:2] and anatomy.chosen("last") == anatomy.body[-1:]
         assert anatomy.chosen("middle") == (anatomy.body[k // 2],)
         if k == len(body):
-            assert anatomy == anatomy_of(model)
+            assert anatomy == choosable_blocks_of(model)
 
 
 def test_places_and_numbers_are_those_of_the_merged_blocks(resnet: nn.Module) -> None:
-    anatomy = anatomy_of(resnet, 2)
+    anatomy = choosable_blocks_of(resnet, 2)
     assert tensors_of(anatomy.chosen("embed") + anatomy.chosen("1")) == tensors_of(anatomy.body)
     with pytest.raises(RequestError, match="'2'"):
         anatomy.chosen("2")
 
 
-def refused(anatomy: Anatomy, choice: str) -> RequestError:
+def refused(anatomy: ChoosableBlocks, choice: str) -> RequestError:
     with pytest.raises(RequestError) as refusal:
         anatomy.chosen(choice)
     assert choice in refusal.value.problem and refusal.value.fix
@@ -159,12 +159,12 @@ def refused(anatomy: Anatomy, choice: str) -> RequestError:
     "choice", ["layer9", "5", "17", "-1", "1.5", "", "All", "..", "1..", "..3", "0..9", "9..10", "1..layer7", "1...3"]
 )
 def test_a_block_that_is_not_there(resnet: nn.Module, choice: str) -> None:
-    problem = refused(anatomy_of(resnet), choice).problem
+    problem = refused(choosable_blocks_of(resnet), choice).problem
     assert all(name in problem for name in RESNET)  # what there is
 
 
 def test_a_typing_error_gets_the_right_word(resnet: nn.Module) -> None:
-    anatomy = anatomy_of(resnet)
+    anatomy = choosable_blocks_of(resnet)
     for typed, meant in {"layer22": "layer2", "haed": "head", "midle": "middle", "layr3": "layer3"}.items():
         assert meant in refused(anatomy, typed).fix
 
@@ -172,7 +172,7 @@ def test_a_typing_error_gets_the_right_word(resnet: nn.Module) -> None:
 @pytest.mark.parametrize("choice", ["3..1", "layer3..layer1", "4..0", "head..stem", "last..1"])
 def test_an_empty_range(resnet: nn.Module, choice: str) -> None:
     low, _, high = choice.partition("..")
-    anatomy = anatomy_of(resnet)
+    anatomy = choosable_blocks_of(resnet)
     assert f"{high}..{low}" in refused(anatomy, choice).fix
     assert anatomy.chosen(f"{high}..{low}")  # what it says to type is a choice
 
@@ -180,5 +180,5 @@ def test_an_empty_range(resnet: nn.Module, choice: str) -> None:
 @pytest.mark.parametrize("merge", [6, 100])
 def test_more_groups_than_blocks(resnet: nn.Module, merge: int) -> None:
     with pytest.raises(RequestError, match=f"--merge {merge}") as refusal:
-        anatomy_of(resnet, merge)
+        choosable_blocks_of(resnet, merge)
     assert "5" in refusal.value.problem and "--merge 5" in refusal.value.fix

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ftcli.data.shifts.corruptions import corrupt
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 from tests.helpers.corruption_formulas import FORMULAS, expected
 
 RANDOM = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
@@ -31,7 +31,7 @@ def synthetic(size: tuple[int, int]) -> Image.Image:
 
 def drawing(name: str, digest: bytes = DIGEST) -> np.random.Generator:
     """The same numbers at every severity of one picture."""
-    return np.random.Generator(np.random.PCG64(mix("shift", name, digest.hex())))
+    return np.random.Generator(np.random.PCG64(derive_seed("shift", name, digest.hex())))
 
 
 def apart(ours: Image.Image, formula: np.ndarray) -> float:

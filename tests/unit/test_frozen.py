@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from ftcli.cache import Cache
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import passes, predict
 from ftcli.log import Log
@@ -35,35 +35,35 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Setting:
+def experiment(tmp_path: Path) -> Experiment:
     return world(coloured(tmp_path / "train"), "probe")[0]
 
 
-def frozen(setting: Setting, cache: Cache | None, name: str = "test_resnet", **machine: Any) -> FrozenBody:
-    return FrozenBody(loaded(name).model, replace(setting.machine, **machine), cache, Log())
+def frozen(experiment: Experiment, cache: Cache | None, name: str = "test_resnet", **machine: Any) -> FrozenBody:
+    return FrozenBody(loaded(name).model, replace(experiment.machine, **machine), cache, Log())
 
 
-def test_kept_features_are_the_computed_ones(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
-    loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    plain = predict(loaded("test_resnet").model, loader, setting.machine, Log(), "")
+def test_kept_features_are_the_computed_ones(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
+    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    plain = predict(loaded("test_resnet").model, loader, experiment.machine, Log(), "")
     for kept in (None, cache, cache):
-        body, before = frozen(setting, kept), len(looks)
+        body, before = frozen(experiment, kept), len(looks)
         assert body.whole(loader, "").equal(plain.features)
         assert body.logits(loader, "").equal(plain.logits)
     assert before == len(looks) > 0  # the last time nothing was computed
 
 
-def test_another_head_takes_the_same_features(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
-    loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    frozen(setting, cache).whole(loader, "")
-    body = frozen(setting, cache)
+def test_another_head_takes_the_same_features(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
+    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    frozen(experiment, cache).whole(loader, "")
+    body = frozen(experiment, cache)
     fresh_head(body.model, 7, seed=1)
     before = len(looks)
     logits = body.logits(loader, "")
     assert len(looks) == before and logits.shape[1] == 7
     again = loaded("test_resnet").model
     fresh_head(again, 7, seed=1)
-    assert logits.equal(predict(again, loader, setting.machine, Log(), "").logits)
+    assert logits.equal(predict(again, loader, experiment.machine, Log(), "").logits)
 
 
 def one_weight(body: FrozenBody) -> None:
@@ -82,25 +82,25 @@ def one_setting(body: FrozenBody) -> None:
 
 
 @pytest.mark.parametrize("change", [one_weight, one_statistic, one_setting])
-def test_another_body_is_another_key(setting: Setting, change: Callable[[FrozenBody], None]) -> None:
-    body = frozen(setting, None)
-    before = body.name_of(setting.sets["id_val"])
-    assert frozen(setting, None).name_of(setting.sets["id_val"]) == before
-    changed = frozen(setting, None)
+def test_another_body_is_another_key(experiment: Experiment, change: Callable[[FrozenBody], None]) -> None:
+    body = frozen(experiment, None)
+    before = body.name_of(experiment.sets["id_val"])
+    assert frozen(experiment, None).name_of(experiment.sets["id_val"]) == before
+    changed = frozen(experiment, None)
     change(changed)
-    assert changed.name_of(setting.sets["id_val"]) != before
+    assert changed.name_of(experiment.sets["id_val"]) != before
 
 
-def test_another_machine_or_batch_is_another_key(setting: Setting) -> None:
-    loader = setting.sets["id_val"]
-    names = {frozen(setting, None).name_of(loader)}
+def test_another_machine_or_batch_is_another_key(experiment: Experiment) -> None:
+    loader = experiment.sets["id_val"]
+    names = {frozen(experiment, None).name_of(loader)}
     for machine in ({"precision": "bf16"}, {"compiled": True}):
-        names.add(frozen(setting, None, **machine).name_of(loader))
+        names.add(frozen(experiment, None, **machine).name_of(loader))
     loader.batch_size += 1
-    names.add(frozen(setting, None).name_of(loader))
+    names.add(frozen(experiment, None).name_of(loader))
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
-    names.add(frozen(setting, None).name_of(loader))
+    names.add(frozen(experiment, None).name_of(loader))
     torch.set_num_threads(threads)
     assert len(names) == 5
 
@@ -109,8 +109,8 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
     folder = coloured(tmp_path / "train")
 
     def name(**options: Any) -> str:
-        setting = world(folder, "probe", id_val=str(folder), id_test=str(folder), **options)[0]
-        return frozen(setting, None).name_of(setting.sets["id_val"])
+        experiment = world(folder, "probe", id_val=str(folder), id_test=str(folder), **options)[0]
+        return frozen(experiment, None).name_of(experiment.sets["id_val"])
 
     before = name()
     assert name() == before
@@ -121,12 +121,12 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
     assert name() != before
 
 
-def test_other_constants_are_another_key(setting: Setting) -> None:
-    loader = setting.sets["id_val"]
-    names = {frozen(setting, None).name_of(loader)}
+def test_other_constants_are_another_key(experiment: Experiment) -> None:
+    loader = experiment.sets["id_val"]
+    names = {frozen(experiment, None).name_of(loader)}
     for change in ({"mean": (0.4,) * 3}, {"std": (0.4,) * 3}, {"key": loader.transform.key + " "}):
         loader.transform = replace(loader.transform, **change)
-        names.add(frozen(setting, None).name_of(loader))
+        names.add(frozen(experiment, None).name_of(loader))
     assert len(names) == 4
 
 
@@ -148,30 +148,32 @@ SPOILT = [
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_a_damaged_entry_is_not_believed(setting: Setting, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
-    loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    features = frozen(setting, cache).whole(loader, "")
+def test_a_damaged_entry_is_not_believed(
+    experiment: Experiment, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    features = frozen(experiment, cache).whole(loader, "")
     [entry] = cache.entries("features")
     content = entry.path.read_bytes()
     entry.path.write_bytes(spoil(content))
     assert entry.path.read_bytes() != content
-    assert frozen(setting, cache).whole(loader, "").equal(features)
+    assert frozen(experiment, cache).whole(loader, "").equal(features)
     assert cache.entries("features")[0].path.read_bytes() == content
     assert [warning["code"] for warning in cache.log.warnings] == ["cache-damaged"]
 
 
 def test_features_that_another_process_removes_are_used_to_the_end(
-    setting: Setting, tmp_path: Path, looks: list[int]
+    experiment: Experiment, tmp_path: Path, looks: list[int]
 ) -> None:
     """Between any two looks at them, and however they came: made just now, or found."""
-    loader, cache = setting.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    plain = predict(loaded("test_resnet").model, loader, setting.machine, Log(), "").features
+    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    plain = predict(loaded("test_resnet").model, loader, experiment.machine, Log(), "").features
     for again in range(2):
         before = len(looks)
         if again:
-            frozen(setting, cache).features(loader, "")
+            frozen(experiment, cache).features(loader, "")
             before = len(looks)
-        matrix = frozen(setting, cache).features(loader, "")
+        matrix = frozen(experiment, cache).features(loader, "")
         made = len(looks) - before
         cache.clear()
         for _ in range(2):
@@ -180,11 +182,11 @@ def test_features_that_another_process_removes_are_used_to_the_end(
     assert cache.log.warnings == []
 
 
-def test_a_cache_without_room_changes_nothing(setting: Setting, tmp_path: Path, looks: list[int]) -> None:
-    loader, full = setting.sets["id_val"], Cache(tmp_path / "cache", 100, Log())
-    plain = frozen(setting, None).whole(loader, "")
+def test_a_cache_without_room_changes_nothing(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
+    loader, full = experiment.sets["id_val"], Cache(tmp_path / "cache", 100, Log())
+    plain = frozen(experiment, None).whole(loader, "")
     once = len(looks)
-    assert frozen(setting, full).whole(loader, "").equal(plain)
+    assert frozen(experiment, full).whole(loader, "").equal(plain)
     assert not full.entries() and len(looks) == 2 * once  # computed once each
 
 
@@ -206,20 +208,20 @@ def hook(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("change", [other_class, other_method, hook])
 def test_features_of_foreign_code_are_not_kept(
-    setting: Setting, tmp_path: Path, change: Callable[[nn.Module], None]
+    experiment: Experiment, tmp_path: Path, change: Callable[[nn.Module], None]
 ) -> None:
     cache = Cache(tmp_path / "cache", 10**8, Log())
-    body = frozen(setting, cache)
+    body = frozen(experiment, cache)
     change(body.model)
-    body.whole(setting.sets["id_val"], "")
+    body.whole(experiment.sets["id_val"], "")
     assert not cache.entries("features")
 
 
-def test_features_larger_than_memory_go_to_a_file(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = setting.sets["id_val"]
-    plain = frozen(setting, None).whole(loader, "")
+def test_features_larger_than_memory_go_to_a_file(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = experiment.sets["id_val"]
+    plain = frozen(experiment, None).whole(loader, "")
     monkeypatch.setattr("ftcli.engine.features.feature_cache.IN_MEMORY", 10)
-    body = frozen(setting, None)
+    body = frozen(experiment, None)
     matrix = body.features(loader, "")
     assert isinstance(matrix.source, FileIO) and Path(matrix.source.name).exists()
     assert body.whole(loader, "").equal(plain)

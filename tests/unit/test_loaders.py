@@ -27,9 +27,9 @@ from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import augmentation, evaluation
-from ftcli.errors import Hindered, RunError
+from ftcli.errors import ResourceLimit, RunError
 from ftcli.log import Log
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 CONFIG = {
     "input_size": (3, 16, 16),
@@ -332,11 +332,11 @@ def test_a_gpu_gets_the_same_bits(data: TaskSet, cache: Cache, workers: int) -> 
 
 
 def test_mix_is_a_hash_not_a_sum() -> None:
-    seeds = {mix(seed, epoch, index) for seed in range(10) for epoch in range(10) for index in range(10)}
+    seeds = {derive_seed(seed, epoch, index) for seed in range(10) for epoch in range(10) for index in range(10)}
     assert len(seeds) == 1000
-    assert len({mix(1, 2), mix(2, 1), mix(3, 0), mix(1, 2, 0)}) == 4
+    assert len({derive_seed(1, 2), derive_seed(2, 1), derive_seed(3, 0), derive_seed(1, 2, 0)}) == 4
     assert all(0 <= seed < 2**64 for seed in seeds)
-    assert mix(-1, 0) != mix(1, 0)
+    assert derive_seed(-1, 0) != derive_seed(1, 0)
     assert len({seed % 2**32 for seed in seeds}) == 1000  # torch's CPU generator takes the low 32 bits
 
 
@@ -403,7 +403,7 @@ def test_a_process_that_is_killed_ends_the_work_in_order(data: TaskSet, number: 
                 if child.pid not in before and child.pid is not None:
                     os.kill(child.pid, number)
 
-    with pytest.raises(Hindered) as error:
+    with pytest.raises(ResourceLimit) as error:
         if threads:
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(work).result()

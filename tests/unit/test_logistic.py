@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from ftcli.engine.features import feature_matrix
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.probe import lbfgs, logistic_loss, regularization_path
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 from ftcli.errors import RequestError, RunError
@@ -168,7 +168,7 @@ def test_streamed_features_equal_those_in_memory(tmp_path, monkeypatch, N, D, ro
     held = path(features, labels, 3, SOME_CS)
     monkeypatch.setattr(logistic_loss, "ROTATED_BYTES", rotated_bytes)
     monkeypatch.setattr(feature_matrix, "BLOCK_BYTES", {"cpu": 64 * D * 4})  # several blocks
-    streamed = path(Matrix.open(tmp_path / "features.npy"), labels, 3, SOME_CS)
+    streamed = path(FeatureMatrix.open(tmp_path / "features.npy"), labels, 3, SOME_CS)
     for i, C in enumerate(SOME_CS):
         a = objective(features, labels, held.weights[i], held.bias[i], C)
         b = objective(features, labels, streamed.weights[i], streamed.bias[i], C)
@@ -178,7 +178,7 @@ def test_streamed_features_equal_those_in_memory(tmp_path, monkeypatch, N, D, ro
 def test_scaling_of_a_matrix_is_that_of_its_features():
     features, labels = deep(100, 8, 3)
     here = path((features - 0.25) / 1.5, labels, 3, SOME_CS)
-    there = path(Matrix.of(features).scaled(0.25, 1.5), labels, 3, SOME_CS)
+    there = path(FeatureMatrix.of(features).scaled(0.25, 1.5), labels, 3, SOME_CS)
     torch.testing.assert_close(here.weights, there.weights, rtol=0, atol=0)
 
 

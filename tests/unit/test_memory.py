@@ -13,8 +13,8 @@ from timm.models.resnet import ResNet
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ftcli.engine.micro_batches import Parts
-from ftcli.errors import Hindered
+from ftcli.engine.micro_batches import MicroBatches
+from ftcli.errors import ResourceLimit
 from ftcli.log import Log
 from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start
@@ -74,14 +74,14 @@ def test_the_weights_are_those_of_an_unhindered_run(
 
 def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> None:
     """A plain loop over the same parts, each normalised by its own statistics, gives the same weights."""
-    setting, config = small("test_resnet", folder, bn="train", epochs=1)
+    experiment, config = small("test_resnet", folder, bn="train", epochs=1)
     log = Log()
     with memory_for(5), float64:
-        state = METHODS["finetune"](precise("test_resnet"), setting, config, log).best.state
-        network = fresh_start(precise("test_resnet").model, setting, seed=0).train()
-        assert setting.train is not None
+        state = METHODS["finetune"](precise("test_resnet"), experiment, config, log).best.state
+        network = fresh_start(precise("test_resnet").model, experiment, seed=0).train()
+        assert experiment.train is not None
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9)
-        batches = list(setting.train.shuffled(0, 1, skip_single=True))
+        batches = list(experiment.train.shuffled(0, 1, skip_single=True))
         for step, batch in enumerate(batches):
             optimizer.param_groups[0]["lr"] = 1e-2 * (1 + math.cos(math.pi * step / len(batches))) / 2
             optimizer.zero_grad()
@@ -94,7 +94,7 @@ def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> N
 
 
 def test_parts_are_as_few_and_as_equal_as_can_be() -> None:
-    parts = Parts("training", 9, Log(), fewest=2)
+    parts = MicroBatches("training", 9, Log(), fewest=2)
     assert [len(part) for part in parts.of_images(torch.zeros(9, 1))] == [9]
     parts.cut(4)
     assert [len(part) for part in parts.of_images(torch.zeros(9, 1))] == [3, 2, 2, 2]
@@ -103,13 +103,13 @@ def test_parts_are_as_few_and_as_equal_as_can_be() -> None:
 
 
 def test_other_errors_are_not_swallowed_and_one_image_is_the_end() -> None:
-    parts = Parts("training", 2, Log())
+    parts = MicroBatches("training", 2, Log())
     with pytest.raises(RuntimeError, match="shapes"), parts:
         raise RuntimeError("shapes do not match")
     with parts:
         refuse(torch.zeros(1))
     assert parts.number == 2
-    with pytest.raises(Hindered, match="training, with 1 images at once"), parts:
+    with pytest.raises(ResourceLimit, match="training, with 1 images at once"), parts:
         refuse(torch.zeros(1))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ftcli.model.block_names import anatomy_of
+from ftcli.model.block_names import choosable_blocks_of
 from ftcli.model.head import features
 from ftcli.model.prefix import Split, split
 from ftcli.model.trainable import freeze_all_but, training_mode
@@ -16,7 +16,7 @@ from tests.helpers.tiny import SIDE, SIX, images, tiny
 def prepared(name: str, choice: str, bn: str) -> tuple[nn.Module, list[str]]:
     """A tiny network in the mode in which a choice trains, and the tensors of the choice."""
     model = tiny(name).to(memory_format=torch.channels_last)
-    tuned = [tensor for block in anatomy_of(model).chosen(choice) for tensor in block.tensors]
+    tuned = [tensor for block in choosable_blocks_of(model).chosen(choice) for tensor in block.tensors]
     freeze_all_but(model, tuned)
     training_mode(model, bn)
     return model, tuned
@@ -112,7 +112,7 @@ class Net(nn.Module):
         return self.head(self.second(self.between(self.first(images))).mean((2, 3)))
 
 
-class Judging(nn.Module):
+class Detailed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
 
@@ -130,7 +130,7 @@ def halves(between: nn.Module, *, training: bool = False) -> Split | None:
 
 def test_what_no_cut_can_keep() -> None:
     assert halves(nn.ReLU(inplace=True)) is not None
-    assert halves(Judging()) is None  # cannot be traced
+    assert halves(Detailed()) is None  # cannot be traced
     assert halves(Mixing()) is None  # an image's row would depend on its neighbours
     hooked = nn.Identity()
     hooked.register_forward_hook(lambda module, inputs, output: None)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ftcli.cache import Cache
 from ftcli.data.loaders import Loader
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import Shelf
 from ftcli.engine.frozen_prefix import Rows, ahead_of
 from ftcli.engine.gradient_scores import SCORINGS
@@ -20,7 +20,7 @@ from ftcli.engine.plan import always
 from ftcli.engine.train import Run, Stage, fit
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
-from ftcli.model.block_names import anatomy_of
+from ftcli.model.block_names import choosable_blocks_of
 from tests.helpers.tiny import SIX
 from tests.helpers.worlds import coloured, loaded, world
 
@@ -49,10 +49,12 @@ def the_whole_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr("ftcli.engine.train.ahead_of", lambda *_: None)
 
 
-def trained(setting: Setting, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2) -> Run:
-    model = fresh_start(loaded(name).model, setting, seed=3)
-    tuned = [tensor for block in anatomy_of(model).chosen(choice) for tensor in block.tensors]
-    return fit(model, Stage(always(tuned), lr, config), setting, 3, Log())
+def trained(
+    experiment: Experiment, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2
+) -> Run:
+    model = fresh_start(loaded(name).model, experiment, seed=3)
+    tuned = [tensor for block in choosable_blocks_of(model).chosen(choice) for tensor in block.tensors]
+    return fit(model, Stage(always(tuned), lr, config), experiment, 3, Log())
 
 
 def state(run: Run) -> dict[str, Tensor]:
@@ -65,13 +67,13 @@ def state(run: Run) -> dict[str, Tensor]:
 def test_as_through_the_whole_network(
     folder: Path, name: str, choice: str, bn: str, looks: list[int], the_whole_way: Callable[[], None]
 ) -> None:
-    setting, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
-    runs = [trained(replace(setting, shelf=Shelf()), config, name, choice) for _ in range(2)]
+    experiment, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
+    runs = [trained(replace(experiment, shelf=Shelf()), config, name, choice) for _ in range(2)]
     assert all(state(runs[0])[key].equal(value) for key, value in state(runs[1]).items())
     assert runs[0].history[-1]["loss"] == runs[1].history[-1]["loss"]
     ahead = len(looks) / 2
     the_whole_way()
-    whole = trained(setting, config, name, choice)
+    whole = trained(experiment, config, name, choice)
     assert len(looks) - 2 * ahead > ahead
     for key, value in state(whole).items():
         if value.is_floating_point():
@@ -83,32 +85,34 @@ def test_as_through_the_whole_network(
 
 
 def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[int]) -> None:
-    setting, config = world(folder, "finetune", epochs=3)
-    assert setting.train is not None
-    setting = replace(setting, cache=Cache(tmp_path / "cache", 10**8, Log()))
-    trained(setting, config)
-    once = setting.train.n + setting.sets["id_val"].n + min(setting.train.batch_size, setting.train.n)  # and a probe
+    experiment, config = world(folder, "finetune", epochs=3)
+    assert experiment.train is not None
+    experiment = replace(experiment, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    trained(experiment, config)
+    once = (
+        experiment.train.n + experiment.sets["id_val"].n + min(experiment.train.batch_size, experiment.train.n)
+    )  # and a probe
     assert sum(looks) == once
     looks.clear()
-    trained(setting, config, lr=1e-3)  # another point of the grid
+    trained(experiment, config, lr=1e-3)  # another point of the grid
     assert len(looks) == 1
-    trained(replace(setting, shelf=Shelf()), config)  # another command
+    trained(replace(experiment, shelf=Shelf()), config)  # another command
     assert len(looks) == 2
-    trained(setting, config, choice="middle")  # another cut
+    trained(experiment, config, choice="middle")  # another cut
     assert sum(looks) > once
 
 
 def test_random_pictures_are_new_in_every_epoch(folder: Path, looks: list[int]) -> None:
-    setting, config = world(folder, "finetune", epochs=3, augment="light")
-    assert setting.train is not None
-    trained(setting, config)
-    probe = min(setting.train.batch_size, setting.train.n)
-    assert sum(looks) == 3 * setting.train.n + setting.sets["id_val"].n + probe
+    experiment, config = world(folder, "finetune", epochs=3, augment="light")
+    assert experiment.train is not None
+    trained(experiment, config)
+    probe = min(experiment.train.batch_size, experiment.train.n)
+    assert sum(looks) == 3 * experiment.train.n + experiment.sets["id_val"].n + probe
 
 
 def test_rows_come_in_the_loaders_order(folder: Path) -> None:
-    setting, _ = world(folder, "finetune")
-    loader = setting.train
+    experiment, _ = world(folder, "finetune")
+    loader = experiment.train
     assert loader is not None
     rows = Rows(loader, torch.cat([batch.images.flatten(1) for batch in loader.ordered()]))
     ways: list[dict[str, Any]] = [{"skip_single": True}, {"skip_single": False, "balanced": True}]
@@ -123,42 +127,42 @@ def test_rows_come_in_the_loaders_order(folder: Path) -> None:
 
 
 def test_without_room_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, looks: list[int]) -> None:
-    setting, config = world(folder, "finetune", epochs=2, pick="last")
-    kept = trained(setting, config)
+    experiment, config = world(folder, "finetune", epochs=2, pick="last")
+    kept = trained(experiment, config)
     looks.clear()
     monkeypatch.setattr("ftcli.engine.frozen_prefix.IN_MEMORY", 10)
-    setting = replace(setting, shelf=Shelf())
-    whole = trained(setting, config)
-    assert setting.train is not None
-    assert sum(looks) >= 2 * (setting.train.n + setting.sets["id_val"].n)
+    experiment = replace(experiment, shelf=Shelf())
+    whole = trained(experiment, config)
+    assert experiment.train is not None
+    assert sum(looks) >= 2 * (experiment.train.n + experiment.sets["id_val"].n)
     for key, value in state(whole).items():
         torch.testing.assert_close(state(kept)[key], value, rtol=1e-5, atol=1e-6)
 
 
 def test_where_nothing_is_computed_ahead(folder: Path) -> None:
-    setting, config = world(folder, "finetune")
-    model = fresh_start(loaded("test_resnet").model, setting, seed=0)
+    experiment, config = world(folder, "finetune")
+    model = fresh_start(loaded("test_resnet").model, experiment, seed=0)
     head = always(["fc.weight", "fc.bias"])
-    assert ahead_of(model, head, config, setting, Log()) is not None
+    assert ahead_of(model, head, config, experiment, Log()) is not None
     scored = replace(head, scoring=SCORINGS["rgn"](0.5))
-    assert ahead_of(model, scored, config, setting, Log()) is None
-    assert ahead_of(model, always([name for name, _ in model.named_parameters()]), config, setting, Log()) is None
+    assert ahead_of(model, scored, config, experiment, Log()) is None
+    assert ahead_of(model, always([name for name, _ in model.named_parameters()]), config, experiment, Log()) is None
     _, averaged = world(folder, "finetune", ema=0.9)
-    assert ahead_of(model, head, averaged, setting, Log()) is None
+    assert ahead_of(model, head, averaged, experiment, Log()) is None
     for machine in ({"processes": 2}, {"compiled": True}):
-        other = replace(setting, machine=replace(setting.machine, **machine))
+        other = replace(experiment, machine=replace(experiment.machine, **machine))
         assert ahead_of(model, head, config, other, Log()) is None
 
 
 def test_other_frozen_weights_are_another_key(folder: Path, tmp_path: Path, looks: list[int]) -> None:
-    setting, config = world(folder, "finetune", epochs=1)
-    setting = replace(setting, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    experiment, config = world(folder, "finetune", epochs=1)
+    experiment = replace(experiment, cache=Cache(tmp_path / "cache", 10**8, Log()))
     rows = []
     for shift in (0.0, 1e-3):
-        model = fresh_start(loaded("test_resnet").model, setting, seed=0)
+        model = fresh_start(loaded("test_resnet").model, experiment, seed=0)
         with torch.no_grad():
             next(model.parameters()).add_(shift)
-        ahead = ahead_of(model, always(["fc.weight", "fc.bias"]), config, setting, Log())
+        ahead = ahead_of(model, always(["fc.weight", "fc.bias"]), config, experiment, Log())
         assert ahead is not None
         short = ahead.evaluating("id_val")
         assert short is not None and isinstance(short.loader, Rows)

@@ -13,14 +13,14 @@ from torch.nn.functional import cross_entropy
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.gradient_scores import SCORINGS, Scoring, rgn, snr, snr_code
-from ftcli.engine.micro_batches import Parts
+from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log
 from ftcli.model.normalization import norm_tensors
 from tests.helpers.plain_loop import float64
 from tests.helpers.tiny import images, tiny
 
 CPU = Machine(torch.device("cpu"), "fp32", 0)
-WHOLE = Parts("scoring", 12, Log())
+WHOLE = MicroBatches("scoring", 12, Log())
 SIZES = (12, 12, 5)  # images of each batch: more than are looked at together, and a tail
 Gradients = list[np.ndarray]  # of each batch: [examples, *shape]
 Formula = Callable[[np.ndarray, Gradients], float]

@@ -34,8 +34,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def trained(folders: dict[str, Path], **options: Any) -> Trained:
     ood = [f"{name}={folders[name]}" for name in ("far", "some")]
-    setting, config = small("test_resnet", folders["train"], ood=ood, **{"epochs": 2, **options})
-    return METHODS["finetune"](loaded("test_resnet"), setting, config, Log())
+    experiment, config = small("test_resnet", folders["train"], ood=ood, **{"epochs": 2, **options})
+    return METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
 
 
 def brute_force(runs: list[Report], name: str) -> Report:
@@ -65,13 +65,13 @@ def test_each_epoch_holds_what_its_weights_give(folders: dict[str, Path]) -> Non
     history = longest.runs[0]["history"]
     assert [entry["epoch"] for entry in history] == [0, 1, 2]
     ood = [f"{name}={folders[name]}" for name in ("far", "some")]
-    setting, _ = small("test_resnet", folders["train"], ood=ood)
-    covered = {name: setting.task.ood[name].restrict for name in ("far", "some")}
+    experiment, _ = small("test_resnet", folders["train"], ood=ood)
+    covered = {name: experiment.task.ood[name].restrict for name in ("far", "some")}
     assert covered == {"far": None, "some": (0, 2)}
     for entry in history[1:]:
         state = trained(folders, schedule="constant", epochs=entry["epoch"]).best.state
         for name in ("far", "some"):
-            found = figures(loaded("test_resnet").model, state, setting.sets[name], covered[name])
+            found = figures(loaded("test_resnet").model, state, experiment.sets[name], covered[name])
             assert entry["ood"][name] == pytest.approx(found, rel=1e-4)
 
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config import AUTOMATIC
 from ftcli.config.declare import Words
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.train import snapshot
 from ftcli.engine.update import Updater
 from ftcli.errors import RequestError
@@ -112,7 +112,7 @@ def test_a_call_of_train_makes_no_difference(folder: Path, bn: str, request: pyt
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_dropout_is_off_where_all_is_in_eval_behaviour(folder: Path, name: str) -> None:
-    setting, config = setting_for(name, folder, blocks=Words(["last", "all"]), **QUICK)
+    experiment, config = setting_for(name, folder, blocks=Words(["last", "all"]), **QUICK)
     found = []
     for rate in (0.0, 0.9):
         network = knowing(loaded(name))
@@ -120,7 +120,7 @@ def test_dropout_is_off_where_all_is_in_eval_behaviour(folder: Path, name: str) 
         for module in network.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = rate
-        found.append(METHODS["surgical"](network, setting, config, Log()))
+        found.append(METHODS["surgical"](network, experiment, config, Log()))
     for choice, part in found[0].choices.items():
         assert not changes(found[1].choices[choice], part.best.state)
 
@@ -156,10 +156,10 @@ def test_merged_blocks(folder: Path) -> None:
 # The head that runs start from.
 @pytest.mark.parametrize("names", [("class2", "class0", "class1"), ("class1", "class0", "class2"), CLASSES])
 def test_a_head_whose_classes_are_the_targets_is_kept_in_their_order(folder: Path, names: tuple[str, ...]) -> None:
-    setting, config = setting_for("test_resnet", folder, blocks=Words(["none"]))
+    experiment, config = setting_for("test_resnet", folder, blocks=Words(["none"]))
     network, images = knowing(loaded("test_resnet"), names), torch.randn(7, 3, 32, 32)
     before = dict(zip(names, network.model(images).T, strict=True))  # logits of each class
-    kept = with_target_head(network, setting.task, config.head, Log())
+    kept = with_target_head(network, experiment.task, config.head, Log())
     assert kept.head_loaded and kept.label_names == CLASSES
     for name, logits in zip(CLASSES, kept.model(images).T, strict=True):
         assert logits.equal(before[name])
@@ -170,11 +170,11 @@ def test_a_head_whose_classes_are_the_targets_is_kept_in_their_order(folder: Pat
     ("names", "wish"), [(("class0", "class1", "other"), "auto"), (CLASSES, "probe"), (None, "auto")], ids=str
 )
 def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...] | None, wish: str) -> None:
-    setting, config = setting_for("test_resnet", folder, blocks=Words(["none", "embed", "all"]), head=wish, epochs=1)
+    experiment, config = setting_for("test_resnet", folder, blocks=Words(["none", "embed", "all"]), head=wish, epochs=1)
     network = knowing(loaded("test_resnet"), names) if names else loaded("test_resnet")
     before = snapshot(network.model)
-    network = with_target_head(network, setting.task, wish, Log())
-    trained = METHODS["surgical"](network, setting, config, Log())
+    network = with_target_head(network, experiment.task, wish, Log())
+    trained = METHODS["surgical"](network, experiment, config, Log())
     probed = trained.before["probe"].best.state
     assert changes(trained.before["probe"], before) == {"fc.weight", "fc.bias"}
     assert not changes(trained.choices["none"], probed)
@@ -184,14 +184,14 @@ def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...]
     assert all(probed[key].equal(probe.best.state[key]) for key in ("fc.weight", "fc.bias"))
 
 
-def setting_and_probe(folder: Path) -> tuple[Setting, Any]:
+def setting_and_probe(folder: Path) -> tuple[Experiment, Any]:
     with mock.patch.dict(DATA_CONFIG, input_size=(3, 32, 32)):
         return world(folder, "probe", batch_size=9)
 
 
 def test_a_head_of_other_classes_cannot_be_kept(folder: Path) -> None:
-    setting, _ = setting_for("test_resnet", folder, blocks=Words(["none"]))
+    experiment, _ = setting_for("test_resnet", folder, blocks=Words(["none"]))
     with pytest.raises(RequestError, match="other") as refusal:
-        with_target_head(knowing(loaded("test_resnet"), ("a", "b", "other")), setting.task, "keep", Log())
+        with_target_head(knowing(loaded("test_resnet"), ("a", "b", "other")), experiment.task, "keep", Log())
     assert "--head probe" in refusal.value.fix
-    assert with_target_head(knowing(loaded("test_resnet")), setting.task, "keep", Log()).head_loaded
+    assert with_target_head(knowing(loaded("test_resnet")), experiment.task, "keep", Log()).head_loaded

@@ -33,10 +33,10 @@ def everything(model: nn.Module) -> list[str]:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("bn", ["train", "eval"])
 def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
-    setting, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
-    model = fresh_start(loaded("test_resnet").model, setting, seed=3)
-    plain = fresh_start(loaded("test_resnet").model, setting, seed=3)
-    run = fit(model, Stage(always(everything(model)), 1e-2, config), setting, 3, Log())
+    experiment, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
+    model = fresh_start(loaded("test_resnet").model, experiment, seed=3)
+    plain = fresh_start(loaded("test_resnet").model, experiment, seed=3)
+    run = fit(model, Stage(always(everything(model)), 1e-2, config), experiment, 3, Log())
 
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, weight_decay=1e-2),
@@ -44,11 +44,11 @@ def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
         "adamw": lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=1e-2),
     }
     update, step = rules[optimizer](plain.parameters()), 0
-    assert setting.train is not None
-    total = 2 * setting.train.steps(skip_single=bn == "train")
+    assert experiment.train is not None
+    total = 2 * experiment.train.steps(skip_single=bn == "train")
     for epoch in (1, 2):
         plain.train(bn == "train")
-        for images, labels, *_ in setting.train.shuffled(3, epoch, skip_single=bn == "train"):
+        for images, labels, *_ in experiment.train.shuffled(3, epoch, skip_single=bn == "train"):
             for group in update.param_groups:
                 group["lr"] = 1e-2 * 0.5 * (1 + math.cos(math.pi * step / total))
             update.zero_grad()
@@ -79,13 +79,13 @@ def test_rate_over_time(folder: Path) -> None:
     [("probe", {}), ("probe", {"solver": "sgd"}), ("finetune", {}), ("finetune", {"bn": "eval"}), ("lpft", {})],
 )
 def test_moves_exactly_what_it_should(folder: Path, name: str, command: str, options: dict) -> None:
-    setting, config = world(folder, command, epochs=1, lr=Numbers((1e-2,)), **options)
+    experiment, config = world(folder, command, epochs=1, lr=Numbers((1e-2,)), **options)
     network = loaded(name)
     before = snapshot(network.model)
     head = set(classifier_tensors(network.model))
     parameters = set(everything(network.model))
     buffers = set(before) - parameters
-    trained = METHODS[command](network, setting, config, Log())
+    trained = METHODS[command](network, experiment, config, Log())
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)
     if command == "probe":
@@ -114,8 +114,8 @@ def test_the_pick_follows_the_rule() -> None:
 
 
 def test_the_history_holds_the_pick(folder: Path) -> None:
-    setting, config = world(folder, "finetune", epochs=4, epoch_zero=True, lr=Numbers((3e-3,)))
-    trained = METHODS["finetune"](loaded("test_resnet"), setting, config, Log())
+    experiment, config = world(folder, "finetune", epochs=4, epoch_zero=True, lr=Numbers((3e-3,)))
+    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
     history = trained.runs[0]["history"]
     assert [epoch["epoch"] for epoch in history] == [0, 1, 2, 3, 4]
     top = min(history, key=lambda epoch: (-epoch["id_val"]["accuracy"], epoch["id_val"]["loss"], epoch["epoch"]))
@@ -124,14 +124,14 @@ def test_the_history_holds_the_pick(folder: Path) -> None:
 
 
 def test_divergence_is_recorded_and_never_picked(folder: Path) -> None:
-    setting, config = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e30)))
-    trained = METHODS["finetune"](loaded("test_resnet"), setting, config, Log())
+    experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e30)))
+    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3
     assert trained.runs[1]["id_val"] is None and "epoch 1" in trained.runs[1]["reason"]
-    setting, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
+    experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
     with pytest.raises(RunError, match="diverged"):
-        METHODS["finetune"](loaded("test_resnet"), setting, config, Log())
+        METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
 
 
 def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
@@ -146,6 +146,6 @@ def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
 
 def test_edges_of_the_grid_are_warned_about(folder: Path) -> None:
     log = Log()
-    setting, config = world(folder, "finetune", epochs=1, lr=Numbers((1e-9, 1e-8)))
-    trained = METHODS["finetune"](loaded("test_resnet"), setting, config, log)
+    experiment, config = world(folder, "finetune", epochs=1, lr=Numbers((1e-9, 1e-8)))
+    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, log)
     assert trained.best.edge_of_grid and log.warnings[0]["code"] == "edge-of-grid"

@@ -53,19 +53,19 @@ def test_equals_the_plain_loop(folder: Path, options: dict[str, Any]) -> None:
 
 def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:
     options = {"ema": 0.9, "pick": "best", "epochs": 4}
-    trained, (setting, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
-    model = fresh_start(precise("test_resnet").model, setting, seed=0)
-    states = plain_loop(model, setting, config)
+    trained, (experiment, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
+    model = fresh_start(precise("test_resnet").model, experiment, seed=0)
+    states = plain_loop(model, experiment, config)
     for epoch, state in zip(trained.runs[0]["history"], states, strict=True):
-        assert epoch["id_val"] == pytest.approx(figures(model, state, setting.sets["id_val"]), rel=1e-5)
+        assert epoch["id_val"] == pytest.approx(figures(model, state, experiment.sets["id_val"]), rel=1e-5)
     assert trained.best.epoch is not None
     assert difference(trained.best.state, states[trained.best.epoch - 1]) < 1e-6
 
 
 def test_the_running_mean_of_what_is_frozen_is_the_same_to_the_bit(folder: Path) -> None:
-    setting, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
+    experiment, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
     before = loaded("test_resnet").model.state_dict()
-    state = METHODS["finetune"](loaded("test_resnet"), setting, config, Log()).best.state
+    state = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log()).best.state
     stem = [name for name in before if name.startswith(("conv1.", "bn1."))]
     assert stem and all(state[name].equal(before[name]) for name in stem)
 
@@ -79,25 +79,25 @@ def test_the_norm_is_that_of_what_moves(folder: Path, option: dict[str, Any]) ->
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_divergence_shows_through_clipping_and_mean(folder: Path, name: str, options: dict[str, Any]) -> None:
     """The largest rate takes the weights out of the range of float32."""
-    setting, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
-    trained = METHODS["finetune"](loaded(name), setting, config, Log())
+    experiment, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
+    trained = METHODS["finetune"](loaded(name), experiment, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3 and all(tensor.isfinite().all() for tensor in trained.best.state.values())
 
 
 def test_balanced_sampling_draws_every_class_and_every_image_of_a_class_alike(folder: Path) -> None:
-    setting, _ = small("test_resnet", folder)
-    assert setting.train is not None and setting.task.train is not None
-    counts = torch.bincount(torch.from_numpy(setting.task.train.labels)).tolist()  # [K]
+    experiment, _ = small("test_resnet", folder)
+    assert experiment.train is not None and experiment.task.train is not None
+    counts = torch.bincount(torch.from_numpy(experiment.task.train.labels)).tolist()  # [K]
     assert min(counts) < 0.6 * max(counts)
     of_class, of_image = [0] * len(counts), dict[tuple[int, float], int]()
     for epoch in range(100):
-        for batch in setting.train.shuffled(0, epoch, skip_single=False, balanced=True):
+        for batch in experiment.train.shuffled(0, epoch, skip_single=False, balanced=True):
             for label, image in zip(batch.labels.tolist(), batch.images.flatten(1).sum(1).tolist(), strict=True):
                 of_class[label] += 1
                 of_image[label, image] = of_image.get((label, image), 0) + 1
     n, K = sum(of_class), len(counts)
-    assert n == 100 * len(setting.task.train) and len(of_image) == len(setting.task.train)
+    assert n == 100 * len(experiment.task.train) and len(of_image) == len(experiment.task.train)
     for count in of_class:
         assert abs(count - n / K) < 4 * binomial_std(n, 1 / K)
     for (label, _), count in of_image.items():
@@ -110,13 +110,13 @@ def binomial_std(n: int, p: float) -> float:
 
 
 def test_class_weights_leave_out_a_class_without_examples(folder: Path) -> None:
-    setting, config = small("test_resnet", folder, class_weights="balanced")
-    train = setting.task.train
+    experiment, config = small("test_resnet", folder, class_weights="balanced")
+    train = experiment.task.train
     assert train is not None
     labels = train.labels.copy()
     labels[labels == 1] = 0
-    setting = replace(setting, task=replace(setting.task, train=replace(train, labels=labels)))
+    experiment = replace(experiment, task=replace(experiment.task, train=replace(train, labels=labels)))
     n = [int((labels == k).sum()) for k in range(3)]
-    weights = setting.class_weights(config)
+    weights = experiment.class_weights(config)
     assert weights is not None
     assert weights.tolist() == pytest.approx([len(labels) / (2 * n[0]), 0, len(labels) / (2 * n[2])])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 
 def permute(images: Tensor, shuffle: Shuffle) -> Tensor:
@@ -39,7 +39,7 @@ def check_blocks(shuffle: Shuffle, size: tuple[int, int]) -> None:
 @lru_cache(maxsize=16)
 def _order(shuffle: Shuffle, H: int, W: int, C: int, device: torch.device) -> Tensor:
     """From where each pixel comes, int64 [H W]; with `channels`, each value, int64 [H W C], channels innermost."""
-    random = np.random.Generator(np.random.PCG64(mix("shuffle", shuffle.size, shuffle.seed)))
+    random = np.random.Generator(np.random.PCG64(derive_seed("shuffle", shuffle.size, shuffle.seed)))
     if shuffle.block is None:
         order = random.permutation(H * W * C)
     else:

@@ -18,7 +18,7 @@ from ftcli.checksums import length
 from ftcli.data import pixel_cache as pixels
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 
 KIND = "features"
 LIBRARIES = ("torch", "timm")
@@ -37,7 +37,7 @@ class Keeper:
     cache: Cache | None
     folders: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)  # of what no cache keeps
 
-    def from_cache(self, name: str, shape: Shape, blocks: Blocks) -> Matrix | None:
+    def from_cache(self, name: str, shape: Shape, blocks: Blocks) -> FeatureMatrix | None:
         """The cache's, where it is put first if it is not there yet. None where no cache can keep it: no room, no
         permission.
         """
@@ -48,23 +48,23 @@ class Keeper:
             found = self.fill(self.cache, name, shape, blocks()) or self.entry(self.cache, name, shape)
         return found if self.everywhere(found is not None) else None
 
-    def for_this_run(self, shape: Shape, blocks: Blocks) -> Matrix:
+    def for_this_run(self, shape: Shape, blocks: Blocks) -> FeatureMatrix:
         """In memory, or in a file that lives as long as this object."""
         if bytes_of(shape) <= IN_MEMORY:
-            return Matrix.of(torch.cat(list(blocks())))
+            return FeatureMatrix.of(torch.cat(list(blocks())))
         self.folders.append(tempfile.TemporaryDirectory(prefix="ftcli-"))
         path = Path(self.folders[-1].name) / "features.npy"
         write_blocks(path, shape, blocks())
-        return Matrix.open(path, self.machine.device)
+        return FeatureMatrix.open(path, self.machine.device)
 
-    def entry(self, cache: Cache, name: str, shape: Shape) -> Matrix | None:
+    def entry(self, cache: Cache, name: str, shape: Shape) -> FeatureMatrix | None:
         """The entry, where there is one and it is whole."""
         file = checksums.find(cache, KIND, name)
         if file is None or length(file) != NPY_HEADER + bytes_of(shape):
             return None
-        return Matrix.open(file, self.machine.device)
+        return FeatureMatrix.open(file, self.machine.device)
 
-    def fill(self, cache: Cache, name: str, shape: Shape, blocks: Iterator[Tensor]) -> Matrix | None:
+    def fill(self, cache: Cache, name: str, shape: Shape, blocks: Iterator[Tensor]) -> FeatureMatrix | None:
         """Put it into the cache, batch by batch: it need not fit into memory. None where it cannot be kept."""
         size = NPY_HEADER + bytes_of(shape)
         file = checksums.add(cache, KIND, name, lambda path: write_blocks(path, shape, blocks), size)
@@ -72,7 +72,7 @@ class Keeper:
             for _ in blocks:
                 pass
         self.everywhere(True)  # nobody looks before everybody has written
-        return None if file is None else Matrix.open(file, self.machine.device)
+        return None if file is None else FeatureMatrix.open(file, self.machine.device)
 
     def everywhere(self, here: bool) -> bool:
         """Whether it holds in every process, so that all take the same way."""
@@ -90,7 +90,7 @@ class Shelf:
         """float32 [N, D], or None."""
         return self._held[name][0] if name in self._held else None
 
-    def put(self, name: str, matrix: Matrix) -> Tensor:
+    def put(self, name: str, matrix: FeatureMatrix) -> Tensor:
         """Keep it, mapped where it is a file; what has been here longest makes room."""
         if isinstance(matrix.source, Tensor):
             self._held[name] = matrix.source, matrix.source.nbytes

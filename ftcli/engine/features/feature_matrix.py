@@ -18,7 +18,7 @@ BLOCK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}  # of one block: within the c
 
 
 @dataclass(frozen=True)
-class Matrix:
+class FeatureMatrix:
     """Float32 [N, D], optionally seen through (x - mean) / std with a scalar mean and a scalar std.
 
     Only a block of rows is in memory at a time when `source` is a file. Its bytes are read, not mapped: mapped pages
@@ -33,13 +33,13 @@ class Matrix:
     std: float = 1.0
 
     @classmethod
-    def of(cls, features: Tensor) -> "Matrix":
+    def of(cls, features: Tensor) -> "FeatureMatrix":
         """A matrix in memory: features [N, D], converted to float32 where they are not."""
         N, D = features.shape
         return cls(features.float(), (N, D), features.device)
 
     @classmethod
-    def open(cls, where: str | Path | FileIO, device: torch.device | str = "cpu") -> "Matrix":
+    def open(cls, where: str | Path | FileIO, device: torch.device | str = "cpu") -> "FeatureMatrix":
         """A matrix in a .npy file, [N, D] float32, row after row. Raises RequestError for another kind of array.
 
         The file stays open, so that it can be read even where its name is removed.
@@ -58,7 +58,7 @@ class Matrix:
             raise RequestError(f"{path} must hold float32 [N, D] row by row: it holds {dtype} {list(shape)} {order}")
         return cls(file, shape, torch.device(device), start)
 
-    def scaled(self, mean: float, std: float) -> "Matrix":
+    def scaled(self, mean: float, std: float) -> "FeatureMatrix":
         """(x - mean) / std of every entry as it is seen now, computed when it is read."""
         return replace(self, mean=self.mean + self.std * mean, std=self.std * std)
 

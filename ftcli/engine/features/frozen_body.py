@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ftcli.cache import Cache
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import Keeper, digest_of, known_code, name_of
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.predict import passes, predict
 from ftcli.log import Log
 from ftcli.model.head import head_of
@@ -29,15 +29,15 @@ class FrozenBody:
     machine: Machine
     cache: Cache | None
     log: Log
-    known: dict[Loader, Matrix] = field(default_factory=dict)
+    known: dict[Loader, FeatureMatrix] = field(default_factory=dict)
 
-    def features(self, loader: Loader, label: str) -> Matrix:
+    def features(self, loader: Loader, label: str) -> FeatureMatrix:
         """The features [N, D] of a whole set, in its order."""
         if loader not in self.known:
             self.known[loader] = self.found_or_made(loader, label)
         return self.known[loader]
 
-    def found_or_made(self, loader: Loader, label: str) -> Matrix:
+    def found_or_made(self, loader: Loader, label: str) -> FeatureMatrix:
         """From the cache, into which they are put first where they are not there yet; else computed for this object."""
         shape = (loader.n, head_of(self.model).weight.shape[1])
 
@@ -71,16 +71,17 @@ class FrozenBody:
         return digest_of(self.model, besides=head_of(self.model).name)
 
 
-def all_logits(model: nn.Module, setting: Setting, log: Log, frozen: bool) -> dict[str, Tensor]:
+def all_logits(model: nn.Module, experiment: Experiment, log: Log, frozen: bool) -> dict[str, Tensor]:
     """The logits [N, K] of every set of a task. `frozen`: this body may come again, so its features are kept."""
     if frozen:
-        body = FrozenBody(model, setting.machine, setting.cache, log)
-        found = {name: body.logits(loader, name) for name, loader in setting.sets.items()}
+        body = FrozenBody(model, experiment.machine, experiment.cache, log)
+        found = {name: body.logits(loader, name) for name, loader in experiment.sets.items()}
     else:
         found = {
-            name: predict(model, loader, setting.machine, log, name).logits for name, loader in setting.sets.items()
+            name: predict(model, loader, experiment.machine, log, name).logits
+            for name, loader in experiment.sets.items()
         }
     for name, logits in found.items():
-        if (logits == logits[0]).all() and len(set(setting.sets[name].data.images.pixel_digests)) > 1:
+        if (logits == logits[0]).all() and len(set(experiment.sets[name].data.images.pixel_digests)) > 1:
             log.warn("constant-outputs", f"{name}: the model puts out the same for all of its {len(logits)} images")
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 
 ROTATED_BYTES = 1 << 30  # largest rotated copy of the features
 
@@ -47,7 +47,7 @@ class Problem:
     features: logits = W (x_i - mean) + c. Labels are 0 … K - 1, and every one of them has an example.
     """
 
-    def __init__(self, features: Matrix, labels: Tensor, K: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, features: FeatureMatrix, labels: Tensor, K: int, dtype: torch.dtype = torch.float32) -> None:
         self.labels, self.K, self.N, self.dtype = labels, K, len(labels), dtype
         self.counts = torch.bincount(labels, minlength=K).double()  # [K]
         sums = torch.zeros(K, features.shape[1], dtype=torch.float64, device=labels.device)
@@ -61,11 +61,11 @@ class Problem:
         if dtype == torch.float32 and 4 * self.N * len(self.w) <= ROTATED_BYTES:
             mean = self.mean.float()
             self.features, self.rotated = (
-                Matrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()])),
+                FeatureMatrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()])),
                 True,
             )
 
-    def _basis(self, features: Matrix) -> tuple[Tensor, Tensor]:
+    def _basis(self, features: FeatureMatrix) -> tuple[Tensor, Tensor]:
         """Squared singular values w [R] of the centred features and their right singular vectors V [D, R]."""
         D = features.shape[1]
         mean = self.mean.to(self.dtype)
@@ -85,12 +85,12 @@ class Problem:
         padded[varying] = V
         return w.clamp_min(0), padded
 
-    def _rotate(self, features: Matrix) -> Matrix:
+    def _rotate(self, features: FeatureMatrix) -> FeatureMatrix:
         """(x_i - mean) V: [N, R]."""
         Z, mean = self.V.new_empty(self.N, len(self.w)), self.mean.float()
         for part, X in features.blocks():
             torch.mm(X - mean, self.V, out=Z[part])
-        return Matrix.of(Z)
+        return FeatureMatrix.of(Z)
 
     def weights(self, x: Tensor) -> Tensor:
         """W [G, K, D] of x [G, K, R + 1], in float64 with the accuracy of float32.

@@ -30,7 +30,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ftcli.engine.features.feature_matrix import Matrix
+from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.probe.lbfgs import MEMORY, Goal, minimise
 from ftcli.engine.probe.logistic_loss import Problem
 from ftcli.errors import RequestError, RunError
@@ -55,7 +55,7 @@ class Path:
     bias: Tensor
 
 
-def path(features: Tensor | Matrix, labels: Tensor, num_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> Path:
+def path(features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> Path:
     """Fit multinomial logistic regression for every C; the module's docstring has the objective and the method.
 
     features: [N, D] float32, already normalised. labels: [N] int64 in 0 … num_classes - 1. Cs: positive, ascending.
@@ -68,7 +68,7 @@ def path(features: Tensor | Matrix, labels: Tensor, num_classes: int, Cs: Sequen
     Raises RequestError for features that are not finite, labels out of range or a bad list of C, and RunError, naming
     the C, where no solution of that accuracy was reached.
     """
-    matrix = features if isinstance(features, Matrix) else Matrix.of(features)
+    matrix = features if isinstance(features, FeatureMatrix) else FeatureMatrix.of(features)
     _check(matrix, labels, num_classes, Cs)
     labels = labels.to(matrix.device)
     present, compact = labels.unique(sorted=True, return_inverse=True)  # classes seen; labels among them
@@ -87,7 +87,7 @@ def path(features: Tensor | Matrix, labels: Tensor, num_classes: int, Cs: Sequen
     return Path(weights, bias)
 
 
-def _check(features: Matrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
+def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
     bad, first = 0, -1
     for part, X in features.blocks():
         rows = ~X.isfinite().all(dim=1)
@@ -114,7 +114,7 @@ def levels(count: int) -> list[list[int]]:
 class _Solver:
     """The solutions x [len(Cs), K, R + 1] as they become known, in the coordinates of `problem`."""
 
-    def __init__(self, features: Matrix, labels: Tensor, K: int, Cs: Sequence[float]) -> None:
+    def __init__(self, features: FeatureMatrix, labels: Tensor, K: int, Cs: Sequence[float]) -> None:
         self.inputs = (features, labels, K)
         self.problem = Problem(*self.inputs)
         self.exact: Problem | None = None  # in float64, once it is needed

@@ -46,7 +46,7 @@ class Part:
 
 
 @dataclass
-class Journal:
+class Checkpointer:
     """Where the states of a command's runs are kept; `every` seconds one is saved within an epoch.
 
     `again`: the words that go on with the command, for whoever stops it.

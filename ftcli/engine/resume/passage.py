@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ftcli.engine.resume.checkpointer import Journal, Part
+from ftcli.engine.resume.checkpointer import Checkpointer, Part
 
 
 class Passage:
@@ -16,17 +16,17 @@ class Passage:
         again: [N, K], the answers of the weights at the end, in the set's order, once they are known.
     """
 
-    def __init__(self, journal: Journal | None, name: str, device: torch.device) -> None:
-        self.journal, self.name = journal, name
+    def __init__(self, checkpointer: Checkpointer | None, name: str, device: torch.device) -> None:
+        self.checkpointer, self.name = checkpointer, name
         self.done = 0
         self.rows, self.answers = list[Tensor](), list[Tensor]()
         self.again: Tensor | None = None
         self.learned: dict[str, Tensor] = {}
         self.changed = False  # since its state
-        if journal:
-            journal.attended = True
-            if part := journal.find(name):
-                with journal.trusting(name):
+        if checkpointer:
+            checkpointer.attended = True
+            if part := checkpointer.find(name):
+                with checkpointer.trusting(name):
                     self.go_to(part, device)
 
     def go_to(self, part: Part, device: torch.device) -> None:
@@ -44,19 +44,19 @@ class Passage:
         self.answers.append(answers)
         self.done += 1
         self.changed = True
-        if self.journal and self.journal.due():
+        if self.checkpointer and self.checkpointer.due():
             self.save({f"learned.{name}": tensor for name, tensor in learned().items()})
 
     def ended(self, again: Tensor | None) -> None:
         """All is answered, and the weights are needed no more. Raises Stopped where that is wished."""
         self.changed |= self.again is None and again is not None
-        if self.journal:
-            if self.changed and self.journal.due_at_epoch():
+        if self.checkpointer:
+            if self.changed and self.checkpointer.due_at_epoch():
                 self.save({} if again is None else {"again": again})
-            self.journal.rest()
+            self.checkpointer.rest()
 
     def save(self, more: Mapping[str, Tensor]) -> None:
-        assert self.journal is not None
+        assert self.checkpointer is not None
         found = {"rows": torch.cat(self.rows), "answers": torch.cat(self.answers)}
-        self.journal.save(self.name, found | dict(more), {"done": self.done})
-        self.journal.check()
+        self.checkpointer.save(self.name, found | dict(more), {"done": self.done})
+        self.checkpointer.check()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftcli.engine.resume.checkpointer import Journal, Part
+from ftcli.engine.resume.checkpointer import Checkpointer, Part
 from ftcli.engine.select import Candidate
 from ftcli.engine.training_run import Run
 from ftcli.engine.update import Updater
@@ -29,44 +29,44 @@ class Position:
 class Progress:
     """How far one run is: `at`, from its state where the journal has one. Without a journal it only counts."""
 
-    def __init__(self, journal: Journal | None, name: str, run: Run, updater: Updater) -> None:
-        self.journal, self.name, self.run, self.updater = journal, name, run, updater
-        self.part = journal.find(name) if journal else None
+    def __init__(self, checkpointer: Checkpointer | None, name: str, run: Run, updater: Updater) -> None:
+        self.checkpointer, self.name, self.run, self.updater = checkpointer, name, run, updater
+        self.part = checkpointer.find(name) if checkpointer else None
         updater.machine.meet()  # the first process may change the file as soon as all have read it
         self.at = Position()
-        if journal and self.part:
-            with journal.trusting(name):
+        if checkpointer and self.part:
+            with checkpointer.trusting(name):
                 self.at = load_progress(self.part, run, updater)
 
     def enter(self) -> None:
         """After the updater has begun an epoch: go on within it, where the state is from there."""
-        if self.journal:
-            self.journal.attended = True
+        if self.checkpointer:
+            self.checkpointer.attended = True
         if self.part is not None and self.at.updates:
             self.updater.losses = list(self.at.losses)
             set_random_states(self.part.under("rng."), self.updater)
 
     def stepped(self, epoch: int, updates: int, shares: dict[str, float] | None) -> None:
         """So many updates of an epoch are made. Raises Stopped where that is wished."""
-        if self.journal and self.journal.due():
+        if self.checkpointer and self.checkpointer.due():
             self.updater.look()
             self.save(Position(epoch - 1, updates, self.updater.losses, shares))
 
     def ended(self, epoch: int) -> None:
         """An epoch is over, ID-val and all. Raises Stopped where that is wished."""
         self.at = Position(epoch)
-        if self.journal and self.journal.due_at_epoch():
+        if self.checkpointer and self.checkpointer.due_at_epoch():
             self.save(self.at)
 
     def finished(self) -> None:
         """The run is over. Raises Stopped where that is wished."""
-        if self.journal:
-            self.journal.attended = False
+        if self.checkpointer:
+            self.checkpointer.attended = False
         self.save(Position(finished=True))
 
     def save(self, position: Position) -> None:
         """Put all that the rest of the run depends on into its state."""
-        if self.journal is None:
+        if self.checkpointer is None:
             return
         run, updater = self.run, self.updater
         tensors = {f"pick.{key}": tensor for key, tensor in picked(run, updater).items()}
@@ -78,8 +78,8 @@ class Progress:
             "scores": run.scores, "diverged": run.diverged,
             "candidate": run.candidate and {key: getattr(run.candidate, key) for key in FIGURES},
         }  # fmt: skip
-        self.journal.save(self.name, tensors, said)
-        self.journal.check()
+        self.checkpointer.save(self.name, tensors, said)
+        self.checkpointer.check()
 
 
 def picked(run: Run, updater: Updater) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ftcli.config import Agreement
 from ftcli.console.answer import Answer
-from ftcli.engine.experiment import Setting, setting_of
+from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.features.frozen_body import all_logits
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
@@ -70,18 +70,18 @@ def same_classes(study: Study) -> None:
 
 def judged(study: Study, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
     """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
-    setting, task = setting_for(study, loaded), study.task
-    logits = all_logits(loaded.model, setting, study.log, frozen=True)
+    experiment, task = setting_for(study, loaded), study.task
+    logits = all_logits(loaded.model, experiment, study.log, frozen=True)
     said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
     return results_from(logits, task, 0, study.log), said
 
 
-def setting_for(study: Study, loaded: Loaded) -> Setting:
+def setting_for(study: Study, loaded: Loaded) -> Experiment:
     """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
     if loaded.data_config == study.loaded[0].data_config:
-        return study.setting
+        return study.experiment
     config, log = study.config, study.log
-    return setting_of(study.task, loaded.data_config, study.machine, config, log, cache_of(config, log))
+    return experiment_of(study.task, loaded.data_config, study.machine, config, log, cache_of(config, log))
 
 
 def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:

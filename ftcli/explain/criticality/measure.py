@@ -13,13 +13,13 @@ from ftcli.config import Criticality
 from ftcli.data.loaders import Loader
 from ftcli.data.stratified import limit, strata
 from ftcli.data.task import TaskSet
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.resume.tally import Tally
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.explain.criticality.suffix import Behind, behind
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 ROUNDING = 1e-9  # of a fraction of images: a cell exactly at the limit is within it
 
@@ -51,7 +51,7 @@ def least(
 
 
 def measure_criticality(
-    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, setting: Setting, config: Criticality, log: Log
+    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, experiment: Experiment, config: Criticality, log: Log
 ) -> dict[str, Any]:
     """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
 
@@ -60,14 +60,14 @@ def measure_criticality(
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
     body, _ = blocks_of(model)
-    tally = Tally(setting.journal, "criticality")
+    tally = Tally(experiment.checkpointer, "criticality")
     own = (
-        tally.count("own", lambda: behind(model, body[0].tensors, loader, setting, log).mistakes(finite=True))
+        tally.count("own", lambda: behind(model, body[0].tensors, loader, experiment, log).mistakes(finite=True))
         / loader.n
     )
     blocks = {}
     for block in body:
-        path = cache(partial(behind, model, block.tensors, loader, setting, log))  # made where a count is missing
+        path = cache(partial(behind, model, block.tensors, loader, experiment, log))  # made where a count is missing
         with Perturbed(model, block.tensors, start) as moved:
             off = OffItsPlace(block.name, moved, path, tally, config.seed)
             blocks[block.name] = of_block(off, loader.n, own, config, log)
@@ -135,11 +135,11 @@ def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log
     }
 
 
-def images_for(setting: Setting, most: int, seed: int) -> Loader:
+def images_for(experiment: Experiment, most: int, seed: int) -> Loader:
     """At most so many training images as evaluation sees them, stratified, the same for every pair of models."""
-    whole = setting.plain
+    whole = experiment.plain
     assert whole is not None
     labels = whole.data.labels
-    chosen = limit(strata(labels, setting.task.classes), most, mix("criticality", seed))
+    chosen = limit(strata(labels, experiment.task.classes), most, derive_seed("criticality", seed))
     data = TaskSet(whole.data.images.select(chosen), labels[chosen])
     return Loader(data, whole.transform, batch_size=whole.batch_size, device=whole.device)

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 
 class Perturbed:
@@ -47,7 +47,7 @@ class Perturbed:
 
     def noise(self, seed: int, name: str, draw: int) -> list[Tensor]:
         """z ~ N(0, I), one tensor per parameter: it depends on these three words and the shapes only."""
-        generator = torch.Generator().manual_seed(mix("criticality", seed, name, draw))
+        generator = torch.Generator().manual_seed(derive_seed("criticality", seed, name, draw))
         return [torch.empty_like(place).copy_(torch.randn(place.shape, generator=generator)) for place in self.places]
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import nn
 
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import IN_MEMORY, Shelf, bytes_of
 from ftcli.engine.frozen_prefix import Ahead, Rows
 from ftcli.engine.predict import Way, compiled_features, passes, right
@@ -45,14 +45,14 @@ class Behind:
         return int(wrong)
 
 
-def behind(model: nn.Module, tensors: Collection[str], loader: Loader, setting: Setting, log: Log) -> Behind:
+def behind(model: nn.Module, tensors: Collection[str], loader: Loader, experiment: Experiment, log: Log) -> Behind:
     """The way of a model whose `tensors` move, over `loader`'s images as evaluation sees them.
 
     Where the network cannot be cut in front of them, or is compiled, the way is the whole one, from images that are
     kept. What is kept is in memory, and there is at most IN_MEMORY of it.
     """
-    machine = setting.machine
-    alone = replace(setting, sets={"images": loader}, train=loader, cache=None, shelf=Shelf())
+    machine = experiment.machine
+    alone = replace(experiment, sets={"images": loader}, train=loader, cache=None, shelf=Shelf())
     model.eval()
     short = None if machine.compiled else Ahead(model, tensors, alone, log).evaluating("images")
     kept, way = (short.loader, short.way) if short else whole(model, loader, machine)

@@ -16,7 +16,7 @@ def distortion(config: Distortion) -> Answer:
         wanted = Wanted(config.k, config.matrix, config.unbiased, config.seed)
         heads = heads_in_order(study, class_names(study.loaded[0]))
         first, *rest = map(Side, study.names, study.models, heads)
-        found = apart(first, rest, study.setting, wanted, study.log)
+        found = apart(first, rest, study.experiment, wanted, study.log)
         others = [{"label": name, **one} for name, one in zip(study.names[2:], found[1:], strict=True)]
         answer = study.answer(found[0] | {"others": others})
         if config.plot:

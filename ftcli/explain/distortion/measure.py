@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.errors import RunError
 from ftcli.explain.distortion.distances import Distances
 from ftcli.explain.distortion.moments import Products, Waiting
-from ftcli.explain.distortion.paired_outputs import side_by_side
+from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.explain.distortion.similarity import HSIC_BATCH, UnbiasedCKA, linear_cka
 from ftcli.explain.distortion.subspaces import principal_angles, principal_directions, subspace_distance
 from ftcli.log import Log
@@ -87,12 +87,14 @@ class Own:
         return {name: products.scatter() for name, products in self.products.items()}
 
 
-def apart(first: Side, others: Sequence[Side], setting: Setting, wanted: Wanted, log: Log) -> list[dict[str, Any]]:
+def apart(
+    first: Side, others: Sequence[Side], experiment: Experiment, wanted: Wanted, log: Log
+) -> list[dict[str, Any]]:
     """Each of the others held against the first on every set, in one pass over each model, and weight by weight.
 
     Gives for each the report's `distortion`, `similarity` and `parameters`. Raises RunError where features overflow.
     """
-    by_set = {name: on_one_set([first, *others], name, setting, wanted, log) for name in setting.sets}
+    by_set = {name: on_one_set([first, *others], name, experiment, wanted, log) for name in experiment.sets}
     found = []
     for i, other in enumerate(others):
         distances = {name: one[i]["distances"] for name, one in by_set.items()}
@@ -112,12 +114,14 @@ def apart(first: Side, others: Sequence[Side], setting: Setting, wanted: Wanted,
     return found
 
 
-def on_one_set(sides: Sequence[Side], name: str, setting: Setting, wanted: Wanted, log: Log) -> list[dict[str, Any]]:
+def on_one_set(
+    sides: Sequence[Side], name: str, experiment: Experiment, wanted: Wanted, log: Log
+) -> list[dict[str, Any]]:
     """The same on one set."""
-    machine, loader, models = setting.machine, setting.sets[name], [side.model for side in sides]
+    machine, loader, models = experiment.machine, experiment.sets[name], [side.model for side in sides]
     owns, pairs = [Own() for _ in models], [Pair(wanted) for _ in models[1:]]
     seed = wanted.seed if wanted.unbiased else None  # whole-set figures do not depend on an order, batches do
-    for batch in side_by_side(models, loader, machine, log, name, seed=seed):
+    for batch in paired_block_outputs(models, loader, machine, log, name, seed=seed):
         outputs = [{block: machine.exact(values) for block, values in one.items()} for one in batch]
         for own, one in zip(owns, outputs, strict=True):
             own.add(one)

@@ -10,12 +10,12 @@ from ftcli.engine.device import Machine
 from ftcli.engine.predict import rounds
 from ftcli.log import Log
 from ftcli.model.block_outputs import Place, places_of, pooled_outputs
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 PROBED = 2  # images on which the ends of the blocks are found
 
 
-def side_by_side(
+def paired_block_outputs(
     models: Sequence[nn.Module], loader: Loader, machine: Machine, log: Log, label: str, *, seed: int | None = None
 ) -> Iterator[list[dict[str, Tensor]]]:
     """For every batch, what each model's blocks put out: float32 {block: [B, C], "penultimate": [B, D]}.
@@ -50,4 +50,4 @@ def images_to_probe(batch: Batch | None, loader: Loader) -> Tensor:
 
 
 def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(mix("order of a measure", seed))
+    return torch.Generator().manual_seed(derive_seed("order of a measure", seed))

@@ -24,7 +24,7 @@ def interpolate(config: Interpolate) -> Answer:
         same_architecture(study)
         head = head_on_the_line(study)
         vessel, states = study.judge.model, states_of(study, head)
-        averager = Averager(vessel, study.setting, statistics_of(study), head == "probe", config.seed, study.log)
+        averager = Averager(vessel, study.experiment, statistics_of(study), head == "probe", config.seed, study.log)
         A, B = states[:2]
         line = along(A, B, points(config.from_, config.to, config.points), averager)
         found: dict[str, Any] = {"head": head, "points": line, "barrier": barriers(line, averager.statistics)}
@@ -37,7 +37,7 @@ def interpolate(config: Interpolate) -> Answer:
         if (best := best_of(averages)) is not None:
             found["best"] = {**best.made, "statistics": best.statistics, "id_val": best.id_val}
             averager.put(best.state(), best.statistics, "the best")
-            results = [measure(vessel, study.setting, config.seed, study.log)]
+            results = [measure(vessel, study.experiment, config.seed, study.log)]
             save = partial(
                 save_model, loaded=study.judge, model=vessel, label_names=study.task.classes,
                 temperature=results[0].temperature,

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ftcli.engine.batchnorm import reestimate
-from ftcli.engine.experiment import Setting
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import figures_on
 from ftcli.errors import RunError
@@ -33,7 +33,7 @@ class Averager:
     """
 
     model: nn.Module
-    setting: Setting
+    experiment: Experiment
     statistics: Sequence[str]
     probed: bool
     seed: int
@@ -43,16 +43,18 @@ class Averager:
         """Give the network these weights."""
         self.model.load_state_dict(state)
         if statistics == "reestimated":
-            assert self.setting.plain is not None
-            reestimate(self.model, self.setting.plain, self.setting.machine, self.seed, self.log, f"{label}, BatchNorm")
+            assert self.experiment.plain is not None
+            reestimate(
+                self.model, self.experiment.plain, self.experiment.machine, self.seed, self.log, f"{label}, BatchNorm"
+            )
         if self.probed:
-            fit_head(self.model, replace(self.setting, cache=None), self.seed, self.log)
+            fit_head(self.model, replace(self.experiment, cache=None), self.seed, self.log)
 
     def figures(self, state: State, statistics: str, label: str, sets: Sequence[str] | None = None) -> Figures:
         """Accuracy (a fraction) and mean cross-entropy on each set."""
         self.put(state, statistics, label)
-        names = self.setting.sets if sets is None else sets
-        found = {name: figures_on(self.model, name, self.setting, self.log) for name in names}
+        names = self.experiment.sets if sets is None else sets
+        found = {name: figures_on(self.model, name, self.experiment, self.log) for name in names}
         return {
             name: {"accuracy": one["accuracy"], "loss": one["loss"] if isfinite(one["loss"]) else None}
             for name, one in found.items()
@@ -137,7 +139,7 @@ def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[str, A
     for kind in averager.statistics:
         described[kind] = {}
         found = {"uniform soup": list(members)}
-        if "id_val" in averager.setting.sets:
+        if "id_val" in averager.experiment.sets:
             alone = {name: worth(state, kind, name, averager) for name, state in members.items()}
             described[kind]["members"] = {
                 name: {"accuracy": one.accuracy, "loss": one.loss} for name, one in alone.items()

@@ -24,7 +24,7 @@ from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.report.build import opening, time_since
 from ftcli.run_folder.folder import claim, made, write_run
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 from ftcli.text import counted
 
 
@@ -82,7 +82,7 @@ def studied(config: Theory, log: Log) -> dict[str, Any]:
 
 def stream(config: Theory, *words: str) -> np.random.Generator:
     """The random numbers of one part of the study: its own, so that no part changes another's worlds."""
-    return np.random.default_rng(mix("theory", config.seed, *words))
+    return np.random.default_rng(derive_seed("theory", config.seed, *words))
 
 
 def warn_unsettled(found: dict[str, Any], config: Theory, log: Log) -> None:

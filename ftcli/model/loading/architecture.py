@@ -13,13 +13,13 @@ from torch import nn
 
 from ftcli.errors import RequestError, suggest
 from ftcli.model.checkpoints.checkpoint import Checkpoint
-from ftcli.model.loading.overrides import Given
+from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.similar_names import meant_by
-from ftcli.model.loading.size_limit import Outgrown, Room
+from ftcli.model.loading.size_limit import Room, TooLargeForFile
 from ftcli.model.loading.user_file import note_modules
 from ftcli.text import reason
 
-NOTHING = Given()
+NOTHING = ModelOverrides()
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Recipe:
         return {**args, "num_classes": num_classes}
 
 
-def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: Given = NOTHING) -> Recipe:
+def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: ModelOverrides = NOTHING) -> Recipe:
     """Bring together the name asked for, what the checkpoint says, and what is given where it says nothing.
 
     Raises RequestError for an unknown architecture or tag, for two that contradict each other, and for inputs that are
@@ -92,7 +92,7 @@ def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: 
                 with torch.device("meta"):
                     timm.create_model(**args, pretrained=False)
             model = timm.create_model(**args, pretrained=False)
-    except Outgrown:
+    except TooLargeForFile:
         assert checkpoint is not None
         raise RequestError(
             f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {recipe.name} as asked for is far larger",

@@ -16,8 +16,8 @@ from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.loading.architecture import NOTHING, Recipe, build, recipe_for
 from ftcli.model.loading.architecture import import_file as import_file
 from ftcli.model.loading.mismatch import few, misfit_of, refusal
-from ftcli.model.loading.overrides import Given
-from ftcli.model.loading.preprocessing import warn_of_assumed
+from ftcli.model.loading.overrides import ModelOverrides
+from ftcli.model.loading.preprocessing import warn_preprocessing_assumed
 from ftcli.text import counted, reason
 
 CHECKED = 1024  # pixels
@@ -44,7 +44,7 @@ class Loaded:
 
 def load_model(
     *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log,
-    headless: bool = False, given: Given = NOTHING,
+    headless: bool = False, given: ModelOverrides = NOTHING,
 ) -> Loaded:  # fmt: skip
     """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
 
@@ -80,7 +80,7 @@ def load_model(
     set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
     _fill(model, state, checkpoint)
     loaded = _loaded(recipe, model, checkpoint, kept is not None, image_size)
-    warn_of_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
+    warn_preprocessing_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
     return loaded
 
 

@@ -14,7 +14,7 @@ from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, sho
 
 
 @dataclass(frozen=True)
-class Given:
+class ModelOverrides:
     """`cfg`: mean and std, each [3], of timm's pretrained_cfg; `args`: arguments of the architecture."""
 
     cfg: Mapping[str, Any] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Given:
     config: Path | None = None
 
     @classmethod
-    def of(cls, config: Loading) -> "Given":
+    def of(cls, config: Loading) -> "ModelOverrides":
         """From the options. Raises RequestError for a value that no model has."""
         cfg = {name: tuple(value) for name in ("mean", "std") if (value := getattr(config, name)) is not None}
         args = dict(argument(text) for text in config.model_arg or ())

@@ -12,7 +12,9 @@ from ftcli.model.loading.architecture import Recipe, build_without_values
 PADDING = "pad_type"  # the argument of EfficientNets, MobileNets and their kin; TensorFlow's weights need "same"
 
 
-def warn_of_assumed(recipe: Recipe, model: nn.Module, data_config: dict[str, Any], where: str, log: Log) -> None:
+def warn_preprocessing_assumed(
+    recipe: Recipe, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
+) -> None:
     """Name the mean, standard deviation and padding that are assumed, and the options that state them."""
     found = {name: ",".join(f"{value:g}" for value in data_config[name]) for name in ("mean", "std")}
     guesses = [f"{name} {value}" for name, value in found.items() if name in recipe.assumed]

@@ -11,7 +11,7 @@ from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.loading.architecture import build_without_values, recipe_for
 from ftcli.model.loading.load import Loaded, import_file, load_model
-from ftcli.model.loading.overrides import Given
+from ftcli.model.loading.overrides import ModelOverrides
 
 
 def open_as_asked(config: Loading, where: str, log: Log) -> Checkpoint:
@@ -34,7 +34,7 @@ def load_each_as_is(config: Loading, where: Sequence[str], headless: Sequence[bo
 
     What the request states of weights holds for each that does not state it itself.
     """
-    given = Given.of(config)
+    given = ModelOverrides.of(config)
     checkpoints = [open_as_asked(config, place, log) for place in where]
     given.check_needed(checkpoints)
     return [
@@ -50,7 +50,7 @@ def model_to_look_at(config: Blocks) -> tuple[str, nn.Module]:
     """Name and network of `config.checkpoint`: of a name that timm knows the structure alone, its tensors on the meta
     device, and nothing is downloaded; of a checkpoint the whole, checked as every command checks it.
     """
-    where, given = config.checkpoint, Given.of(config)
+    where, given = config.checkpoint, ModelOverrides.of(config)
     if config.import_:
         import_file(str(config.import_))
     if timm.is_model(where.partition(".")[0]) and not os.path.exists(where):

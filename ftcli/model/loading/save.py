@@ -20,8 +20,8 @@ def save_model(
     """Write `model`, trained from `loaded`, into `folder` (made if need be), whole or not at all.
 
     config.json carries the architecture and its arguments, the input size and normalisation of `loaded.data_config`,
-    the class names [K], and the temperature T of softmax(logits / T) where one was fitted. Raises Hindered where the
-    disk or the permissions do not allow it.
+    the class names [K], and the temperature T of softmax(logits / T) where one was fitted. Raises ResourceLimit where
+    the disk or the permissions do not allow it.
     """
     # The tag names somebody's weights; these are others now.
     said: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}

@@ -12,7 +12,7 @@ TIMES = 4  # what a network may have of what its file has: position tables grow 
 MORE_TENSORS, MORE_NUMBERS = 4000, 10**8  # and so many besides, for files that hold only a part
 
 
-class Outgrown(Exception):
+class TooLargeForFile(Exception):
     """Raised while a network is built: it becomes too large."""
 
 
@@ -31,8 +31,8 @@ class Room:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Inside, every parameter that a network of this process gets is counted. Raises Outgrown at the first one too
-        many, before its values are drawn.
+        """Inside, every parameter that a network of this process gets is counted. Raises TooLargeForFile at the
+        first one too many, before its values are drawn.
         """
         tensors = numbers = 0
 
@@ -40,7 +40,7 @@ class Room:
             nonlocal tensors, numbers
             tensors, numbers = tensors + 1, numbers + (0 if parameter is None else parameter.numel())
             if tensors > self.tensors or numbers > self.numbers:
-                raise Outgrown
+                raise TooLargeForFile
 
         handle = register_module_parameter_registration_hook(count)
         try:

@@ -22,7 +22,7 @@ from ftcli.cache import key
 from ftcli.data.shifts import shift
 from ftcli.data.shifts.corruptions import blur, digital, edges, frost, noise, published, weather
 from ftcli.data.shifts.corruptions.published import LARGE, SMALL
-from ftcli.seeds import mix
+from ftcli.seeds import derive_seed
 
 MOST_SMALL = 64  # pixels of the shorter side, up to which a picture counts as one of 32
 SIDE = 224  # pixels, to which the shorter side of any other is brought
@@ -50,7 +50,7 @@ def corrupt(picture: Image.Image, name: str, severity: int, digest: bytes) -> Im
     """
     table = SMALL if min(picture.size) <= MOST_SMALL else LARGE
     pixels = np.asarray(picture if table is SMALL else _to_side(picture)) / 255
-    random = np.random.Generator(np.random.PCG64(mix("shift", name, digest.hex())))
+    random = np.random.Generator(np.random.PCG64(derive_seed("shift", name, digest.hex())))
     changed = CORRUPTIONS[name](pixels, table[name][severity - 1], random)
     return Image.fromarray(np.rint(255 * changed.clip(0, 1)).astype(np.uint8))
 
