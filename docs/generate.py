@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftcli.cli.help import ARGUMENTS, Row, rows
-from ftcli.config import COMMANDS
+from ftcli.commands import COMMANDS, options_of
 from ftcli.config.declare import PANELS
 
 PAGES = Path(__file__).parent / "commands"
@@ -18,7 +18,7 @@ BEGIN, END = "<!-- options -->", "<!-- /options -->"
 
 def section(command: str) -> str:
     """All tables of a command, arguments first."""
-    found = list(rows(COMMANDS[command].options))
+    found = list(rows(options_of(command)))
     panels = {panel: [row for row in found if row.panel == panel] for panel in (ARGUMENTS, *PANELS)}
     return "\n\n".join(table(panel, entries) for panel, entries in panels.items() if entries)
 

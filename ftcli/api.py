@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import fields
-from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
 import typer
@@ -18,13 +17,10 @@ from typer.models import ArgumentInfo
 
 from ftcli.cli.help import name_of, opposite_of
 from ftcli.cli.main import program, refusal
-from ftcli.config import COMMANDS, Common, Loading, Theory
+from ftcli.commands import COMMANDS, named, option_classes, options_of, python_names
+from ftcli.config.shared import Common, Loading
 from ftcli.errors import RequestError, choose
 
-RENAMED = {  # parts of the package have the names of these commands
-    "cache": "manage_cache", "data": "read_data", "presets": "read_presets", "report": "read_report",
-    "theory": "run_theory",
-}  # fmt: skip
 # What computes sets threads and kernels, draws from torch's own generator and traces networks, all of which a process
 # has once: calls in several threads wait for each other, and give what they give one after the other.
 ONE_AT_A_TIME = threading.RLock()
@@ -33,7 +29,7 @@ OF_THE_STREAMS = ("json", "debug")  # of no use where values come back and error
 
 def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
     """A command's options as they would be typed; None is not."""
-    options = COMMANDS[command].options
+    options = options_of(command)
     hints = get_type_hints(options, include_extras=True)
     typed, arguments = [command], ["--"]  # behind "--", a value may begin with a dash
     for field in fields(options):
@@ -93,21 +89,21 @@ def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     Raises RequestError where the request is wrong and RunError where the run failed, as the command line says them.
     """
     if arguments and isinstance(arguments[0], Common):
-        config, own = arguments[0], COMMANDS[command].options
+        config, own = arguments[0], options_of(command)
         if type(config) is not own or values or len(arguments) > 1:
             fix = f"give ftcli.{own.__name__}(…) every option"
             raise RequestError(f"{command} takes one configuration of its own and nothing besides.", fix)
     else:
         config = configure(command, *arguments, **values)
-    module, function = COMMANDS[command].runs.split(":")
-    with ONE_AT_A_TIME if isinstance(config, Loading | Theory) else nullcontext():
-        answer = getattr(import_module(module), function)(config)
+    computes = isinstance(config, Loading) or COMMANDS[command].panel != "Look"
+    with ONE_AT_A_TIME if computes else nullcontext():
+        answer = named(COMMANDS[command].function)(config)
     return json.loads(json.dumps(answer.content))
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:
     """What a command's function takes: arguments first, with or without their names, then options by name."""
-    options = COMMANDS[command].options
+    options = options_of(command)
     hints = get_type_hints(options, include_extras=True)
     found = {}
     for name, one in inspect.signature(options).parameters.items():
@@ -132,10 +128,9 @@ def function_of(command: str, does: Callable[..., Any], name: str, says: str) ->
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for command, row in COMMANDS.items()
-    for function in (
-        function_of(command, carry_out, RENAMED.get(command, command), row.help),
-        function_of(command, configure, row.options.__name__, f"The options of `ftcli {command}`, checked."),
-    )
+    **{name: function_of(command, carry_out, name, COMMANDS[command].help) for name, command in python_names().items()},
+    **{
+        name: function_of(command, configure, name, f"The options of `ftcli {command}`, checked.")
+        for name, command in option_classes().items()
+    },
 }

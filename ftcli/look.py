@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from ftcli import config as options
+from ftcli.config import looking as options
 from ftcli.console.answer import Answer, show_parts, write_json
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console

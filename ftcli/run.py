@@ -1,195 +1,144 @@
 """READ FIRST. The program in order: checkpoint and data in, a model, a method, figures of every set, a report out.
 
     checkpoint ──┐
-                 ├─> task ─> model ─> setting ─> before ─> method ─> picks ─> results ─> report, model, predictions
+                 ├─> task ─> model ─> experiment ─> before ─> method ─> picks ─> results ─> report, model, predictions
     data specs ──┘
 
-`before` is the untouched checkpoint, where it can answer already (surgical, adapt). A command that trains holds its
-folder while it works, and goes on from the state of an earlier start that it finds there.
+`before` is the untouched checkpoint, where it knows the classes already. A command that trains locks its folder, and
+resumes from the state of an interrupted run that it finds there.
 
-This is the one file that knows all the parts; each part knows only those below it. The commands that hold models
-against each other stand above, a file for each, in studies/; what is simulated, beside, in theory/.
+Four stories: train, evaluate, adapt, predict. What every command opens is in context.py; which method a command runs is
+in commands.py; the commands that compare models are in explain/.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from torch import nn
 
-from ftcli.cache import Cache, open_cache
-from ftcli.config import (
-    Adapt,
-    Detailed,
-    Evaluate,
-    Finetune,
-    Interpolate,
-    Measuring,
-    Predict,
-    Reporting,
-    Running,
-    Surgical,
-    Training,
-)
-from ftcli.console.answer import Answer, report_answer
-from ftcli.console.progress import ConsoleLog
-from ftcli.data.task import Task, build_task, warn_few_to_pick, without_labels
-from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import Experiment, experiment_of
+from ftcli.commands import COMMANDS, method_of, named
+from ftcli.config.adapting import Adapt
+from ftcli.config.measuring import Evaluate, Predict
+from ftcli.config.training import Training
+from ftcli.console.answer import Answer
+from ftcli.context import Context, open_context
+from ftcli.data.task import Task, without_labels
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import all_logits
 from ftcli.engine.grid import Trained
 from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError
-from ftcli.explain.distortion.measure import Side, Wanted, apart
 from ftcli.log import Log
-from ftcli.measures.confusion import check_pairs
 from ftcli.measures.results import Results, join_seeds, measure, results_from
-from ftcli.methods import METHODS
-from ftcli.methods.adapt import adapt as adapted_to
+from ftcli.methods.adapt import adapt as adapt_to_streams
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.checkpoints.checkpoint import Checkpoint
-from ftcli.model.head import head_of
 from ftcli.model.loading.architecture import build_without_values, recipe_for
 from ftcli.model.loading.load import Loaded, import_file, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.requested import load_as_is, open_as_asked
 from ftcli.model.loading.save import save_model
-from ftcli.processes import process_index
 from ftcli.report.adaptation import adaptation_choices
-from ftcli.report.build import build, time_since
+from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_target, label_table, labels_answer
-from ftcli.run_folder.folder import claim, made, write_run
-from ftcli.run_folder.request import digest_of, request_of
-from ftcli.run_folder.unfinished import finished, held, shown
+from ftcli.report.tables import report_answer
+from ftcli.run_folder.request import command_of, digest_of
 
 
 def train(config: Training) -> Answer:
-    """`probe`, `finetune`, `lpft`, `surgical`: train, pick on ID-val, measure every set, save."""
-    started, command = time.perf_counter(), type(config).__name__.lower()
-    done = finished(config)
-    with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, command, config.overwrite or done is not None, lasting=True)
-        machine, cache = machine_of(config), cache_of(config, log)
-        checkpoint = starting_point(config, log)
-        task = task_of(config, log, cache)
-        loaded = load_for(task, config, checkpoint, log)
-        experiment = experiment_of(task, loaded.data_config, machine, config, log, cache)
-        tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
-        request = request_of(config, task, [loaded], machine)
-        if done is not None:
-            return shown(done, request, config)
+    """`probe`, `finetune`, `lpft`, `surgical`: train, select on ID-val, evaluate every set, save."""
+    with open_context(config) as context:
+        checkpoint = open_start(config, context.log)
+        task = context.task()
+        loaded = load_start(task, config, checkpoint, context.log)
+        experiment = context.experiment(task, loaded.data_config)
+        choices = tuned_by_choice(
+            loaded.model, config
+        )  # refuses blocks that are not there, before anything is computed
+        request = context.request(task, [loaded])
+        if context.finished is not None:
+            return report_answer(context.finished, context.folder)
         if config.dry_run:
-            return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request, config, machine, log) as (folder, checkpointer):
-            log.note(f"in {folder}")
+            return plan_answer(config, task, loaded, choices)
+        with context.running(request) as checkpointer:
             experiment = replace(experiment, checkpointer=checkpointer)
-            report = trained_and_saved(config, loaded, experiment, folder, digest_of(request), log, started)
-    return report_answer(report, folder)
-
-
-def trained_and_saved(
-    config: Training, loaded: Loaded, experiment: Experiment, folder: Path, request: str, log: Log, started: float
-) -> dict[str, Any]:
-    """The work of a training command, once everything about it is known: its report. `request`: its digest."""
-    command, task, machine = type(config).__name__.lower(), experiment.task, experiment.machine
-    before = before_of(loaded, experiment, config, log)
-    start = deepcopy(loaded.model) if config.measure else None
-    trained = METHODS[command](loaded, experiment, config, log)
-    results = results_of(trained, loaded.model, experiment, log, config.details())
-    stages = stages_of(command, trained, results, loaded.model, experiment, log)
-    choices = choices_of(trained, results, loaded, experiment, log, getattr(config, "merge", None))
-    timing = trained.timing(time.perf_counter() - started)
-    parts = {"request": request, "before": before, "stages": stages, "choices": choices}
-    parts |= measured(start, trained, loaded, experiment, log)
-    report = build(command, config, task, loaded, machine, results, log, timing, trained, parts)
-    if machine.rank == 0:
-        save(folder, report, trained, results, loaded, task)
-    return report
+            before = results_before(loaded, experiment, config, context.log)
+            start = deepcopy(loaded.model) if config.measure else None
+            trained = method_of(command_of(config))(loaded, experiment, config, context.log)
+            results = results_of(trained, loaded.model, experiment, context.log, config.details())
+            parts = {"request": digest_of(request), "before": before.figures if before else None}
+            parts |= {"stages": stages_of(trained, results, loaded.model, experiment, context.log)}
+            parts |= {"choices": choices_of(trained, results, loaded, experiment, config, context.log)}
+            parts |= changes_of(start, trained, loaded, experiment, config, context.log)
+            return save(context, task, trained, results, loaded, parts)
 
 
 def evaluate(config: Evaluate) -> Answer:
     """`evaluate`: the figures of a model as it is."""
-    started = time.perf_counter()
-    with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, "evaluate", config.overwrite)
-        machine, cache = machine_of(config), cache_of(config, log)
-        loaded = load_as_is(config, config.checkpoint, log)
-        task = task_of(config, log, cache, loaded)
-        experiment = experiment_of(task, loaded.data_config, machine, config, log, cache)
-        results = measure(machine.place(loaded.model), experiment, 0, log, frozen=True, details=config.details())
-        report = build("evaluate", config, task, loaded, machine, [results], log, time_since(started))
-        if machine.rank == 0:
-            folder = made(folder, config.out)
-            write_run(folder, report, [], results.predictions, None)
-    return report_answer(report, folder)
+    with open_context(config) as context:
+        loaded = load_as_is(config, config.checkpoint, context.log)
+        task = context.task(loaded)
+        experiment = context.experiment(task, loaded.data_config)
+        model = context.machine.place(loaded.model)
+        results = measure(model, experiment, 0, context.log, frozen=True, details=config.details())
+        return context.answer(task, loaded, [results], predictions=results.predictions)
 
 
 def adapt(config: Adapt) -> Answer:
     """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
-    started = time.perf_counter()
-    done = finished(config)
-    with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, "adapt", config.overwrite or done is not None, lasting=True)
-        machine, cache = machine_of(config), cache_of(config, log)
+    with open_context(config) as context:
+        log, machine = context.log, context.machine
         loaded = load_as_is(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)
-        task = task_of(config, log, cache, loaded)
+        task = context.task(loaded)
         streams = {
-            name: stream_of(data, loaded.data_config, machine, config, log, cache) for name, data in task.sets().items()
+            name: stream_of(data, loaded.data_config, machine, config, log, context.cache)
+            for name, data in task.sets().items()
         }
-        experiment = experiment_of(task, loaded.data_config, machine, config, log, cache)
-        request = request_of(config, task, [loaded], machine)
-        if done is not None:
-            return shown(done, request, config)
+        experiment = context.experiment(task, loaded.data_config)
+        request = context.request(task, [loaded])
+        if context.finished is not None:
+            return report_answer(context.finished, context.folder)
         model = machine.place(loaded.model)
-        with held(folder, request, config, machine, log) as (folder, checkpointer):
-            log.note(f"in {folder}")
+        with context.running(request) as checkpointer:
             before = measure(model, experiment, config.seed, log, frozen=True)
-            adapted = adapted_to(model, streams, tensors, config, machine, checkpointer, log)
+            adapted = adapt_to_streams(model, streams, tensors, config, machine, checkpointer, log)
             results = {
-                choice: results_from(one.stream, task, config.seed, log, config.details())
-                for choice, one in adapted.items()
+                choice: results_from(answers.stream, task, config.seed, log, config.details())
+                for choice, answers in adapted.items()
             }
             choices = adaptation_choices(adapted, results, before, task, model, config)
             first = next(iter(results.values()))
             parts = {"request": digest_of(request), "before": before.figures, "choices": choices}
-            report = build("adapt", config, task, loaded, machine, [first], log, time_since(started), None, parts)
-            write_run(folder, report, [], first.predictions, None)
-    return report_answer(report, folder)
+            return context.answer(task, loaded, [first], parts=parts, predictions=first.predictions)
 
 
 def predict(config: Predict) -> Answer:
     """`predict`: class and probability of every image of a set, labels not needed."""
     check_target(config)
-    with ConsoleLog(config.quiet or process_index() > 0) as log:
-        machine, cache = machine_of(config), cache_of(config, log)
-        loaded = load_as_is(config, config.checkpoint, log)
-        images = without_labels(config.images, damaged=config.damaged, log=log, cache=cache)
-        alone = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
-        experiment = experiment_of(alone, loaded.data_config, machine, config, log, cache)
-        logits = all_logits(machine.place(loaded.model), experiment, log, frozen=True)["images"]
-    return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
+    with open_context(config) as context:
+        loaded = load_as_is(config, config.checkpoint, context.log)
+        images = without_labels(config.images, damaged=config.damaged, log=context.log, cache=context.cache)
+        task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
+        experiment = context.experiment(task, loaded.data_config)
+        logits = all_logits(context.machine.place(loaded.model), experiment, context.log, frozen=True)["images"]
+        return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
 
 
-def cache_of(config: Running, log: Log) -> Cache | None:
-    """What earlier runs have kept, and this one will; None with `--no-cache`."""
-    return None if config.no_cache else open_cache(log)
-
-
-def starting_point(config: Training, log: Log) -> Checkpoint | None:
+def open_start(config: Training, log: Log) -> Checkpoint | None:
     """The checkpoint to start from, its header read; None where the body starts from random weights.
 
-    A name that contradicts the file, or that timm does not know, is refused here, before any picture is read.
+    Raises RequestError, before any image is read, for a name that contradicts the file or that timm does not know.
     """
-    if config.checkpoint is None and not starts_random(config):
+    if config.checkpoint is None and not config.random_body:
         raise RequestError("No checkpoint is given.", "add --checkpoint WHERE, or finetune --init random --model NAME")
     if config.checkpoint is None and config.model is None:
         raise RequestError("--init random needs an architecture.", "add --model NAME")
@@ -197,125 +146,118 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
         raise RequestError("--model-config describes weights, and there are none.", "type --model and --model-arg")
     if config.import_:
         import_file(str(config.import_))
-    given = ModelOverrides.of(config)
+    overrides = ModelOverrides.of(config)
     checkpoint = None if config.checkpoint is None else open_as_asked(config, config.checkpoint, log)
-    given.check_needed([checkpoint] if checkpoint else [])
-    recipe = recipe_for(config.model, checkpoint, given)
-    if given.args:
+    overrides.check_needed([checkpoint] if checkpoint else [])
+    recipe = recipe_for(config.model, checkpoint, overrides)
+    if overrides.args:
         build_without_values(recipe, image_size=config.image_size)
     return checkpoint
 
 
-def starts_random(config: Training) -> bool:
-    return isinstance(config, Finetune) and config.init == "random"
-
-
-def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
-    """The model with as many classes as the task has."""
+def load_start(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
+    """The model that training starts from, with as many classes as the task has."""
     loaded = load_model(
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
         given=ModelOverrides.of(config),
     )  # fmt: skip
-    if isinstance(config, Surgical):
-        return with_target_head(loaded, task, config.head, log)
-    # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
-    return replace(loaded, checkpoint=None) if starts_random(config) else loaded
+    if config.initial_head != "fresh":
+        return with_target_head(loaded, task, config.initial_head, log)
+    # A random body takes nothing from a checkpoint but its architecture, and the report must not name one.
+    return replace(loaded, checkpoint=None) if config.random_body else loaded
 
 
-def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | None = None) -> Task:
-    """The sets in their roles. The classes are the training set's, or those of the model that is judged."""
-    task = build_task(
-        train=config.train if isinstance(config, Training | Measuring) else None, id_val=config.id_val,
-        id_test=config.id_test, ood=config.ood_sets(), damaged=config.damaged, log=log, cache=cache,
-        split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
-        classes=judge.label_names if judge else None, num_classes=len(head_of(judge.model).bias) if judge else None,
-    )  # fmt: skip
-    if isinstance(config, Detailed) and config.details():
-        check_pairs(len(task.classes))
-    if isinstance(config, Training | Interpolate):
-        warn_few_to_pick(task, log)
-    return task
-
-
-def before_of(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> dict[str, Any] | None:
-    """The figures of the untouched checkpoint, where a method starts from its head and it can answer already."""
-    if not isinstance(config, Surgical) or not loaded.head_loaded:
+def results_before(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Results | None:
+    """The results of the untouched checkpoint, where training starts from its head and that knows the classes."""
+    if config.initial_head == "fresh" or not loaded.head_loaded:
         return None
-    return measure(experiment.machine.place(loaded.model), experiment, 0, log, frozen=True).figures
+    return measure(experiment.machine.place(loaded.model), experiment, 0, log, frozen=True)
 
 
 def results_of(
-    trained: Trained, model: nn.Module, experiment: Experiment, log: Log, details: Sequence[str] = ()
+    trained: Trained, network: nn.Module, experiment: Experiment, log: Log, details: Sequence[str] = ()
 ) -> list[Results]:
-    """The figures of each seed's pick."""
+    """The results of each seed's pick; `network` gives the architecture."""
     results = []
     for pick in trained.picks:
-        model.load_state_dict(pick.state)
-        placed = experiment.machine.place(model)
-        results.append(measure(placed, experiment, pick.seed, log, frozen=trained.frozen, details=details))
+        model = experiment.machine.place(with_weights(network, pick.state))
+        results.append(measure(model, experiment, pick.seed, log, frozen=trained.frozen, details=details))
     return results
 
 
+def with_weights(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
+    """A copy of the network with these weights."""
+    model = deepcopy(network)
+    model.load_state_dict(state)
+    return model
+
+
 def stages_of(
-    command: str, trained: Trained, results: list[Results], model: nn.Module, experiment: Experiment, log: Log
+    trained: Trained, results: list[Results], network: nn.Module, experiment: Experiment, log: Log
 ) -> dict[str, Any] | None:
-    """The stages of a method that has several, each with its own pick and figures, in order."""
+    """The stages of a method that has several, in order, each with its own pick and results."""
     if not trained.before:
         return None
-    parts = {
-        name: (earlier, results_of(earlier, model, experiment, log, results[0].details))
-        for name, earlier in trained.before.items()
+    stages = {
+        name: (stage, results_of(stage, network, experiment, log, results[0].details))
+        for name, stage in trained.before.items()
     }
-    parts["finetune" if command == "lpft" else command] = (trained, results)
+    stages[trained.stage] = (trained, results)
     return {
-        name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}
-        for name, (part, figures) in parts.items()
+        name: {"selected": stage.best.describe(), "results": join_seeds(of_stage), "runs": stage.runs}
+        for name, (stage, of_stage) in stages.items()
     }
 
 
 def choices_of(
-    trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, log: Log, merge: int | None
+    trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, config: Training, log: Log
 ) -> dict[str, Any] | None:
-    """What a method tried, choice by choice; `results` are those of the one that it kept."""
+    """What a method tried, choice by choice; `results` are those of the choice that it picked."""
     if not trained.choices:
         return None
-    details = results[0].details
     by_choice = {
-        choice: results if choice == trained.choice else results_of(part, loaded.model, experiment, log, details)
-        for choice, part in trained.choices.items()
-        if part.picks
+        choice: results
+        if choice == trained.choice
+        else results_of(of_choice, loaded.model, experiment, log, results[0].details)
+        for choice, of_choice in trained.choices.items()
+        if of_choice.picks
     }
-    return describe_choices(trained, by_choice, loaded, merge)
+    return describe_choices(trained, by_choice, loaded, getattr(config, "merge", None))
 
 
-def measured(
-    start: nn.Module | None, trained: Trained, loaded: Loaded, experiment: Experiment, log: Log
+def changes_of(
+    start: nn.Module | None, trained: Trained, loaded: Loaded, experiment: Experiment, config: Training, log: Log
 ) -> dict[str, Any]:
-    """How far the saved model lies from where its training started; nothing where that was not asked for."""
+    """What `--measure` asks for: the saved model compared with `start`, from which its training started."""
     if start is None:
         return {}
     order = rows_for(loaded, experiment.task.classes, log)
     if order is not None:
         order_rows(start, order)
-    loaded.model.load_state_dict(trained.best.state)
-    before, after = (
-        Side(name, experiment.machine.place(one)) for name, one in (("the start", start), ("the pick", loaded.model))
-    )
-    return apart(replace(before, head=order is not None), [after], experiment, Wanted(), log)[0]
+    saved = with_weights(loaded.model, trained.best.state)
+    before, after = experiment.machine.place(start), experiment.machine.place(saved)
+    changes: dict[str, Any] = {}
+    for name in config.measure or ():
+        changes |= named(COMMANDS[name].measure)(before, after, experiment, log, same_classes=order is not None)
+    return changes
 
 
 def save(
-    folder: Path, report: dict[str, Any], trained: Trained, results: list[Results], loaded: Loaded, task: Task
-) -> None:
-    """The picked model and everything that was found out, in one folder."""
-    loaded.model.load_state_dict(trained.best.state)
+    context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded,
+    parts: dict[str, Any],
+) -> Answer:  # fmt: skip
+    """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
     history = [
         {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch
         for run in trained.runs
         for epoch in run.get("history", [])
     ]
-    predictions = pa.concat_tables([one.predictions for one in results])
-    T = report["temperature"]
-    write_run(
-        folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes, T)
-    )
+    save_weights = partial(
+        save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
+        temperature=temperature_of(results, trained),
+    )  # fmt: skip
+    predictions = pa.concat_tables([result.predictions for result in results])
+    return context.answer(
+        task, loaded, results, trained=trained, parts=parts, predictions=predictions, save_weights=save_weights,
+        history=history,
+    )  # fmt: skip

@@ -1,8 +1,10 @@
 """Words from outside, made safe to show: nothing in them repaints a terminal, and a line bears their length."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
@@ -62,3 +64,8 @@ def shortest_tails(paths: Sequence[str]) -> list[str]:
         depth += 1
         tails = ["/".join(one[-depth:]) for one in parts]
     return [f"{tail} ({tails[: i + 1].count(tail)})" if tail in tails[:i] else tail for i, tail in enumerate(tails)]
+
+
+def as_json(value: Any, *, ascii: bool = False) -> str:
+    """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
+    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"

@@ -1,4 +1,4 @@
-"""The command line: one Typer command per row of `config.COMMANDS`, and how every command ends.
+"""The command line: one Typer command per row of the registry, and how every command ends.
 
 Nothing heavy is imported here; a command's own module is imported when it runs, so that `--help` answers at once.
 """
@@ -11,13 +11,13 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import import_module
 
 import typer
 
 from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
-from ftcli.config import COMMANDS, Common
+from ftcli.commands import COMMANDS, named, options_of
+from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.processes import command_line, process_count, process_index
@@ -36,17 +36,17 @@ def program(act: Callable[[str], Callable[[Common], None]] | None = None) -> typ
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     for name, row in COMMANDS.items():
-        app.command(name, rich_help_panel=row.panel)(command_of(row.options, (act or runner)(row.runs), name, row.help))
+        run = (act or runner)(row.function)
+        app.command(name, rich_help_panel=row.panel)(command_of(options_of(name), run, name, row.help))
     return app
 
 
-def runner(target: str) -> Callable[[Common], None]:
+def runner(function: str) -> Callable[[Common], None]:
     """A function that imports "module:function", runs it on a configuration and shows its answer."""
 
     def run(config: Common) -> None:
-        module, function = target.split(":")
         try:
-            answer = getattr(import_module(module), function)(config)
+            answer = named(function)(config)
             if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
@@ -89,7 +89,7 @@ def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     message = error.format_message() if hasattr(error, "format_message") else first_line(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
     command = next((word for word in words if word in COMMANDS), "")
-    known = {row.name: row for row in rows(COMMANDS[command].options)} if command else {}
+    known = {row.name: row for row in rows(options_of(command))} if command else {}
     fix = f"`{f'ftcli {command}'.strip()} --help` shows what there is"
     names = getattr(getattr(error, "param", None), "opts", ())
     row = next((known[name] for name in names if name in known), None)

@@ -17,8 +17,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from ftcli.config import Common
 from ftcli.config.declare import PANELS
+from ftcli.config.shared import Common
 from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset, preset_names

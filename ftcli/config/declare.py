@@ -91,3 +91,8 @@ def flag(help: str, name: str, panel: str, *short: str) -> Any:
 def spec(help: str, default: str, **more: Any) -> Any:
     """An option that names a set of images."""
     return option(help, panel=DATA, default=default, metavar="SPEC", **more)
+
+
+def figure(what: str) -> Any:
+    """The option `--plot`."""
+    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.svg|png")

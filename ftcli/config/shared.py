@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -51,9 +51,29 @@ def per_channel(what: str) -> Any:
 class Common:
     """What every command understands."""
 
+    selects: ClassVar[bool] = False  # whether anything is picked on ID-val
+
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
     quiet: Annotated[bool, flag("No progress and no notes; warnings and errors show.", "--quiet", OUTPUT, "-q")] = False
     debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class RunFolder(Common):
+    """Where a command that leaves a run folder puts it."""
+
+    out: Annotated[
+        Path | None,
+        option(
+            "Folder for the report and all that is saved.",
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            default="runs/COMMAND-DATE-TIME",
+            metavar="DIR",
+        ),
+    ] = None
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -148,7 +168,7 @@ class Running(Loading):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Reporting(Running):
+class Reporting(Running, RunFolder):
     """What every command that makes a report shares."""
 
     preset: Annotated[
@@ -163,18 +183,6 @@ class Reporting(Running):
         list[str] | None,
         option("OOD set, reported only; repeat for more.", panel=DATA, default="none", metavar="NAME=SPEC"),
     ] = None
-    out: Annotated[
-        Path | None,
-        option(
-            "Folder for the report and all that is saved.",
-            "--out",
-            "-o",
-            panel=OUTPUT,
-            default="runs/COMMAND-DATE-TIME",
-            metavar="DIR",
-        ),
-    ] = None
-    overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
         self.ood_sets()  # refuses odd names before anything is imported
@@ -220,3 +228,16 @@ class Detailed(Reporting):
     def details(self) -> tuple[str, ...]:
         """What every set of the report gets besides its figures."""
         return tuple(name for name in ("per_class", "confusion") if getattr(self, name))
+
+
+def resolved(config: Common) -> dict[str, Any]:
+    """Every option with its value, as JSON has it: the report's `config`."""
+    plain: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Path):
+            value = str(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        plain[field.name.rstrip("_")] = value
+    return plain

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from ftcli.commands import COMMANDS
 from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.shared import SETTINGS, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
@@ -14,7 +15,7 @@ FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
-MEASURES = ("distortion",)  # that a training command can make of its own pick
+MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
 AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
 
 
@@ -61,6 +62,8 @@ Merge = Annotated[
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Training(Detailed, Resumable):
     """What every command that trains shares."""
+
+    selects: ClassVar[bool] = True
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
@@ -162,6 +165,16 @@ class Training(Detailed, Resumable):
                 "No training set is given.", "add --train SPEC, or --preset NAME (`ftcli presets` lists them)"
             )
 
+    @property
+    def random_body(self) -> bool:
+        """Whether the body starts from random weights, not from a checkpoint."""
+        return False
+
+    @property
+    def initial_head(self) -> str:
+        """The head that training starts from: "fresh", or the checkpoint's as `--head` of `surgical` says."""
+        return "fresh"
+
     def seed_list(self) -> tuple[int, ...]:
         """The seeds to run, ascending."""
         return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
@@ -217,7 +230,7 @@ class Finetune(Tuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init == "random" and self.measure:
+        if self.random_body and self.measure:
             raise RequestError(
                 "--measure distortion: what starts at random has no features to distort.", "leave --measure out"
             )
@@ -225,6 +238,10 @@ class Finetune(Tuning):
             raise RequestError(
                 "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
             )
+
+    @property
+    def random_body(self) -> bool:
+        return self.init == "random"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -284,3 +301,7 @@ class Surgical(Training):
             raise RequestError(
                 "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
             )
+
+    @property
+    def initial_head(self) -> str:
+        return self.head

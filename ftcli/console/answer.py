@@ -3,17 +3,14 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.console.cells import text
 from ftcli.console.streams import Console, is_unicode
-from ftcli.report.tables import tables
-from ftcli.run_folder.folder import as_json as to_json
+from ftcli.text import as_json
 
 
 @dataclass(frozen=True)
@@ -23,9 +20,9 @@ class Answer:
     content: Any
     show: Callable[[Console], None]
 
-    def deliver(self, as_json: bool) -> None:
+    def deliver(self, json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""
-        if as_json:
+        if json:
             write_json(self.content)
         else:
             self.show(console())
@@ -33,7 +30,7 @@ class Answer:
 
 def write_json(content: Any) -> None:
     """JSON onto stdout; in plain ASCII where the stream cannot hold every sign."""
-    sys.stdout.write(to_json(content, ascii=not is_unicode(sys.stdout)))
+    sys.stdout.write(as_json(content, ascii=not is_unicode(sys.stdout)))
 
 
 def console() -> Console:
@@ -44,17 +41,6 @@ def console() -> Console:
         if out.is_terminal or "COLUMNS" in out._environ
         else Console(highlight=False, markup=False, emoji=False, width=100)
     )
-
-
-def report_answer(report: dict[str, Any], folder: Path | None = None) -> Answer:
-    """A report; for a person its tables, and below them where it was put."""
-
-    def show(out: Console) -> None:
-        show_parts(out, tables(report, out.width))
-        if folder:
-            out.print(text(f"saved in {folder}"), soft_wrap=True)
-
-    return Answer(report, show)
 
 
 def show_parts(out: Console, parts: list[RenderableType]) -> None:

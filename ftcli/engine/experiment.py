@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.config import Running, Training
+from ftcli.config.shared import Running
+from ftcli.config.training import Training
 from ftcli.data.loaders import Loader
 from ftcli.data.task import Task, TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation

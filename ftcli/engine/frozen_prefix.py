@@ -8,7 +8,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from ftcli.config import Training
+from ftcli.config.training import Training
 from ftcli.data.loaders import Job, Loader
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import IN_MEMORY, Keeper, bytes_of, digest_of, known_code, name_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ftcli.config import Training
+from ftcli.config.training import Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.plan import Plan
 from ftcli.engine.select import Candidate, best
@@ -29,6 +29,7 @@ class Trained:
     seconds: float = 0.0  # that one of several choices took
     choices: dict[str, "Trained"] = field(default_factory=dict)  # everything that was tried, this being one of them
     choice: str | None = None  # which one
+    stage: str = ""  # what this is called where other stages came before it
 
     @property
     def best(self) -> Candidate:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from ftcli.config import Training
+from ftcli.config.training import Training
 
 
 def make_optimizer(

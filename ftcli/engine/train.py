@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftcli.config import Training
+from ftcli.config.training import Training
 from ftcli.data.loaders import Batch, Loader
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import Ahead, ahead_of

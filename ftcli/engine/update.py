@@ -11,7 +11,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ftcli.config import Training
+from ftcli.config.training import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.micro_batches import MicroBatches

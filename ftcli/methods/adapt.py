@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from ftcli.config import Adapt
+from ftcli.config.adapting import Adapt
 from ftcli.data.task import TaskSet
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer

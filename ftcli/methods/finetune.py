@@ -3,7 +3,7 @@
 import timm
 import torch
 
-from ftcli.config import Finetune, Training
+from ftcli.config.training import Finetune, Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
 from ftcli.log import Log

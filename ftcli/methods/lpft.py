@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 
-from ftcli.config import Lpft, Training
+from ftcli.config.training import Lpft, Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
@@ -18,4 +18,4 @@ def lpft(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> 
     model = loaded.model  # its head is the probe's now
     assert isinstance(config, Lpft)
     tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, experiment, log)
-    return replace(tuned, before={"probe": probed})
+    return replace(tuned, before={"probe": probed}, stage="finetune")

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor, nn
 
-from ftcli.config import Probe, Training
+from ftcli.config.training import Probe, Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody

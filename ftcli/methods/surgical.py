@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from ftcli.config import Surgical, Training
+from ftcli.config.training import Surgical, Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
@@ -46,7 +46,9 @@ def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log)
     kept = min((choice for choice, part in choices.items() if part.picks), key=lambda choice: merit(choices[choice]))
     runs = [{"choice": choice, **run} for choice in sorted(choices) for run in choices[choice].runs]
     images = sum(part.images for part in choices.values())
-    return replace(choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept)
+    return replace(
+        choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept, stage="surgical"
+    )
 
 
 def tuned_by_choice(model: nn.Module, config: Training) -> dict[str, int]:

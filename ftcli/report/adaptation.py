@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from ftcli.config import Adapt
+from ftcli.config.adapting import Adapt
 from ftcli.console.cells import SET_NAMES, new_table, percent, table_width, text
 from ftcli.data.task import Task
 from ftcli.measures.results import Results

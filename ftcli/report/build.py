@@ -1,7 +1,6 @@
 """The report: one dictionary that holds what was asked, what was done and what came out."""
 
 import platform
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from ftcli import __version__
-from ftcli.config import Common, resolved
+from ftcli.config.shared import Common, resolved
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
 from ftcli.engine.grid import Trained
@@ -20,18 +19,18 @@ from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from ftcli.processes import command_line
 from ftcli.run_folder.folder import SCHEMA
-from ftcli.run_folder.request import libraries
+from ftcli.run_folder.request import command_of, libraries
 
 
 def build(
-    command: str, config: Common, task: Task, loaded: Loaded, machine: Machine, results: Sequence[Results], log: Log,
-    timing: dict[str, float | None], trained: Trained | None = None, parts: Mapping[str, Any] | None = None,
+    config: Common, task: Task, loaded: Loaded, machine: Machine, results: Sequence[Results], log: Log, seconds: float,
+    trained: Trained | None = None, parts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole report of a command, ready for JSON. `results`: one per seed, of the pick of that seed; `parts`: what
     only some commands have, by its key.
     """
     report: dict[str, Any] = {
-        **opening(command, config),
+        **opening(config),
         "environment": environment(machine),
         "model": describe_model(loaded, trained.moved if trained else ()),
         "data": describe_data(task),
@@ -50,6 +49,7 @@ def build(
     report |= {key: part for key, part in (parts or {}).items() if part}
     if trained and (seen := oracle(trained.runs)):
         report["oracle"] = seen
+    timing = trained.timing(seconds) if trained else {"total_s": round(seconds, 3)}
     return report | {"timing": timing, "warnings": log.warnings}
 
 
@@ -59,21 +59,16 @@ def temperature_of(results: Sequence[Results], trained: Trained | None) -> float
     return next(of_saved, None)
 
 
-def opening(command: str, config: Common) -> dict[str, Any]:
+def opening(config: Common) -> dict[str, Any]:
     """What every report begins with: what was asked, of which version, when."""
     return {
         "schema": SCHEMA,
-        "command": command,
+        "command": command_of(config),
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": list(command_line.get()),
         "config": resolved(config),
     }
-
-
-def time_since(started: float) -> dict[str, float | None]:
-    """The report's `timing` of a command that does not train; `started`: of time.perf_counter."""
-    return {"total_s": round(time.perf_counter() - started, 3)}
 
 
 def environment(machine: Machine) -> dict[str, Any]:

@@ -5,21 +5,24 @@ from typing import Any
 
 from rich.text import Text
 
-from ftcli.config import Training, resolved
+from ftcli.config.shared import resolved
+from ftcli.config.training import Training
 from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
 from ftcli.data.task import Task
 from ftcli.model.loading.load import Loaded
 from ftcli.report.build import describe_data
+from ftcli.run_folder.request import command_of
 from ftcli.text import counted
 
 
-def plan_answer(command: str, config: Training, task: Task, loaded: Loaded, choices: dict[str, int]) -> Answer:
+def plan_answer(config: Training, task: Task, loaded: Loaded, choices: dict[str, int]) -> Answer:
     """`--dry-run`: the resolved options, the counts of every set and the number of runs.
 
     choices: how many parameters may train under each choice, where there are choices to make.
     """
+    command = command_of(config)
     single = command == "probe" and getattr(config, "solver", "") == "lbfgs"
     searches = sum(map(bool, choices.values())) if choices else 1
     runs = 1 if single else searches * len(config.lr) * len(config.seed_list())

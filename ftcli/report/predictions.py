@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ftcli.config import Predict
+from ftcli.config.measuring import Predict
 from ftcli.console.answer import Answer
 from ftcli.errors import RequestError
 from ftcli.files import nearest, write_whole

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from ftcli.config import COMMANDS
+from ftcli.commands import COMMANDS
 from ftcli.text import shortened
 
 Schema = dict[str, Any]

@@ -1,11 +1,14 @@
 """A report as tables for a person: the run stage by stage, the picks, the grid, the seeds."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ftcli.commands import COMMANDS, named
+from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import (
     GAP,
     METHOD_NAMES,
@@ -18,20 +21,36 @@ from ftcli.console.cells import (
     table_width,
     text,
 )  # fmt: skip
-from ftcli.explain.distortion.tables import distortion_tables
+from ftcli.console.streams import Console
 from ftcli.report.adaptation import adaptation_table
 from ftcli.report.choices import choice_tables
 from ftcli.report.classes import class_tables
-from ftcli.report.explained import EXPLAINED, explained
+from ftcli.report.models import models_table
 
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
 
+def report_answer(report: Any, folder: Path | None = None) -> Answer:
+    """A report; for a person its tables, and below them where it was put."""
+
+    def show(out: Console) -> None:
+        show_parts(out, tables(report, out.width))
+        if folder:
+            out.print(text(f"saved in {folder}"), soft_wrap=True)
+
+    return Answer(report, show)
+
+
 def tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
-    measured = explained(report, width) if report["command"] in EXPLAINED else run_tables(report, width)
-    return measured + [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
+    own_tables = COMMANDS[report["command"]].tables
+    if own_tables:
+        models: list[RenderableType] = [models_table(report["models"])] if "models" in report else []
+        shown = models + named(own_tables)(report, width)
+    else:
+        shown = run_tables(report, width)
+    return shown + [text(f"warning: {warning['text']}", style="yellow") for warning in report["warnings"]]
 
 
 def run_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
@@ -46,8 +65,9 @@ def run_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
         parts.append(grid_table(report))
     if "oracle" in report:
         parts.append(oracle_table(report["oracle"]))
-    if "distortion" in report:
-        parts += distortion_tables(report, width)
+    for name, row in COMMANDS.items():
+        if row.measure and name in report:
+            parts += named(row.tables)(report, width)
     return parts + class_tables(report["results"], width)
 
 

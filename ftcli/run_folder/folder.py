@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make, nearest, resource_limit, write_whole
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.text import escaped
+from ftcli.text import as_json
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
@@ -99,8 +99,3 @@ def write_run(
         size = predictions.nbytes
         write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True), size)
     write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))
-
-
-def as_json(value: Any, *, ascii: bool = False) -> str:
-    """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
-    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"

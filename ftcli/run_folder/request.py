@@ -12,7 +12,7 @@ from PIL import features
 
 from ftcli import __version__
 from ftcli.cache import key
-from ftcli.config import Resumable, resolved
+from ftcli.config.shared import Common, Resumable, resolved
 from ftcli.data.task import Task, TaskSet
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
@@ -43,7 +43,8 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
     return json.loads(json.dumps(request, default=repr))
 
 
-def command_of(config: Resumable) -> str:
+def command_of(config: Common) -> str:
+    """The command whose options these are."""
     return type(config).__name__.lower()
 
 

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 
-from ftcli.config import Probe
+from ftcli.config.training import Probe
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import experiment_of

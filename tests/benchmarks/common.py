@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ftcli.cache import open_cache
-from ftcli.config import Finetune, Training, Tuning
+from ftcli.config.training import Finetune, Training, Tuning
 from ftcli.data.task import TaskSet
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import Experiment, experiment_of

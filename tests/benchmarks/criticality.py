@@ -11,9 +11,9 @@ is computed in it, which a larger grid pays no more for.
 import torch
 from torch import Tensor, nn
 
-from ftcli.config import Criticality
 from ftcli.config.declare import Numbers
 from ftcli.explain.criticality.measure import images_for, measure_criticality
+from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ftcli.config import Surgical
 from ftcli.config.declare import Numbers, Words
+from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import Rows, Short, ahead_of
 from ftcli.engine.plan import Plan

@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ftcli.config import Finetune
 from ftcli.config.declare import Numbers
+from ftcli.config.training import Finetune
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.predict import predict

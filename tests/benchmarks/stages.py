@@ -10,8 +10,8 @@ MobileNetV2, 112 px, all of the training part of PACS photo; the decoded pixels 
 from dataclasses import replace
 from statistics import median
 
-from ftcli.config import Lpft
 from ftcli.config.declare import Numbers
+from ftcli.config.training import Lpft
 from ftcli.methods.probe import linear_probe
 from tests.benchmarks.common import (
     our_epoch,

@@ -15,8 +15,9 @@ from unittest import mock
 import pytest
 
 import ftcli
-from ftcli.api import FUNCTIONS, RENAMED, words_of
-from ftcli.config import COMMANDS, Lpft, Training
+from ftcli.api import FUNCTIONS, words_of
+from ftcli.commands import COMMANDS, options_of
+from ftcli.config.training import Lpft, Training
 from ftcli.console.answer import Answer
 from ftcli.run_folder.folder import claim, made
 from tests.helpers.program import Work, inside, lasting, read, same_threads, work
@@ -96,14 +97,14 @@ def test_words_come_back(command: str) -> None:
     """Every option of every command, given by its own default or by a plain value, is typed and read back."""
     values: dict[str, Any] = {"checkpoint": "c", "images": "i", "reports": ["r", "s"], "file": Path("f"), "source": "s"}
     values |= {"blocks": ["first", "1..2"], "train": "t", "id_test": "x", "import_": Path("a.py"), "ood": {"n": "s"}}
-    several = issubclass(COMMANDS[command].options, Training)
+    several = issubclass(options_of(command), Training)
     values |= {"seed": [2] if several else 2, "models": ["a", "b"]} | (
         {"images": 7} if command == "criticality" else {}
     )
-    known = inspect.signature(FUNCTIONS[COMMANDS[command].options.__name__]).parameters
+    known = inspect.signature(FUNCTIONS[options_of(command).__name__]).parameters
     given = {name: one.default for name, one in known.items() if one.default not in (None, one.empty)}
     given |= {name: value for name, value in values.items() if name in known}
-    config = FUNCTIONS[COMMANDS[command].options.__name__](**given)
+    config = FUNCTIONS[options_of(command).__name__](**given)
     for name, value in given.items():
         expected = [f"{key}={part}" for key, part in value.items()] if isinstance(value, dict) else value
         found = getattr(config, name)
@@ -215,7 +216,7 @@ def test_what_computes_waits_for_what_computes(name: str, values: dict[str, Any]
         busy.clear()
         return Answer({}, lambda _: None)
 
-    module, function = COMMANDS[name].runs.split(":")
+    module, function = COMMANDS[name].function.split(":")
     with mock.patch(f"{module}.{function}", work), ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: FUNCTIONS[name](checkpoint="c", **values), range(4)))
     assert together == [False] * 4
@@ -245,7 +246,7 @@ def test_folders_of_one_second_are_told_apart(
     }[command]
     first = claim(None, command, False)
     for _ in range(2):
-        FUNCTIONS[RENAMED.get(command, command)](**values)
+        FUNCTIONS[command](**values)
     other = made(first, None)
     names = [f"{command}-20260102-030405{end}" for end in ("", "-2", "-3")]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names and other.name == names[2]

@@ -16,9 +16,8 @@ import typer
 
 from ftcli.api import words_of
 from ftcli.cli.help import ARGUMENTS, rows
-from ftcli.config import COMMANDS
+from ftcli.commands import COMMANDS, options_of
 from ftcli.config.declare import PANELS
-from ftcli.methods import METHODS
 from ftcli.text import printable
 from tests.helpers.ended import Ended
 from tests.helpers.pictures import folder
@@ -45,10 +44,10 @@ def run(tiny: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Pa
 # ---- help
 
 
-def options_of(command: str) -> dict[str, Any]:
+def defaults_of(command: str) -> dict[str, Any]:
     """Every option of a command as it is typed, with its default; arguments are left out."""
-    hints = get_type_hints(COMMANDS[command].options, include_extras=True)
-    own = [one for one in fields(COMMANDS[command].options) if "Option" in type(get_args(hints[one.name])[1]).__name__]
+    hints = get_type_hints(options_of(command), include_extras=True)
+    own = [one for one in fields(options_of(command)) if "Option" in type(get_args(hints[one.name])[1]).__name__]
     return {"--" + one.name.rstrip("_").replace("_", "-"): one.default for one in own}
 
 
@@ -65,7 +64,7 @@ def test_help_names_every_option_with_its_default(command: str, columns: str) ->
     assert max(map(len, done.stdout.splitlines())) <= int(columns)
     stretches = re.split(r"\n│ (--[a-z0-9-]+)(?= )", done.stdout)
     said = {name: " ".join(re.sub("[│╭╮╰╯─┬┴]", " ", words).split()) for name, words in pairs(stretches[1:])}
-    for option, default in options_of(command).items():
+    for option, default in defaults_of(command).items():
         assert re.search(r"\[[^\]]+\]", said[option]), f"{command} {option} says no default"
         assert not re.search(r"<(int|float)>|INTEGER|FLOAT", said[option]), f"{command} {option} says no unit"
         if isinstance(default, str | int) and not isinstance(default, bool):
@@ -122,14 +121,14 @@ def test_behind_two_dashes_nothing_asks_for_help(tmp_path: Path) -> None:
 def test_help_speaks_of_what_the_command_has(command: str) -> None:
     """No option of another command, no number that nobody can read, nothing required that is not."""
     told = " ".join(inside(command, "--help", COLUMNS="300").stdout.split())
-    own = {row.name for row in rows(COMMANDS[command].options)}
+    own = {row.name for row in rows(options_of(command))}
     others = {word for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", told) if not word.startswith("--no-")} - own
     assert others <= {"--cache"}, f"{command} speaks of {others}"
     assert not re.search(r"\de\+\d", told)
     selects = command in ("probe", "finetune", "lpft", "surgical")
     assert ("to select on" in told) == selects
     usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
-    for row in rows(COMMANDS[command].options):
+    for row in rows(options_of(command)):
         if row.panel == ARGUMENTS:
             assert (f"[{row.name}]" in usage) == (row.default != "required")
 
@@ -141,12 +140,12 @@ def test_every_flag_can_be_taken_back(command: str) -> None:
 
     found = list[Any]()
     app = typer.Typer()
-    app.command()(command_of(COMMANDS[command].options, found.append, command, ""))
-    hints = get_type_hints(COMMANDS[command].options, include_extras=True)
-    flags = [one.name for one in fields(COMMANDS[command].options) if get_args(hints[one.name])[0] is bool]
+    app.command()(command_of(options_of(command), found.append, command, ""))
+    hints = get_type_hints(options_of(command), include_extras=True)
+    flags = [one.name for one in fields(options_of(command)) if get_args(hints[one.name])[0] is bool]
     assert flags
     given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s"}
-    known = {one.name: given[one.name] for one in fields(COMMANDS[command].options) if one.name in given}
+    known = {one.name: given[one.name] for one in fields(options_of(command)) if one.name in given}
     asked = words_of(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
     for name in flags:
         word = name.replace("_", "-")
@@ -337,7 +336,7 @@ def test_failures_are_told_in_a_line(
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setitem(METHODS, "probe", fail)
+    monkeypatch.setattr("ftcli.methods.probe.probe", fail)
     done = inside("probe", *tiny.words, "--out", tmp_path / "o")
     assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == "" and not (tmp_path / "o").exists()

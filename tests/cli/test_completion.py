@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftcli.config import COMMANDS
+from ftcli.commands import COMMANDS
 from tests.helpers.program import inside
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ftcli.cli.help import ARGUMENTS, rows
-from ftcli.config import COMMANDS, Common
+from ftcli.commands import COMMANDS, options_of
+from ftcli.config.shared import Common
 from ftcli.report.schema import REPORT_SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def test_the_tables_name_what_the_program_understands(command: str) -> None:
 
     understood = get_command(program()).commands[command].params  # type: ignore[attr-defined]
     options = {name for parameter in understood for name in parameter.opts if name.startswith("--")}
-    shown = list(rows(COMMANDS[command].options))
+    shown = list(rows(options_of(command)))
     assert {row.name for row in shown if row.panel != ARGUMENTS} == options - {"--help"}
     assert len(shown) == len([parameter for parameter in understood if parameter.name != "help"])
 

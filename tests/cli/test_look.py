@@ -13,7 +13,7 @@ import pytest
 import timm
 from PIL import Image
 
-from ftcli.config import COMMANDS
+from ftcli.commands import COMMANDS
 from tests.helpers.program import PAINT, SMALL, Work, inside, read, work
 
 

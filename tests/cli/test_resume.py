@@ -428,7 +428,7 @@ def test_one_that_comes_late_keeps_what_is_finished(place: Path, undisturbed: di
         shutil.copytree(undisturbed["finetune"], folder)
         return plain(folder, *rest)
 
-    with mock.patch("ftcli.run.held", late):
+    with mock.patch("ftcli.context.held", late):
         done = inside(*words(place, "finetune", out))
     assert done.returncode == 2 and "holds a finished run" in done.stderr
     assert (out / "report.json").read_bytes() == (undisturbed["finetune"] / "report.json").read_bytes()
@@ -467,11 +467,11 @@ def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place
     """While everything is loaded SIGUSR1 is passed over, and SIGTERM ends the command with a word."""
     asked = [str(word) for word in words(place, "finetune", tmp_path / "o")]
     code = (
-        "import os, sys; from unittest import mock; import ftcli.run; from ftcli.cli.main import process\n"
+        "import os, sys; from unittest import mock; import ftcli.context; from ftcli.cli.main import process\n"
         f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         f"sys.argv = ['ftcli', *{asked!r}]\n"
-        "with mock.patch('ftcli.run.claim', side_effect=lambda *a, **b: signal() or plain(*a, **b)): process()"
-    ).replace("import ftcli.run;", "import ftcli.run; plain = ftcli.run.claim;")
+        "with mock.patch('ftcli.context.claim', side_effect=lambda *a, **b: signal() or plain(*a, **b)): process()"
+    ).replace("import ftcli.context;", "import ftcli.context; plain = ftcli.context.claim;")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if number == signal.SIGUSR1:
         assert done.returncode == 0 and (tmp_path / "o" / "report.json").exists(), done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ftcli.config import Probe
+from ftcli.config.training import Probe
 from ftcli.data.loaders import Loader
 from ftcli.data.task import without_labels
 from ftcli.data.transforms import evaluation

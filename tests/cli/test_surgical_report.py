@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import timm
 
-from ftcli.config import AUTOMATIC
+from ftcli.config.training import AUTOMATIC
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import REPORT_SCHEMA
 from tests.helpers.ended import Ended

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ftcli.config import Theory
 from ftcli.errors import RequestError, RunError
 from ftcli.explain.theory.claims import checked
 from ftcli.explain.theory.command import theory
+from ftcli.explain.theory.options import Theory
 from ftcli.explain.theory.sweeps import grid, slope, varied
 from ftcli.explain.theory.tables import sweep_table, theory_tables
 from ftcli.explain.theory.worlds import Shape

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ftcli.config import Numbers, Tuning
+from ftcli.commands import method_of
+from ftcli.config.declare import Numbers
+from ftcli.config.training import Tuning
 from ftcli.data.loaders import Loader
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
@@ -61,7 +62,7 @@ def small(name: str, folder: Path, command: str = "finetune", **options: Any) ->
 def tuned(name: str, folder: Path, command: str = "finetune", **options: Any) -> Trained:
     """A run of the engine."""
     experiment, config = small(name, folder, command, **options)
-    return METHODS[command](precise(name), experiment, config, Log())
+    return method_of(command)(precise(name), experiment, config, Log())
 
 
 def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:

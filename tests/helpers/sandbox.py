@@ -143,9 +143,9 @@ def server() -> Callable[..., dict[str, Any]]:
 
 def serve() -> None:
     """Import everything, then fork for each line of stdin and answer with a line on stdout."""
-    from ftcli.config import COMMANDS
+    from ftcli.commands import COMMANDS
 
-    for module in (*LIBRARIES, "ftcli.cli.main", *(row.runs.partition(":")[0] for row in COMMANDS.values())):
+    for module in (*LIBRARIES, "ftcli.cli.main", *(row.function.partition(":")[0] for row in COMMANDS.values())):
         import_module(module)
     if threads := [one for one in threading.enumerate() if one is not threading.main_thread()]:
         sys.exit(f"threads run before the fork, whose locks would stay shut in every child: {threads}")

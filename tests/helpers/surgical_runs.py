@@ -9,13 +9,13 @@ from unittest import mock
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ftcli.config import Surgical
+from ftcli.commands import method_of
 from ftcli.config.declare import Words
+from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.engine.train import snapshot
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.model.loading.load import Loaded
 from tests.helpers.plain_loop import USUAL, State
 from tests.helpers.tiny import SIDE
@@ -47,7 +47,7 @@ def operated(name: str, folder: Path, blocks: Collection[str] = (), **options: A
     experiment, config = setting_for(name, folder, blocks=Words(blocks), **options)
     network = knowing(loaded(name))
     before = snapshot(network.model)
-    trained = METHODS["surgical"](network, experiment, config, Log())
+    trained = method_of("surgical")(network, experiment, config, Log())
     assert all(tensor.equal(before[key]) for key, tensor in network.model.state_dict().items())
     return trained, before
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from ftcli.config import Finetune, Lpft, Probe, Training
+from ftcli.config.training import Finetune, Lpft, Probe, Training
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import Experiment, experiment_of

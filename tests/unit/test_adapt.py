@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ftcli.config import Adapt
+from ftcli.config.adapting import Adapt
 from ftcli.data.task import Task, TaskSet, build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import machine_of

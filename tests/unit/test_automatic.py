@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ftcli.config import Numbers, Surgical
-from ftcli.config.declare import Words
+from ftcli.config.declare import Numbers, Words
+from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS, Scoring
 from ftcli.engine.grid import Trained

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ftcli.config import Criticality
 from ftcli.config.declare import Numbers
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
 from ftcli.explain.criticality.measure import Cell, images_for, least, measure_criticality
+from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of

@@ -4,62 +4,107 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from ftcli.commands import COMMANDS, named
+
 ROOT = Path(__file__).parents[2]
-FLOORS = [
-    ("cli", "__main__", "api"),
-    ("run", "look", "explain", "report", "console", "run_folder", "config"),
-    ("comparison", "figures"),
-    ("methods", "measures"),
-    ("engine",),
-    ("model", "data"),
-    ("presets",),
-    ("cache", "checksums"),
-    ("log", "errors", "seeds", "text", "files", "processes", "__init__"),
-]
-FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))
+FLAT = 16  # files in one folder, at most
+LINES = 330  # of a file, at most
 
 
-def part_of(module: str) -> str:
-    """ "ftcli.engine.train" -> "engine"; "ftcli" itself -> "__init__"."""
-    return module.split(".")[1] if "." in module else "__init__"
+def module_of(path: Path) -> str:
+    """ROOT/ftcli/engine/train.py -> "ftcli.engine.train"; a package's __init__.py -> the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
     """Modules of ftcli that a file imports, inside functions too."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" if node.module == "ftcli" else node.module for alias in node.names]
-        found |= {name for name in names if name.split(".")[0] == "ftcli"}
-    return {("ftcli" if part_of(name) not in FLOOR else name) for name in found}
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in whole}
+    return {name for name in names if name.split(".")[0] == "ftcli"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down(path: Path) -> None:
-    inside = path.relative_to(ROOT / "ftcli")
-    own = inside.parts[0].removesuffix(".py")
-    for name in imports(path):
-        assert FLOOR[part_of(name)] <= FLOOR[own], f"{inside} imports upward: {name}"
+def entries_of(folder: str, edges: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Which entry of a folder, file or subfolder, imports which other entries of it."""
+    depth = folder.count(".") + 2
+    graph: dict[str, set[str]] = {}
+    for module, imported in edges.items():
+        if module.startswith(f"{folder}."):
+            entry = ".".join(module.split(".")[:depth])
+            others = {".".join(name.split(".")[:depth]) for name in imported if name.startswith(f"{folder}.")}
+            graph.setdefault(entry, set()).update(others - {entry})
+    return graph
 
 
-def test_every_part_has_a_floor() -> None:
-    parts = {path.relative_to(ROOT / "ftcli").parts[0].removesuffix(".py") for path in FILES}
-    assert parts == set(FLOOR)
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Entries that import each other in a circle; empty where there is none."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
 
 
-def test_an_upward_import_is_seen(tmp_path: Path) -> None:
+FOLDERS = sorted({name.rpartition(".")[0] for name in MODULES if "." in name})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_circle_of_imports(folder: str) -> None:
+    """Imports go down only: at every level of the tree the files and folders can be put in an order."""
+    edges = {name: imports(path) for name, path in MODULES.items()}
+    assert circle_in(entries_of(folder, edges)) == []
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("def f():\n    from ftcli.run import train\n    return train\n")
     assert imports(bad) == {"ftcli.run"}
-    assert FLOOR["run"] > FLOOR["model"]
+    edges = {name: imports(path) for name, path in MODULES.items()}
+    edges["ftcli.model.head"] = imports(bad)
+    assert {"ftcli.model", "ftcli.run"} <= set(circle_in(entries_of("ftcli", edges)))
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+
+
+def test_the_registry_names_what_there_is() -> None:
+    for command, row in COMMANDS.items():
+        for name in (row.options, row.function, row.method, row.tables, row.measure):
+            assert not name or named(name), f"{command}: {name}"
+
+
+def test_no_module_hides_a_function_of_the_python_interface() -> None:
+    """Every module is imported; each function is then still the function."""
+    code = (
+        "import ftcli, pkgutil, importlib, json\n"
+        "for module in pkgutil.walk_packages(ftcli.__path__, 'ftcli.'):\n"
+        "    if module.name != 'ftcli.__main__': importlib.import_module(module.name)\n"
+        "print([name for name in ftcli.__all__ if name[0] != '_' and not callable(getattr(ftcli, name))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_folders_are_small() -> None:
+    counts = Counter(path.parent for path in FILES if path.name != "__init__.py")
+    assert {str(folder): n for folder, n in counts.items() if n > FLAT} == {}
+
+
+def test_files_are_short() -> None:
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {path: n for path, n in lengths.items() if n > LINES} == {}
 
 
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose name is not that of what is imported

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ftcli.config import Blocks
+from ftcli.config.looking import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import open_checkpoint

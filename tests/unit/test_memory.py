@@ -13,10 +13,10 @@ from timm.models.resnet import ResNet
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ftcli.commands import method_of
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.errors import ResourceLimit
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start
 from tests.helpers.plain_loop import difference, float64, precise, small, tuned, unbalanced
 from tests.helpers.program import SMALL, checkpoint, inside, read
@@ -77,7 +77,7 @@ def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> N
     experiment, config = small("test_resnet", folder, bn="train", epochs=1)
     log = Log()
     with memory_for(5), float64:
-        state = METHODS["finetune"](precise("test_resnet"), experiment, config, log).best.state
+        state = method_of("finetune")(precise("test_resnet"), experiment, config, log).best.state
         network = fresh_start(precise("test_resnet").model, experiment, seed=0).train()
         assert experiment.train is not None
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftcli.config import Numbers
+from ftcli.config.declare import Numbers
 from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
 from ftcli.log import Log

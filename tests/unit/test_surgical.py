@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ftcli.config import AUTOMATIC
+from ftcli.commands import method_of
 from ftcli.config.declare import Words
+from ftcli.config.training import AUTOMATIC
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.train import snapshot
 from ftcli.engine.update import Updater
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.start import with_target_head
 from ftcli.model.blocks import blocks_of
 from tests.helpers.plain_loop import unbalanced
@@ -120,7 +120,7 @@ def test_dropout_is_off_where_all_is_in_eval_behaviour(folder: Path, name: str) 
         for module in network.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = rate
-        found.append(METHODS["surgical"](network, experiment, config, Log()))
+        found.append(method_of("surgical")(network, experiment, config, Log()))
     for choice, part in found[0].choices.items():
         assert not changes(found[1].choices[choice], part.best.state)
 
@@ -174,13 +174,13 @@ def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...]
     network = knowing(loaded("test_resnet"), names) if names else loaded("test_resnet")
     before = snapshot(network.model)
     network = with_target_head(network, experiment.task, wish, Log())
-    trained = METHODS["surgical"](network, experiment, config, Log())
+    trained = method_of("surgical")(network, experiment, config, Log())
     probed = trained.before["probe"].best.state
     assert changes(trained.before["probe"], before) == {"fc.weight", "fc.bias"}
     assert not changes(trained.choices["none"], probed)
     assert changes(trained.choices["embed"], probed) == chosen_tensors(network.model)["embed"]
     assert {"fc.weight", "fc.bias"} < changes(trained.choices["all"], probed)
-    probe = METHODS["probe"](loaded("test_resnet"), *setting_and_probe(folder), Log())
+    probe = method_of("probe")(loaded("test_resnet"), *setting_and_probe(folder), Log())
     assert all(probed[key].equal(probe.best.state[key]) for key in ("fc.weight", "fc.bias"))
 
 

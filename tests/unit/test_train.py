@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ftcli.config import Numbers
+from ftcli.config.declare import Numbers
 from ftcli.engine.optim import rate_factor
 from ftcli.engine.plan import always
 from ftcli.engine.select import Candidate, best

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ftcli.config import Numbers
+from ftcli.config.declare import Numbers
 from ftcli.log import Log
 from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start

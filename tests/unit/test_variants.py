@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from ftcli.config import Finetune, Numbers
+from ftcli.config.declare import Numbers
+from ftcli.config.training import Finetune
 from ftcli.engine.grid import Trained
 from ftcli.engine.train import snapshot
 from ftcli.errors import RequestError

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.optim import SGD, Adam, Optimizer
 
-from ftcli.config import Adapt
+from ftcli.config.adapting import Adapt
 from ftcli.engine.device import Machine
 from ftcli.engine.optim import memory_of, remember
 from ftcli.engine.predict import compiled_features

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.config import Adapt
+from ftcli.config.adapting import Adapt
 from ftcli.data.loaders import Loader
 from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation

@@ -6,21 +6,20 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from ftcli.config import Agreement
 from ftcli.console.answer import Answer
-from ftcli.engine.experiment import Experiment, experiment_of
+from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import all_logits
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
+from ftcli.explain.agreement.options import Agreement
 from ftcli.explain.agreement.tables import mistake_rows
-from ftcli.explain.models import Study, heads_in_order, study_of
+from ftcli.explain.models import ComparedModels, compared_models, order_heads
 from ftcli.figures.contact_sheet import check_sheet, save_rows
 from ftcli.measures.accuracy import predictions
 from ftcli.measures.results import Results, results_from
 from ftcli.methods.start import class_names
 from ftcli.model.loading.load import Loaded
 from ftcli.report.models import describe_models
-from ftcli.run import cache_of
 from ftcli.text import counted, listed
 
 
@@ -28,10 +27,10 @@ def agreement(config: Agreement) -> Answer:
     """`agreement`: which mistakes each pair of models shares, and which only one of them makes."""
     if config.sheet:
         check_sheet(config.sheet, "--sheet")
-    with study_of(config) as study:
-        same_classes(study)
-        task, names = study.task, study.names
-        results, said = zip(*(judged(study, one) for one in study.loaded), strict=True)
+    with compared_models(config) as compared:
+        check_same_classes(compared)
+        task, names = compared.task, compared.names
+        results, said = zip(*(judged(compared, one) for one in compared.loaded), strict=True)
         held = [
             {name: Pair(data.labels, one[name], other[name]) for name, data in task.sets().items()}
             for one, other in combinations(said, 2)
@@ -43,22 +42,22 @@ def agreement(config: Agreement) -> Answer:
         ]
         pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
         if config.sheet and not pictures:
-            study.log.warn(
+            compared.log.warn(
                 "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
             )
-        described = zip(describe_models(config.models, study.loaded), results, strict=True)
+        described = zip(describe_models(config.models, compared.loaded), results, strict=True)
         models = [model | {"results": one.figures} for model, one in described]
         parts = {"models": models, "agreement": {"pairs": pairs}}
-        answer = study.answer(parts, results[:1], predictions_of(names, results))
+        answer = compared.answer(parts, results=results[:1], predictions=predictions_of(names, results))
         if config.sheet and pictures:
             save_rows(pictures, config.sheet)
         return answer
 
 
-def same_classes(study: Study) -> None:
+def check_same_classes(compared: ComparedModels) -> None:
     """Put every head in the order of the first one's classes. Raises RequestError where a model has others."""
-    typed, classes = study.config.every_model(), study.task.classes
-    for where, one, fits in zip(typed, study.loaded, heads_in_order(study, classes), strict=True):
+    typed, classes = compared.config.every_model(), compared.task.classes
+    for where, one, fits in zip(typed, compared.loaded, order_heads(compared, classes), strict=True):
         if not fits:
             names = class_names(one)
             raise RequestError(
@@ -68,20 +67,19 @@ def same_classes(study: Study) -> None:
             )
 
 
-def judged(study: Study, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
+def judged(compared: ComparedModels, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
     """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
-    experiment, task = setting_for(study, loaded), study.task
-    logits = all_logits(loaded.model, experiment, study.log, frozen=True)
+    experiment, task = setting_for(compared, loaded), compared.task
+    logits = all_logits(loaded.model, experiment, compared.log, frozen=True)
     said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
-    return results_from(logits, task, 0, study.log), said
+    return results_from(logits, task, 0, compared.log), said
 
 
-def setting_for(study: Study, loaded: Loaded) -> Experiment:
+def setting_for(compared: ComparedModels, loaded: Loaded) -> Experiment:
     """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
-    if loaded.data_config == study.loaded[0].data_config:
-        return study.experiment
-    config, log = study.config, study.log
-    return experiment_of(study.task, loaded.data_config, study.machine, config, log, cache_of(config, log))
+    if loaded.data_config == compared.loaded[0].data_config:
+        return compared.experiment
+    return compared.context.experiment(compared.task, loaded.data_config)
 
 
 def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:

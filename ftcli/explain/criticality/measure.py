@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ftcli.config import Criticality
 from ftcli.data.loaders import Loader
 from ftcli.data.stratified import limit, strata
 from ftcli.data.task import TaskSet
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.resume.tally import Tally
+from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.explain.criticality.suffix import Behind, behind
 from ftcli.log import Log

@@ -114,6 +114,17 @@ def apart(
     return found
 
 
+def of_training(
+    before: nn.Module, after: nn.Module, experiment: Experiment, log: Log, *, same_classes: bool
+) -> dict[str, Any]:
+    """`--measure distortion`: how far a trained model lies from the one that its training started from.
+
+    same_classes: whether the rows of both heads stand for the same classes in the same order.
+    """
+    start, pick = Side("the start", before, head=same_classes), Side("the pick", after)
+    return apart(start, [pick], experiment, Wanted(), log)[0]
+
+
 def on_one_set(
     sides: Sequence[Side], name: str, experiment: Experiment, wanted: Wanted, log: Log
 ) -> list[dict[str, Any]]:

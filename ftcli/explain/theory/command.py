@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ftcli.config import Theory
-from ftcli.console.answer import Answer, report_answer
-from ftcli.console.progress import ConsoleLog
+from ftcli.console.answer import Answer
+from ftcli.context import open_context
 from ftcli.errors import RunError
 from ftcli.explain.theory.claims import checked, every_point
+from ftcli.explain.theory.options import Theory
 from ftcli.explain.theory.points import describe, describe_descent, describe_perfect, flow_trajectories, run_point
 from ftcli.explain.theory.surgery import simulate
 from ftcli.explain.theory.sweeps import grid, slope, varied
@@ -22,25 +22,23 @@ from ftcli.explain.theory.tables import theory_panels
 from ftcli.explain.theory.worlds import Shape
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
-from ftcli.report.build import opening, time_since
-from ftcli.run_folder.folder import claim, made, write_run
+from ftcli.report.build import opening
+from ftcli.report.tables import report_answer
 from ftcli.seeds import derive_seed
 from ftcli.text import counted
 
 
 def theory(config: Theory) -> Answer:
     """Simulate, write the report, and the figure where one is asked for. Raises RunError where a training diverges."""
-    started = time.perf_counter()
     check_plot(config.plot)
-    with ConsoleLog(config.quiet) as log:
-        folder = claim(config.out, "theory", config.overwrite)
-        found = simulated(config, log)
-        report = {**opening("theory", config), "theory": found, "timing": time_since(started), "warnings": log.warnings}
-        folder = made(folder, config.out)
-        write_run(folder, report, [], None, None)
+    with open_context(config) as context:
+        part = simulated(config, context.log)
+        timing = {"total_s": round(time.perf_counter() - context.started, 3)}
+        report = {**opening(config), "theory": part, "timing": timing, "warnings": context.log.warnings}
+        context.write(report)
         if config.plot:
-            save_panels(config.plot, theory_panels(found))
-    return report_answer(report, folder)
+            save_panels(config.plot, theory_panels(part))
+        return report_answer(report, context.folder)
 
 
 def simulated(config: Theory, log: Log) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from math import isfinite, isqrt, sqrt
 from pathlib import Path
 from typing import Annotated
 
-from ftcli.config.declare import MEASURE, OUTPUT, Words, option, words
-from ftcli.config.measuring import figure
-from ftcli.config.shared import LARGEST_SEED, Common, ConfigFile, Overwrite
+from ftcli.config.declare import MEASURE, Words, figure, option, words
+from ftcli.config.shared import LARGEST_SEED, ConfigFile, RunFolder
 from ftcli.errors import RequestError
 
 AXES = Words(("epsilon", "n", "k", "d", "angle"))
@@ -17,7 +16,7 @@ LONGEST = 10.0  # true weights, and entries of a random head: beyond, the equati
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Theory(Common):
+class Theory(RunFolder):
     """Options of `ftcli theory`."""
 
     k: Annotated[int, option("Features of the network.", panel=MEASURE, min=1, metavar="FEATURES")] = 3
@@ -77,11 +76,6 @@ class Theory(Common):
     ] = 0.1
     seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=LARGEST_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
-    out: Annotated[
-        Path | None,
-        option("Folder for the report.", "--out", "-o", panel=OUTPUT, default="runs/theory-DATE-TIME", metavar="DIR"),
-    ] = None
-    overwrite: Overwrite = False
     plot: Annotated[Path | None, figure("Figure of the sweeps.")] = None
 
     def __post_init__(self) -> None:

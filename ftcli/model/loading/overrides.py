@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftcli.config import Loading
+from ftcli.config.shared import Loading
 from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import timm
 from torch import nn
 
-from ftcli.config import Blocks, Loading
+from ftcli.config.looking import Blocks
+from ftcli.config.shared import Loading
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.loading.architecture import build_without_values, recipe_for

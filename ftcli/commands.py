@@ -1,0 +1,112 @@
+"""The registry: one row per command. The command line, its help and completion, the Python functions, the report's type
+and schema, the tables and the documentation take their lists from here.
+
+A row names code by "module:name", which is imported when it is used: nothing is imported here. A method is one file in
+methods/ and a row below; a measure is one folder in explain/ and a row below.
+"""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Command(NamedTuple):
+    """One command of the program. Names are "module:name"."""
+
+    panel: str  # of the list of commands
+    help: str
+    options: str  # the class of its options
+    function: str  # from these options to an Answer
+    title: str = ""  # what tables call the method
+    method: str = ""  # of a command that trains: (loaded, experiment, options, log) -> Trained
+    parts: str = ""  # what only its reports hold: {key: type}
+    tables: str = ""  # (report, width) -> tables, in the place of those of every run
+    measure: str = (
+        ""  # what `--measure NAME` of a training command adds: (before, after, experiment, log) -> {key: part}
+    )
+    python_name: str = ""  # of its Python function, where a module of the package has the command's name
+
+
+def train(name: str, title: str, help: str) -> Command:
+    """A row of a method: options in config/training.py, the method in methods/NAME.py."""
+    options = f"ftcli.config.training:{name.capitalize()}"
+    return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}")
+
+
+def explain(name: str, help: str, folder: str = "", **more: str) -> Command:
+    """A row of a measure: its options, function, tables and part of the report in the folder explain/NAME."""
+    folder = folder or name
+    room = f"ftcli.explain.{folder}"
+    return Command(
+        "Explain", help, f"{room}.options:{name.capitalize()}", f"{room}.command:{name}",
+        parts=f"{room}.types:PARTS", tables=f"{room}.tables:{folder}_tables", **more,
+    )  # fmt: skip
+
+
+def look(name: str, help: str, python_name: str = "") -> Command:
+    """A row of a command that only shows what is there."""
+    return Command(
+        "Look", help, f"ftcli.config.looking:{name.capitalize()}", f"ftcli.look:{name}", python_name=python_name
+    )
+
+
+COMMANDS: dict[str, Command] = {
+    "probe": train("probe", "LP", "Linear probing: train the head alone, on frozen features."),
+    "finetune": train("finetune", "FT", "Fine-tuning: train everything, from a fresh head."),
+    "lpft": train("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
+    "surgical": train("surgical", "surgical", "Surgical fine-tuning: train one part, chosen by hand or automatically."),
+    "adapt": Command(
+        "Train", "Test-time adaptation to each set, without its labels.", "ftcli.config.adapting:Adapt",
+        "ftcli.run:adapt",
+    ),
+    "evaluate": Command(
+        "Measure", "Evaluate a model on ID and OOD sets.", "ftcli.config.measuring:Evaluate", "ftcli.run:evaluate",
+        "as it is",
+    ),
+    "predict": Command(
+        "Measure", "Classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",
+        "ftcli.run:predict",
+    ),
+    "distortion": explain(
+        "distortion", "How far features and weights moved, and what stayed.",
+        measure="ftcli.explain.distortion.measure:of_training",
+    ),
+    "agreement": explain("agreement", "Which mistakes models share, and which only one makes."),
+    "interpolate": explain(
+        "interpolate", "The loss on the line between models; averages of weights.", folder="interpolation"
+    ),
+    "criticality": explain("criticality", "How much each block matters: rewound towards its start, with noise."),
+    "theory": explain("theory", "Two-layer linear networks under LP, FT and LP-FT."),
+    "compare": look("compare", "Many reports as one table, with paired tests."),
+    "report": look("report", "The tables of a finished run.", "read_report"),
+    "blocks": look("blocks", "The blocks of a model, in order, with their sizes."),
+    "data": look("data", "Counts and classes of a set of images.", "read_data"),
+    "presets": look("presets", "The named benchmarks.", "read_presets"),
+    "cache": look("cache", "What is kept between runs; clear removes it.", "manage_cache"),
+    "schema": look("schema", "The JSON Schema of report.json."),
+}  # fmt: skip
+
+
+def named(name: str) -> Any:
+    """What "module:name" names."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def options_of(command: str) -> type[Any]:
+    """The class of a command's options."""
+    return named(COMMANDS[command].options)
+
+
+def method_of(command: str) -> Any:
+    """The method of a command that trains."""
+    return named(COMMANDS[command].method)
+
+
+def python_names() -> dict[str, str]:
+    """Command by the name of its Python function."""
+    return {row.python_name or command: command for command, row in COMMANDS.items()} | {"run_theory": "theory"}
+
+
+def option_classes() -> dict[str, str]:
+    """Command by the name of the class of its options."""
+    return {row.options.partition(":")[2]: command for command, row in COMMANDS.items()}

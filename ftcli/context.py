@@ -1,0 +1,176 @@
+"""What every command opens, once: the log, the run folder, the machine, the cache, the sets of images.
+
+with open_context(config) as context:
+    task = context.task()
+    experiment = context.experiment(task, loaded.data_config)
+    return context.answer(task, loaded, results)
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+
+from ftcli.cache import Cache, open_cache
+from ftcli.config.measuring import Measuring
+from ftcli.config.shared import Common, Detailed, Reporting, Resumable, RunFolder, Running
+from ftcli.config.training import Training
+from ftcli.console.answer import Answer
+from ftcli.console.progress import ConsoleLog
+from ftcli.data.task import Task, build_task, warn_few_to_pick
+from ftcli.engine.device import Machine, machine_of
+from ftcli.engine.experiment import Experiment, experiment_of
+from ftcli.engine.grid import Trained
+from ftcli.engine.resume.checkpointer import Checkpointer
+from ftcli.errors import RequestError
+from ftcli.measures.confusion import check_pairs
+from ftcli.measures.results import Results
+from ftcli.model.head import head_of
+from ftcli.model.loading.load import Loaded
+from ftcli.processes import process_index
+from ftcli.report.build import build
+from ftcli.report.read import read_report
+from ftcli.report.tables import report_answer
+from ftcli.run_folder.folder import REPORT, claim, made, write_run
+from ftcli.run_folder.request import command_of, digest_of, options_of, other_classes, other_options, request_of
+from ftcli.run_folder.unfinished import held
+
+Options = TypeVar("Options", bound=Common)
+
+
+@dataclass
+class Context(Generic[Options]):
+    """What a command works with.
+
+    folder: the run folder; checked when the context is opened, made when there is something to write.
+    finished: the report of the finished run in it, where --resume asks to show that again.
+    """
+
+    config: Options
+    log: ConsoleLog
+    started: float  # of time.perf_counter
+    folder: Path
+    finished: Mapping[str, Any] | None
+    cache: Cache | None
+    _machine: Machine | None
+
+    @property
+    def machine(self) -> Machine:
+        """Where images go through models; only of a command whose options say so."""
+        assert self._machine is not None
+        return self._machine
+
+    def task(self, model: Loaded | None = None) -> Task:
+        """The sets in their roles. The classes are the training set's, or those of `model`, which is evaluated."""
+        config = self.config
+        assert isinstance(config, Reporting)
+        task = build_task(
+            train=config.train if isinstance(config, Training | Measuring) else None, id_val=config.id_val,
+            id_test=config.id_test, ood=config.ood_sets(), damaged=config.damaged, log=self.log, cache=self.cache,
+            split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
+            classes=model.label_names if model else None,
+            num_classes=len(head_of(model.model).bias) if model else None,
+        )  # fmt: skip
+        if isinstance(config, Detailed) and config.details():
+            check_pairs(len(task.classes))
+        if config.selects:
+            warn_few_to_pick(task, self.log)
+        return task
+
+    def experiment(self, task: Task, data_config: dict[str, Any]) -> Experiment:
+        """The task with its loaders; images are prepared as timm's `data_config` says."""
+        assert isinstance(self.config, Running)
+        return experiment_of(task, data_config, self.machine, self.config, self.log, self.cache)
+
+    def request(self, task: Task, models: Sequence[Loaded]) -> Mapping[str, Any]:
+        """Everything that the result of this command depends on.
+
+        Raises RequestError where the finished run to show again was made from other data, models or imported code.
+        """
+        assert isinstance(self.config, Resumable)
+        request = request_of(self.config, task, models, self.machine)
+        if self.finished is not None:
+            if "request" not in self.finished:
+                raise other_run(self.config, "no digest of its data")
+            if self.finished["request"] != digest_of(request):
+                classes = other_classes(self.finished["data"]["classes"], request["classes"])
+                raise other_run(self.config, classes or "other data, model or imported code under the same names")
+        return request
+
+    @contextmanager
+    def running(self, request: Mapping[str, Any]) -> Iterator[Checkpointer]:
+        """Inside, the folder is made and locked, and states of this request are saved in it and loaded from it.
+
+        Raises RequestError where another process works there, or where a state there is that of another request.
+        """
+        assert isinstance(self.config, Resumable)
+        with held(self.folder, request, self.config, self.machine, self.log) as (self.folder, checkpointer):
+            self.log.note(f"in {self.folder}")
+            yield checkpointer
+
+    def answer(
+        self, task: Task, loaded: Loaded, results: Sequence[Results] = (), *, trained: Trained | None = None,
+        parts: Mapping[str, Any] | None = None, predictions: pa.Table | None = None,
+        save_weights: Callable[[Path], None] | None = None, history: Sequence[dict[str, Any]] = (),
+    ) -> Answer:  # fmt: skip
+        """Write the report, and what lies beside it, into the folder.
+
+        results: of the pick of each seed, or of the one model. parts: what only this command's report holds, by key.
+        """
+        seconds = time.perf_counter() - self.started
+        report = build(self.config, task, loaded, self.machine, results, self.log, seconds, trained, parts)
+        if self.machine.rank == 0:
+            self.write(report, predictions, save_weights, history)
+        return report_answer(report, self.folder)
+
+    def write(
+        self, report: dict[str, Any], predictions: pa.Table | None = None,
+        save_weights: Callable[[Path], None] | None = None, history: Sequence[dict[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        """Fill the folder; `running` has made that of a command that can be resumed."""
+        assert isinstance(self.config, RunFolder)
+        if not isinstance(self.config, Resumable):
+            self.folder = made(self.folder, self.config.out)
+        write_run(self.folder, report, list(history), predictions, save_weights)
+
+
+@contextmanager
+def open_context(config: Options) -> Iterator[Context[Options]]:
+    """Check the run folder, find the machine and open the cache; inside, progress is shown.
+
+    Raises RequestError where something in the run folder is in the way, and for a device that is not here.
+    """
+    started, folder, finished, machine, cache = time.perf_counter(), Path(), None, None, None
+    with ConsoleLog(config.quiet or process_index() > 0) as log:
+        if isinstance(config, RunFolder):
+            finished = find_finished(config)
+            overwrite, resumable = config.overwrite or finished is not None, isinstance(config, Resumable)
+            folder = claim(config.out, command_of(config), overwrite, lasting=resumable)
+        if isinstance(config, Running):
+            machine = machine_of(config)
+            cache = None if config.no_cache else open_cache(log)
+        yield Context(config, log, started, folder, finished, cache, machine)
+
+
+def find_finished(config: Common) -> Mapping[str, Any] | None:
+    """The report of the finished run in OUT, where --resume asks for it. Raises RequestError for other options."""
+    if not (isinstance(config, Resumable) and config.resume and config.out and (config.out / REPORT).exists()):
+        return None
+    report = read_report(config.out)
+    if report["command"] != command_of(config):
+        raise other_run(config, f"command {report['command']}, and this one has {command_of(config)}")
+    if other := other_options(report["config"], options_of(config)):
+        raise other_run(config, other)
+    return report
+
+
+def other_run(config: Resumable, difference: str) -> RequestError:
+    """The finished run in OUT is not the one that is asked for."""
+    return RequestError(
+        f"--out {str(config.out)!r} holds a finished run with {difference}.",
+        f"name another folder; ftcli report {config.out} shows what is there",
+    )

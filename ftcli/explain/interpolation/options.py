@@ -1,0 +1,69 @@
+"""Options of `ftcli interpolate`."""
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from ftcli.config.declare import MEASURE, MODEL, OUTPUT, figure, flag, option, spec
+from ftcli.config.measuring import Measuring
+from ftcli.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Interpolate(Measuring):
+    """Options of `ftcli interpolate`."""
+
+    selects: ClassVar[bool] = True
+
+    id_val: Annotated[
+        str | None,
+        spec("ID validation set: soups and --save-best choose by it.", "cut from train, 10 %, where train is given"),
+    ] = None
+
+    points: Annotated[int, option("Points on the line, ends included.", panel=MEASURE, min=2, metavar="POINTS")] = 11
+    from_: Annotated[float, option("λ of the first point; A is 0.", "--from", panel=MEASURE, metavar="LAMBDA")] = 0.0
+    to: Annotated[float, option("λ of the last point; B is 1.", "--to", panel=MEASURE, metavar="LAMBDA")] = 1.0
+    head: Annotated[
+        Literal["auto", "a", "b", "probe"],
+        option(
+            "Head on the line: interpolated (auto, where both have the same classes, else b); A's; B's; probed anew.",
+            panel=MEASURE,
+        ),
+    ] = "auto"
+    bn: Annotated[
+        Literal["auto", "raw", "reestimated", "both"],
+        option(
+            "BatchNorm's statistics: interpolated; estimated anew on train; auto: both, where there is a train set.",
+            panel=MEASURE,
+        ),
+    ] = "auto"
+    soup: Annotated[
+        list[str] | None,
+        option(
+            "Another member of the soups, which average A, B and these; repeat for more.",
+            panel=MODEL,
+            default="no soups",
+            metavar="WHERE",
+        ),
+    ] = None
+    save_best: Annotated[bool, flag("Save the best by ID-val of all points and soups.", "--save-best", OUTPUT)] = False
+    plot: Annotated[Path | None, figure("Figure of the curves.")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isfinite(self.from_) and isfinite(self.to) and self.from_ < self.to):
+            raise RequestError(f"--from {self.from_:g} --to {self.to:g} is no range.", "--from 0 --to 1")
+        if self.bn in ("reestimated", "both") and not self.train:
+            raise RequestError(f"--bn {self.bn} needs images to estimate on.", "add --train SPEC, or --bn raw")
+        if self.head == "probe" and not self.train:
+            raise RequestError("--head probe needs images to fit it on.", "add --train SPEC")
+        if self.save_best and not (self.id_val or self.train):
+            raise RequestError("--save-best needs an ID-val set to choose by.", "add --id-val SPEC, or --train SPEC")
+
+    @property
+    def exactly_two(self) -> bool:
+        return True
+
+    def every_model(self) -> list[str]:
+        return [*self.models, *(self.soup or [])]
