@@ -16,7 +16,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from ftcli.cli.help import name_of, opposite_of
-from ftcli.cli.main import program, refusal
+from ftcli.cli.main import program, request_error
 from ftcli.commands import COMMANDS, named, option_classes, options_of, python_names
 from ftcli.config.shared import Common, Loading
 from ftcli.errors import RequestError, choose
@@ -35,21 +35,21 @@ def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
     for field in fields(options):
         value, (kind, declared, *_) = values.get(field.name), get_args(hints[field.name])
         if isinstance(declared, ArgumentInfo):
-            arguments += [] if value is None else several(value)
+            arguments += [] if value is None else values_as_text(value)
         elif kind is bool:
             typed += [] if value is None else [name_of(field, declared) if value else opposite_of(declared)]
         elif value is not None:
-            parts = several(value) if takes_many(kind) else [",".join(several(value))]
+            parts = values_as_text(value) if is_repeated(kind) else [",".join(values_as_text(value))]
             typed += [f"{name_of(field, declared)}={part}" for part in parts]
     return typed + arguments
 
 
-def takes_many(kind: Any) -> bool:
+def is_repeated(kind: Any) -> bool:
     """Whether an option is typed once for each of its values, as --ood is."""
     return any(part is list or getattr(part, "__origin__", None) is list for part in (kind, *get_args(kind)))
 
 
-def several(value: Any) -> list[str]:
+def values_as_text(value: Any) -> list[str]:
     """One value or many, as text; a mapping as NAME=VALUE."""
     if isinstance(value, Mapping):
         return [f"{name}={part}" for name, part in value.items()]
@@ -63,7 +63,7 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     """
     known = parameters(command)
     names = [name for name, one in known.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    if len(arguments) > len(names) and names and takes_many(known[names[-1]].annotation):
+    if len(arguments) > len(names) and names and is_repeated(known[names[-1]].annotation):
         last = len(names) - 1  # takes several values: ftcli.distortion("before", "after")
         arguments = (*arguments[:last], [*arguments[last:]])
     if len(arguments) > len(names):
@@ -77,7 +77,7 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     try:
         program(lambda _: found.append)(words, standalone_mode=False)
     except typer.TyperException as error:
-        raise refusal(error, words) from None
+        raise request_error(error, words) from None
     return found[0]
 
 
@@ -115,14 +115,14 @@ def parameters(command: str) -> dict[str, inspect.Parameter]:
     return {one.name: one for one in sorted(shown, key=lambda one: one.kind)}
 
 
-def function_of(command: str, does: Callable[..., Any], name: str, says: str) -> Callable[..., Any]:
+def function_of(command: str, action: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
     """`does` for one command, with its options in the signature, so that `help` shows them."""
 
     def call(*arguments: Any, **values: Any) -> Any:
-        return does(command, *arguments, **values)
+        return action(command, *arguments, **values)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = says
+    call.__doc__ = doc
     call.__signature__ = inspect.Signature(list(parameters(command).values()))  # type: ignore[attr-defined]
     return call
 

@@ -25,24 +25,24 @@ from ftcli.text import printable, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
-FIRST_TELLS = 5  # seconds
+OTHERS_WAIT = 5  # seconds
 LONGEST = 2000  # characters of a message; names from a file may be of any length
-AGAIN = "type the same command again"
+RETYPE = "type the same command again"
 
 
-def program(act: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
-    """The Typer program, with every command; `act` makes of "module:function" what is done with a configuration."""
+def program(make_run: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
+    """The Typer program with every command. make_run: makes of "module:function" the function that runs on the options."""
     from ftcli.cli.options import command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     for name, row in COMMANDS.items():
-        run = (act or runner)(row.function)
+        run = (make_run or runner)(row.function)
         app.command(name, rich_help_panel=row.panel)(command_of(options_of(name), run, name, row.help))
     return app
 
 
 def runner(function: str) -> Callable[[Common], None]:
-    """A function that imports "module:function", runs it on a configuration and shows its answer."""
+    """A function that imports "module:function", runs it on a command's options and prints the answer."""
 
     def run(config: Common) -> None:
         try:
@@ -50,42 +50,42 @@ def runner(function: str) -> Callable[[Common], None]:
             if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
-            raise typer.Exit(explain_stop(stop)) from None
+            raise typer.Exit(exit_code_of_stop(stop)) from None
         except Exception as error:
             if config.debug:
                 traceback.print_exc()
-            raise typer.Exit(explain(error)) from None
+            raise typer.Exit(exit_code_of(error)) from None
 
     return run
 
 
-def explain_stop(stop: KeyboardInterrupt) -> int:
-    """The same for a command that somebody has stopped."""
+def exit_code_of_stop(stop: KeyboardInterrupt) -> int:
+    """Print why a command was stopped; gives its exit code."""
     if isinstance(stop, Stopped):
-        return tell(stop.problem, stop.fix, stop.exit_code)
-    return tell("interrupted", AGAIN, INTERRUPTED)
+        return print_error(stop.problem, stop.fix, stop.exit_code)
+    return print_error("interrupted", RETYPE, INTERRUPTED)
 
 
-def terminated(*_: object) -> None:
-    """What SIGTERM does where no work that can go on has a better answer."""
-    raise Stopped("terminated", AGAIN, TERMINATED)
+def on_sigterm(*_: object) -> None:
+    """The handler of SIGTERM while there is no state to save."""
+    raise Stopped("terminated", RETYPE, TERMINATED)
 
 
-def explain(error: Exception) -> int:
-    """One plain message on stderr for whatever ended a command; gives the exit code."""
+def exit_code_of(error: Exception) -> int:
+    """Print one plain message for the error that ended a command; gives the exit code."""
     if isinstance(error, BrokenPipeError) and streams.reader_left():  # nobody is left to tell
         return streams.NO_READER
     if isinstance(error, FtcliError):
-        return tell(error.problem, error.fix, error.exit_code)
+        return print_error(error.problem, error.fix, error.exit_code)
     if ran_out_of_memory(error):
-        return tell(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
+        return print_error(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
     if isinstance(error, OSError):
-        return tell(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
-    return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
+        return print_error(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
+    return print_error(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
 
 
-def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
-    """What is wrong with the words that were typed, with the value seen and what to type instead."""
+def request_error(error: typer.TyperException, words: Sequence[str]) -> RequestError:
+    """The parser's error in the form of every other: the option, the value seen, what to type instead."""
     message = error.format_message() if hasattr(error, "format_message") else first_line(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
     command = next((word for word in words if word in COMMANDS), "")
@@ -94,7 +94,7 @@ def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     names = getattr(getattr(error, "param", None), "opts", ())
     row = next((known[name] for name in names if name in known), None)
     if row:
-        seen = value_of(words, names) or from_file(error)
+        seen = value_typed(words, names) or value_in_file(error)
         problem = f"{row.name} {seen or ''}".strip() + f": {problem}"
         fix = suggest(seen or "", row.value.split("|")) or f"{row.name} {row.value}: {row.help}"
     elif (option := getattr(error, "option_name", None)) is not None:
@@ -102,7 +102,7 @@ def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     return RequestError(problem, fix)
 
 
-def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
+def value_typed(words: Sequence[str], names: Sequence[str]) -> str | None:
     """What was typed after one of an option's names."""
     for i, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -111,18 +111,17 @@ def value_of(words: Sequence[str], names: Sequence[str]) -> str | None:
     return None
 
 
-def from_file(error: typer.TyperException) -> str | None:
+def value_in_file(error: typer.TyperException) -> str | None:
     """The value of the option at fault in the preset or configuration file."""
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     value = (getattr(context, "default_map", None) or {}).get(getattr(parameter, "name", None))
     return None if value is None else f"{value!r} (from the file)"
 
 
-def tell(problem: str, fix: str, code: int) -> int:
-    if (
-        process_index() > 0
-    ):  # all processes meet the same wrong request: the first one says so, and its end ends the others
-        time.sleep(FIRST_TELLS)
+def print_error(problem: str, fix: str, code: int) -> int:
+    """On stderr; gives the exit code. Of several processes, which all meet the same error, the first one prints it."""
+    if process_index() > 0:  # the end of the first process ends the others
+        time.sleep(OTHERS_WAIT)
     with suppress(OSError):  # stderr may be full, or read by nobody
         print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
         if fix:
@@ -146,7 +145,7 @@ def main() -> None:
     else:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is a state to save
         if process_count() == 1:  # several are ended from outside, and the system's way ends them at once
-            signal.signal(signal.SIGTERM, terminated)
+            signal.signal(signal.SIGTERM, on_sigterm)
         sys.exit(run(words))
 
 
@@ -155,15 +154,15 @@ def help_for(words: Sequence[str]) -> int:
     try:
         print_help(words)
     except FtcliError as error:  # a command that there is not
-        return explain(error)
+        return exit_code_of(error)
     return 0
 
 
-def unwritten(error: OSError) -> int:
+def unwritable_output(error: OSError) -> int:
     """The same for what stdout or stderr did not take."""
     if isinstance(error, BrokenPipeError):
         return streams.NO_READER
-    return tell(f"the output cannot be written: {error.strerror}", "", 1)
+    return print_error(f"the output cannot be written: {error.strerror}", "", 1)
 
 
 def process() -> None:
@@ -179,9 +178,9 @@ def process() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except OSError as error:  # of a stream: whatever else there is, `run` has met
-        code = unwritten(error)
+        code = unwritable_output(error)
     if (left := streams.flush()) and code in (0, 1):
-        code = unwritten(left)
+        code = unwritable_output(left)
         streams.flush()
     if code in (INTERRUPTED, TERMINATED):
         os._exit(code)
@@ -194,13 +193,13 @@ def run(words: Sequence[str]) -> int:
     try:
         return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
-        return explain(error)
+        return exit_code_of(error)
     except KeyboardInterrupt as stop:  # before any work began
-        return explain_stop(stop)
+        return exit_code_of_stop(stop)
     except typer.Abort:
         return INTERRUPTED
     except typer.TyperException as error:
-        return explain(refusal(error, words))
+        return exit_code_of(request_error(error, words))
     finally:
         command_line.reset(before)
 

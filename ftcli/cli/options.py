@@ -24,7 +24,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset, preset_names
 from ftcli.text import shortened
 
-NOT_REPEATED = (
+NOT_FROM_REPORT = (
     "out",
     "overwrite",
     "config",
@@ -37,9 +37,9 @@ NOT_REPEATED = (
 )  # a report's options that name itself
 # What runs code, and what says where to write and what to replace: no file from somebody else may say it.
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
-INSTEAD = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
+EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
-MOST_BYTES = 64 * 2**20  # of a file of options
+MAX_OPTIONS_FILE_BYTES = 64 * 2**20  # of a file of options
 
 
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
@@ -47,15 +47,15 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     hints = get_type_hints(options, include_extras=True)
     for option, callback in (("preset", apply_preset), ("config", apply_file)):
         if option in hints:
-            hints[option] = changed(hints[option], callback=callback, is_eager=True)  # read before the others
+            hints[option] = with_attributes(hints[option], callback=callback, is_eager=True)  # read before the others
     if "config" in hints:
         for option in (name for name in TYPED_ONLY if name in hints):
-            hints[option] = changed(hints[option], callback=typed_only)
-    for option in (name for name in INSTEAD if name in hints):
-        hints[option] = changed(hints[option], callback=unless_typed)
+            hints[option] = with_attributes(hints[option], callback=typed_only)
+    for option in (name for name in EXCLUSIVE if name in hints):
+        hints[option] = with_attributes(hints[option], callback=unless_typed)
     named = "preset" if "preset" in hints else "name"  # of `presets`
     if named in hints:
-        hints[named] = changed(hints[named], autocompletion=presets_like)
+        hints[named] = with_attributes(hints[named], autocompletion=complete_preset)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -69,7 +69,7 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
 
     def command(**values: Any) -> None:
-        run(options(**{name: at_home(value) for name, value in values.items()}))
+        run(options(**{name: expand_home(value) for name, value in values.items()}))
 
     command.__name__, command.__doc__ = name, help
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     return command
 
 
-def changed(hint: Any, **attributes: Any) -> Any:
+def with_attributes(hint: Any, **attributes: Any) -> Any:
     """The same annotation, its declaration with other attributes."""
     kind, declared = get_args(hint)
     declared = copy(declared)
@@ -86,16 +86,16 @@ def changed(hint: Any, **attributes: Any) -> Any:
     return Annotated[kind, declared]
 
 
-def at_home(value: Any) -> Any:
+def expand_home(value: Any) -> Any:
     """An option's value with ~ written out where a path begins: no shell does it behind an equals sign."""
     if isinstance(value, list):
-        return [at_home(one) for one in value]
+        return [expand_home(one) for one in value]
     if not isinstance(value, str | Path) or "~" not in str(value):
         return value
     return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
 
 
-def presets_like(incomplete: str) -> list[str]:
+def complete_preset(incomplete: str) -> list[str]:
     """What a shell may complete the beginning of a preset's name to."""
     return [name for name in preset_names() if name.startswith(incomplete)]
 
@@ -103,32 +103,32 @@ def presets_like(incomplete: str) -> list[str]:
 def apply_preset(context: typer.Context, name: str | None) -> str | None:
     """Put a preset's options below those of a configuration file."""
     if name is not None:
-        context.default_map = above(context.default_map or {}, of_preset(name, context))
+        context.default_map = merge_options(context.default_map or {}, options_of_preset(name, context))
     return name
 
 
 def apply_file(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
-        path = at_home(path)
-        values = known(read_options(path, str(context.info_name)), context, str(path))
+        path = expand_home(path)
+        values = check_keys(read_options(path, str(context.info_name)), context, str(path))
         below = context.default_map or {}
         if isinstance(values.get("preset"), str):
-            below = above(of_preset(values["preset"], context), below)
-        context.default_map = above(values, below)
+            below = merge_options(options_of_preset(values["preset"], context), below)
+        context.default_map = merge_options(values, below)
     return path
 
 
-def above(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
+def merge_options(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
     """Both files' options; what the stronger one says also counts in the place of what stands instead of it."""
-    replaced = {INSTEAD.get(name) for name in strong}
+    replaced = {EXCLUSIVE.get(name) for name in strong}
     return {**{name: value for name, value in weak.items() if name not in replaced}, **strong}
 
 
 def unless_typed(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
     """Nothing, where a file gives the value and what stands instead of it is typed; typed options are read first."""
     name = str(parameter.name)
-    sources = [context.get_parameter_source(one) for one in (name, INSTEAD[name])]
+    sources = [context.get_parameter_source(one) for one in (name, EXCLUSIVE[name])]
     names = [source.name if source else "" for source in sources]
     return None if names == ["DEFAULT_MAP", "COMMANDLINE"] else value
 
@@ -146,7 +146,7 @@ def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: An
     return value
 
 
-def of_preset(name: str, context: typer.Context) -> dict[str, Any]:
+def options_of_preset(name: str, context: typer.Context) -> dict[str, Any]:
     """What a preset says about the options that the command has; its others are for other commands."""
     names = {str(parameter.name) for parameter in context.command.params}
     return {key: value for key, value in load_preset(name, str(context.info_name)).items() if key in names}
@@ -177,7 +177,7 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
         raise RequestError(
             f"--config {str(path)!r} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file"
         )
-    return {key: value for key, value in options.items() if key not in NOT_REPEATED and value is not None}
+    return {key: value for key, value in options.items() if key not in NOT_FROM_REPORT and value is not None}
 
 
 def read_text(path: Path) -> str:
@@ -185,12 +185,12 @@ def read_text(path: Path) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device could last for ever
         raise OSError("it is no regular file")
-    if found.st_size > MOST_BYTES:
-        raise OSError(f"it has {found.st_size:,} bytes, and at most {MOST_BYTES:,} are read")
+    if found.st_size > MAX_OPTIONS_FILE_BYTES:
+        raise OSError(f"it has {found.st_size:,} bytes, and at most {MAX_OPTIONS_FILE_BYTES:,} are read")
     return path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
 
 
-def known(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
+def check_keys(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
     """The same values under the parser's own names; a key that the command does not know is refused."""
     names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
     for key in values:
