@@ -55,10 +55,10 @@ from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import head_of
-from ftcli.model.loading.architecture import build_without_values, recipe_for
+from ftcli.model.loading.architecture import build_without_values, resolve_model_config
+from ftcli.model.loading.from_options import load_with_head, open_from_options
 from ftcli.model.loading.load import Loaded, import_file, load_model
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.requested import load_as_is, open_as_asked
 from ftcli.model.loading.save import save_model
 from ftcli.processes import process_index
 from ftcli.report.adaptation import adaptation_choices
@@ -66,9 +66,9 @@ from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_target, label_table, labels_answer
-from ftcli.run_folder.folder import claim, made, write_run
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
 from ftcli.run_folder.request import digest_of, request_of
-from ftcli.run_folder.unfinished import finished, held, shown
+from ftcli.run_folder.unfinished import finished, resumable_run, shown
 
 
 def train(config: Training) -> Answer:
@@ -76,7 +76,7 @@ def train(config: Training) -> Answer:
     started, command = time.perf_counter(), type(config).__name__.lower()
     done = finished(config)
     with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, command, config.overwrite or done is not None, lasting=True)
+        folder = choose_output_folder(config.out, command, config.overwrite or done is not None, resumable=True)
         machine, cache = machine_of(config), cache_of(config, log)
         checkpoint = starting_point(config, log)
         task = task_of(config, log, cache)
@@ -88,7 +88,7 @@ def train(config: Training) -> Answer:
             return shown(done, request, config)
         if config.dry_run:
             return plan_answer(command, config, task, loaded, tuned)
-        with held(folder, request, config, machine, log) as (folder, checkpointer):
+        with resumable_run(folder, request, config, machine, log) as (folder, checkpointer):
             log.note(f"in {folder}")
             experiment = replace(experiment, checkpointer=checkpointer)
             report = trained_and_saved(config, loaded, experiment, folder, digest_of(request), log, started)
@@ -119,15 +119,15 @@ def evaluate(config: Evaluate) -> Answer:
     """`evaluate`: the figures of a model as it is."""
     started = time.perf_counter()
     with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, "evaluate", config.overwrite)
+        folder = choose_output_folder(config.out, "evaluate", config.overwrite)
         machine, cache = machine_of(config), cache_of(config, log)
-        loaded = load_as_is(config, config.checkpoint, log)
+        loaded = load_with_head(config, config.checkpoint, log)
         task = task_of(config, log, cache, loaded)
         experiment = experiment_of(task, loaded.data_config, machine, config, log, cache)
         results = measure(machine.place(loaded.model), experiment, 0, log, frozen=True, details=config.details())
         report = build("evaluate", config, task, loaded, machine, [results], log, time_since(started))
         if machine.rank == 0:
-            folder = made(folder, config.out)
+            folder = make_output_folder(folder, config.out)
             write_run(folder, report, [], results.predictions, None)
     return report_answer(report, folder)
 
@@ -137,9 +137,9 @@ def adapt(config: Adapt) -> Answer:
     started = time.perf_counter()
     done = finished(config)
     with ConsoleLog(config.quiet or process_index() > 0) as log:
-        folder = claim(config.out, "adapt", config.overwrite or done is not None, lasting=True)
+        folder = choose_output_folder(config.out, "adapt", config.overwrite or done is not None, resumable=True)
         machine, cache = machine_of(config), cache_of(config, log)
-        loaded = load_as_is(config, str(config.checkpoint), log)
+        loaded = load_with_head(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)
         task = task_of(config, log, cache, loaded)
         streams = {
@@ -150,7 +150,7 @@ def adapt(config: Adapt) -> Answer:
         if done is not None:
             return shown(done, request, config)
         model = machine.place(loaded.model)
-        with held(folder, request, config, machine, log) as (folder, checkpointer):
+        with resumable_run(folder, request, config, machine, log) as (folder, checkpointer):
             log.note(f"in {folder}")
             before = measure(model, experiment, config.seed, log, frozen=True)
             adapted = adapted_to(model, streams, tensors, config, machine, checkpointer, log)
@@ -171,7 +171,7 @@ def predict(config: Predict) -> Answer:
     check_target(config)
     with ConsoleLog(config.quiet or process_index() > 0) as log:
         machine, cache = machine_of(config), cache_of(config, log)
-        loaded = load_as_is(config, config.checkpoint, log)
+        loaded = load_with_head(config, config.checkpoint, log)
         images = without_labels(config.images, damaged=config.damaged, log=log, cache=cache)
         alone = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
         experiment = experiment_of(alone, loaded.data_config, machine, config, log, cache)
@@ -198,9 +198,9 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
     if config.import_:
         import_file(str(config.import_))
     given = ModelOverrides.of(config)
-    checkpoint = None if config.checkpoint is None else open_as_asked(config, config.checkpoint, log)
-    given.check_needed([checkpoint] if checkpoint else [])
-    recipe = recipe_for(config.model, checkpoint, given)
+    checkpoint = None if config.checkpoint is None else open_from_options(config, config.checkpoint, log)
+    given.check_used([checkpoint] if checkpoint else [])
+    recipe = resolve_model_config(config.model, checkpoint, given)
     if given.args:
         build_without_values(recipe, image_size=config.image_size)
     return checkpoint

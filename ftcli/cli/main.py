@@ -21,7 +21,7 @@ from ftcli.config import COMMANDS, Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.processes import command_line, process_count, process_index
-from ftcli.text import printable, shortened
+from ftcli.text import printable, reason, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
@@ -78,15 +78,15 @@ def explain(error: Exception) -> int:
     if isinstance(error, FtcliError):
         return tell(error.problem, error.fix, error.exit_code)
     if ran_out_of_memory(error):
-        return tell(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
+        return tell(f"out of memory: {reason(error)}", "a smaller --batch-size, --image-size or model", 1)
     if isinstance(error, OSError):
-        return tell(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
-    return tell(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
+        return tell(f"{error.strerror or reason(error)}: {error.filename or ''}".rstrip(": "), "", 1)
+    return tell(f"{type(error).__name__}: {reason(error)}", "--debug shows where; please report it", 1)
 
 
 def refusal(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     """What is wrong with the words that were typed, with the value seen and what to type instead."""
-    message = error.format_message() if hasattr(error, "format_message") else first_line(error)
+    message = error.format_message() if hasattr(error, "format_message") else reason(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
     command = next((word for word in words if word in COMMANDS), "")
     known = {row.name: row for row in rows(COMMANDS[command].options)} if command else {}
@@ -128,10 +128,6 @@ def tell(problem: str, fix: str, code: int) -> int:
         if fix:
             print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
     return code
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.cache import Cache, TooLarge, key
-from ftcli.checksums import FOOTER, FORM, length
+from ftcli.cache_entries import FOOTER, FORM, length
 from ftcli.data import transforms
 from ftcli.data.images import ImageSet
 from ftcli.data.pictures import decode
@@ -90,9 +90,9 @@ def open_store(images: ImageSet, transform: Transform, cache: Cache | None, log:
     if cache is None:
         return Decoded(images, transform)
     name = name_of(images, transform)
-    if (file := checksums.find(cache, KIND, name)) is None:
+    if (file := cache_entries.find(cache, KIND, name)) is None:
         fill = partial(_fill, images, transform, cache.room() - FOOTER, log)
-        file = checksums.add(cache, KIND, name, fill)
+        file = cache_entries.add(cache, KIND, name, fill)
     if file is None:
         log.note(f"the pixels of {images.spec} are not kept: its pictures are decoded each time")
         return Decoded(images, transform)

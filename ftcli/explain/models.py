@@ -27,13 +27,13 @@ from ftcli.log import Log
 from ftcli.measures.results import Results
 from ftcli.methods.start import order_rows, rows_for
 from ftcli.model.head import classifier_tensors
+from ftcli.model.loading.from_options import load_all_with_heads
 from ftcli.model.loading.load import Loaded
-from ftcli.model.loading.requested import load_each_as_is
 from ftcli.processes import process_index
 from ftcli.report.build import build, time_since
 from ftcli.report.models import describe_models, names_of
 from ftcli.run import cache_of, task_of
-from ftcli.run_folder.folder import claim, made, write_run
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
 
 INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
 
@@ -78,7 +78,7 @@ class Study:
         first, machine = self.loaded[0], self.machine
         report = build(command, self.config, self.task, first, machine, results, self.log, timing, None, parts)
         if machine.rank == 0:
-            folder = folder or made(self.folder, self.config.out)
+            folder = folder or make_output_folder(self.folder, self.config.out)
             write_run(folder, report, [], predictions, save_weights)
         return report_answer(report, folder)
 
@@ -97,11 +97,11 @@ def study_of(
     check_plot(getattr(config, "plot", None))
     with ConsoleLog(config.quiet or process_index() > 0) as log:
         command, lasting = type(config).__name__.lower(), isinstance(config, Resumable)
-        folder = claim(config.out, command, config.overwrite or done, lasting=lasting)
+        folder = choose_output_folder(config.out, command, config.overwrite or done, resumable=lasting)
         machine, cache = machine_of(config), cache_of(config, log)
         where = config.every_model()
         may_lack_head = [not labelled or (headless and place != judge) for place in range(len(where))]
-        loaded = load_each_as_is(config, where, may_lack_head, log)
+        loaded = load_all_with_heads(config, where, may_lack_head, log)
         warn_of_twins(where, loaded, log)
         task = task_of(config, log, cache, loaded[judge]) if labelled else pictures_of(config, log)
         experiment = experiment_of(task, loaded[judge].data_config, machine, config, log, cache)

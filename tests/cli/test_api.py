@@ -18,7 +18,7 @@ import ftcli
 from ftcli.api import FUNCTIONS, RENAMED, words_of
 from ftcli.config import COMMANDS, Lpft, Training
 from ftcli.console.answer import Answer
-from ftcli.run_folder.folder import claim, made
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder
 from tests.helpers.program import Work, inside, lasting, read, same_threads, work
 
 TINY = {"image_size": 32, "batch_size": 16, "augment": "none", "threads": 1}
@@ -243,11 +243,11 @@ def test_folders_of_one_second_are_told_apart(
         "theory": {"worlds": 1, "sweep": "none"},
         "lpft": {"checkpoint": tiny.checkpoint, "train": tiny.train, "epochs": 1, "lr": 1e-3, **TINY},
     }[command]
-    first = claim(None, command, False)
+    first = choose_output_folder(None, command, False)
     for _ in range(2):
         FUNCTIONS[RENAMED.get(command, command)](**values)
-    other = made(first, None)
+    other = make_output_folder(first, None)
     names = [f"{command}-20260102-030405{end}" for end in ("", "-2", "-3")]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names and other.name == names[2]
     assert all((tmp_path / "runs" / name / "report.json").exists() for name in names[:2])
-    assert made(other, other) == other  # of a name that somebody gave
+    assert make_output_folder(other, other) == other  # of a name that somebody gave

@@ -17,7 +17,7 @@ FLOORS = [
     ("engine",),
     ("model", "data"),
     ("presets",),
-    ("cache", "checksums"),
+    ("cache", "cache_entries"),
     ("log", "errors", "seeds", "text", "files", "processes", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}

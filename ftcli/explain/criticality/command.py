@@ -12,7 +12,7 @@ from ftcli.explain.models import same_architecture, study_of
 from ftcli.figures.plots import save_panels
 from ftcli.processes import process_count
 from ftcli.run_folder.request import digest_of, request_of
-from ftcli.run_folder.unfinished import finished, held, shown
+from ftcli.run_folder.unfinished import finished, resumable_run, shown
 
 
 def criticality(config: Criticality) -> Answer:
@@ -30,7 +30,7 @@ def criticality(config: Criticality) -> Answer:
         images = images_for(study.experiment, config.images, config.seed)
         if not next(passes(A, images, study.machine, study.log, "")).logits.isfinite().all():
             raise RunError("the outputs of A are not all finite numbers.", "give a model that works")
-        with held(study.folder, request, config, study.machine, study.log) as (folder, checkpointer):
+        with resumable_run(study.folder, request, config, study.machine, study.log) as (folder, checkpointer):
             experiment = replace(study.experiment, checkpointer=checkpointer)
             found = measure_criticality(B, start, images, experiment, config, study.log)
             answer = study.answer({"request": digest_of(request), "criticality": found}, folder=folder)

@@ -23,7 +23,7 @@ from ftcli.explain.theory.worlds import Shape
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.report.build import opening, time_since
-from ftcli.run_folder.folder import claim, made, write_run
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
 from ftcli.seeds import derive_seed
 from ftcli.text import counted
 
@@ -33,10 +33,10 @@ def theory(config: Theory) -> Answer:
     started = time.perf_counter()
     check_plot(config.plot)
     with ConsoleLog(config.quiet) as log:
-        folder = claim(config.out, "theory", config.overwrite)
+        folder = choose_output_folder(config.out, "theory", config.overwrite)
         found = simulated(config, log)
         report = {**opening("theory", config), "theory": found, "timing": time_since(started), "warnings": log.warnings}
-        folder = made(folder, config.out)
+        folder = make_output_folder(folder, config.out)
         write_run(folder, report, [], None, None)
         if config.plot:
             save_panels(config.plot, theory_panels(found))

@@ -16,10 +16,10 @@ import ftcli.presets
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 from ftcli.model.checkpoints import hub
-from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, holds_tensors, open_tensors
+from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, is_weights_file, open_tensors
 from ftcli.model.checkpoints.prefixes import Names, unwrap
 from ftcli.model.checkpoints.shards import INDEXES, ShardedFile, shards_of
-from ftcli.model.checkpoints.timm_config import config_beside, config_named
+from ftcli.model.checkpoints.timm_config import config_in_file, config_in_folder
 from ftcli.text import LONGEST_REASON, listed, shortened
 
 WHOLE = (*hub.WEIGHTS, *INDEXES)  # names in a folder that stand for all of its weights
@@ -86,7 +86,7 @@ def open_checkpoint(
         raise RequestError("the checkpoint's name is empty", f"a checkpoint is {_FORMS}")
     if where.startswith("hf-hub:"):
         folder = hub.hub_folder(where.removeprefix("hf-hub:"))
-        path, said = _weights_in(folder), config_beside(folder)
+        path, said = _weights_in(folder), config_in_folder(folder)
     elif where.startswith("preset:"):
         path, said = _local(_shipped(where.removeprefix("preset:")))
     elif os.path.exists(where):  # not Path's, which raises for a name that is too long
@@ -94,7 +94,7 @@ def open_checkpoint(
     else:
         path, said = _pretrained(where)
     if described_by and "architecture" not in said:
-        said = config_named(described_by)
+        said = config_in_file(described_by)
     file = ShardedFile(path, log) if path.name in INDEXES and shards_of(path) else open_tensors(path, log)
     names = unwrap(file.shapes, strip_prefix, [part for text in drop_prefix for part in text.split(",")])
     if names.left_out:
@@ -110,18 +110,18 @@ def open_checkpoint(
 
 def _local(path: Path) -> tuple[Path, dict[str, Any]]:
     if path.is_dir():
-        return _weights_in(path), config_beside(path)
+        return _weights_in(path), config_in_folder(path)
     if (part := re.search(r"-(\d{5})-of-(\d{5})\.[a-z]+$", path.name)) and int(part[2]) > 1:
         raise RequestError(f"{path} is part {int(part[1])} of {int(part[2])}", f"name the folder: {path.parent}")
     # A file under the name that timm's folder form gives it is described by the config.json beside it.
-    return path, config_beside(path.parent) if path.name in WHOLE else {}
+    return path, config_in_folder(path.parent) if path.name in WHOLE else {}
 
 
 def _weights_in(folder: Path) -> Path:
     for name in WHOLE:
         if (folder / name).is_file():
             return folder / name
-    files = sorted(p.name for p in folder.iterdir() if p.is_file() and holds_tensors(p))
+    files = sorted(p.name for p in folder.iterdir() if p.is_file() and is_weights_file(p))
     fix = f"name the file: {folder / files[0]}" if files else f"a checkpoint is {_FORMS}"
     if files and re.search(r"-of-\d{5}\.", files[0]):
         fix = f"add the index of the parts, {' or '.join(INDEXES)}: it comes with them"

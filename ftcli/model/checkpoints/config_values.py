@@ -31,7 +31,7 @@ def checked_args(args: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         if problem := _too_much(value):
             raise RequestError(
-                f"{where}: model_args has {quoted(name)}: {shown(value)}, {problem}", "give the file as timm saved it"
+                f"{where}: model_args has {quoted(name)}: {excerpt(value)}, {problem}", "give the file as timm saved it"
             )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
 
@@ -42,11 +42,11 @@ def checked_cfg(cfg: Mapping[str, Any], where: str) -> dict[str, Any]:
     kept = {name: value for name, value in kept.items() if name not in SOURCES and value is not None}
     for name, (fits, allowed) in ALLOWED.items():
         if name in kept and not fits(kept[name]):
-            raise RequestError(f"{where}: {name} is {shown(kept[name])}", f"it has to be {allowed}")
+            raise RequestError(f"{where}: {name} is {excerpt(kept[name])}", f"it has to be {allowed}")
     return kept
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """A value as a message has it."""
     return shortened(ascii(value), LONGEST_TEXT)
 

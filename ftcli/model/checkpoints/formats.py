@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import LONGEST_NAME, shortened
+from ftcli.text import LONGEST_NAME, reason, shortened
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -60,7 +60,7 @@ def open_tensors(path: Path, log: Log) -> TensorFile:
     )
 
 
-def holds_tensors(path: Path) -> bool:
+def is_weights_file(path: Path) -> bool:
     """Whether the content or the suffix of a regular file is that of weights."""
     return bool(_kind(path))
 
@@ -175,8 +175,9 @@ def _load(path: Path) -> object:
             ) from error
         raise RequestError(f"{path} is damaged or holds more than tensors: refused", _CONVERT) from error
     except Exception as error:  # damaged bytes raise nearly anything in an unpickler
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RequestError(f"{path} cannot be read as a torch file: {reason}", "copy or download it again") from error
+        raise RequestError(
+            f"{path} cannot be read as a torch file: {reason(error)}", "copy or download it again"
+        ) from error
 
 
 def _first_import(path: Path) -> str | None:

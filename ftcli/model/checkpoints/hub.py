@@ -8,7 +8,8 @@ from timm.models import PretrainedCfg
 from timm.models._hub import download_cached_file
 
 from ftcli.errors import RequestError
-from ftcli.model.checkpoints.shards import INDEXES, placed
+from ftcli.model.checkpoints.shards import INDEXES, tensor_files
+from ftcli.text import reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OFFLINE = "download it where there is a network, then give its folder to --checkpoint"
@@ -22,7 +23,7 @@ def hub_folder(repository: str) -> Path:
     name, _, revision = repository.partition("@")
     hub_file(name, ("config.json",), revision or None)
     weights = hub_file(name, (*WEIGHTS, *INDEXES), revision or None)
-    for part in dict.fromkeys(placed(weights).values()) if weights.name in INDEXES else ():
+    for part in dict.fromkeys(tensor_files(weights).values()) if weights.name in INDEXES else ():
         hub_file(name, (part,), revision or None)
     return weights.parent
 
@@ -59,8 +60,7 @@ def hub_file(repository: str, filenames: tuple[str, ...], revision: str | None) 
                 continue
             return Path(hf.hf_hub_download(repository, filename, revision=revision))
     except Exception as error:  # whatever the client and its transport raise, the download failed
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RequestError(f"{repository} cannot be downloaded from the hub: {reason}", _OFFLINE) from error
+        raise RequestError(f"{repository} cannot be downloaded from the hub: {reason(error)}", _OFFLINE) from error
     raise RequestError(f"{repository} on the hub has none of {', '.join(filenames)}")
 
 

@@ -19,7 +19,7 @@ class ShardedFile:
     """All shards of an index, as one file. Their headers are read at once, and held against the index."""
 
     def __init__(self, index: Path, log: Log) -> None:
-        self._where = placed(index)
+        self._where = tensor_files(index)
         names = dict.fromkeys(self._where.values())
         self._shards = {name: open_tensors(index.parent / name, log) for name in names}
         self.shapes = {tensor: self._shards[name].shapes.get(tensor, ()) for tensor, name in self._where.items()}
@@ -36,7 +36,7 @@ class ShardedFile:
         return values
 
 
-def placed(index: Path) -> dict[str, str]:
+def tensor_files(index: Path) -> dict[str, str]:
     """{tensor: file} of an index. Raises RequestError for what is no index, or names a file outside the folder."""
     try:
         content = read_json(index)
@@ -53,7 +53,7 @@ def placed(index: Path) -> dict[str, str]:
 
 def shards_of(index: Path) -> list[Path]:
     """The files of an index, in the order of their names. Raises RequestError for one that is missing."""
-    files = sorted({index.parent / name for name in placed(index).values()})
+    files = sorted({index.parent / name for name in tensor_files(index).values()})
     if missing := [path.name for path in files if not path.is_file()]:
         raise RequestError(f"{index.parent} lacks {listed(missing)}, which {index.name} names", _WHOLE)
     return files

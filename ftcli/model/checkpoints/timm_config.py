@@ -11,7 +11,7 @@ from timm.models._hub import _parse_model_cfg
 
 from ftcli.errors import RequestError
 from ftcli.files import read_json
-from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown
+from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
 from ftcli.text import LONGEST_NAME, listed, reason, shortened
 
 NAME = "config.json"
@@ -19,7 +19,7 @@ KNOWN = {field.name for field in fields(PretrainedCfg)}
 LABELS = ("label_names", "label_descriptions")
 
 
-def config_beside(folder: Path) -> dict[str, Any]:
+def config_in_folder(folder: Path) -> dict[str, Any]:
     """What config.json in a folder says, by the field of Checkpoint that it fills. Empty where there is none; of one in
     another program's form, its model_type.
     """
@@ -28,11 +28,11 @@ def config_beside(folder: Path) -> dict[str, Any]:
         return {}
     raw = _read(path)
     if isinstance(raw, Mapping) and "architecture" not in raw:
-        return {"model_type": shown(raw["model_type"])} if "model_type" in raw else {}
+        return {"model_type": excerpt(raw["model_type"])} if "model_type" in raw else {}
     return _fields(raw, path) if isinstance(raw, Mapping) else {}
 
 
-def config_named(path: Path) -> dict[str, Any]:
+def config_in_file(path: Path) -> dict[str, Any]:
     """The same of a file that somebody names. Raises RequestError where it does not describe a model."""
     if not path.is_file():
         raise RequestError(f"--model-config {str(path)!r} is no file.", "name a file in the form of timm's config.json")
@@ -77,7 +77,7 @@ def _not_timms(path: Path, error: Exception) -> RequestError:
 
 def _name(architecture: object) -> str:
     if not isinstance(architecture, str):
-        raise TypeError(f"its architecture is {shown(architecture)}, not a name")
+        raise TypeError(f"its architecture is {excerpt(architecture)}, not a name")
     return shortened(architecture, LONGEST_NAME)
 
 

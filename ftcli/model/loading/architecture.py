@@ -14,8 +14,8 @@ from torch import nn
 from ftcli.errors import RequestError, suggest
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.similar_names import meant_by
-from ftcli.model.loading.size_limit import Room, TooLargeForFile
+from ftcli.model.loading.similar_names import suggest_architecture
+from ftcli.model.loading.size_limit import SizeLimit, TooLargeForFile
 from ftcli.model.loading.user_file import note_modules
 from ftcli.text import reason
 
@@ -23,7 +23,7 @@ NOTHING = ModelOverrides()
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ModelConfig:
     """All that timm.create_model needs but the number of classes. `name` is architecture[.tag]. `assumed`: what of it
     neither the checkpoint nor the request states; of "mean", "std" and "arguments".
     """
@@ -42,7 +42,9 @@ class Recipe:
         return {**args, "num_classes": num_classes}
 
 
-def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: ModelOverrides = NOTHING) -> Recipe:
+def resolve_model_config(
+    name: str | None, checkpoint: Checkpoint | None, given: ModelOverrides = NOTHING
+) -> ModelConfig:
     """Bring together the name asked for, what the checkpoint says, and what is given where it says nothing.
 
     Raises RequestError for an unknown architecture or tag, for two that contradict each other, and for inputs that are
@@ -74,21 +76,23 @@ def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: ModelOver
         base = _listed_cfg(architecture, listed)
         said = {**{key: base.get(key) for key in ("classifier", "first_conv")}, "architecture": architecture, **said}
         full = f"{architecture}.{listed}" if listed else architecture
-        return _checked(Recipe(full, architecture, said | typed, args, assumed))
+        return _checked(ModelConfig(full, architecture, said | typed, args, assumed))
     cfg = _listed_cfg(architecture, tag) | typed
-    return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args, assumed))
+    return _checked(ModelConfig(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args, assumed))
 
 
-def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None) -> nn.Module:
+def build(
+    recipe: ModelConfig, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None
+) -> nn.Module:
     """The model with random weights.
 
     Raises RequestError where timm cannot build it as asked, and where it outgrows the checkpoint that it is built for.
     """
     args = recipe.create_args(num_classes, image_size)
-    room = Room.of(checkpoint.shapes.values()) if checkpoint else None
+    size_limit = SizeLimit.of(checkpoint.shapes.values()) if checkpoint else None
     try:
-        with room.kept() if room else nullcontext():
-            if room and recipe.model_args:  # of a file: what they ask for is tried first where it takes no memory
+        with size_limit.enforced() if size_limit else nullcontext():
+            if size_limit and recipe.model_args:  # of a file: what they ask for is tried first where it takes no memory
                 with torch.device("meta"):
                     timm.create_model(**args, pretrained=False)
             model = timm.create_model(**args, pretrained=False)
@@ -112,7 +116,7 @@ def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: 
     return model
 
 
-def build_without_values(recipe: Recipe, num_classes: int = 1, image_size: int | None = None) -> nn.Module:
+def build_without_values(recipe: ModelConfig, num_classes: int = 1, image_size: int | None = None) -> nn.Module:
     """The structure alone, its tensors on the meta device: quick, and without memory. Raises as `build` does."""
     with torch.device("meta"):
         return build(recipe, num_classes, image_size)
@@ -148,7 +152,7 @@ def _known(name: str, checkpoint: Checkpoint | None = None) -> tuple[str, str]:
     """(architecture, tag) of a name that timm knows. Of another, the checkpoint's shapes tell which was meant."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        fix = meant_by(architecture, checkpoint) if checkpoint else ""
+        fix = suggest_architecture(architecture, checkpoint) if checkpoint else ""
         fix = fix or suggest(architecture, timm.list_models())
         raise RequestError(
             f"unknown architecture {architecture!r}",
@@ -182,7 +186,7 @@ def _listed_cfg(architecture: str, tag: str) -> dict[str, Any]:
     return {**plain, "architecture": architecture}
 
 
-def _checked(recipe: Recipe) -> Recipe:
+def _checked(recipe: ModelConfig) -> ModelConfig:
     channels = recipe.model_args.get("in_chans") or recipe.pretrained_cfg.get("input_size", (3,))[0]
     if channels != 3:
         raise RequestError(

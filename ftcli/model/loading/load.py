@@ -13,9 +13,9 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
-from ftcli.model.loading.architecture import NOTHING, Recipe, build, recipe_for
+from ftcli.model.loading.architecture import NOTHING, ModelConfig, build, resolve_model_config
 from ftcli.model.loading.architecture import import_file as import_file
-from ftcli.model.loading.mismatch import few, misfit_of, refusal
+from ftcli.model.loading.mismatch import find_mismatch, first_few, mismatch_error
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.preprocessing import warn_preprocessing_assumed
 from ftcli.text import counted, reason
@@ -57,7 +57,7 @@ def load_model(
     missing, left over, of another shape, not floating, not finite or a variance below 0, and where a head is needed,
     for one that is not there or has one output.
     """
-    recipe = recipe_for(name, checkpoint, given)
+    recipe = resolve_model_config(name, checkpoint, given)
     stated = recipe.pretrained_cfg.get("num_classes") or 1000
     if checkpoint is None:
         model = build(recipe, num_classes or stated, image_size)
@@ -85,7 +85,7 @@ def load_model(
 
 
 def _loaded(
-    recipe: Recipe, model: nn.Module, checkpoint: Checkpoint | None, head_loaded: bool, image_size: int | None
+    recipe: ModelConfig, model: nn.Module, checkpoint: Checkpoint | None, head_loaded: bool, image_size: int | None
 ) -> Loaded:
     K = len(head_of(model).weight)
     labels = checkpoint.label_names if checkpoint and head_loaded else None
@@ -108,7 +108,7 @@ def _loaded(
     )
 
 
-def _check_size(model: nn.Module, recipe: Recipe, size: tuple[int, int, int], num_classes: int) -> None:
+def _check_size(model: nn.Module, recipe: ModelConfig, size: tuple[int, int, int], num_classes: int) -> None:
     """Send one blank image [1, C, H, W] through: a size that patches do not divide shows before any work, and so do
     arguments with which no classifier comes about.
 
@@ -147,7 +147,7 @@ def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[s
         return tensors
     changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
     if changed:
-        log.note(f"{checkpoint.where}: resampled for this input size: {few(changed)}")
+        log.note(f"{checkpoint.where}: resampled for this input size: {first_few(changed)}")
     return dict(state)
 
 
@@ -157,7 +157,9 @@ def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log
     under = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
     weight, bias = under.pop(f"{prefix}weight", None), under.pop(f"{prefix}bias", None)
     if under:
-        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {few(under)}")
+        log.note(
+            f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {first_few(under)}"
+        )
     if weight is None or bias is None:
         if weight is not None or bias is not None:
             log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
@@ -195,11 +197,13 @@ def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
         )
 
 
-def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
+def _check_body(
+    model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: ModelConfig
+) -> None:
     """Names and shapes of the body, both ways, then the values."""
     wanted = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{head}.")}
-    if misfit := misfit_of(state, wanted):
-        raise refusal(misfit, model, head, checkpoint, recipe)
+    if mismatch := find_mismatch(state, wanted):
+        raise mismatch_error(mismatch, model, head, checkpoint, recipe)
     _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
 
 

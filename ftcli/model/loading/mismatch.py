@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.prefixes import foreign_prefixes
-from ftcli.model.loading.architecture import Recipe
-from ftcli.model.loading.similar_names import fitting, siblings
+from ftcli.model.loading.architecture import ModelConfig
+from ftcli.model.loading.similar_names import siblings, with_same_tensors
 
 FEW = 10  # prefixes in one hint
 _TORCHVISION = ("features.0.", "encoder.layers.encoder_layer_0.", "trunk_output.")  # how names of its networks begin
 
 
 @dataclass
-class Misfit:
+class Mismatch:
     """Names of tensors that the network has and the file has not, the other way round, and of other shapes."""
 
     missing: list[str] = field(default_factory=list)
@@ -28,12 +28,12 @@ class Misfit:
 
     def __str__(self) -> str:
         counted = (("missing", self.missing), ("left over", self.unexpected), ("of another shape", self.reshaped))
-        return "; ".join(f"{len(names)} {what} ({few(names)})" for what, names in counted if names)
+        return "; ".join(f"{len(names)} {what} ({first_few(names)})" for what, names in counted if names)
 
 
-def misfit_of(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Misfit:
+def find_mismatch(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mismatch:
     """Names and shapes of the body, both ways."""
-    found = Misfit()
+    found = Mismatch()
     for name, tensor in wanted.items():
         if name not in state:
             # Counts batches for a BatchNorm without momentum only; old files do not have it.
@@ -45,22 +45,24 @@ def misfit_of(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Misf
     return found
 
 
-def refusal(misfit: Misfit, model: nn.Module, head: str, checkpoint: Checkpoint, recipe: Recipe) -> RequestError:
+def mismatch_error(
+    mismatch: Mismatch, model: nn.Module, head: str, checkpoint: Checkpoint, recipe: ModelConfig
+) -> RequestError:
     """What does not fit, and the option that mends it; where none does, what the file is."""
-    problem = f"{checkpoint.where} does not fit {recipe.name}, tensors {misfit}"
+    problem = f"{checkpoint.where} does not fit {recipe.name}, tensors {mismatch}"
     wanted = [name for name in model.state_dict() if not name.startswith(f"{head}.")]
-    absent = len(misfit.missing) + len(misfit.reshaped)
+    absent = len(mismatch.missing) + len(mismatch.reshaped)
     if prefixes := foreign_prefixes(checkpoint.shapes, wanted):
         return RequestError(problem, prefix_hint(prefixes, beside=absent == 0))
-    related = 4 * (len(wanted) - len(misfit.missing)) >= len(wanted)  # only then one of the same family can fit
-    incomplete = not misfit.unexpected and not misfit.reshaped and 10 * absent < len(wanted)
-    if related and not incomplete and (others := fitting(siblings(recipe.architecture), checkpoint.shapes)):
+    related = 4 * (len(wanted) - len(mismatch.missing)) >= len(wanted)  # only then one of the same family can fit
+    incomplete = not mismatch.unexpected and not mismatch.reshaped and 10 * absent < len(wanted)
+    if related and not incomplete and (others := with_same_tensors(siblings(recipe.architecture), checkpoint.shapes)):
         return RequestError(problem, f"the file fits {' and '.join(others)}: type --model {others[0]}")
     own = {name.split(".")[0] for name in wanted}
-    if not absent and not any(name.split(".")[0] in own for name in misfit.unexpected):
-        leftover = prefixes_of(misfit.unexpected, [*wanted, f"{head}."])
+    if not absent and not any(name.split(".")[0] in own for name in mismatch.unexpected):
+        leftover = prefixes_of(mismatch.unexpected, [*wanted, f"{head}."])
         return RequestError(problem, f"leave out what the model has no place for: --drop-prefix {','.join(leftover)}")
-    said = statement(misfit, checkpoint, recipe, len(wanted))
+    said = statement(mismatch, checkpoint, recipe, len(wanted))
     other = absent * 2 > len(wanted) and "rename" not in said
     return RequestError(problem + "; it looks like another architecture" * other, said)
 
@@ -89,7 +91,7 @@ def prefixes_of(names: Iterable[str], others: Iterable[str]) -> list[str]:
     return found if len(found) <= FEW else sorted({name.split(".")[0] for name in found})
 
 
-def statement(misfit: Misfit, checkpoint: Checkpoint, recipe: Recipe, wanted: int) -> str:
+def statement(mismatch: Mismatch, checkpoint: Checkpoint, recipe: ModelConfig, wanted: int) -> str:
     """What the file is, where no option of this command makes it fit."""
     names = checkpoint.shapes
     if checkpoint.model_type is not None:
@@ -99,13 +101,13 @@ def statement(misfit: Misfit, checkpoint: Checkpoint, recipe: Recipe, wanted: in
         )
     if any(name.startswith(_TORCHVISION) for name in names):
         return f"the names are torchvision's; rename the tensors to those of timm's {recipe.architecture}"
-    if (len(misfit.missing) + len(misfit.reshaped) + len(misfit.unexpected)) * 10 < wanted:
+    if (len(mismatch.missing) + len(mismatch.reshaped) + len(mismatch.unexpected)) * 10 < wanted:
         return "give the whole file; nearly all of it fits, so the architecture is the right one"
     return (
         "name the architecture that the file was saved from: --model NAME, with --import FILE.py where it is your own"
     )
 
 
-def few(names: Iterable[str]) -> str:
+def first_few(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -10,7 +10,7 @@ from typing import Any
 from ftcli.config import Loading
 from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
-from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown
+from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ModelOverrides:
         """Whether what the checkpoint states comes from the file of --model-config: single options stand above that."""
         return self.config is not None and checkpoint.described_by == str(self.config)
 
-    def check_needed(self, checkpoints: Sequence[Checkpoint]) -> None:
+    def check_used(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Raises RequestError for an option that would change nothing, as every checkpoint states this itself."""
         if not checkpoints:
             return
@@ -60,8 +60,8 @@ class ModelOverrides:
         for option, (value, found) in stated.items():
             if None not in found:
                 raise RequestError(
-                    f"{option} {shown(value)} is for weights that do not state this, and {first.where} does: "
-                    f"{shown(found[0])}, from {first.described_by}",
+                    f"{option} {excerpt(value)} is for weights that do not state this, and {first.where} does: "
+                    f"{excerpt(found[0])}, from {first.described_by}",
                     f"leave {option} out; where the statement is wrong, correct it there",
                 )
 
@@ -70,9 +70,11 @@ def argument(text: str) -> tuple[str, Any]:
     """NAME=VALUE, the value as JSON or Python has it, else a word: pad_type=same, img_size=[96,96], qkv_bias=False."""
     name, equals, value = text.partition("=")
     if not (equals and name.strip().isidentifier()):
-        raise RequestError(f"--model-arg {shown(text)} is not NAME=VALUE.", "type it as --model-arg pad_type=same")
+        raise RequestError(f"--model-arg {excerpt(text)} is not NAME=VALUE.", "type it as --model-arg pad_type=same")
     if name.strip() == "num_classes":
-        raise RequestError(f"--model-arg {shown(text)}: the head of the weights, or the data, says it.", "leave it out")
+        raise RequestError(
+            f"--model-arg {excerpt(text)}: the head of the weights, or the data, says it.", "leave it out"
+        )
     for read in (json.loads, ast.literal_eval):
         try:
             return name.strip(), read(value)

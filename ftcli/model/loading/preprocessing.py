@@ -7,13 +7,13 @@ from torch import nn
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.loading.architecture import Recipe, build_without_values
+from ftcli.model.loading.architecture import ModelConfig, build_without_values
 
 PADDING = "pad_type"  # the argument of EfficientNets, MobileNets and their kin; TensorFlow's weights need "same"
 
 
 def warn_preprocessing_assumed(
-    recipe: Recipe, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
+    recipe: ModelConfig, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
 ) -> None:
     """Name the mean, standard deviation and padding that are assumed, and the options that state them."""
     found = {name: ",".join(f"{value:g}" for value in data_config[name]) for name in ("mean", "std")}
@@ -37,7 +37,7 @@ def padding_of(model: nn.Module) -> str:
     return "same" if any("Same" in type(module).__name__ for module in model.modules()) else "symmetric"
 
 
-def takes_padding(recipe: Recipe) -> bool:
+def takes_padding(recipe: ModelConfig) -> bool:
     """Whether the architecture has a choice of padding."""
     try:
         build_without_values(replace(recipe, model_args={**recipe.model_args, PADDING: "same"}))

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
-from ftcli.files import make, write_together
+from ftcli.files import make_folder, write_all_atomically
 from ftcli.model.loading.load import Loaded
 
 
@@ -34,8 +34,8 @@ def save_model(
         "config.json": lambda path: _write_config(path, model, loaded.data_config, said),
     }
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
-    make(folder)
-    write_together({folder / name: write for name, write in writers.items()}, size)
+    make_folder(folder)
+    write_all_atomically({folder / name: write for name, write in writers.items()}, size)
 
 
 def _write_config(path: Path, model: nn.Module, data_config: dict[str, Any], said: dict[str, Any]) -> None:

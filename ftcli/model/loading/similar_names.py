@@ -21,21 +21,21 @@ def siblings(architecture: str) -> list[str]:
     """Architectures of the same module of timm, the nearest by name first; without the one itself."""
     entry = timm.models.model_entrypoint(architecture)
     names = timm.list_models(module=entry.__module__.rpartition(".")[2])
-    return nearest(architecture, [name for name in names if name != architecture])
+    return nearest_names(architecture, [name for name in names if name != architecture])
 
 
-def namesakes(name: str) -> list[str]:
+def similarly_named(name: str) -> list[str]:
     """Architectures whose names begin as this one does, signs apart: mobilenet_v2 gives mobilenetv2_100 and others."""
     plain = _plain(name)
-    return nearest(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
+    return nearest_names(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
 
 
-def meant_by(name: str, checkpoint: Checkpoint) -> str:
+def suggest_architecture(name: str, checkpoint: Checkpoint) -> str:
     """What to type in the place of a name that timm does not know, by the tensors of the file; empty where unknown."""
-    candidates = namesakes(name)
-    if fits := fitting(candidates, checkpoint.shapes):
+    candidates = similarly_named(name)
+    if fits := with_same_tensors(candidates, checkpoint.shapes):
         return f"{checkpoint.where} has the tensors of {' and '.join(fits)}: type --model {fits[0]}"
-    if similar := alike(candidates, checkpoint.shapes):
+    if similar := with_same_shapes(candidates, checkpoint.shapes):
         return (
             f"{checkpoint.where} has the shapes of {' and '.join(similar)} under other names, which are not converted: "
             f"rename its tensors to those of timm, then type --model {similar[0]}"
@@ -43,12 +43,12 @@ def meant_by(name: str, checkpoint: Checkpoint) -> str:
     return ""
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """The nearest names first, MOST_TRIED of them."""
     return sorted(known, key=lambda one: (-SequenceMatcher(None, name, one).ratio(), one))[:MOST_TRIED]
 
 
-def fitting(architectures: Iterable[str], shapes: Shapes) -> list[str]:
+def with_same_tensors(architectures: Iterable[str], shapes: Shapes) -> list[str]:
     """Those that have all tensors of the file, by name and shape, and no others; the head may have any classes."""
 
     def fits(body: Shapes, head: str) -> bool:
@@ -57,7 +57,7 @@ def fitting(architectures: Iterable[str], shapes: Shapes) -> list[str]:
     return _first(architectures, fits)
 
 
-def alike(architectures: Iterable[str], shapes: Shapes) -> list[str]:
+def with_same_shapes(architectures: Iterable[str], shapes: Shapes) -> list[str]:
     """Those whose body has just the shapes of the file's, whatever the names; the file has a weight and a bias besides,
     or no head.
     """

@@ -17,20 +17,20 @@ class TooLargeForFile(Exception):
 
 
 @dataclass(frozen=True)
-class Room:
+class SizeLimit:
     """How large a network may become: parameters, and numbers in all of them."""
 
     tensors: int
     numbers: int
 
     @classmethod
-    def of(cls, shapes: Iterable[tuple[int, ...]]) -> "Room":
+    def of(cls, shapes: Iterable[tuple[int, ...]]) -> "SizeLimit":
         """The room that a file with tensors of these shapes gives."""
         sizes = [prod(shape) for shape in shapes]
         return cls(TIMES * len(sizes) + MORE_TENSORS, TIMES * sum(sizes) + MORE_NUMBERS)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def enforced(self) -> Iterator[None]:
         """Inside, every parameter that a network of this process gets is counted. Raises TooLargeForFile at the
         first one too many, before its values are drawn.
         """
