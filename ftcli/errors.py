@@ -33,7 +33,7 @@ class ResourceLimit(RunError):
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has stopped the command; `exit_code` says which. No Exception, so that no `except Exception` takes it."""
+    """A signal has stopped the command; `exit_code` says which. No Exception: `except Exception` must not take it."""
 
     def __init__(self, problem: str, fix: str, exit_code: int) -> None:
         super().__init__(problem)

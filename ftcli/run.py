@@ -57,9 +57,10 @@ from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import head_of
 from ftcli.model.loading.architecture import build_without_values, resolve_model_config
 from ftcli.model.loading.from_options import load_with_head, open_from_options
-from ftcli.model.loading.load import Loaded, import_file, load_model
+from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.save import save_model
+from ftcli.model.loading.user_file import import_file
 from ftcli.processes import process_index
 from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import build, time_since
@@ -197,7 +198,7 @@ def starting_point(config: Training, log: Log) -> Checkpoint | None:
         raise RequestError("--model-config describes weights, and there are none.", "type --model and --model-arg")
     if config.import_:
         import_file(str(config.import_))
-    given = ModelOverrides.of(config)
+    given = ModelOverrides.from_options(config)
     checkpoint = None if config.checkpoint is None else open_from_options(config, config.checkpoint, log)
     given.check_used([checkpoint] if checkpoint else [])
     recipe = resolve_model_config(config.model, checkpoint, given)
@@ -214,7 +215,7 @@ def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: L
     """The model with as many classes as the task has."""
     loaded = load_model(
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
-        given=ModelOverrides.of(config),
+        overrides=ModelOverrides.from_options(config),
     )  # fmt: skip
     if isinstance(config, Surgical):
         return with_target_head(loaded, task, config.head, log)
