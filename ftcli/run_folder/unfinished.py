@@ -110,7 +110,7 @@ def resumable_run(
 
 
 def check_same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
-    """Save the request of a new state. Raises Unusable where the state is of another request and not to be overwritten."""
+    """Save the request of a new state. Raises Unusable where the state is of another request, without `overwrite`."""
     path = folder / STATE / REQUEST
     if path.is_file() or any(path.parent.glob("*.safetensors")):
         other = difference(read_request(path), request)

@@ -470,7 +470,8 @@ def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place
         "import os, sys; from unittest import mock; import ftcli.run; from ftcli.cli.main import process\n"
         f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         f"sys.argv = ['ftcli', *{asked!r}]\n"
-        "with mock.patch('ftcli.run.choose_output_folder', side_effect=lambda *a, **b: signal() or plain(*a, **b)): process()"
+        "with mock.patch('ftcli.run.choose_output_folder', side_effect=lambda *a, **b: signal() or plain(*a, **b)):\n"
+        "    process()"
     ).replace("import ftcli.run;", "import ftcli.run; plain = ftcli.run.choose_output_folder;")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if number == signal.SIGUSR1:

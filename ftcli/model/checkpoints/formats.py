@@ -215,7 +215,7 @@ def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
 
 
 def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Every tensor in nested dicts, its keys joined by dots. Entries are counted: a dict can hold another repeatedly."""
+    """Every tensor in nested dicts, its keys joined by dots. Entries are counted: a dict can hold another twice."""
     flat: dict[str, Tensor] = {}
     rest: list[tuple[str, Mapping[Any, Any]]] = [("", tree)]
     seen = 0

@@ -71,7 +71,7 @@ def resolve_model_config(
         # Names that bind the weights to the architecture; a hand-written config.json may lack them.
         listed = _listed_cfg(architecture, tag)
         base = {key: listed.get(key) for key in ("classifier", "first_conv")} | {"architecture": architecture}
-        cfg = base | stated.pretrained_cfg | typed
+        cfg: dict[str, Any] = base | stated.pretrained_cfg | typed
     else:
         cfg = _listed_cfg(architecture, tag) | typed
     channels = args.get("in_chans") or cfg.get("input_size", (3,))[0]
@@ -99,7 +99,8 @@ def build(
     except TooLargeForFile:
         assert checkpoint is not None
         raise RequestError(
-            f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {model_config.name} as asked for is far larger",
+            f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {model_config.name} as asked for is far "
+            "larger",
             "name the architecture that the file was saved from: --model NAME",
         ) from None
     except Exception as error:  # an argument of the wrong type raises errors of nearly any type

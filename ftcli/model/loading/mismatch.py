@@ -74,7 +74,7 @@ def mismatch_error(
 
 
 def prefix_hint(prefixes: list[str], *, complete: bool) -> str:
-    """The options for these prefixes. complete: the names without a prefix fit, and are of another copy of the weights."""
+    """The options for these prefixes. complete: names without a prefix fit, and are another copy of the weights."""
     options = " or ".join(f"--strip-prefix {prefix}" for prefix in sorted(prefixes, reverse=True))  # teacher, student
     if complete:
         return (

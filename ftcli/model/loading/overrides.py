@@ -15,8 +15,8 @@ from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, exc
 
 @dataclass(frozen=True)
 class ModelOverrides:
-    """Options for a model whose checkpoint does not state them. `cfg`: mean and std, each [3], of timm's pretrained_cfg;
-    `args`: arguments of the architecture; `config`: the file of --model-config.
+    """What options state of a model. `cfg`: mean and std, each [3], of timm's pretrained_cfg; `args`: arguments of the
+    architecture; `config`: the file of --model-config.
     """
 
     cfg: Mapping[str, Any] = field(default_factory=dict)

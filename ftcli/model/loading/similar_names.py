@@ -25,7 +25,7 @@ def siblings(architecture: str) -> list[str]:
 
 
 def similarly_named(name: str) -> list[str]:
-    """Architectures whose names begin with this one, punctuation ignored: mobilenet_v2 gives mobilenetv2_100 and others."""
+    """Architectures whose names begin with this one but for punctuation: mobilenet_v2 gives mobilenetv2_100, …."""
     plain = _plain(name)
     return nearest_names(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
 
@@ -49,7 +49,7 @@ def nearest_names(name: str, known: Iterable[str]) -> list[str]:
 
 
 def with_same_tensors(architectures: Iterable[str], shapes: Shapes) -> list[str]:
-    """Architectures with the tensors of the file, by name and shape, and no others; the number of classes may differ."""
+    """Architectures with just the tensors of the file, by name and shape; the number of classes may differ."""
 
     def fits(body: Shapes, head: str) -> bool:
         return body == {name: shape for name, shape in _without_counters(shapes).items() if not name.startswith(head)}
