@@ -1,8 +1,8 @@
-"""Cache: what need not be computed twice, in a folder of the user's, under a name made from all that it depends on.
+"""The cache: results that need not be computed twice, in a folder of the user, under keys made from all inputs.
 
-An entry is one file or folder `KIND/KEY`, written under a temporary name, flushed and renamed: it is there whole or not
-at all, whoever else writes it at the same time. Nothing but entries is ever deleted, and only from a KIND folder that
-carries the mark that ftcli left when it made that folder.
+An entry is one file or folder `KIND/KEY`, written under a temporary name, flushed and renamed: readers see it complete
+or not at all, whichever processes write at the same time. Only entries are ever deleted, and only from a KIND folder
+with the mark that ftcli wrote when it made that folder.
 """
 
 import hashlib
@@ -27,28 +27,28 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_CAP = "20GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 MARK = "CACHEDIR.TAG"  # by the convention that backup programs know
-MARKED = "Signature: 8a477f597d28d172789f06886806bc55\n# ftcli may delete every entry of this folder.\n"
+MARK_CONTENT = "Signature: 8a477f597d28d172789f06886806bc55\n# ftcli may delete every entry of this folder.\n"
 KEY = re.compile(r"[0-9a-f]{64}")
-PART = re.compile(r"\.[0-9a-f]{64}\.(?P<machine>[0-9a-f]{8})\.(?P<process>\d+)\.\d+\.part")
-FORGOTTEN = 24 * 3600  # seconds after which an unfinished entry of another machine counts as left behind
+PARTIAL = re.compile(r"\.[0-9a-f]{64}\.(?P<machine>[0-9a-f]{8})\.(?P<process>\d+)\.\d+\.part")
+ABANDONED_AFTER = 24 * 3600  # seconds, for an unfinished entry of another machine
 
 
 class TooLarge(Exception):
-    """Raised while an entry is written: it does not fit."""
+    """Raised by the writer of an entry that does not fit under the cap."""
 
 
-def key(*parts: str | bytes) -> str:
-    """sha256 in hex over the parts. Each is preceded by its length: ("ab", "c") and ("a", "bc") are different keys."""
-    whole = hashlib.sha256()
-    for part in parts:
-        content = part.encode() if isinstance(part, str) else part
-        whole.update(len(content).to_bytes(8, "big") + content)
-    return whole.hexdigest()
+def key(*inputs: str | bytes) -> str:
+    """sha256 of the inputs, each preceded by its length: ("ab", "c") and ("a", "bc") have different keys."""
+    digest = hashlib.sha256()
+    for value in inputs:
+        content = value.encode() if isinstance(value, str) else value
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its size in bytes, and when it was last used in seconds since 1970."""
+    """An entry; `size` in bytes, `used`: when it was last used, in seconds since 1970."""
 
     kind: str
     key: str
@@ -58,9 +58,9 @@ class Entry:
 
 
 class Cache:
-    """Entries of a folder, together at most `cap` bytes; the least recently used leave first.
+    """Entries of a folder, together at most `cap` bytes; the least recently used are evicted first.
 
-    What this object has found or added is in use, and stays until another process needs the room.
+    Entries that this object has found or added are in use: it does not evict them, though another process may.
     """
 
     def __init__(self, folder: Path, cap: int, log: Log) -> None:
@@ -69,10 +69,10 @@ class Cache:
         self._usable = True
 
     def find(self, kind: str, key: str) -> Path | None:
-        """The entry, which counts as used now, or None where there is none."""
+        """The entry, marked as used now; None where there is none."""
         path = self.folder / kind / key
         try:
-            if not is_ours(path.parent) or path.is_symlink() or not path.exists():
+            if not made_by_ftcli(path.parent) or path.is_symlink() or not path.exists():
                 return None
             self._in_use[kind, key] = size_of(path)
         except OSError:  # not allowed to look
@@ -81,35 +81,35 @@ class Cache:
             os.utime(path)
         return path
 
-    def add(self, kind: str, key: str, fill: Callable[[Path], Any], size: int | None = None) -> Path | None:
-        """Let `fill` write an entry, a file or a folder, under a temporary name, and keep it.
+    def add(self, kind: str, key: str, write: Callable[[Path], Any], size: int | None = None) -> Path | None:
+        """Let `write` make an entry, a file or a folder, under a temporary name, and rename it.
 
-        size: bytes, where known before; then room is made first, and `fill` is not called for what cannot be kept.
+        size: bytes, where known before; then others are evicted first, and `write` is not called for what does not fit.
 
         Returns:
-            The entry, or None where it is not kept: larger than `room`, or the folder cannot be written, which is
-            said once in a warning. Work goes on without it.
+            The entry, or None where it is not kept: larger than `free_bytes`, or the folder cannot be written, which
+            is a warning. The command goes on without it.
         """
         path = self.folder / kind / key
-        part = path.with_name(f".{key}.{_myself()}.part")
-        if not self._usable or (size is not None and size > self.room()):
+        partial = path.with_name(f".{key}.{_writer()}.part")
+        if not self._usable or (size is not None and size > self.free_bytes()):
             return None
         try:
-            self._own(kind)
-            self._make_room(size or 0)
-            fill(part)
-            found = size_of(part)
-            if found > self.room():
+            self._make_kind_folder(kind)
+            self._evict(size or 0)
+            write(partial)
+            written = size_of(partial)
+            if written > self.free_bytes():
                 return None
-            flush_all(part)
-            self._make_room(found)
-            _put(part, path)
-            self._in_use[kind, key] = found
+            flush_all(partial)
+            self._evict(written)
+            _rename(partial, path)
+            self._in_use[kind, key] = written
             return path
         except TooLarge:
             return None
         except OSError as error:
-            self._usable = False  # the folder is not named: a warning stands in the report, which holds no user's name
+            self._usable = False  # the folder is not named: reports, which hold the warnings, have no user name in them
             self.log.warn(
                 "cache-unusable",
                 f"the cache folder cannot be written ({error.strerror or error}): nothing is kept for the next run; "
@@ -118,51 +118,51 @@ class Cache:
             return None
         finally:
             with suppress(OSError):
-                remove(part)
+                remove(partial)
 
-    def room(self) -> int:
-        """Bytes that a new entry can have at most: the cap without what is in use."""
+    def free_bytes(self) -> int:
+        """The most bytes of a new entry: the cap without the entries in use."""
         return self.cap - sum(self._in_use.values())
 
     def discard(self, kind: str, key: str) -> None:
-        """Remove an entry that turned out not to hold what its name says."""
+        """Remove an entry whose content is not what its key says."""
         self._in_use.pop((kind, key), None)
         path = self.folder / kind / key
         with suppress(OSError):
-            if is_ours(path.parent) and not path.is_symlink():
-                _vanish(path)
+            if made_by_ftcli(path.parent) and not path.is_symlink():
+                _remove_entry(path)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Every entry of one kind or of all, the least recently used first. Raises OSError where it may not look."""
-        found = [entry for one in KINDS if kind in (one, None) for entry in self._entries(one)]
-        return sorted(found, key=lambda entry: (entry.used, entry.kind, entry.key))
+        """The entries of a kind, or all, the least recently used first. Raises OSError where they cannot be listed."""
+        entries = [entry for name in KINDS if kind in (name, None) for entry in self._entries(name)]
+        return sorted(entries, key=lambda entry: (entry.used, entry.kind, entry.key))
 
     def clear(self, kind: str | None = None) -> list[Entry]:
-        """Remove every entry of one kind or of all, and say which they were. Raises OSError where it may not."""
-        gone = self.entries(kind)
-        for entry in gone:
-            _vanish(entry.path)
+        """Remove the entries of a kind, or all, and return them. Raises OSError where they cannot be removed."""
+        removed = self.entries(kind)
+        for entry in removed:
+            _remove_entry(entry.path)
             self._in_use.pop((entry.kind, entry.key), None)
-        self.sweep()
-        return gone
+        self.remove_partial()
+        return removed
 
-    def sweep(self) -> None:
-        """Remove what processes that were killed while they wrote have left behind."""
+    def remove_partial(self) -> None:
+        """Remove unfinished entries of killed processes."""
         for kind in KINDS:
             with suppress(OSError):
-                if is_ours(self.folder / kind):
+                if made_by_ftcli(self.folder / kind):
                     for path in (self.folder / kind).iterdir():
-                        if (part := PART.fullmatch(path.name)) and _left_behind(path, part):
+                        if (name := PARTIAL.fullmatch(path.name)) and _abandoned(path, name):
                             remove(path)
 
     def _entries(self, kind: str) -> Iterator[Entry]:
         folder = self.folder / kind
-        for path in folder.iterdir() if is_ours(folder) else ():
+        for path in folder.iterdir() if made_by_ftcli(folder) else ():
             if KEY.fullmatch(path.name) and not path.is_symlink():
                 with suppress(FileNotFoundError):  # another process removes entries too
                     yield Entry(kind, path.name, path, size_of(path), path.stat().st_mtime)
 
-    def _make_room(self, size: int) -> None:
+    def _evict(self, size: int) -> None:
         """Remove the least recently used entries until `size` more bytes fit under the cap."""
         entries = self.entries()
         total = sum(entry.size for entry in entries)
@@ -170,22 +170,22 @@ class Cache:
             if total + size <= self.cap:
                 return
             if (entry.kind, entry.key) not in self._in_use:
-                _vanish(entry.path)
+                _remove_entry(entry.path)
                 total -= entry.size
 
-    def _own(self, kind: str) -> None:
-        """Make the folder of a kind, with its mark, in one step. Raises OSError where that place is taken."""
+    def _make_kind_folder(self, kind: str) -> None:
+        """Make the folder of a kind, with its mark, in one step. Raises OSError where another folder has its name."""
         folder = self.folder / kind
-        if is_ours(folder):
+        if made_by_ftcli(folder):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = self.folder / f".{kind}.{_myself()}.part"
+        fresh = self.folder / f".{kind}.{_writer()}.part"
         fresh.mkdir()
         try:
-            (fresh / MARK).write_text(MARKED, encoding="utf-8")
-            fresh.rename(folder)  # fails where a folder that is not empty stands there
+            (fresh / MARK).write_text(MARK_CONTENT, encoding="utf-8")
+            fresh.rename(folder)  # fails where there is a folder that is not empty
         except OSError:
-            if not is_ours(folder):  # otherwise another process was faster
+            if not made_by_ftcli(folder):  # otherwise another process was faster
                 raise
         finally:
             remove(fresh)
@@ -194,7 +194,7 @@ class Cache:
 def open_cache(log: Log) -> Cache | None:
     """The user's cache: FTCLI_CACHE or `ftcli` in the cache folder of the system, capped by FTCLI_CACHE_SIZE (20GB).
 
-    None where there is no such folder because the user has no home. Raises RequestError for a size that is none.
+    None, with a warning, where the user has no home folder. Raises RequestError for a cap that is no size.
     """
     cap = bytes_of(os.environ.get("FTCLI_CACHE_SIZE") or DEFAULT_CAP)
     try:
@@ -202,12 +202,12 @@ def open_cache(log: Log) -> Cache | None:
     except RuntimeError:
         log.warn("cache-unusable", "there is no home folder to keep a cache in; FTCLI_CACHE names a folder")
         return None
-    cache.sweep()
+    cache.remove_partial()
     return cache
 
 
 def cache_folder() -> Path:
-    """Where the cache lies; it need not exist. Raises RuntimeError where the user has no home folder."""
+    """Path of the cache, which need not exist. Raises RuntimeError where the user has no home folder."""
     if named := os.environ.get("FTCLI_CACHE"):
         return Path(named).expanduser()
     shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
@@ -224,10 +224,10 @@ def bytes_of(text: str) -> int:
     return int(float(match[1]) * UNITS[match[2] or ""])
 
 
-def is_ours(folder: Path) -> bool:
+def made_by_ftcli(folder: Path) -> bool:
     """Whether ftcli made this folder of entries."""
     mark = folder / MARK
-    return mark.is_file() and mark.stat().st_size == len(MARKED) and mark.read_bytes() == MARKED.encode()
+    return mark.is_file() and mark.stat().st_size == len(MARK_CONTENT) and mark.read_bytes() == MARK_CONTENT.encode()
 
 
 def size_of(path: Path) -> int:
@@ -252,39 +252,39 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _put(part: Path, path: Path) -> None:
-    """Give a finished entry its name. A folder cannot take the place of another one, which then holds the same."""
+def _rename(partial: Path, path: Path) -> None:
+    """Give a finished entry its name. Where another process has made that entry, and it is a folder, that one stays."""
     try:
-        part.replace(path)
+        partial.replace(path)
     except OSError:
         if not path.is_dir():
             raise
     flush(path.parent)
 
 
-def _vanish(path: Path) -> None:
-    """Remove an entry. A folder loses its name first, so that nobody finds half of it."""
-    gone = path.with_name(f".{path.name}.{_myself()}.part")
+def _remove_entry(path: Path) -> None:
+    """Remove an entry. It is renamed first, so that no process finds half of a folder."""
+    partial = path.with_name(f".{path.name}.{_writer()}.part")
     with suppress(FileNotFoundError):
-        path.rename(gone)
-        remove(gone)
+        path.rename(partial)
+        remove(partial)
 
 
-def _myself() -> str:
-    """Machine, process and thread, as they stand in a temporary name."""
-    return f"{_machine()}.{os.getpid()}.{threading.get_ident()}"
+def _writer() -> str:
+    """Machine, process and thread, as in a temporary name."""
+    return f"{_machine_digest()}.{os.getpid()}.{threading.get_ident()}"
 
 
-def _machine() -> str:
+def _machine_digest() -> str:
     return key(socket.gethostname())[:8]
 
 
-def _left_behind(path: Path, part: re.Match[str]) -> bool:
-    """Whether nobody writes this unfinished entry any more; of another machine's processes only its age tells."""
-    if part["machine"] != _machine():
-        return time.time() - path.stat().st_mtime > FORGOTTEN
+def _abandoned(path: Path, name: re.Match[str]) -> bool:
+    """Whether no process writes this unfinished entry any more; for another machine's processes only its age tells."""
+    if name["machine"] != _machine_digest():
+        return time.time() - path.stat().st_mtime > ABANDONED_AFTER
     try:
-        os.kill(int(part["process"]), 0)  # signal 0 only asks
+        os.kill(int(name["process"]), 0)  # signal 0 only tests
     except ProcessLookupError:
         return True
     except PermissionError:  # another user's process

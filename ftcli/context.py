@@ -35,9 +35,9 @@ from ftcli.processes import process_index
 from ftcli.report.build import build
 from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
-from ftcli.run_folder.folder import REPORT, claim, made, write_run
+from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
 from ftcli.run_folder.request import command_of, digest_of, options_of, other_classes, other_options, request_of
-from ftcli.run_folder.unfinished import held
+from ftcli.run_folder.unfinished import resumable_run
 
 Options = TypeVar("Options", bound=Common)
 
@@ -108,7 +108,7 @@ class Context(Generic[Options]):
         Raises RequestError where another process works there, or where a state there is that of another request.
         """
         assert isinstance(self.config, Resumable)
-        with held(self.folder, request, self.config, self.machine, self.log) as (self.folder, checkpointer):
+        with resumable_run(self.folder, request, self.config, self.machine, self.log) as (self.folder, checkpointer):
             self.log.note(f"in {self.folder}")
             yield checkpointer
 
@@ -134,7 +134,7 @@ class Context(Generic[Options]):
         """Fill the folder; `running` has made that of a command that can be resumed."""
         assert isinstance(self.config, RunFolder)
         if not isinstance(self.config, Resumable):
-            self.folder = made(self.folder, self.config.out)
+            self.folder = make_output_folder(self.folder, self.config.out)
         write_run(self.folder, report, list(history), predictions, save_weights)
 
 
@@ -149,7 +149,7 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
         if isinstance(config, RunFolder):
             finished = find_finished(config)
             overwrite, resumable = config.overwrite or finished is not None, isinstance(config, Resumable)
-            folder = claim(config.out, command_of(config), overwrite, lasting=resumable)
+            folder = choose_output_folder(config.out, command_of(config), overwrite, resumable=resumable)
         if isinstance(config, Running):
             machine = machine_of(config)
             cache = None if config.no_cache else open_cache(log)

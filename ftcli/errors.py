@@ -1,9 +1,9 @@
-"""The ways a command can end badly: the request was wrong (exit 2), the run failed (exit 1), or somebody stopped it."""
+"""Errors with their exit codes: a wrong request (2), a failed run (1), an interruption (130, 143)."""
 
 import difflib
 from collections.abc import Iterable
 
-INTERRUPTED, TERMINATED = 130, 143  # exit codes of whoever is stopped by Ctrl-C, and by SIGTERM
+INTERRUPTED, TERMINATED = 130, 143  # exit codes after Ctrl-C and SIGTERM
 
 
 class FtcliError(Exception):
@@ -15,7 +15,7 @@ class FtcliError(Exception):
         super().__init__(problem)
         self.problem, self.fix = problem, fix
         if fix:
-            self.add_note(f"try: {fix}")  # for whoever sees a traceback
+            self.add_note(f"try: {fix}")  # in a traceback
 
 
 class RequestError(FtcliError):
@@ -29,20 +29,18 @@ class RunError(FtcliError):
 
 
 class ResourceLimit(RunError):
-    """Memory or disk was not enough: what is saved stays, and the command can go on from there."""
+    """Not enough memory or disk. The saved state stays, and the command can be resumed."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody has stopped the command; the exit code says by which signal. No error: nothing that meets errors may
-    take it for one of its own.
-    """
+    """A signal has stopped the command; `exit_code` says which. No Exception: `except Exception` must not take it."""
 
     def __init__(self, problem: str, fix: str, exit_code: int) -> None:
         super().__init__(problem)
         self.problem, self.fix, self.exit_code = problem, fix, exit_code
 
 
-OUT_OF_MEMORY = (  # as allocators say it, and oneDNN, which finds no memory for what it has planned
+OUT_OF_MEMORY = (  # in messages of allocators and of oneDNN
     "out of memory", "can't allocate memory", "could not create a primitive", "could not create a memory object",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )  # fmt: skip
@@ -66,5 +64,5 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
 def choose(word: str, allowed: Iterable[str]) -> str:
     """What to type instead of `word`: the nearest allowed one, or else a list of them."""
     words = [str(a) for a in allowed]
-    some = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
-    return suggest(word, words) or (f"choose from {some}" if words else "there is nothing to choose from")
+    beginning = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+    return suggest(word, words) or (f"choose from {beginning}" if words else "there is nothing to choose from")

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what is read is what it looks like: a regular file, and not too long."""
+"""Atomic writing, and reading of regular files of a limited size only."""
 
 import errno
 import json
@@ -15,69 +15,65 @@ from ftcli.errors import ResourceLimit
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MB = 1e6  # bytes
 MOST_JSON = 2**25  # bytes; what is read of it takes many times as much memory
-PART = ".part"  # how the names of folders end in which files are not whole
+PART = ".part"  # end of the names of temporary folders
 
 
-def write_whole(path: Path, fill: Callable[[Path], Any], size: int = 0) -> None:
-    """Let `fill` write under a temporary name, flush that to the disk, rename: a reader never sees half a file.
+def write_atomically(path: Path, write: Callable[[Path], Any], size: int = 0) -> None:
+    """Let `write` fill a temporary file, flush that to the disk and rename it: a reader never sees half a file.
 
-    size: bytes that it will take, about, for whoever makes room. Raises ResourceLimit where the disk refuses.
+    size: bytes that it will take, about, for the message. Raises ResourceLimit where the disk refuses.
     """
-    write_together({path: fill}, size)
+    write_all_atomically({path: write}, size)
 
 
-def write_together(files: dict[Path, Callable[[Path], Any]], size: int = 0) -> None:
-    """The same for files that belong together: none gets its name before all are written."""
+def write_all_atomically(files: dict[Path, Callable[[Path], Any]], size: int = 0) -> None:
+    """Write files that belong together as `write_atomically` does: none is renamed before all are written."""
+    # Each in a folder of its own, where libraries may put temporary files too.
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{PART}") / path.name for path in files}
     try:
-        _write_together(files)
-    except Exception as error:  # of the libraries that write, each has a kind of its own for what the system says
+        try:
+            for path, write in files.items():
+                temporary[path].parent.mkdir()
+                write(temporary[path])
+                temporary[path].chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
+                flush(temporary[path])
+            for path, written in temporary.items():
+                written.replace(path)
+                flush(path.parent)
+        finally:  # before the free space is measured for a message
+            for written in temporary.values():
+                shutil.rmtree(written.parent, ignore_errors=True)
+    except Exception as error:  # of the libraries that write, each has a type of its own for an error of the system
         if (number := system_error(error)) is None:
             raise
         raise resource_limit(next(iter(files)), number, size) from error
 
 
 def system_error(error: Exception) -> int | None:
-    """The number of the system's error behind an exception; None where there is none."""
+    """The errno behind an exception; None where there is none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
-    found = re.search(r"\(os error (\d+)\)", str(error))  # as libraries written in Rust put it
-    return int(found[1]) if found else None
+    match = re.search(r"\(os error (\d+)\)", str(error))  # of libraries written in Rust
+    return int(match[1]) if match else None
 
 
 def resource_limit(path: Path, number: int, size: int) -> ResourceLimit:
-    """What ends a command that cannot write there."""
-    needed = f"; {size / MB:,.1f} MB are needed, {shutil.disk_usage(nearest(path)).free / MB:,.1f} MB are free"
-    what = f"{str(path)!r} cannot be written: {os.strerror(number)}{needed * (size > 0)}."
-    if number in NO_ROOM:
-        return ResourceLimit(what, "make room")
-    return ResourceLimit(what, "give --out a folder of yours, on a disk that works")
+    """The error of a command that cannot write `path`. number: the errno; size: bytes needed, 0 where unknown."""
+    needed = f"; {size / MB:,.1f} MB are needed, {shutil.disk_usage(nearest_existing(path)).free / MB:,.1f} MB are free"
+    problem = f"{str(path)!r} cannot be written: {os.strerror(number)}{needed * (size > 0)}."
+    return ResourceLimit(
+        problem, "make room" if number in NO_ROOM else "give --out a folder of yours, on a disk that works"
+    )
 
 
-def _write_together(files: dict[Path, Callable[[Path], Any]]) -> None:
-    # Each in a folder of its own, where libraries may put temporary files too.
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{PART}") / path.name for path in files}
-    try:
-        for path, fill in files.items():
-            temporary[path].parent.mkdir()
-            fill(temporary[path])
-            temporary[path].chmod(0o666 & ~umask())  # some writers leave files that only their owner may read
-            flush(temporary[path])
-        for path, part in temporary.items():
-            part.replace(path)
-            flush(path.parent)
-    finally:
-        for part in temporary.values():
-            shutil.rmtree(part.parent, ignore_errors=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a process that was killed has left half-written; nobody else may be writing there."""
+def remove_partial_files(folder: Path) -> None:
+    """Remove the temporary files of a killed process from a folder. No other process may be writing there."""
     for part in folder.glob(f".*.[0-9]*{PART}"):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
 
 
-def make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder, with those above it, where it is missing. Raises ResourceLimit where the disk refuses."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +81,9 @@ def make(folder: Path) -> None:
         raise resource_limit(folder, error.errno or errno.EIO, 0) from error
 
 
-def nearest(path: Path) -> Path:
-    """The path itself where it exists, else the nearest one above it that does."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
+def nearest_existing(path: Path) -> Path:
+    """The path where it exists, else the nearest folder above it that does."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def flush(path: Path) -> None:
@@ -100,7 +96,7 @@ def flush(path: Path) -> None:
 
 
 def umask() -> int:
-    """The permissions that the user's files go without; the system tells only by setting it."""
+    """The process's umask, which the system tells only when it is set."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -109,22 +105,19 @@ def umask() -> int:
 def read_regular(path: str | Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
-    A pipe, a socket or a device is not even opened, since reading it could last for ever; and no more is read than the
-    file says that it has.
-
-    Raises:
-        OSError: it is not there, may not be read, is no regular file, or is longer.
+    A pipe, a socket or a device is not opened, since reading it could last for ever. Raises OSError for a file that is
+    not there, may not be read, is not regular, or is longer.
     """
     try:
-        found = os.stat(path)
-    except ValueError as error:  # a zero byte, or a sign that no name can have
+        status = os.stat(path)
+    except ValueError as error:  # a zero byte, or a character that no name can have
         raise OSError(errno.EINVAL, "no file can have this name") from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
-    if found.st_size > most:
-        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and at most {most:,} are read")
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, and at most {most:,} are read")
     with open(path, "rb", buffering=0) as file:
-        return file.read(found.st_size)
+        return file.read(status.st_size)
 
 
 def read_beginning(path: str | Path, most: int) -> bytes:
@@ -144,7 +137,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Raises ValueError for everything that is no JSON, is too much of it, or is nested too deeply to be followed."""
+    """Parsed JSON. Raises ValueError for what is no JSON, has more than MOST_JSON bytes, or is nested too deeply."""
     if len(content) > MOST_JSON:
         raise ValueError(f"it has {len(content):,} bytes, and at most {MOST_JSON:,} are read")
     try:

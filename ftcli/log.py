@@ -1,4 +1,4 @@
-"""What the work says while it goes on. `Log` only collects; report.progress draws the same events for a person."""
+"""Events of a run: warnings, notes, progress. `Log` collects the warnings; subclasses show all events."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -7,28 +7,25 @@ T = TypeVar("T")
 
 
 class Log:
-    """A silent collector: warnings are kept for the report, everything else is dropped.
-
-    Subclasses override the four methods to show things; the engine, the data and the models know only these.
-    """
+    """Collects warnings for the report, and drops every other event; subclasses override the methods to show them."""
 
     def __init__(self) -> None:
         self.warnings: list[dict[str, str]] = []
 
     def warn(self, code: str, text: str) -> None:
-        """Something the reader of the report must know. Said once, however often it happens."""
+        """Something that the reader of the report must know; noted once, however often it happens."""
         if (entry := {"code": code, "text": text}) not in self.warnings:
             self.warnings.append(entry)
 
     def note(self, text: str) -> None:
-        """Something that helps while waiting and is of no use later."""
+        """Something that is of use only while the command runs."""
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-        """Go through `items`, showing how far it is."""
+        """Iterate over `items`, showing the progress."""
         yield from items
 
     def plan(self, runs: int, epochs: int) -> None:
-        """A grid is about to start: so many runs of so many epochs each."""
+        """A grid starts: its number of runs, and epochs in each."""
 
     def epoch(self, run: str, epoch: int, epochs: int, loss: float, accuracy: float, seconds: float) -> None:
-        """One epoch of one run is over: mean training loss, ID-val accuracy (a fraction), seconds."""
+        """An epoch of a run has ended: mean training loss, ID-val accuracy (a fraction), seconds."""

@@ -10,7 +10,7 @@ from ftcli.config import looking as options
 from ftcli.console.answer import Answer, show_parts, write_json
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
-from ftcli.presets import WORDS, preset_names, read_preset
+from ftcli.presets import DESCRIPTION, preset_names, read_preset
 from ftcli.report.read import read_report, untrusted
 from ftcli.report.tables import tables as report_tables
 from ftcli.text import counted
@@ -51,9 +51,9 @@ def report(config: options.Report) -> Answer:
 def blocks(config: options.Blocks) -> Answer:
     """`blocks`: the contiguous blocks of a model, in order, and its head."""
     from ftcli.model.blocks import blocks_of
-    from ftcli.model.loading.requested import model_to_look_at
+    from ftcli.model.loading.from_options import load_structure
 
-    name, model = model_to_look_at(config)
+    name, model = load_structure(config)
     body, head = blocks_of(model)
     rows = [
         {"index": index, "name": block.name, "tensors": len(block.tensors), "parameters": block.parameters}
@@ -119,7 +119,7 @@ def presets(config: options.Presets) -> Answer:
         own = {key: value for key, value in content.items() if isinstance(value, dict)}
         for command, of_command in {"all": content, **own}.items():
             for key, value in of_command.items():
-                if key not in (*WORDS, *own):
+                if key not in (*DESCRIPTION, *own):
                     shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
                     table.add_row(text(command), text(f"--{key.replace('_', '-')}"), text(shown))
         tables.append(table)

@@ -39,11 +39,12 @@ from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.start import order_rows, rows_for, with_target_head
 from ftcli.methods.surgical import tuned_by_choice
 from ftcli.model.checkpoints.checkpoint import Checkpoint
-from ftcli.model.loading.architecture import build_without_values, recipe_for
-from ftcli.model.loading.load import Loaded, import_file, load_model
+from ftcli.model.loading.architecture import build_without_values, resolve_model_config
+from ftcli.model.loading.from_options import load_with_head, open_from_options
+from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.requested import load_as_is, open_as_asked
 from ftcli.model.loading.save import save_model
+from ftcli.model.loading.user_file import import_file
 from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
@@ -60,9 +61,7 @@ def train(config: Training) -> Answer:
         task = context.task()
         loaded = load_start(task, config, checkpoint, context.log)
         experiment = context.experiment(task, loaded.data_config)
-        choices = tuned_by_choice(
-            loaded.model, config
-        )  # refuses blocks that are not there, before anything is computed
+        choices = tuned_by_choice(loaded.model, config)  # refuses unknown blocks before anything is computed
         request = context.request(task, [loaded])
         if context.finished is not None:
             return report_answer(context.finished, context.folder)
@@ -84,7 +83,7 @@ def train(config: Training) -> Answer:
 def evaluate(config: Evaluate) -> Answer:
     """`evaluate`: the figures of a model as it is."""
     with open_context(config) as context:
-        loaded = load_as_is(config, config.checkpoint, context.log)
+        loaded = load_with_head(config, config.checkpoint, context.log)
         task = context.task(loaded)
         experiment = context.experiment(task, loaded.data_config)
         model = context.machine.place(loaded.model)
@@ -96,7 +95,7 @@ def adapt(config: Adapt) -> Answer:
     """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
     with open_context(config) as context:
         log, machine = context.log, context.machine
-        loaded = load_as_is(config, str(config.checkpoint), log)
+        loaded = load_with_head(config, str(config.checkpoint), log)
         tensors = chosen_tensors(loaded.model, config, log)
         task = context.task(loaded)
         streams = {
@@ -125,7 +124,7 @@ def predict(config: Predict) -> Answer:
     """`predict`: class and probability of every image of a set, labels not needed."""
     check_target(config)
     with open_context(config) as context:
-        loaded = load_as_is(config, config.checkpoint, context.log)
+        loaded = load_with_head(config, config.checkpoint, context.log)
         images = without_labels(config.images, damaged=config.damaged, log=context.log, cache=context.cache)
         task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
         experiment = context.experiment(task, loaded.data_config)
@@ -146,10 +145,10 @@ def open_start(config: Training, log: Log) -> Checkpoint | None:
         raise RequestError("--model-config describes weights, and there are none.", "type --model and --model-arg")
     if config.import_:
         import_file(str(config.import_))
-    overrides = ModelOverrides.of(config)
-    checkpoint = None if config.checkpoint is None else open_as_asked(config, config.checkpoint, log)
-    overrides.check_needed([checkpoint] if checkpoint else [])
-    recipe = recipe_for(config.model, checkpoint, overrides)
+    overrides = ModelOverrides.from_options(config)
+    checkpoint = None if config.checkpoint is None else open_from_options(config, config.checkpoint, log)
+    overrides.check_used([checkpoint] if checkpoint else [])
+    recipe = resolve_model_config(config.model, checkpoint, overrides)
     if overrides.args:
         build_without_values(recipe, image_size=config.image_size)
     return checkpoint
@@ -159,7 +158,7 @@ def load_start(task: Task, config: Training, checkpoint: Checkpoint | None, log:
     """The model that training starts from, with as many classes as the task has."""
     loaded = load_model(
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
-        given=ModelOverrides.of(config),
+        overrides=ModelOverrides.from_options(config),
     )  # fmt: skip
     if config.initial_head != "fresh":
         return with_target_head(loaded, task, config.initial_head, log)

@@ -1,9 +1,9 @@
-"""Words from outside, made safe to show: nothing in them repaints a terminal, and a line bears their length."""
+"""Text from files, users and libraries made safe to print: no control characters, bounded length."""
 
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
@@ -12,19 +12,25 @@ LONGEST_NAME = 200  # characters of one name, or of a path
 LONGEST_REASON = 300  # characters of what a library says of an error
 
 
-def counted(number: int, one: str, many: str) -> str:
+def counted(number: int, singular: str, plural: str) -> str:
     """A number with its noun: "1 class", "2 classes", "1,000 images"."""
-    return f"{number:,} {one if number == 1 else many}"
+    return f"{number:,} {singular if number == 1 else plural}"
 
 
 def printable(text: str) -> str:
-    """The text with every sign that could repaint a terminal or break a table shown as a replacement mark."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in UNPRINTABLE else sign for sign in text)
+    """The text with a replacement mark for every character that could repaint a terminal or break a table."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in UNPRINTABLE else char for char in text)
 
 
 def shortened(text: str, most: int = 300) -> str:
-    """The beginning of a text, and how long it is where that is not all of it."""
+    """The text; of a long one the beginning, and how long it is."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def first_few(names: Iterable[str]) -> str:
+    """Up to five names, joined by commas, and dots for the others."""
+    names = list(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def quoted(name: str) -> str:
@@ -39,30 +45,29 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of a library says: its first line, or what kind it is where it says nothing."""
+    """The first line of an error's message, shortened; the error's type where it has no message."""
     return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, LONGEST_REASON)
 
 
 def escaped(json: str) -> str:
-    """JSON with every sign that `printable` would replace written as \\uXXXX, which means the same; line ends stay."""
+    """JSON with what `printable` would replace written as \\uXXXX, which means the same; line ends stay."""
     return _SPECIAL.sub(
-        lambda found: _escape(found[0]) if unicodedata.category(found[0]) in UNPRINTABLE else found[0], json
+        lambda char: _escape(char[0]) if unicodedata.category(char[0]) in UNPRINTABLE else char[0], json
     )
 
 
-def _escape(sign: str) -> str:
-    pair = sign.encode("utf-16-be", errors="surrogatepass")  # two bytes, or four beyond U+FFFF
+def _escape(char: str) -> str:
+    pair = char.encode("utf-16-be", errors="surrogatepass")  # two bytes, or four beyond U+FFFF
     return "".join(f"\\u{pair[i : i + 2].hex()}" for i in range(0, len(pair), 2))
 
 
 def shortest_tails(paths: Sequence[str]) -> list[str]:
-    """The end of each path, with as many of its parts as it takes to tell all apart; equal ones get a number."""
-    parts = [[part for part in path.split("/") if part] or [path] for path in paths]
-    depth, deepest = 1, max(map(len, parts), default=1)
-    tails = ["/".join(one[-depth:]) for one in parts]
-    while len(set(tails)) < len(set(map(tuple, parts))) and depth < deepest:
-        depth += 1
-        tails = ["/".join(one[-depth:]) for one in parts]
+    """The end of each path, with as many folders as it takes to tell all apart; equal paths get a number."""
+    names = [[name for name in path.split("/") if name] or [path] for path in paths]
+    for depth in range(1, max(map(len, names), default=1) + 1):
+        tails = ["/".join(each[-depth:]) for each in names]
+        if len(set(tails)) == len(set(map(tuple, names))):
+            break
     return [f"{tail} ({tails[: i + 1].count(tail)})" if tail in tails[:i] else tail for i, tail in enumerate(tails)]
 
 

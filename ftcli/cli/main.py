@@ -21,7 +21,7 @@ from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.processes import command_line, process_count, process_index
-from ftcli.text import printable, shortened
+from ftcli.text import printable, reason, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
@@ -31,7 +31,7 @@ RETYPE = "type the same command again"
 
 
 def program(make_run: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
-    """The Typer program with every command. make_run: makes of "module:function" the function that runs on the options."""
+    """The Typer program with every command. make_run: from "module:function" to what is run on the options."""
     from ftcli.cli.options import command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
@@ -78,15 +78,15 @@ def exit_code_of(error: Exception) -> int:
     if isinstance(error, FtcliError):
         return print_error(error.problem, error.fix, error.exit_code)
     if ran_out_of_memory(error):
-        return print_error(f"out of memory: {first_line(error)}", "a smaller --batch-size, --image-size or model", 1)
+        return print_error(f"out of memory: {reason(error)}", "a smaller --batch-size, --image-size or model", 1)
     if isinstance(error, OSError):
-        return print_error(f"{error.strerror or first_line(error)}: {error.filename or ''}".rstrip(": "), "", 1)
-    return print_error(f"{type(error).__name__}: {first_line(error)}", "--debug shows where; please report it", 1)
+        return print_error(f"{error.strerror or reason(error)}: {error.filename or ''}".rstrip(": "), "", 1)
+    return print_error(f"{type(error).__name__}: {reason(error)}", "--debug shows where; please report it", 1)
 
 
 def request_error(error: typer.TyperException, words: Sequence[str]) -> RequestError:
     """The parser's error in the form of every other: the option, the value seen, what to type instead."""
-    message = error.format_message() if hasattr(error, "format_message") else first_line(error)
+    message = error.format_message() if hasattr(error, "format_message") else reason(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
     command = next((word for word in words if word in COMMANDS), "")
     known = {row.name: row for row in rows(options_of(command))} if command else {}
@@ -127,10 +127,6 @@ def print_error(problem: str, fix: str, code: int) -> int:
         if fix:
             print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
     return code
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def main() -> None:

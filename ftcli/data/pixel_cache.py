@@ -18,9 +18,9 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.cache import Cache, TooLarge, key
-from ftcli.checksums import FOOTER, FORM, length
+from ftcli.cache_entries import FOOTER, FORM, length
 from ftcli.data import transforms
 from ftcli.data.images import ImageSet
 from ftcli.data.pictures import decode
@@ -90,9 +90,9 @@ def open_store(images: ImageSet, transform: Transform, cache: Cache | None, log:
     if cache is None:
         return Decoded(images, transform)
     name = name_of(images, transform)
-    if (file := checksums.find(cache, KIND, name)) is None:
-        fill = partial(_fill, images, transform, cache.room() - FOOTER, log)
-        file = checksums.add(cache, KIND, name, fill)
+    if (file := cache_entries.find(cache, KIND, name)) is None:
+        fill = partial(_fill, images, transform, cache.free_bytes() - FOOTER, log)
+        file = cache_entries.add(cache, KIND, name, fill)
     if file is None:
         log.note(f"the pixels of {images.spec} are not kept: its pictures are decoded each time")
         return Decoded(images, transform)
@@ -104,13 +104,13 @@ def _sent(handle: Any, n: int) -> Stored:
     return Stored(FileIO(handle.detach()), n)
 
 
-def _fill(images: ImageSet, transform: Transform, room: int, log: Log, path: Path) -> None:
+def _fill(images: ImageSet, transform: Transform, free_bytes: int, log: Log, path: Path) -> None:
     """Write the store of a set. Raises TooLarge as soon as it is longer than `room` bytes."""
     Image.init()  # all formats registered before threads ask for them
     decoded = Decoded(images, transform)
     n = len(images)
     shapes = np.zeros((n, 2), SHAPE)
-    left = room - shapes.nbytes
+    left = free_bytes - shapes.nbytes
     prepared = in_order(decoded.__getitem__, range(n), threads=THREADS, ahead=2 * THREADS)
     with path.open("wb") as file:
         file.write(shapes.tobytes())

@@ -18,8 +18,8 @@ from ftcli.figures.plots import check_plot
 from ftcli.log import Log
 from ftcli.methods.start import order_rows, rows_for
 from ftcli.model.head import classifier_tensors
+from ftcli.model.loading.from_options import load_all_with_heads
 from ftcli.model.loading.load import Loaded
-from ftcli.model.loading.requested import load_each_as_is
 from ftcli.report.models import describe_models, names_of
 
 INPUT = ("input_size", "mean", "std")  # of timm's data configuration: what an image is to a model
@@ -68,7 +68,7 @@ def compared_models(
     with open_context(config) as context:
         names = config.every_model()
         may_lack_head = [not labelled or (headless and i != reference) for i in range(len(names))]
-        loaded = load_each_as_is(config, names, may_lack_head, context.log)
+        loaded = load_all_with_heads(config, names, may_lack_head, context.log)
         warn_identical_files(names, loaded, context.log)
         task = context.task(loaded[reference]) if labelled else unlabelled_task(context)
         experiment = context.experiment(task, loaded[reference].data_config)

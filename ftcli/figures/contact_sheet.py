@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from ftcli.data.images import ImageSet
 from ftcli.errors import RequestError
-from ftcli.files import write_whole
+from ftcli.files import write_atomically
 from ftcli.text import printable
 
 SIDE, LABEL, GAP, LINE = 96, 160, 4, 13  # pixels; LINE: of the words below a picture
@@ -64,7 +64,7 @@ def save_rows(rows: Iterable[Row], path: Path) -> None:
                 words = "\n".join(printable(line)[:LONGEST_BELOW] for line in row.below[j])
                 draw.multiline_text((corner[0], corner[1] + SIDE), words, fill="black", spacing=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda place: sheet.save(place, format="PNG"))
+    write_atomically(path, lambda place: sheet.save(place, format="PNG"))
 
 
 def tile(image: Image.Image) -> Image.Image:

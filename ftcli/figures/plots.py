@@ -27,7 +27,7 @@ from ftcli.figures.drawing import (
     wrapped,
 )
 from ftcli.figures.panels import Bars, Curve, Heat, Panel
-from ftcli.files import write_whole
+from ftcli.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,7 @@ def save_panels(path: Path, panels: Sequence[Panel | Heat | Bars]) -> None:
         matplotlib.rcParams.update(STYLE)
         figure = Figure(layout="constrained")
         draw_all(figure, panels)
-        write_whole(path, lambda place: figure.savefig(place, format=kind, metadata=unsigned))
+        write_atomically(path, lambda place: figure.savefig(place, format=kind, metadata=unsigned))
 
 
 def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:

@@ -21,7 +21,7 @@ from ftcli.engine.tta.stream import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.accuracy import predictions
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 from ftcli.model.normalization import batch_norms, norm_tensors
 from ftcli.processes import process_count
 
@@ -67,11 +67,11 @@ def chosen_tensors(model: nn.Module, config: Adapt, log: Log) -> dict[str, list[
     Raises RequestError where the method cannot work on this network, and for a choice with nothing to tune in it.
     """
     check(model, config)
-    anatomy, allowed = choosable_blocks_of(model, config.merge), set(norm_tensors(model))
+    anatomy, allowed = model_blocks(model, config.merge), set(norm_tensors(model))
     found: dict[str, list[str]] = {}
     for word in config.blocks:
         for choice in anatomy.each() if word == "each" else [word]:
-            tensors = [name for block in anatomy.chosen(choice) for name in block.tensors]
+            tensors = [name for block in anatomy.select(choice) for name in block.tensors]
             names = [name for name in tensors if name in allowed] if config.norms_only else tensors
             if names or choice == "none":
                 found[choice] = names

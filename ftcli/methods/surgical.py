@@ -21,7 +21,7 @@ from ftcli.engine.train import figures_on, snapshot
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import blocks_started
-from ftcli.model.block_names import ChoosableBlocks, choosable_blocks_of
+from ftcli.model.block_names import ModelBlocks, model_blocks
 from ftcli.model.head import classifier_tensors
 from ftcli.model.loading.load import Loaded
 from ftcli.model.normalization import norm_tensors
@@ -38,7 +38,7 @@ def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log)
     before = {} if loaded.head_loaded else {"probe": linear_probe(loaded, experiment, config, log)}
     model = experiment.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
-    for choice, plan in plans_of(model, choosable_blocks_of(model, config.merge), config).items():
+    for choice, plan in plans_of(model, model_blocks(model, config.merge), config).items():
         started = time.perf_counter()
         tuned = tune(model, plan, choice, experiment, config, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
@@ -56,18 +56,18 @@ def tuned_by_choice(model: nn.Module, config: Training) -> dict[str, int]:
     if not isinstance(config, Surgical):
         return {}
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    plans = plans_of(model, choosable_blocks_of(model, config.merge), config)
+    plans = plans_of(model, model_blocks(model, config.merge), config)
     return {choice: sum(sizes[name] for name in plan.ever(config.epochs)) for choice, plan in plans.items()}
 
 
-def plans_of(model: nn.Module, anatomy: ChoosableBlocks, config: Surgical) -> dict[str, Plan]:
+def plans_of(model: nn.Module, anatomy: ModelBlocks, config: Surgical) -> dict[str, Plan]:
     """What trains under each choice, in the order asked for."""
     asked = [one for choice in config.blocks or () for one in (anatomy.each() if choice == "each" else [choice])]
-    plans = {choice: always([name for block in anatomy.chosen(choice) for name in block.tensors]) for choice in asked}
+    plans = {choice: always([name for block in anatomy.select(choice) for name in block.tensors]) for choice in asked}
     return plans | {choice: automatic(choice, model, anatomy, config) for choice in config.auto or ()}
 
 
-def automatic(choice: str, model: nn.Module, anatomy: ChoosableBlocks, config: Surgical) -> Plan:
+def automatic(choice: str, model: nn.Module, anatomy: ModelBlocks, config: Surgical) -> Plan:
     """The plan of a choice that no hand has made."""
     every = [name for block in anatomy.blocks for name in block.tensors]
     if choice in SCORINGS:

@@ -1,4 +1,4 @@
-"""What each block of a model puts out for an image, pooled to one number per channel; and what goes into the head."""
+"""The outputs of a model's blocks for images, pooled to one number per channel, and the features before the head."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ PENULTIMATE = "penultimate"  # the features: the head's input
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockEnd:
     """The end of a block: the module whose output is the block's, and the dimension of its channels."""
 
     block: str
@@ -23,37 +23,36 @@ class Place:
     channels: int
 
 
-def places_of(model: nn.Module, images: Tensor) -> list[Place]:
-    """Where the body's blocks end, in order, found by one pass over images [B, C, H, W].
+def find_block_ends(model: nn.Module, images: Tensor) -> list[BlockEnd]:
+    """The ends of the body's blocks, in order, found by one pass over images [B, C, H, W].
 
     The end of a block is the module that returns last among those all of whose parameters are the block's: the
-    block's own module where it has one, else the last of its layers. A block none of whose modules is called has no
-    place.
+    block's own module where it has one, else the last of its layers. A block none of whose modules is called is left
+    out.
     """
     order: list[nn.Module] = []
     shapes: dict[nn.Module, torch.Size] = {}
 
-    def returned(module: nn.Module, _: Any, output: Any) -> None:
+    def note_output(module: nn.Module, _: Any, output: Any) -> None:
         if (tensor := first_tensor(output)) is not None and tensor.ndim > 1:
             order.append(module)
             shapes[module] = tensor.shape
 
     body, _ = blocks_of(model)
-    owner = {name: block.name for block in body for name in block.tensors}
-    blocks = owners(model, owner)
-    with hooked(list(blocks), returned), torch.inference_mode():
+    owners = module_owners(model, {name: block.name for block in body for name in block.tensors})
+    with hooked(list(owners), note_output), torch.inference_mode():
         features(model, images)
-    ends = {name: module for module in order if (name := blocks[module]) is not None}
+    ends = {name: module for module in order if (name := owners[module]) is not None}
     return [
-        Place(block.name, end, channels_of(end, shapes[end], model))
+        BlockEnd(block.name, end, channels_of(end, shapes[end], model))
         for block in body
         if (end := ends.get(block.name)) is not None
     ]
 
 
 def channels_of(module: nn.Module, shape: torch.Size, model: nn.Module) -> int:
-    """The dimension of an output that holds its channels: the one as wide as the module's last parameter, where just
-    one of the second and the last is; else as timm says of the model, the last for tokens.
+    """The dimension of the channels in an output: the one as wide as the module's last parameter, where only one of
+    dimensions 1 and -1 is; else the last for tokens, and for maps what timm says of the model.
     """
     width = [len(parameter) for parameter in module.parameters() if parameter.ndim][-1]
     first, last = shape[1] == width, shape[-1] == width
@@ -62,15 +61,18 @@ def channels_of(module: nn.Module, shape: torch.Size, model: nn.Module) -> int:
     return -1 if len(shape) == 3 or model_is_channels_last(model) else 1
 
 
-def owners(model: nn.Module, owner: dict[str, str]) -> dict[nn.Module, str | None]:
-    """The block to which all parameters of each module belong; None where they are of several, or of the head."""
-    found: dict[str, set[str | None]] = {}
+def module_owners(model: nn.Module, block_of: dict[str, str]) -> dict[nn.Module, str | None]:
+    """The block that has all parameters of each module; None where they are of several blocks, or of the head.
+
+    block_of: the block of each parameter of the body.
+    """
+    owners: dict[str, set[str | None]] = {}
     for name, _ in model.named_parameters():
         parts = name.split(".")
         for depth in range(len(parts)):
-            found.setdefault(".".join(parts[:depth]), set()).add(owner.get(name))
+            owners.setdefault(".".join(parts[:depth]), set()).add(block_of.get(name))
     modules = dict(model.named_modules())
-    return {modules[path]: next(iter(blocks)) if len(blocks) == 1 else None for path, blocks in found.items()}
+    return {modules[path]: next(iter(blocks)) if len(blocks) == 1 else None for path, blocks in owners.items()}
 
 
 def model_is_channels_last(model: nn.Module) -> bool:
@@ -78,20 +80,20 @@ def model_is_channels_last(model: nn.Module) -> bool:
     return str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
 
 
-def pooled_outputs(model: nn.Module, places: list[Place], images: Tensor) -> dict[str, Tensor]:
+def pooled_outputs(model: nn.Module, ends: list[BlockEnd], images: Tensor) -> dict[str, Tensor]:
     """Images [B, C, H, W] to {block: [B, C], …, "penultimate": [B, D]}, averaged over positions or tokens."""
-    caught: dict[str, Tensor] = {}
-    at = {place.module: place for place in places}
+    outputs: dict[str, Tensor] = {}
+    by_module = {end.module: end for end in ends}
 
-    def catch(module: nn.Module, _: Any, output: Any) -> None:
+    def keep_pooled(module: nn.Module, _: Any, output: Any) -> None:
         tensor = first_tensor(output)
         assert tensor is not None
-        place = at[module]
-        caught[place.block] = pool(tensor, place.channels)
+        end = by_module[module]
+        outputs[end.block] = pool(tensor, end.channels)
 
-    with hooked(list(at), catch):
+    with hooked(list(by_module), keep_pooled):
         phi = features(model, images)
-    return {place.block: caught[place.block] for place in places} | {PENULTIMATE: phi}
+    return {end.block: outputs[end.block] for end in ends} | {PENULTIMATE: phi}
 
 
 def pool(output: Tensor, channels: int) -> Tensor:
@@ -111,7 +113,7 @@ def first_tensor(output: Any) -> Tensor | None:
 
 @contextmanager
 def hooked(modules: list[nn.Module], hook: Callable[[nn.Module, Any, Any], None]) -> Iterator[None]:
-    """Inside, `hook` is told what each of the modules returns."""
+    """Inside, `hook` is called with the output of each of the modules."""
     handles = [module.register_forward_hook(hook) for module in modules]
     try:
         yield

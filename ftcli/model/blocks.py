@@ -1,8 +1,7 @@
-"""A model cut into ordered blocks, for any timm family: the body from the input on, and the head."""
+"""The blocks of a model in order, for any timm family: those of the body, from the input on, and the head."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from timm.models._manipulate import group_with_matcher
 from torch import nn
@@ -12,7 +11,7 @@ from ftcli.model.head import classifier_tensors
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive part of a model: its name, its parameters' names in the model's order, their number of elements."""
+    """Consecutive layers: a name, the names of their parameters in the model's order, and the number of elements."""
 
     name: str
     tensors: tuple[str, ...]
@@ -22,8 +21,8 @@ class Block:
 def blocks_of(model: nn.Module) -> tuple[list[Block], Block]:
     """Body blocks in order, and the head; together every parameter exactly once.
 
-    The head comes out first (the classifier alone); timm's coarse group_matcher orders the rest, and what stands
-    between its last group and the classifier (conv_head, head.norm) is the last body block. A ResNet gives the blocks
+    The head is the classifier alone; timm's coarse group_matcher orders the rest, and what lies between its last group
+    and the classifier (conv_head, head.norm) is the last body block. A ResNet gives the blocks
     of Lee et al. 2022 (stem, layer1 ... layer4), a ViT one block per transformer block.
     """
     sizes = {name: p.numel() for name, p in model.named_parameters()}
@@ -31,41 +30,37 @@ def blocks_of(model: nn.Module) -> tuple[list[Block], Block]:
     in_head = set(head)
     body = [name for name in sizes if name not in in_head]
     index = _group_index(model, body)
-    groups = [[name for name in body if index[name] == i] for i in sorted(set(index.values()))]
     taken: set[str] = set()
-    blocks = []
-    for position, group in enumerate(groups):
-        name = _unused(_name(group, sizes, first=position == 0), taken)
-        blocks.append(_block(name, group, sizes))
-    return blocks, _block(_unused(_name(head, sizes, first=False) or "head", taken), head, sizes)
 
+    def block(name: str, tensors: Sequence[str]) -> Block:
+        return Block(_unused(name, taken), tuple(tensors), sum(sizes[tensor] for tensor in tensors))
 
-def _block(name: str, tensors: Sequence[str], sizes: dict[str, int]) -> Block:
-    return Block(name, tuple(tensors), sum(sizes[t] for t in tensors))
+    blocks: list[Block] = []
+    for group in sorted(set(index.values())):
+        tensors = [name for name in body if index[name] == group]
+        blocks.append(block(_name(tensors, sizes, first=not blocks), tensors))
+    return blocks, block(_name(head, sizes, first=False) or "head", head)
 
 
 def _group_index(model: nn.Module, body: Sequence[str]) -> dict[str, int]:
     """Position of each parameter's group: timm's matcher, or the top-level children where a model has none."""
-    matcher = _matcher(getattr(model, "group_matcher", None))
-    if matcher is None:
+    group_matcher = getattr(model, "group_matcher", None)
+    if group_matcher is None:
         position = {child: i for i, child in enumerate(dict.fromkeys(name.split(".")[0] for name in body))}
         return {name: position[name.split(".")[0]] for name in body}
+    try:
+        matcher = group_matcher(coarse=True)
+    except AssertionError:  # rdnet knows fine groups only
+        matcher = group_matcher(coarse=False)
     return group_with_matcher(((name, None) for name in body), matcher, reverse=True)
 
 
-def _matcher(group_matcher: Callable[..., Any] | None) -> Any:
-    if group_matcher is None:
-        return None
-    try:
-        return group_matcher(coarse=True)
-    except AssertionError:  # rdnet knows fine groups only
-        return group_matcher(coarse=False)
-
-
-def _name(group: Sequence[str], every: Collection[str], *, first: bool) -> str:
-    """The module path of this group and nothing else; without one, "stem" for the first, else paths joined by "+"."""
+def _name(tensors: Sequence[str], every: Collection[str], *, first: bool) -> str:
+    """The path of the module that has these parameters and no others. Without such a module, "stem" for the first
+    block, else the paths of several joined by "+".
+    """
     by_child: dict[str, list[str]] = {}
-    for name in group:
+    for name in tensors:
         by_child.setdefault(name.split(".")[0], []).append(name)
     if first and len(by_child) > 1:
         return "stem"

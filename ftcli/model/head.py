@@ -1,4 +1,4 @@
-"""The classifier of a timm model: find it, read it, set it, draw it afresh; and the features that go into it."""
+"""The classifier of a timm model: found, read, set, or drawn from a seed; and the features that go into it."""
 
 import math
 from collections.abc import Iterable
@@ -49,8 +49,8 @@ def head_of(model: nn.Module) -> Head:
 def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
     """Give the classifier this weight [K, D] and bias [K]; K may differ from what the model has. D must not.
 
-    Nothing but the classifier's two parameters changes: timm's reset_classifier also draws anew what stands before the
-    classifier in some families, and uses up random numbers.
+    Only the classifier's two parameters change: timm's reset_classifier also draws layers before the classifier anew in
+    some families, and uses up random numbers.
     """
     name, module = _classifier(model)
     K, D = weight.shape
@@ -90,7 +90,7 @@ def _classifier(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
         module = model.get_submodule(owners[0])
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)):
             return owners[0], module
-    kinds = ", ".join(f"{o} ({type(model.get_submodule(o)).__name__})" for o in owners) or "none found"
+    kinds = ", ".join(f"{owner} ({type(model.get_submodule(owner)).__name__})" for owner in owners) or "none found"
     raise RequestError(
         f"the classifier of {type(model).__name__} is not one linear layer with a bias: {kinds}",
         "choose an architecture whose classifier is a single nn.Linear or 1x1 Conv2d",
@@ -99,13 +99,13 @@ def _classifier(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
 
 def _classifiers(model: nn.Module) -> Iterable[nn.Module]:
     getter = getattr(model, "get_classifier", None)
-    found = getter() if callable(getter) else ()
-    found = (found,) if isinstance(found, nn.Module) else found or ()
-    return [module for module in found if isinstance(module, nn.Module)]
+    classifiers = getter() if callable(getter) else ()
+    classifiers = (classifiers,) if isinstance(classifiers, nn.Module) else classifiers or ()
+    return [module for module in classifiers if isinstance(module, nn.Module)]
 
 
 def _resize(model: nn.Module, name: str, module: nn.Linear | nn.Conv2d, num_classes: int) -> None:
-    """Room for `num_classes` rows, and the new count wherever the model or a part around the classifier states it."""
+    """Give the classifier `num_classes` rows, and every module around it that states their number the new one."""
     like = module.weight
     module.weight = nn.Parameter(like.new_empty(num_classes, *like.shape[1:]), like.requires_grad)
     module.bias = nn.Parameter(like.new_empty(num_classes), cast(Tensor, module.bias).requires_grad)
@@ -113,8 +113,8 @@ def _resize(model: nn.Module, name: str, module: nn.Linear | nn.Conv2d, num_clas
         module.out_features = num_classes
     else:
         module.out_channels = num_classes
-    around = model
-    for part in ("", *name.split(".")[:-1]):
-        around = around.get_submodule(part)
-        if hasattr(around, "num_classes"):
-            around.num_classes = num_classes  # type: ignore[assignment]
+    parent = model
+    for child in ("", *name.split(".")[:-1]):
+        parent = parent.get_submodule(child)
+        if hasattr(parent, "num_classes"):
+            parent.num_classes = num_classes  # type: ignore[assignment]

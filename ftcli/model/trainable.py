@@ -1,4 +1,4 @@
-"""What trains and what is frozen. Frozen means: no gradient, and eval behaviour whoever calls .train() later."""
+"""Trainable and frozen parameters. Frozen: no gradient, and eval behaviour that a later .train() does not change."""
 
 from collections.abc import Collection
 from types import MethodType
@@ -9,40 +9,40 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 def freeze_all_but(model: nn.Module, names: Collection[str]) -> None:
     """Only the named parameters get gradients. Raises KeyError for a name that the model does not have."""
-    wanted = set(names)
+    trainable = set(names)
     parameters = dict(model.named_parameters())
-    if unknown := wanted - parameters.keys():
+    if unknown := trainable - parameters.keys():
         raise KeyError(f"not parameters of the model: {', '.join(sorted(unknown))}")
     for name, parameter in parameters.items():
-        parameter.requires_grad_(name in wanted)
+        parameter.requires_grad_(name in trainable)
 
 
 def training_mode(model: nn.Module, bn: str) -> None:
-    """Put the model in the mode that its requires_grad flags ask for, and keep the frozen parts there.
+    """Put every module in the mode that the requires_grad flags ask for, and keep frozen ones in eval.
 
     bn="train": a module all of whose parameters are frozen is in eval, with everything in it (BatchNorm statistics do
-    not move, dropout and stochastic depth are off); the rest trains. A module without parameters follows what surrounds
-    it; a BatchNorm without parameters trains only where all that surrounds it does: its statistics are all it has.
+    not move, dropout and stochastic depth are off); the rest trains. A module without parameters follows its parent;
+    a BatchNorm without parameters trains only where all of its parent does: its statistics are all it has.
     bn="eval": the whole network is in eval, and its parameters may still get gradients.
 
-    The modules held in eval ignore `.train()` until the next call of this function, or `release`. Copies keep that.
+    Frozen modules ignore `.train()` until the next call of this function, or `release`. Copies keep that.
     """
     if bn not in ("train", "eval"):
         raise ValueError(f"bn is {bn!r}, allowed: train, eval")
     release(model)
     if bn == "eval":
         for module in model.modules():
-            _hold(module)
+            _keep_in_eval(module)
     else:
-        _hold_frozen(model, surroundings=_trained(model))
+        _keep_frozen_in_eval(model, parent=_trained(model))
     model.train()
 
 
 def release(model: nn.Module) -> None:
-    """Let go of every module that training_mode holds in eval. The mode stays as it is until somebody changes it."""
+    """Let `.train()` change the mode of every module again. The mode stays as it is until then."""
     for module in model.modules():
-        held = module.__dict__.get("train")
-        if isinstance(held, MethodType) and held.__func__ is _stay_in_eval:
+        method = module.__dict__.get("train")
+        if isinstance(method, MethodType) and method.__func__ is _stay_in_eval:
             del module.__dict__["train"]
 
 
@@ -52,18 +52,18 @@ def _trained(module: nn.Module) -> tuple[bool, bool] | None:
     return (any(flags), all(flags)) if flags else None
 
 
-def _hold_frozen(module: nn.Module, surroundings: tuple[bool, bool] | None) -> None:
-    some, every = _trained(module) or surroundings or (False, False)
+def _keep_frozen_in_eval(module: nn.Module, parent: tuple[bool, bool] | None) -> None:
+    some, every = _trained(module) or parent or (False, False)
     own = [p.requires_grad for p in module.parameters(recurse=False)]
-    # Statistics move with the parameters they serve: a BatchNorm is judged by its own, not by what it contains.
+    # Statistics move with the parameters they serve: for a BatchNorm its own count, not those of its children.
     trains = (any(own) if own else every) if isinstance(module, _BatchNorm) else some
     if not trains:
-        _hold(module)
+        _keep_in_eval(module)
     for child in module.children():
-        _hold_frozen(child, (some, every))
+        _keep_frozen_in_eval(child, (some, every))
 
 
-def _hold(module: nn.Module) -> None:
+def _keep_in_eval(module: nn.Module) -> None:
     # In the instance's __dict__, not a subclass or a hook: state_dict and type stay as they were, and deepcopy binds
     # the method to the copy.
     module.__dict__["train"] = MethodType(_stay_in_eval, module)

@@ -1,4 +1,4 @@
-"""Weights as points: how far two models lie apart, the line between them, the mean of several."""
+"""Arithmetic on the weights of models: distance of two, interpolation between two, mean of several."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def parameter_distances(
     """
     A, B = dict(before.named_parameters()), dict(after.named_parameters())
     body, head = blocks_of(before)
-    found, left_out = {}, []
+    distances, left_out = {}, []
     total = torch.zeros(2, dtype=torch.float64)
     for block in [*body, head]:
         if (block is head and not heads) or any(
@@ -30,8 +30,8 @@ def parameter_distances(
             continue
         squares = squares_of(block, A, B)
         total += squares
-        found[block.name] = distance_of(squares)
-    return found | {"total": distance_of(total)}, left_out
+        distances[block.name] = distance_of(squares)
+    return distances | {"total": distance_of(total)}, left_out
 
 
 def squares_of(block: Block, A: State, B: State) -> Tensor:
@@ -45,7 +45,7 @@ def distance_of(squares: Tensor) -> dict[str, Any]:
     return {"l2": moved, "relative": moved / size if size else None}
 
 
-def between(A: State, B: State, weight: float) -> dict[str, Tensor]:
+def interpolate_weights(A: State, B: State, weight: float) -> dict[str, Tensor]:
     """(1 - λ)θ_A + λθ_B of every floating tensor, λ being `weight`; others, such as batch counters, from A.
 
     At 0 and 1 the very bits of A and of B, and everywhere of a tensor that both share. Both have the same names and
@@ -59,7 +59,7 @@ def between(A: State, B: State, weight: float) -> dict[str, Tensor]:
     }
 
 
-def mean_of(states: Sequence[State]) -> dict[str, Tensor]:
+def mean_weights(states: Sequence[State]) -> dict[str, Tensor]:
     """The uniform soup (Wortsman et al. 2022, arXiv 2203.05482): the mean of every floating tensor, in float64."""
     first = states[0]
     return {
@@ -70,6 +70,6 @@ def mean_of(states: Sequence[State]) -> dict[str, Tensor]:
     }
 
 
-def misfits(A: State, B: State) -> list[str]:
+def mismatched_tensors(A: State, B: State) -> list[str]:
     """Names that only one of the two has, or that differ in shape."""
     return [name for name in {**A, **B} if name not in A or name not in B or A[name].shape != B[name].shape]

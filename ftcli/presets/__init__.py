@@ -1,6 +1,6 @@
-"""Named benchmarks, one TOML file each: a title, a sentence about it, options under their own names.
+"""Presets, named benchmarks: a TOML file each, with a title, a sentence about it, and options.
 
-Options at the top are for every command; a table named after a command holds what that command has of its own.
+Options at the top hold for every command; those in a table named after a command hold for that command only.
 """
 
 import tomllib
@@ -10,16 +10,16 @@ from typing import Any
 from ftcli.errors import RequestError, suggest
 
 FOLDER = Path(__file__).parent
-WORDS = ("title", "about")  # what a preset says of itself; everything else is an option
+DESCRIPTION = ("title", "about")  # keys that are no options
 
 
 def preset_names() -> list[str]:
-    """The presets that are installed, sorted."""
+    """Names of all presets, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """A preset's whole file. Raises RequestError where there is none of that name."""
+    """A preset's file, parsed. Raises RequestError for an unknown name."""
     if name not in preset_names():
         raise RequestError(
             f"--preset {name!r}: there is no such preset.",
@@ -29,10 +29,7 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def load_preset(name: str, command: str) -> dict[str, Any]:
-    """A preset's options for a command: those at the top, and over them those of the command's own table.
-
-    Raises RequestError where there is no preset of that name.
-    """
+    """A preset's options for a command; those in the command's table win. Raises RequestError for an unknown name."""
     content = read_preset(name)
-    shared = {key: value for key, value in content.items() if key not in WORDS and not isinstance(value, dict)}
+    shared = {key: value for key, value in content.items() if key not in DESCRIPTION and not isinstance(value, dict)}
     return {**shared, **content.get(command, {})}

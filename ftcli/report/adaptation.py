@@ -12,7 +12,7 @@ from ftcli.console.cells import SET_NAMES, new_table, percent, table_width, text
 from ftcli.data.task import Task
 from ftcli.measures.results import Results
 from ftcli.methods.adapt import Adapted, curve, right
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 
 LEVELS = "▁▂▃▄▅▆▇█"
 HEADS = ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds")
@@ -30,7 +30,7 @@ def adaptation_choices(
 ) -> dict[str, Any]:  # fmt: skip
     """The report's `choices`. `results`: of the answers along the stream, by choice."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    blocks = choosable_blocks_of(model, config.merge).blocks
+    blocks = model_blocks(model, config.merge).blocks
     return {
         choice: {
             "blocks": [block.name for block in blocks if set(one.tensors) & set(block.tensors)],

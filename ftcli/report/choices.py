@@ -15,7 +15,7 @@ from ftcli.console.cells import SET_NAMES, interval, new_table, percent, table_w
 from ftcli.engine.grid import Trained
 from ftcli.measures.paired import bootstrap_difference, mcnemar
 from ftcli.measures.results import Results, join_seeds
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 from ftcli.model.blocks import Block
 from ftcli.model.loading.load import Loaded
 
@@ -29,7 +29,7 @@ def describe_choices(
     """The report's `choices`. `results`: of the picks of each choice, one per seed; none of one that diverged. `merge`:
     the number of groups that the body's blocks are joined into, None for as they are.
     """
-    blocks = choosable_blocks_of(loaded.model, merge).blocks
+    blocks = model_blocks(loaded.model, merge).blocks
     sizes = {name: parameter.numel() for name, parameter in loaded.model.named_parameters()}
     reference = "all" if "all" in results else next(iter(results))
     described: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ftcli.config.measuring import Predict
 from ftcli.console.answer import Answer
 from ftcli.errors import RequestError
-from ftcli.files import nearest, write_whole
+from ftcli.files import nearest_existing, write_atomically
 from ftcli.measures.accuracy import predictions
 from ftcli.processes import process_index
 from ftcli.text import printable
@@ -26,7 +26,7 @@ def check_target(config: Predict) -> None:
         return
     if out.suffix not in FORMS:
         raise RequestError(f"--out {str(out)!r}: the form is not known.", f"end its name with {' or '.join(FORMS)}")
-    if not (above := nearest(out.parent)).is_dir():
+    if not (above := nearest_existing(out.parent)).is_dir():
         raise RequestError(f"--out {str(out)!r} lies in {str(above)!r}, which is a file.", "name another folder")
     if out.exists() and not config.overwrite:
         raise RequestError(f"--out {str(out)!r} is there already.", "type --overwrite to replace it")
@@ -48,7 +48,7 @@ def labels_answer(config: Predict, table: pa.Table) -> Answer:
     if (out := config.out) and process_index() == 0:
         out.parent.mkdir(parents=True, exist_ok=True)
         parquet = out.suffix == ".parquet"
-        write_whole(out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
+        write_atomically(out, lambda path: pq.write_table(table, path) if parquet else write_csv(table, path))
     return Answer(table.to_pylist(), lambda _: None if out else write_csv(table, None))
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: claimed before the work, filled after it, each file whole or not there."""
+"""The output folder of a run: checked before the work, made and filled after it, each file written atomically."""
 
 import json
 import os
@@ -12,34 +12,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import make, nearest, resource_limit, write_whole
+from ftcli.files import make_folder, nearest_existing, resource_limit, write_atomically
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.text import as_json
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
 STATE = "state"  # a folder, of a run that is not finished
-OF_A_MODEL = ("model.safetensors", "config.json", HISTORY)
+MODEL_FILES = ("model.safetensors", "config.json", HISTORY)
 
 
-def claim(out: Path | None, command: str, overwrite: bool, *, lasting: bool = False) -> Path:
-    """The folder to fill; nothing is created yet: `made` does that. `lasting`: an unfinished run in it may be this
-    command's own.
+def choose_output_folder(out: Path | None, command: str, overwrite: bool, *, resumable: bool = False) -> Path:
+    """The folder of --out, or a new name below `runs`. Nothing is created: `make_output_folder` does that.
+
+    resumable: the command can go on with an unfinished run in the folder.
 
     Raises RequestError where a run or a file is in the way, RunError where nothing may be written.
     """
     folder = out or Path("runs") / f"{command}-{datetime.now():%Y%m%d-%H%M%S}"
     if out:
-        check_free(out, overwrite, lasting)
-    above = nearest(folder)
-    if not above.is_dir():
-        raise RequestError(f"--out {str(folder)!r} lies in {str(above)!r}, which is a file.", "name another folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise RunError(f"no permission to write in {str(above)!r}.", "give --out a folder of yours")
+        check_free(out, overwrite, resumable)
+    parent = nearest_existing(folder)
+    if not parent.is_dir():
+        raise RequestError(f"--out {str(folder)!r} lies in {str(parent)!r}, which is a file.", "name another folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"no permission to write in {str(parent)!r}.", "give --out a folder of yours")
     return folder
 
 
-def check_free(folder: Path, overwrite: bool, lasting: bool) -> None:
+def check_free(folder: Path, overwrite: bool, resumable: bool) -> None:
     """Raises RequestError where something in the folder is in the way."""
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
@@ -48,28 +49,28 @@ def check_free(folder: Path, overwrite: bool, lasting: bool) -> None:
     state = folder / STATE
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise RequestError(f"{str(state)!r} is no state of ftcli: no folder.", "remove it, or name another folder")
-    if state.exists() and not lasting:
+    if state.exists() and not resumable:
         raise RequestError(f"--out {str(folder)!r} holds an unfinished run.", "name another folder")
 
 
-def made(folder: Path, named: Path | None) -> Path:
-    """Make the folder. One that nobody has named is new: where another command of the same second was first, it gets a
-    number at the end of its name.
+def make_output_folder(folder: Path, out: Path | None) -> Path:
+    """Make the folder of --out; without --out a new one, with a number at the end of its name where another command of
+    the same second has made it.
     """
-    if named:
-        make(folder)
+    if out:
+        make_folder(folder)
         return folder
-    make(folder.parent)
-    place, number = folder, 1
+    make_folder(folder.parent)
+    candidate, number = folder, 1
     while True:
         try:
-            place.mkdir()
-            return place
+            candidate.mkdir()
+            return candidate
         except FileExistsError:
             number += 1
-            place = folder.with_name(f"{folder.name}-{number}")
+            candidate = folder.with_name(f"{folder.name}-{number}")
         except OSError as error:
-            raise resource_limit(place, error.errno or EIO, 0) from error
+            raise resource_limit(candidate, error.errno or EIO, 0) from error
 
 
 def check_not_finished(folder: Path, overwrite: bool) -> None:
@@ -85,17 +86,19 @@ def write_run(
     folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
-    """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
+    """Write the files of a finished run. The report comes last: where it is, all the others are complete."""
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
-    make(folder)
+    make_folder(folder)
     # Of a run that is replaced: a report must not lie beside another's model.
-    for old in (REPORT, PREDICTIONS, *OF_A_MODEL):
+    for old in (REPORT, PREDICTIONS, *MODEL_FILES):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
-        lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
-        write_whole(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+        lines = "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history)
+        write_atomically(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
     if predictions is not None:
         size = predictions.nbytes
-        write_whole(folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True), size)
-    write_whole(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))
+        write_atomically(
+            folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True), size
+        )
+    write_atomically(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))

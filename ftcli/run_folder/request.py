@@ -1,4 +1,4 @@
-"""A request: everything that decides what the figures of a command mean, and the first thing in which two differ."""
+"""A request: everything on which the figures of a command depend, and the first difference between two requests."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,25 @@ from ftcli.model.loading.load import Loaded
 from ftcli.model.loading.user_file import imported_files
 from ftcli.text import listed, quoted
 
-FREE = ("out", "overwrite", "resume", "config", "preset", "json", "quiet", "debug", "workers", "save_every", "no_cache")
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")  # those that compute
-MEANT = ("weights", "models", "imported code", "classes", "data")  # what only the files say
+NO_EFFECT = (
+    "out",
+    "overwrite",
+    "resume",
+    "config",
+    "preset",
+    "json",
+    "quiet",
+    "debug",
+    "workers",
+    "save_every",
+    "no_cache",
+)  # on the figures
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")  # on which figures depend
+FROM_FILES = ("weights", "models", "imported code", "classes", "data")  # parts of a request
 
 
 def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine: Machine) -> dict[str, Any]:
-    """Everything that the result of a command depends on, as JSON has it."""
+    """Everything on which the result of a command depends, in types of JSON."""
     train = {"train": task.train} if task.train else {}
     request = {
         "command": command_of(config),
@@ -34,11 +46,11 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "libraries": libraries(),
         "machine": {"device": machine.device.type, "precision": machine.precision, "processes": machine.processes},
         "options": options_of(config),
-        "weights": [one.checkpoint.sha256 if one.checkpoint else None for one in loaded],
-        "models": [built(one) for one in loaded],
-        "imported code": code_of(config.import_) if config.import_ else {},
+        "weights": [model.checkpoint.sha256 if model.checkpoint else None for model in loaded],
+        "models": [model_facts(model) for model in loaded],
+        "imported code": code_digests(config.import_) if config.import_ else {},
         "classes": list(task.classes),
-        "data": {name: contents(data) for name, data in {**train, **task.sets()}.items()},
+        "data": {name: data_digests(data) for name, data in {**train, **task.sets()}.items()},
     }
     return json.loads(json.dumps(request, default=repr))
 
@@ -49,35 +61,36 @@ def command_of(config: Common) -> str:
 
 
 def options_of(config: Resumable) -> dict[str, Any]:
-    """The options on which a result depends, as JSON has them."""
-    return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in FREE}))
+    """The options on which a result depends, in types of JSON."""
+    return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in NO_EFFECT}))
 
 
 def libraries() -> dict[str, str | None]:
-    """The versions of what computes, and of the JPEG decoder under Pillow."""
-    found: dict[str, str | None] = {}
+    """The versions of LIBRARIES and of the JPEG decoder in Pillow; None where a library does not state its version."""
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # installed without its description
-            found[name] = None
-    return found | {"torch": torch.__version__, "libjpeg": features.version("jpg")}
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions | {"torch": torch.__version__, "libjpeg": features.version("jpg")}
 
 
-def built(one: Loaded) -> dict[str, Any]:
-    """What of a model does not lie in its weights: architecture, arguments, classes, preparation of its images."""
-    arguments = {name: value for name, value in one.create_args.items() if name != "pretrained_cfg"}
-    names = one.checkpoint.label_names if one.checkpoint else one.label_names  # the file's, before rows are reordered
-    return {"name": one.name, "arguments": arguments, "classes": names, "images": one.data_config}
+def model_facts(model: Loaded) -> dict[str, Any]:
+    """What of a model is not in its weights: architecture, arguments, classes, preprocessing of its images."""
+    arguments = {name: value for name, value in model.create_args.items() if name != "pretrained_cfg"}
+    # Class names of the file, before rows of the head are reordered.
+    names = model.checkpoint.label_names if model.checkpoint else model.label_names
+    return {"name": model.name, "arguments": arguments, "classes": names, "images": model.data_config}
 
 
-def code_of(file: Path) -> dict[str, str]:
-    """sha256 of an imported file and of every module that came with it, by the module's name."""
+def code_digests(file: Path) -> dict[str, str]:
+    """{module: sha256} of the file of --import and of every module that it imported itself."""
     return {name: sha256(path.read_bytes()).hexdigest() for name, path in imported_files(file).items()}
 
 
-def contents(data: TaskSet) -> dict[str, Any]:
-    """Digests of what a set holds, each in the order of its examples; `classes`: those that an OOD set covers."""
+def data_digests(data: TaskSet) -> dict[str, Any]:
+    """Digests of a set's examples in their order; `classes`: those that an OOD set covers."""
     images = data.images
     return {
         "pictures": key(*images.identities, f"shuffle {images.shuffle}"),
@@ -89,33 +102,33 @@ def contents(data: TaskSet) -> dict[str, Any]:
 
 
 def digest(value: Any) -> str:
-    """sha256 of what JSON can hold."""
+    """sha256 of a value in types of JSON."""
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(request: Mapping[str, Any]) -> str:
-    """One digest of all that only the files say: classes, data, models, code. Versions are not in it."""
-    return digest({name: request[name] for name in MEANT})
+    """One digest of the parts of a request that are read from files. Options and versions are not in it."""
+    return digest({name: request[name] for name in FROM_FILES})
 
 
-def read_request(place: Path) -> dict[str, Any]:
-    """The request beside a state; empty where it is damaged, or of another form."""
+def read_request(path: Path) -> dict[str, Any]:
+    """The request in a folder of states; empty where it is damaged, or of another form."""
     try:
-        found = read_json(place)
+        request = read_json(path)
         forms: dict[str, type] = dict.fromkeys(("options", "data", "libraries", "machine", "imported code"), dict)
         forms |= dict.fromkeys(("weights", "models", "classes"), list)
-        return found if all(isinstance(found[part], form) for part, form in forms.items()) else {}
+        return request if all(isinstance(request[name], form) for name, form in forms.items()) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first thing in which two requests differ, in words; empty where there is none."""
+    """The first difference between two requests, in words; empty where they are equal."""
     if not before:
         return "a request that cannot be read"
-    values = ("command", "version")
     was, is_ = (
-        {**{one: side[one] for one in values}, **side["libraries"], **side["machine"]} for side in (before, now)
+        {name: request[name] for name in ("command", "version")} | request["libraries"] | request["machine"]
+        for request in (before, now)
     )
     for name in is_:
         if was.get(name) != is_[name]:
@@ -146,9 +159,9 @@ def other_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def other_model(before: Sequence[Any], now: Sequence[Any]) -> str:
     for was, is_ in zip(before, now, strict=False):
-        for part in ("name", "arguments", "classes", "images"):
-            if was.get(part) != is_[part]:
-                return f"{part} of its model {was.get(part)}, and this one has {is_[part]}"
+        for fact in ("name", "arguments", "classes", "images"):
+            if was.get(fact) != is_[fact]:
+                return f"{fact} of its model {was.get(fact)}, and this one has {is_[fact]}"
     return ""
 
 
@@ -158,15 +171,15 @@ def other_classes(before: Sequence[str], now: Sequence[str]) -> str:
     if sorted(before) == sorted(now):
         i = next(i for i, pair in enumerate(zip(before, now, strict=True)) if pair[0] != pair[1])
         return f"its classes in another order: class {i} was {quoted(before[i])}, and is {quoted(now[i])} now"
-    new, gone = (sorted(set(one) - set(other)) for one, other in ((now, before), (before, now)))
-    said = [f"{listed(names)} {what}" for names, what in ((new, "is new"), (gone, "has gone")) if names]
-    return f"other classes: {len(before)} then, {len(now)} now ({'; '.join(said)})"
+    new, gone = sorted({*now} - {*before}), sorted({*before} - {*now})
+    changes = [f"{listed(names)} {change}" for names, change in ((new, "is new"), (gone, "has gone")) if names]
+    return f"other classes: {len(before)} then, {len(now)} now ({'; '.join(changes)})"
 
 
 def other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name in {**before, **now}:
         was, is_ = before.get(name) or {}, now.get(name) or {}
-        for part in is_ or was:
-            if was.get(part) != is_.get(part):
-                return f"other {part} in {name}"
+        for digest_name in is_ or was:
+            if was.get(digest_name) != is_.get(digest_name):
+                return f"other {digest_name} in {name}"
     return ""

@@ -1,4 +1,4 @@
-"""The folder of a run that is not finished: held by one process, gone on with by the same request only."""
+"""The folder of a run that is not finished: locked by one process, resumed by the same request only."""
 
 import json
 import shlex
@@ -12,10 +12,10 @@ from ftcli.config.shared import Resumable
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
 from ftcli.errors import FtcliError, ResourceLimit, Stopped
-from ftcli.files import make, sweep, write_whole
+from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
 from ftcli.processes import command_line
-from ftcli.run_folder.folder import STATE, check_not_finished, made
+from ftcli.run_folder.folder import STATE, check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.request import difference, read_request
 
@@ -24,60 +24,56 @@ MINUTE = 60.0
 
 
 @contextmanager
-def held(
+def resumable_run(
     folder: Path, request: Mapping[str, Any], config: Resumable, machine: Machine, log: Log
 ) -> Iterator[tuple[Path, Checkpointer]]:
-    """Inside, this command alone works in the folder, and what it saves there is a state of this request.
+    """Make and lock the output folder, and resume from the state in it where that is one of this request.
 
-    Gives the folder, of another name than `folder` where nobody has named it and another command was first.
+    Gives the folder, which has another name than `folder` where --out is not given and another command has taken that
+    name, and the checkpointer of its state. The state is removed at the end of the work and after an error that would
+    come again; it stays after an interruption or a ResourceLimit. Of several processes the first locks the folder.
 
-    The state is removed when the work is done, and where it has failed for good. It stays where somebody stopped the
-    work, and where memory, disk or machine did. Of several processes the first one holds the folder.
-
-    Raises RequestError where another process works there, or where the state is that of another request.
+    Raises RequestError where another process works in the folder, Unusable where the state is of another request.
     """
     new = config.out is None or not folder.exists()
     if not machine.rank:
-        folder = made(folder, config.out)
+        folder = make_output_folder(folder, config.out)
     checkpointer = Checkpointer(
-        folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes
+        folder / STATE, config.save_every * MINUTE, resume_command(folder), machine.rank, machine.processes
     )
     if machine.rank:
-        machine.meet()  # the first one has seen to the folder
+        machine.meet()  # until the first process has checked the folder
         yield folder, checkpointer
         return
     with locked(folder, log):
         try:
-            check_not_finished(folder, config.overwrite)  # another one may have finished since the first look
-            sweep(folder)
-            sweep(folder / STATE)
-            same_request(folder, request, config.overwrite)
+            check_not_finished(folder, config.overwrite)  # another command may have finished since the first check
+            remove_partial_files(folder)
+            remove_partial_files(folder / STATE)
+            check_same_request(folder, request, config.overwrite)
             machine.meet()
             with checkpointer.listening():
                 yield folder, checkpointer
         except Unusable:
             raise
         except BaseException as error:
-            if (
-                isinstance(error, ResourceLimit) and checkpointer.stop is not None
-            ):  # what stopped this process killed another
+            limit = isinstance(error, ResourceLimit)
+            if limit and checkpointer.stop is not None:  # the signal to this process has killed a worker too
                 raise Stopped("interrupted.", checkpointer.again, checkpointer.stop) from error
             saved = any((folder / STATE).glob("*.safetensors"))
-            if not saved or (isinstance(error, FtcliError) and not isinstance(error, ResourceLimit)):
-                forget(folder, folder_too=new)
+            if not saved or (isinstance(error, FtcliError) and not limit):
+                remove_state(folder, folder_too=new)
             elif isinstance(error, ResourceLimit):
                 error.fix += f"; what is saved goes on with: {checkpointer.again}"
             raise
-        forget(folder)
+        remove_state(folder)
 
 
-def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
-    """Note the request beside its state. Raises Unusable where the state there is another one's; `overwrite`: that
-    is removed then.
-    """
-    place = folder / STATE / REQUEST
-    if place.is_file() or any(place.parent.glob("*.safetensors")):
-        other = difference(read_request(place), request)
+def check_same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
+    """Save the request of a new state. Raises Unusable where the state is of another request, without `overwrite`."""
+    path = folder / STATE / REQUEST
+    if path.is_file() or any(path.parent.glob("*.safetensors")):
+        other = difference(read_request(path), request)
         if not other:
             return
         if not overwrite:
@@ -86,12 +82,12 @@ def same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> N
                 "--overwrite to begin anew, or another --out",
             )
         shutil.rmtree(folder / STATE)
-    make(place.parent)
-    write_whole(place, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
+    make_folder(path.parent)
+    write_atomically(path, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
 
 
-def forget(folder: Path, *, folder_too: bool = False) -> None:
-    """Remove the state and the lock, and perhaps the folder, where nothing else is in it."""
+def remove_state(folder: Path, *, folder_too: bool = False) -> None:
+    """Remove the state and the lock; `folder_too`: the folder as well, where nothing else is in it."""
     shutil.rmtree(folder / STATE, ignore_errors=True)
     (folder / LOCK).unlink(missing_ok=True)
     if folder_too:
@@ -99,8 +95,8 @@ def forget(folder: Path, *, folder_too: bool = False) -> None:
             folder.rmdir()
 
 
-def again(folder: Path) -> str:
-    """The words that go on with this command."""
+def resume_command(folder: Path) -> str:
+    """What to type to go on with this command: its own words, with --out where they have none."""
     words = list(command_line.get())
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.data.loaders import Loader
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import predict
@@ -30,7 +30,7 @@ def share(work: Callable[[], Any], rounds: int) -> str:
     """Seconds in checksums over all seconds of a turn: the median with the smallest and the largest, after one turn
     that fills the cache and one that does not count.
     """
-    plain, inside, shares = checksums.checksum, [0.0], []
+    plain, inside, shares = cache_entries.checksum, [0.0], []
 
     def timed(*arguments: Any) -> bytes:
         started = time.process_time()
@@ -39,7 +39,7 @@ def share(work: Callable[[], Any], rounds: int) -> str:
         finally:
             inside[0] += time.process_time() - started
 
-    with mock.patch.object(checksums, "checksum", timed):
+    with mock.patch.object(cache_entries, "checksum", timed):
         for turn in range(rounds + 2):
             inside[0], started = 0.0, time.process_time()
             work()

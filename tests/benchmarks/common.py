@@ -27,8 +27,8 @@ from ftcli.engine.train import Stage, fit
 from ftcli.log import Log
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.head import fresh_head
+from ftcli.model.loading.from_options import open_from_options
 from ftcli.model.loading.load import Loaded
-from ftcli.model.loading.requested import open_as_asked
 from ftcli.run import load_for, task_of
 
 BATCH = 64
@@ -56,7 +56,7 @@ def world_of(config: Training, images: int | None = None) -> World:
     assert task.train is not None
     if images is not None:
         task = replace(task, train=spread(task.train, images))
-    loaded = load_for(task, config, open_as_asked(config, config.checkpoint, log), log)
+    loaded = load_for(task, config, open_from_options(config, config.checkpoint, log), log)
     fresh_head(loaded.model, len(task.classes), seed=0)
     return World(config, loaded, experiment_of(task, loaded.data_config, machine, config, log, cache), log)
 

@@ -32,7 +32,7 @@ from ftcli.engine.train import Stage, fit
 from ftcli.engine.update import Updater
 from ftcli.log import Log
 from ftcli.methods.surgical import plans_of
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 from ftcli.model.trainable import freeze_all_but, training_mode
 from tests.benchmarks.common import (
     BATCH,
@@ -162,7 +162,7 @@ def main() -> None:
         config = Surgical(**options)
         world = world_of(config, asked.images)
         model = world.experiment.machine.place(world.loaded.model)
-        plans, alone = plans_of(model, choosable_blocks_of(model), config), without_id_val(world)
+        plans, alone = plans_of(model, model_blocks(model), config), without_id_val(world)
         print_machine()
         pairs = {name: pair for name, pair in PAIRS.items() if asked.only in (None, name.split(",")[0])}
         contestants = {

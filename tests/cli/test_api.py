@@ -19,7 +19,7 @@ from ftcli.api import FUNCTIONS, words_of
 from ftcli.commands import COMMANDS, options_of
 from ftcli.config.training import Lpft, Training
 from ftcli.console.answer import Answer
-from ftcli.run_folder.folder import claim, made
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder
 from tests.helpers.program import Work, inside, lasting, read, same_threads, work
 
 TINY = {"image_size": 32, "batch_size": 16, "augment": "none", "threads": 1}
@@ -244,11 +244,11 @@ def test_folders_of_one_second_are_told_apart(
         "theory": {"worlds": 1, "sweep": "none"},
         "lpft": {"checkpoint": tiny.checkpoint, "train": tiny.train, "epochs": 1, "lr": 1e-3, **TINY},
     }[command]
-    first = claim(None, command, False)
+    first = choose_output_folder(None, command, False)
     for _ in range(2):
         FUNCTIONS[command](**values)
-    other = made(first, None)
+    other = make_output_folder(first, None)
     names = [f"{command}-20260102-030405{end}" for end in ("", "-2", "-3")]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names and other.name == names[2]
     assert all((tmp_path / "runs" / name / "report.json").exists() for name in names[:2])
-    assert made(other, other) == other  # of a name that somebody gave
+    assert make_output_folder(other, other) == other  # of a name that somebody gave

@@ -26,7 +26,7 @@ from ftcli.engine.experiment import Experiment
 from ftcli.explain.distortion.measure import Own, Pair, Side, Wanted, apart
 from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
-from ftcli.model.block_outputs import PENULTIMATE, places_of, pooled_outputs
+from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, pooled_outputs
 from ftcli.report.schema import REPORT_SCHEMA
 from tests.helpers.ended import Ended
 from tests.helpers.program import checkpoint, inside, read
@@ -68,7 +68,7 @@ def test_side_by_side_is_one_model_after_the_other(loader: Loader) -> None:
         found = joined(batches, i)
         with torch.inference_mode():
             images = torch.cat([batch.images for batch in loader.ordered()])
-            expected = pooled_outputs(model, places_of(model, images[:2]), images)
+            expected = pooled_outputs(model, find_block_ends(model, images[:2]), images)
         assert list(found) == list(expected)
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-5, err_msg=name)

@@ -324,7 +324,7 @@ def test_a_file_system_without_locks_is_said(number: int, place: Path, tmp_path:
 
 
 def test_a_process_that_outlives_the_command_does_not_keep_its_lock(tmp_path: Path) -> None:
-    """A worker, forked while the folder is held."""
+    """A worker, forked while the folder is locked."""
     read, write = os.pipe()
     begun, begin = os.pipe()
     with locked(tmp_path, Log()):
@@ -422,13 +422,13 @@ def test_two_that_start_together(place: Path, undisturbed: dict[str, Path], tmp_
 
 def test_one_that_comes_late_keeps_what_is_finished(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:
     """The other run ends between the first look at the folder and the lock."""
-    out, plain = tmp_path / "o", unfinished.held
+    out, plain = tmp_path / "o", unfinished.resumable_run
 
     def late(folder: Path, *rest: Any) -> Any:
         shutil.copytree(undisturbed["finetune"], folder)
         return plain(folder, *rest)
 
-    with mock.patch("ftcli.context.held", late):
+    with mock.patch("ftcli.context.resumable_run", late):
         done = inside(*words(place, "finetune", out))
     assert done.returncode == 2 and "holds a finished run" in done.stderr
     assert (out / "report.json").read_bytes() == (undisturbed["finetune"] / "report.json").read_bytes()
@@ -470,8 +470,9 @@ def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place
         "import os, sys; from unittest import mock; import ftcli.context; from ftcli.cli.main import process\n"
         f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         f"sys.argv = ['ftcli', *{asked!r}]\n"
-        "with mock.patch('ftcli.context.claim', side_effect=lambda *a, **b: signal() or plain(*a, **b)): process()"
-    ).replace("import ftcli.context;", "import ftcli.context; plain = ftcli.context.claim;")
+        "with mock.patch('ftcli.context.choose_output_folder', side_effect=lambda *a, **b: signal() or plain(*a, **b)):\n"
+        "    process()"
+    ).replace("import ftcli.context;", "import ftcli.context; plain = ftcli.context.choose_output_folder;")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if number == signal.SIGUSR1:
         assert done.returncode == 0 and (tmp_path / "o" / "report.json").exists(), done.stderr

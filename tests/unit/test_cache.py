@@ -101,7 +101,7 @@ def test_the_least_recently_used_leaves_first_and_the_cap_holds(cache: Cache) ->
 
 def test_entries_of_exactly_the_cap_fit(cache: Cache) -> None:
     assert cache.add("pixels", A, filled(60)) and cache.add("pixels", B, filled(40))
-    assert cache.room() == 0 and len(cache.entries()) == 2
+    assert cache.free_bytes() == 0 and len(cache.entries()) == 2
     assert cache.add("pixels", C, filled(1)) is None
 
 
@@ -110,7 +110,7 @@ def test_what_is_in_use_stays(cache: Cache) -> None:
         fresh(cache).add("pixels", one, filled(40))
     used(cache, A, B)
     mine = fresh(cache)
-    assert mine.find("pixels", A) and mine.room() == 60
+    assert mine.find("pixels", A) and mine.free_bytes() == 60
     used(cache, A, B)  # however long ago it was found
     assert mine.add("pixels", C, filled(50)) and set(keys(mine)) == {A, C}
     assert mine.add("pixels", D, filled(20)) is None and set(keys(mine)) == {A, C}
@@ -236,14 +236,14 @@ Cache(Path(sys.argv[1]), 100, Log()).add("pixels", "a" * 64, fill)
     try:
         assert process.stdout.readline() == b"filling\n"
         cache = Cache(tmp_path, 100, log)
-        cache.sweep()  # it is still at it
+        cache.remove_partial()  # it is still at it
         (part,) = [path for path in (tmp_path / "pixels").iterdir() if path.name != MARK]
         assert (part / "half").exists() and cache.entries() == []
     finally:
         process.kill()
         process.communicate()
     assert cache.find("pixels", "a" * 64) is None and cache.entries() == []
-    cache.sweep()
+    cache.remove_partial()
     assert os.listdir(tmp_path / "pixels") == [MARK]
 
 
@@ -251,17 +251,17 @@ def test_another_machine_s_unfinished_entry_is_left_for_a_day(cache: Cache) -> N
     cache.add("pixels", A, filled(1))
     part = cache.folder / "pixels" / f".{B}.01234567.1.1.part"
     part.write_bytes(b"half")
-    cache.sweep()
+    cache.remove_partial()
     assert part.exists()
     os.utime(part, (time.time() - 90_000,) * 2)
-    cache.sweep()
+    cache.remove_partial()
     assert not part.exists() and keys(cache) == [A]
 
 
 def test_discard_and_a_new_entry_in_its_place(cache: Cache) -> None:
     cache.add("pixels", A, filled(100))
     cache.discard("pixels", A)
-    assert cache.entries() == [] and cache.find("pixels", A) is None and cache.room() == 100
+    assert cache.entries() == [] and cache.find("pixels", A) is None and cache.free_bytes() == 100
     assert cache.add("pixels", A, folder_of(100))
 
 
@@ -306,7 +306,7 @@ def test_clear_of_one_kind(cache: Cache) -> None:
     assert [(entry.kind, entry.size) for entry in cache.clear("features")] == [("features", 5)]
     assert {entry.kind for entry in cache.entries()} == {"pixels", "checked"}
     assert len(cache.clear()) == 2 and cache.entries() == []
-    assert cache.room() == 100
+    assert cache.free_bytes() == 100
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

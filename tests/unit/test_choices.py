@@ -8,7 +8,7 @@ from test_blocks import bare, one_per_family
 from torch import nn
 
 from ftcli.errors import RequestError
-from ftcli.model.block_names import ChoosableBlocks, choosable_blocks_of, groups
+from ftcli.model.block_names import ModelBlocks, balanced_bounds, model_blocks
 from ftcli.model.blocks import Block, blocks_of
 from tests.helpers.tiny import SIX, tiny
 
@@ -51,7 +51,7 @@ def resnet() -> nn.Module:
 @pytest.mark.parametrize(("choice", "children"), TABLE, ids=str)
 def test_a_resnet(resnet: nn.Module, choice: str, children: tuple[str, ...]) -> None:
     expected = [name for name, _ in resnet.named_parameters() if name.split(".")[0] in children]
-    chosen = choosable_blocks_of(resnet).chosen(choice)
+    chosen = model_blocks(resnet).select(choice)
     assert sorted(tensors_of(chosen)) == sorted(expected)
     assert [name for name in RESNET if name in names_of(chosen)] == names_of(chosen)
 
@@ -60,28 +60,28 @@ def test_a_resnet(resnet: nn.Module, choice: str, children: tuple[str, ...]) -> 
 def test_places_of_every_family(name: str) -> None:
     model = tiny(name)
     body, head = blocks_of(model)
-    anatomy, L = choosable_blocks_of(model), len(body)
+    anatomy, L = model_blocks(model), len(body)
     places = {
         "embed": [body[0]], "first": [body[0], body[1]], "middle": [body[L // 2]], "last": [body[L - 1]],
         "head": [head], "all": [*body, head], "none": [],
     }  # fmt: skip
     for place, blocks in places.items():
-        assert list(anatomy.chosen(place)) == blocks
+        assert list(anatomy.select(place)) == blocks
     for i, block in enumerate(body):
-        assert anatomy.chosen(str(i)) == anatomy.chosen(block.name) == (block,)
+        assert anatomy.select(str(i)) == anatomy.select(block.name) == (block,)
         for j in range(i, L):
             expected = tuple(body[i : j + 1])
-            assert anatomy.chosen(f"{i}..{j}") == anatomy.chosen(f"{block.name}..{body[j].name}") == expected
+            assert anatomy.select(f"{i}..{j}") == anatomy.select(f"{block.name}..{body[j].name}") == expected
 
 
 @pytest.mark.parametrize("name", SIX)
 @pytest.mark.parametrize("merge", [None, 1, 2, 4])
 def test_each_is_every_block_once(name: str, merge: int | None) -> None:
-    anatomy = choosable_blocks_of(tiny(name), merge)
+    anatomy = model_blocks(tiny(name), merge)
     words = anatomy.each()
     assert words[0] == "first" and words[-1] == "head" and len(set(words)) == len(words)
     assert words[1:-1] == names_of(anatomy.body[2:])
-    assert tuple(block for word in words for block in anatomy.chosen(word)) == anatomy.blocks
+    assert tuple(block for word in words for block in anatomy.select(word)) == anatomy.blocks
 
 
 def test_each_reaches_every_block_of_every_family() -> None:
@@ -90,14 +90,14 @@ def test_each_reaches_every_block_of_every_family() -> None:
     for names in one_per_family():
         if (model := bare(names)) is None:
             continue
-        anatomy = choosable_blocks_of(model)
+        anatomy = model_blocks(model)
         for number, block in enumerate(anatomy.body):
-            assert "," not in block.name and anatomy.chosen(str(number)) == (block,), names
-            assert block.name in places or anatomy.chosen(block.name) == (block,), names
-        assert anatomy.chosen("head") == (anatomy.head,), names
+            assert "," not in block.name and anatomy.select(str(number)) == (block,), names
+            assert block.name in places or anatomy.select(block.name) == (block,), names
+        assert anatomy.select("head") == (anatomy.head,), names
         words = anatomy.each()
         assert len(set(words)) == len(words), (names, words)
-        assert tuple(block for word in words for block in anatomy.chosen(word)) == anatomy.blocks, names
+        assert tuple(block for word in words for block in anatomy.select(word)) == anatomy.blocks, names
 
 
 def cost(sizes: list[int], bounds: list[int]) -> int:
@@ -110,14 +110,14 @@ def test_merging_against_every_cut(seed: int) -> None:
     sizes = [int(10 ** rng.uniform(0, 6)) for _ in range(int(rng.integers(1, 10)))]
     for k in range(1, len(sizes) + 1):
         cuts = [[0, *inner, len(sizes)] for inner in combinations(range(1, len(sizes)), k - 1)]
-        bounds = groups(sizes, k)
+        bounds = balanced_bounds(sizes, k)
         assert bounds in cuts  # k groups, contiguous, none empty
         assert cost(sizes, bounds) == min(cost(sizes, cut) for cut in cuts)
 
 
 def test_of_equal_cuts_the_first_groups_are_shorter() -> None:
-    assert groups([1, 1, 1], 2) == [0, 1, 3]
-    assert groups([2, 2, 2, 2], 3) == [0, 1, 2, 4]
+    assert balanced_bounds([1, 1, 1], 2) == [0, 1, 3]
+    assert balanced_bounds([2, 2, 2, 2], 3) == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("name", SIX)
@@ -125,7 +125,7 @@ def test_merged_blocks_of_every_family(name: str) -> None:
     model = tiny(name)
     body, head = blocks_of(model)
     for k in range(1, len(body) + 1):
-        anatomy = choosable_blocks_of(model, k)
+        anatomy = model_blocks(model, k)
         assert len(anatomy.body) == k and anatomy.head == head
         assert tensors_of(anatomy.body) == tensors_of(tuple(body))  # in order, each once
         sizes = [block.parameters for block in body]
@@ -134,23 +134,23 @@ def test_merged_blocks_of_every_family(name: str) -> None:
         parameters = dict(model.named_parameters())
         for i, block in enumerate(anatomy.body):
             assert block.parameters == sum(parameters[tensor].numel() for tensor in block.tensors)
-            assert anatomy.chosen(str(i)) == anatomy.chosen(block.name) == (block,)
-        assert anatomy.chosen("first") == anatomy.body[:2] and anatomy.chosen("last") == anatomy.body[-1:]
-        assert anatomy.chosen("middle") == (anatomy.body[k // 2],)
+            assert anatomy.select(str(i)) == anatomy.select(block.name) == (block,)
+        assert anatomy.select("first") == anatomy.body[:2] and anatomy.select("last") == anatomy.body[-1:]
+        assert anatomy.select("middle") == (anatomy.body[k // 2],)
         if k == len(body):
-            assert anatomy == choosable_blocks_of(model)
+            assert anatomy == model_blocks(model)
 
 
 def test_places_and_numbers_are_those_of_the_merged_blocks(resnet: nn.Module) -> None:
-    anatomy = choosable_blocks_of(resnet, 2)
-    assert tensors_of(anatomy.chosen("embed") + anatomy.chosen("1")) == tensors_of(anatomy.body)
+    anatomy = model_blocks(resnet, 2)
+    assert tensors_of(anatomy.select("embed") + anatomy.select("1")) == tensors_of(anatomy.body)
     with pytest.raises(RequestError, match="'2'"):
-        anatomy.chosen("2")
+        anatomy.select("2")
 
 
-def refused(anatomy: ChoosableBlocks, choice: str) -> RequestError:
+def refused(anatomy: ModelBlocks, choice: str) -> RequestError:
     with pytest.raises(RequestError) as refusal:
-        anatomy.chosen(choice)
+        anatomy.select(choice)
     assert choice in refusal.value.problem and refusal.value.fix
     return refusal.value
 
@@ -159,12 +159,12 @@ def refused(anatomy: ChoosableBlocks, choice: str) -> RequestError:
     "choice", ["layer9", "5", "17", "-1", "1.5", "", "All", "..", "1..", "..3", "0..9", "9..10", "1..layer7", "1...3"]
 )
 def test_a_block_that_is_not_there(resnet: nn.Module, choice: str) -> None:
-    problem = refused(choosable_blocks_of(resnet), choice).problem
+    problem = refused(model_blocks(resnet), choice).problem
     assert all(name in problem for name in RESNET)  # what there is
 
 
 def test_a_typing_error_gets_the_right_word(resnet: nn.Module) -> None:
-    anatomy = choosable_blocks_of(resnet)
+    anatomy = model_blocks(resnet)
     for typed, meant in {"layer22": "layer2", "haed": "head", "midle": "middle", "layr3": "layer3"}.items():
         assert meant in refused(anatomy, typed).fix
 
@@ -172,13 +172,13 @@ def test_a_typing_error_gets_the_right_word(resnet: nn.Module) -> None:
 @pytest.mark.parametrize("choice", ["3..1", "layer3..layer1", "4..0", "head..stem", "last..1"])
 def test_an_empty_range(resnet: nn.Module, choice: str) -> None:
     low, _, high = choice.partition("..")
-    anatomy = choosable_blocks_of(resnet)
+    anatomy = model_blocks(resnet)
     assert f"{high}..{low}" in refused(anatomy, choice).fix
-    assert anatomy.chosen(f"{high}..{low}")  # what it says to type is a choice
+    assert anatomy.select(f"{high}..{low}")  # what it says to type is a choice
 
 
 @pytest.mark.parametrize("merge", [6, 100])
 def test_more_groups_than_blocks(resnet: nn.Module, merge: int) -> None:
     with pytest.raises(RequestError, match=f"--merge {merge}") as refusal:
-        choosable_blocks_of(resnet, merge)
+        model_blocks(resnet, merge)
     assert "5" in refusal.value.problem and "--merge 5" in refusal.value.fix

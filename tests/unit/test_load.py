@@ -15,8 +15,9 @@ from ftcli.config.looking import Blocks
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import open_checkpoint
-from ftcli.model.loading.load import Loaded, import_file, load_model
-from ftcli.model.loading.requested import model_to_look_at
+from ftcli.model.loading.from_options import load_structure
+from ftcli.model.loading.load import Loaded, load_model
+from ftcli.model.loading.user_file import import_file
 from tests.helpers.program import inside
 from tests.helpers.tiny import SIDE, SIX, images, tiny
 from tests.helpers.worlds import coloured
@@ -304,13 +305,13 @@ def test_imports_that_fail(tmp_path: Path) -> None:
 
 
 def test_a_bare_model_needs_no_download(tmp_path: Path) -> None:
-    name, model = model_to_look_at(Blocks(checkpoint="resnet18.tv_in1k"))
+    name, model = load_structure(Blocks(checkpoint="resnet18.tv_in1k"))
     assert name == "resnet18.tv_in1k" and model.fc.weight.shape == (1000, 512) and model.fc.weight.is_meta
     where = write(tmp_path, tiny("test_vit", 37).state_dict(), "test_vit")
-    name, model = model_to_look_at(Blocks(checkpoint=where))
+    name, model = load_structure(Blocks(checkpoint=where))
     assert name == "test_vit.r160_in1k" and model.head.weight.shape == (37, 64)
     with pytest.raises(RequestError, match="resnt18"):
-        model_to_look_at(Blocks(checkpoint="resnt18"))
+        load_structure(Blocks(checkpoint="resnt18"))
 
 
 @pytest.mark.real

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 from ftcli.model.head import features
 from ftcli.model.prefix import Split, split
 from ftcli.model.trainable import freeze_all_but, training_mode
@@ -16,7 +16,7 @@ from tests.helpers.tiny import SIDE, SIX, images, tiny
 def prepared(name: str, choice: str, bn: str) -> tuple[nn.Module, list[str]]:
     """A tiny network in the mode in which a choice trains, and the tensors of the choice."""
     model = tiny(name).to(memory_format=torch.channels_last)
-    tuned = [tensor for block in choosable_blocks_of(model).chosen(choice) for tensor in block.tensors]
+    tuned = [tensor for block in model_blocks(model).select(choice) for tensor in block.tensors]
     freeze_all_but(model, tuned)
     training_mode(model, bn)
     return model, tuned

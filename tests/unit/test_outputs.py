@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, layer_norm
 
-from ftcli.model.block_outputs import PENULTIMATE, hooked, places_of, pool, pooled_outputs
+from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, hooked, pool, pooled_outputs
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import features
 from tests.helpers.tiny import SIDE, SIX, images, tiny
@@ -105,7 +105,7 @@ BY_HAND: dict[str, Callable[[Any, Tensor], Named]] = dict(
 
 def outputs(model: nn.Module, x: Tensor) -> Named:
     with torch.inference_mode():
-        return pooled_outputs(model, places_of(model, x[:2]), x)
+        return pooled_outputs(model, find_block_ends(model, x[:2]), x)
 
 
 @pytest.mark.parametrize("name", SIX)
@@ -123,7 +123,7 @@ def test_as_a_forward_pass_by_hand(name: str) -> None:
 @pytest.mark.parametrize("name", SIX)
 def test_blocks_in_order_and_the_heads_input_last(name: str) -> None:
     model, x = tiny(name), images(2)
-    assert [place.block for place in places_of(model, x)] == [block.name for block in blocks_of(model)[0]]
+    assert [place.block for place in find_block_ends(model, x)] == [block.name for block in blocks_of(model)[0]]
     found = outputs(model, x)
     assert list(found) == [*(block.name for block in blocks_of(model)[0]), PENULTIMATE]
     with torch.inference_mode():
@@ -134,7 +134,7 @@ def test_blocks_in_order_and_the_heads_input_last(name: str) -> None:
 def test_images_do_not_meet(name: str) -> None:
     """Every image's row is its own, however many there are."""
     model, x = tiny(name), images(5)
-    places = places_of(model, x[:2])
+    places = find_block_ends(model, x[:2])
     with torch.inference_mode():
         whole = pooled_outputs(model, places, x)
         alone = [pooled_outputs(model, places, x[i : i + 1]) for i in range(5)]
@@ -174,13 +174,13 @@ class Broken(RuntimeError):
 
 def test_no_hook_stays_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = tiny("test_resnet"), images(2)
-    places = places_of(model, x)
+    places = find_block_ends(model, x)
 
     def fail(*_: Any) -> None:
         raise Broken
 
     monkeypatch.setattr(model.layer3[0], "forward", fail)  # type: ignore[index, union-attr]
-    for call in (lambda: places_of(model, x), lambda: pooled_outputs(model, places, x)):
+    for call in (lambda: find_block_ends(model, x), lambda: pooled_outputs(model, places, x)):
         with pytest.raises(Broken):
             call()
         assert not any(module._forward_hooks for module in model.modules())

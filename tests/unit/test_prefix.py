@@ -20,7 +20,7 @@ from ftcli.engine.plan import always
 from ftcli.engine.train import Run, Stage, fit
 from ftcli.log import Log
 from ftcli.methods.start import fresh_start
-from ftcli.model.block_names import choosable_blocks_of
+from ftcli.model.block_names import model_blocks
 from tests.helpers.tiny import SIX
 from tests.helpers.worlds import coloured, loaded, world
 
@@ -53,7 +53,7 @@ def trained(
     experiment: Experiment, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2
 ) -> Run:
     model = fresh_start(loaded(name).model, experiment, seed=3)
-    tuned = [tensor for block in choosable_blocks_of(model).chosen(choice) for tensor in block.tensors]
+    tuned = [tensor for block in model_blocks(model).select(choice) for tensor in block.tensors]
     return fit(model, Stage(always(tuned), lr, config), experiment, 3, Log())
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers.program import SMALL, Work, inside, work
 
 from ftcli.commands import COMMANDS, Command, python_names
+from tests.helpers.program import SMALL, Work, inside, work
 
 FOLDER = {
     "__init__.py": "",
@@ -25,7 +25,7 @@ class Weightgap(Measuring):
 
     power: Annotated[int, option("Power of each difference.", panel=MEASURE, min=1, metavar="POWER")] = 1
 ''',
-    "types.py": '''
+    "types.py": """
 from ftcli.report.types import Part
 
 class Gap(Part):
@@ -33,8 +33,8 @@ class Gap(Part):
     sum: float
 
 PARTS = {"weightgap": Gap}
-''',
-    "command.py": '''
+""",
+    "command.py": """
 from ftcli.console.answer import Answer
 from ftcli.explain.models import compared_models
 from weightgap.types import Gap
@@ -44,14 +44,14 @@ def weightgap(config) -> Answer:
         pairs = zip(*(model.parameters() for model in compared.models))
         total = sum(float((b.detach().double() - a.detach().double()).abs().pow(config.power).sum()) for a, b in pairs)
         return compared.answer({"weightgap": Gap(power=config.power, sum=total)})
-''',
-    "tables.py": '''
+""",
+    "tables.py": """
 from ftcli.console.cells import new_table
 
 def weightgap_tables(report, width):
     table = new_table(f"Sum of differences: {report.weightgap.sum:.3f}")
     return [table]
-''',
+""",
 }
 ROW = Command(
     "Explain", "The sum of all differences of the weights.", "weightgap.options:Weightgap",
@@ -113,11 +113,13 @@ def test_a_measure_is_one_folder_and_one_row(added: None, tiny: Work, tmp_path: 
     words = [*models, "--id-test", tiny.train, *SMALL, "--power", 2, "--out", tmp_path / "gap"]
     done = inside("weightgap", *words, "--json")
     report: dict[str, Any] = done.report
-    assert report["weightgap"]== {"power": 2, "sum": 0.0}
+    assert report["weightgap"] == {"power": 2, "sum": 0.0}
     assert report["command"] == "weightgap" and [model["label"] for model in report["models"]]
     shown = inside("report", tmp_path / "gap").stdout
     assert "Models" in shown and f"Sum of differences: {report['weightgap']['sum']:.3f}" in shown
-    again = inside("weightgap", "--config", tmp_path / "gap" / "report.json", *models, "--out", tmp_path / "o", "--json")
+    again = inside(
+        "weightgap", "--config", tmp_path / "gap" / "report.json", *models, "--out", tmp_path / "o", "--json"
+    )
     assert again.report["weightgap"] == report["weightgap"]
     spoiled = {**report, "weightgap": {"power": 2, "sum": "much"}}
     (tmp_path / "spoiled.json").write_text(json.dumps(spoiled), encoding="utf-8")

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from ftcli import cache as cache_module
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.cache import Cache
-from ftcli.checksums import FOOTER, StaleEntry
+from ftcli.cache_entries import FOOTER, StaleEntry
 from ftcli.data import pixel_cache as store_module
 from ftcli.data.images import ImageSet
 from ftcli.data.pictures import inspection
@@ -252,7 +252,7 @@ def test_an_entry_that_is_a_link_is_not_followed(cache: Cache, tmp_path: Path) -
     elsewhere = entry(cache).rename(tmp_path / "elsewhere")
     (cache.folder / "pixels" / store_module.name_of(images, transform)).symlink_to(elsewhere)
     with pytest.raises(StaleEntry):
-        checksums.opened(cache.folder / "pixels" / store_module.name_of(images, transform), "x")
+        cache_entries.open_entry(cache.folder / "pixels" / store_module.name_of(images, transform), "x")
     open_store(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
     assert not entry(cache).is_symlink() and elsewhere.exists()
 
@@ -268,8 +268,8 @@ def test_the_store_of_another_set_is_not_believed(cache: Cache) -> None:
     assert len(mine.read_bytes()) == len(theirs.read_bytes())
     mine.write_bytes(theirs.read_bytes())
     with pytest.raises(StaleEntry, match="checksum"):
-        checksums.opened(mine, mine.name)
-    checksums.opened(theirs, theirs.name).close()
+        cache_entries.open_entry(mine, mine.name)
+    cache_entries.open_entry(theirs, theirs.name).close()
     assert np.array_equal(open_store(one, transform, cache, Log())[0], Decoded(one, transform)[0])
 
 

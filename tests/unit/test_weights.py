@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.model.blocks import blocks_of
-from ftcli.model.weights import between, mean_of, misfits, parameter_distances
+from ftcli.model.weights import interpolate_weights, mean_weights, mismatched_tensors, parameter_distances
 from tests.helpers.tiny import SIX, tiny
 
 State = dict[str, Tensor]
@@ -92,7 +92,7 @@ def test_the_ends_are_the_models_to_the_bit(name: str, weight: float) -> None:
     first = next(key for key in A if key.endswith("bias"))
     A[first][0], B[first][0] = -0.0, 0.0
     expected = B if weight else A
-    found = between(A, B, weight)
+    found = interpolate_weights(A, B, weight)
     assert list(found) == list(A)
     for key, value in found.items():
         wanted = expected[key] if value.is_floating_point() else A[key]
@@ -102,7 +102,7 @@ def test_the_ends_are_the_models_to_the_bit(name: str, weight: float) -> None:
 @pytest.mark.parametrize("weight", [0.1, 0.5, 2 / 3, -0.5, 1.5])
 def test_on_the_line_and_beyond(weight: float) -> None:
     A, B = state(), state(seed=1)
-    found, counters = between(A, B, weight), 0
+    found, counters = interpolate_weights(A, B, weight), 0
     for key, value in found.items():
         if not value.is_floating_point():
             assert value.equal(A[key]) and not value.equal(B[key]), key
@@ -115,7 +115,7 @@ def test_on_the_line_and_beyond(weight: float) -> None:
 
 
 def test_statistics_lie_on_the_line_too() -> None:
-    found = between({"running_mean": torch.tensor([1.0])}, {"running_mean": torch.tensor([3.0])}, 0.25)
+    found = interpolate_weights({"running_mean": torch.tensor([1.0])}, {"running_mean": torch.tensor([3.0])}, 0.25)
     assert found["running_mean"].item() == 1.5
 
 
@@ -124,7 +124,7 @@ def test_a_point_shares_no_memory_with_the_ends(weight: float) -> None:
     A, B = state(), state(seed=1)
     A["fc.weight"] = B["fc.weight"]  # one head in both
     before = [{key: value.clone() for key, value in one.items()} for one in (A, B)]
-    found = between(A, B, weight)
+    found = interpolate_weights(A, B, weight)
     assert found["fc.weight"].equal(B["fc.weight"])
     for value in found.values():
         value.fill_(7)
@@ -135,9 +135,10 @@ def test_the_line_of_a_model_with_itself_stays_there() -> None:
     A = state()
     for weight in (0.0, 0.1, 0.7, 1.0):
         assert all(
-            torch.allclose(value, A[key], rtol=1e-6, atol=0) for key, value in between(A, state(), weight).items()
+            torch.allclose(value, A[key], rtol=1e-6, atol=0)
+            for key, value in interpolate_weights(A, state(), weight).items()
         )
-        assert all(bits(value) == bits(A[key]) for key, value in between(A, A, weight).items())
+        assert all(bits(value) == bits(A[key]) for key, value in interpolate_weights(A, A, weight).items())
 
 
 # ---- means
@@ -145,7 +146,7 @@ def test_the_line_of_a_model_with_itself_stays_there() -> None:
 
 def test_mean_of_several() -> None:
     members = [state(seed=seed) for seed in range(3)]
-    found = mean_of(members)
+    found = mean_weights(members)
     assert list(found) == list(members[0])
     for key, value in found.items():
         if value.is_floating_point():
@@ -157,14 +158,14 @@ def test_mean_of_several() -> None:
 
 def test_mean_of_one_is_that_one() -> None:
     A = state()
-    found = mean_of([A])
+    found = mean_weights([A])
     assert all(value.equal(A[key]) and value.data_ptr() != A[key].data_ptr() for key, value in found.items())
 
 
 def test_mean_of_two_is_the_middle_of_the_line() -> None:
     A, B = state(), state(seed=1)
-    for key, value in between(A, B, 0.5).items():
-        assert torch.allclose(value.double(), mean_of([A, B])[key].double(), rtol=1e-6, atol=1e-7)
+    for key, value in interpolate_weights(A, B, 0.5).items():
+        assert torch.allclose(value.double(), mean_weights([A, B])[key].double(), rtol=1e-6, atol=1e-7)
 
 
 # ---- misfits
@@ -172,13 +173,13 @@ def test_mean_of_two_is_the_middle_of_the_line() -> None:
 
 def test_misfits() -> None:
     A = {"a": torch.zeros(2), "b": torch.zeros(2, 3), "c": torch.zeros(1)}
-    assert misfits(A, {key: value + 1 for key, value in A.items()}) == []
+    assert mismatched_tensors(A, {key: value + 1 for key, value in A.items()}) == []
     B = {"a": torch.zeros(2), "b": torch.zeros(3, 2), "d": torch.zeros(1)}
-    assert sorted(misfits(A, B)) == sorted(misfits(B, A)) == ["b", "c", "d"]
+    assert sorted(mismatched_tensors(A, B)) == sorted(mismatched_tensors(B, A)) == ["b", "c", "d"]
 
 
 def test_misfits_of_networks() -> None:
-    assert misfits(state(), state(seed=1)) == []
-    assert set(misfits(state(), state(classes=3))) == {"fc.weight", "fc.bias"}
+    assert mismatched_tensors(state(), state(seed=1)) == []
+    assert set(mismatched_tensors(state(), state(classes=3))) == {"fc.weight", "fc.bias"}
     plain = nn.Linear(2, 2)
-    assert set(misfits(state(), plain.state_dict())) == {*state(), "weight", "bias"}
+    assert set(mismatched_tensors(state(), plain.state_dict())) == {*state(), "weight", "bias"}

@@ -1,7 +1,7 @@
-"""Digits drawn from nothing, in many styles: what the demo's checkpoint is pretrained on.
+"""Rendered digits in many styles: the data on which the demo's checkpoint is pretrained.
 
-The fine-tuning data must stay unseen, so everything here comes from random numbers, the pen paths in `skeletons` and
-Pillow's built-in font: no scanned digit and no photograph.
+The demo's own data must stay unseen: the digits come from random numbers, the pen paths in `skeletons` and Pillow's
+built-in font, never from a scanned digit or a photograph.
 """
 
 from functools import cache
@@ -13,13 +13,13 @@ from tools.digits.skeletons import SKELETONS, Stroke
 
 SIDE = 32  # pixels of a finished glyph
 CANVAS = 2 * SIDE  # pixels it is drawn at, then shrunk: smooth edges
-LEAST_CONTRAST = 0.3  # mean absolute difference between the ink's colour and the ground's mean colour
+LEAST_CONTRAST = 0.3  # mean absolute difference between the colour of the ink and the mean colour of the background
 
-# How often each style is drawn.
+# Probability of each style.
 PRINTED = 0.25  # the font, not the pen
 COARSE = 0.5  # scanned on a grid of few cells
 WHITE_ON_BLACK = 0.25
-NEGATIVE = 0.25  # the ink shows the ground's negative, not a colour of its own
+NEGATIVE = 0.25  # the ink is the negative of the background
 
 
 def glyph(seed: int, index: int) -> tuple[np.ndarray, int]:
@@ -36,8 +36,8 @@ def glyph(seed: int, index: int) -> tuple[np.ndarray, int]:
     elif style < WHITE_ON_BLACK + NEGATIVE:
         picture = np.abs(_texture(rng) - ink)
     else:
-        ground = _texture(rng)
-        picture = ground + ink * (_readable_colour(ground, rng) - ground)
+        background = _texture(rng)
+        picture = background + ink * (_readable_colour(background, rng) - background)
     noisy = picture + rng.normal(0, 0.03, picture.shape)
     return (noisy.clip(0, 1) * 255).round().astype(np.uint8), digit
 
@@ -57,14 +57,14 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _write(digit: int, rng: np.random.Generator) -> Image.Image:
-    """The digit as a hand might write it: one of its skeletons, unsteady, slanted, with a pen of random width."""
+    """The digit as if written by hand: one of its skeletons, unsteady, slanted, with a pen of random width."""
     canvas = Image.new("L", (CANVAS, CANVAS))
     pen, width = ImageDraw.Draw(canvas), int(rng.integers(3, 14))
     width_and_height = rng.uniform((0.55, 0.75), (1.15, 1.4))  # of the skeleton's; people write tall rather than wide
     slant = np.array([[1, rng.normal(0, 0.2)], [rng.normal(0, 0.12), 1]])
     hand = slant * width_and_height  # [2, 2]
-    ways = SKELETONS[digit]
-    for stroke in ways[rng.integers(len(ways))]:
+    skeletons = SKELETONS[digit]
+    for stroke in skeletons[rng.integers(len(skeletons))]:
         path = (_unsteady(stroke, rng) - 0.5) @ hand.T + 0.5 + rng.normal(0, 0.02, 2)
         margin = CANVAS / 16
         points = margin + path * (CANVAS - 2 * margin)
@@ -79,7 +79,7 @@ def _unsteady(stroke: Stroke, rng: np.random.Generator) -> Stroke:
 
 
 def _shrunk(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """The canvas as ink, float64 [H, W] in [0, 1]; sometimes by way of a coarse grid, as a cheap scanner sees it."""
+    """The canvas as ink, float64 [H, W] in [0, 1]; sometimes through a coarse grid, as of a cheap scanner."""
     if rng.random() < COARSE:
         cells = int(rng.integers(8, 14))
         canvas = canvas.resize((cells, cells), Image.Resampling.BOX).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
@@ -89,7 +89,7 @@ def _shrunk(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
-    """A ground, float64 [H, W, C] in [0, 1]: one colour, or soft blobs of many, or both mixed."""
+    """A background, float64 [H, W, C] in [0, 1]: one colour, soft blobs of many, or a mixture of both."""
     colour, strength = rng.random(3), rng.choice([0.0, 0.5, 1.0, 1.0])
     cells = int(rng.integers(2, 7))
     noise = Image.fromarray((rng.random((cells, cells, 3)) * 255).astype(np.uint8))
@@ -97,9 +97,9 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     return colour + strength * (blobs - colour)
 
 
-def _readable_colour(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random ink colour [C]; black or white where the random one would be lost on the ground [H, W, C]."""
-    colour, mean = rng.random(3), ground.mean(axis=(0, 1))
+def _readable_colour(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random ink colour [C]; black or white where it has too little contrast to the background [H, W, C]."""
+    colour, mean = rng.random(3), background.mean(axis=(0, 1))
     if np.abs(colour - mean).mean() >= LEAST_CONTRAST:
         return colour
     return np.full(3, 0.0 if mean.mean() > 0.5 else 1.0)

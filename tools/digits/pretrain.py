@@ -1,9 +1,9 @@
-"""Makes the demo's checkpoint: renders glyphs, then trains a small network on them from scratch, with ftcli itself.
+"""Make the demo's checkpoint: render digits, then train a small network on them from scratch with `ftcli finetune`.
 
     python -m tools.digits.pretrain [--out FOLDER]
 
-FOLDER/glyphs.parquet holds the glyphs and FOLDER/run what `ftcli finetune` leaves; `model.safetensors` and
-`config.json` from there are the files in `ftcli/presets/digits/checkpoint`.
+Run it in the root of the repository. FOLDER/glyphs.parquet are the rendered digits, FOLDER/run is the output folder of
+`ftcli finetune`; its model.safetensors and config.json are the files in `ftcli/presets/digits/checkpoint`.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ from PIL import Image
 
 from tools.digits.glyphs import SIDE, glyph
 
-COUNT, SEED = 40_000, 0  # glyphs; 80 % train, the rest is cut off for choosing the epoch and for the report
+COUNT, SEED = 40_000, 0  # glyphs: 80 % train, 10 % ID-val, 10 % ID-test
 RECIPE = {
     "--model": "test_resnet",
     "--init": "random",

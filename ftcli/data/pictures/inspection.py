@@ -9,9 +9,9 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.cache import Cache, key
-from ftcli.checksums import FORM, length
+from ftcli.cache_entries import FORM, length
 from ftcli.data.pictures import decode as pixels
 from ftcli.data.pictures.decode import DamagedPicture, Pictures, decode_within, digest, pixel_digest
 from ftcli.data.pictures.orientation import is_turned
@@ -131,7 +131,7 @@ def _look_at(pictures: Pictures, row: int) -> Seen | DamagedPicture:
 def _known(read: list[Seen | DamagedPicture], cache: Cache) -> list[Seen]:
     """The same with the digests of their pixels, where the cache says that these very pictures could be decoded."""
     seen = [one for one in read if isinstance(one, Seen)]
-    file = checksums.find(cache, "checked", _checked(seen)) if len(seen) == len(read) else None
+    file = cache_entries.find(cache, "checked", _checked(seen)) if len(seen) == len(read) else None
     if file is None:
         return []
     with file:
@@ -142,7 +142,7 @@ def _known(read: list[Seen | DamagedPicture], cache: Cache) -> list[Seen]:
 def _remember(seen: list[Seen], cache: Cache) -> None:
     """Let the cache know the pixels of pictures that could all be decoded."""
     looks = b"".join(one.pixels for one in seen)
-    if file := checksums.add(cache, "checked", _checked(seen), lambda path: path.write_bytes(looks)):
+    if file := cache_entries.add(cache, "checked", _checked(seen), lambda path: path.write_bytes(looks)):
         file.close()
 
 

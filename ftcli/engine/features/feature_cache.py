@@ -12,9 +12,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ftcli import checksums
+from ftcli import cache_entries
 from ftcli.cache import Cache, key
-from ftcli.checksums import length
+from ftcli.cache_entries import length
 from ftcli.data import pixel_cache as pixels
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
@@ -59,7 +59,7 @@ class Keeper:
 
     def entry(self, cache: Cache, name: str, shape: Shape) -> FeatureMatrix | None:
         """The entry, where there is one and it is whole."""
-        file = checksums.find(cache, KIND, name)
+        file = cache_entries.find(cache, KIND, name)
         if file is None or length(file) != NPY_HEADER + bytes_of(shape):
             return None
         return FeatureMatrix.open(file, self.machine.device)
@@ -67,7 +67,7 @@ class Keeper:
     def fill(self, cache: Cache, name: str, shape: Shape, blocks: Iterator[Tensor]) -> FeatureMatrix | None:
         """Put it into the cache, batch by batch: it need not fit into memory. None where it cannot be kept."""
         size = NPY_HEADER + bytes_of(shape)
-        file = checksums.add(cache, KIND, name, lambda path: write_blocks(path, shape, blocks), size)
+        file = cache_entries.add(cache, KIND, name, lambda path: write_blocks(path, shape, blocks), size)
         if self.machine.processes > 1:  # the others need this one's part even where it could write nothing
             for _ in blocks:
                 pass

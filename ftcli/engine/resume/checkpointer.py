@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ftcli.errors import INTERRUPTED, TERMINATED, RequestError, Stopped
-from ftcli.files import make, write_whole
+from ftcli.files import make_folder, write_atomically
+from ftcli.text import reason
 
 SHARE = 0.02  # of the time: the ends of epochs are saved where that takes no more
 PATIENCE = 20  # seconds in which a step must end after SIGTERM, whose sender kills soon
@@ -86,7 +87,7 @@ class Checkpointer:
             yield
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise Unusable(
-                f"the state of a run cannot be read: {type(error).__name__}: {error}".splitlines()[0],
+                f"the state of a run cannot be read: {type(error).__name__}: {reason(error)}",
                 f"remove {self.place(run)}: that run then begins anew",
             ) from error
 
@@ -96,12 +97,12 @@ class Checkpointer:
             return
         self.unhurried()
         started = time.monotonic()
-        make(self.folder)
+        make_folder(self.folder)
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         header = {"state": json.dumps(said)}
         header["checksum"] = checksum(plain, header["state"])
         size = sum(tensor.nbytes for tensor in plain.values()) + len(header["state"])
-        write_whole(self.place(run), lambda path: save_file(plain, path, metadata=header), size)
+        write_atomically(self.place(run), lambda path: save_file(plain, path, metadata=header), size)
         self.saved_at, self.wish = time.monotonic(), False
         self.took = self.saved_at - started
 

@@ -9,7 +9,7 @@ from ftcli.data.loaders import Batch, Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.predict import rounds
 from ftcli.log import Log
-from ftcli.model.block_outputs import Place, places_of, pooled_outputs
+from ftcli.model.block_outputs import BlockEnd, find_block_ends, pooled_outputs
 from ftcli.seeds import derive_seed
 
 PROBED = 2  # images on which the ends of the blocks are found
@@ -27,7 +27,7 @@ def paired_block_outputs(
         model.eval()
     batches = loader.ordered(None if seed is None else torch.randperm(loader.n, generator=generator(seed)))
     counts = rounds(loader.n, loader.batch_size, machine.processes)
-    places: list[list[Place]] = []
+    places: list[list[BlockEnd]] = []
     for sizes in log.track(counts, label, len(counts)):
         here = sizes[machine.rank]
         batch = next(batches) if here else None
@@ -35,7 +35,7 @@ def paired_block_outputs(
         for i, model in enumerate(models):
             with torch.inference_mode(), machine.autocast():
                 if len(places) == i:
-                    places.append(places_of(model, images_to_probe(batch, loader)))
+                    places.append(find_block_ends(model, images_to_probe(batch, loader)))
                 outputs = pooled_outputs(model, places[i], batch.images if batch else images_to_probe(None, loader))
             found.append({name: machine.gather(values.float()[:here], sizes) for name, values in outputs.items()})
         yield found

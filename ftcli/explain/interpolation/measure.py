@@ -19,7 +19,7 @@ from ftcli.engine.train import figures_on
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.probe import fit_head
-from ftcli.model.weights import State, between, mean_of
+from ftcli.model.weights import State, interpolate_weights, mean_weights
 
 Figures = dict[str, dict[str, float | None]]  # {SET: {"accuracy", "loss"}}; no loss where it is not finite
 
@@ -86,7 +86,7 @@ def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> l
     found = []
     lost: dict[str, dict[str, None]] = {}  # by set, the λ at which there is no loss
     for weight in weights:
-        state = between(A, B, weight)
+        state = interpolate_weights(A, B, weight)
         label = f"λ = {weight:g}"
         figures = {kind: averager.figures(state, kind, label) for kind in averager.statistics}
         for name in (name for one in figures.values() for name, entry in one.items() if entry["loss"] is None):
@@ -146,7 +146,7 @@ def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[str, A
             }
             found["greedy soup"] = greedy(members, alone, kind, averager)
         for name, stays in found.items():
-            state = partial(mean_of, [members[one] for one in stays])
+            state = partial(mean_weights, [members[one] for one in stays])
             sets = averager.figures(state(), kind, name)
             described[kind][name.split()[0]] = {"members": stays, "sets": sets}
             kept.append(Average({"kind": name}, state, kind, sets.get("id_val")))
@@ -158,7 +158,7 @@ def greedy(members: Mapping[str, State], alone: Mapping[str, Candidate], kind: s
     order = sorted(members, key=lambda name: alone[name].merit())
     stays, reached = order[:1], alone[order[0]].accuracy
     for name in order[1:]:
-        tried = worth(mean_of([members[one] for one in [*stays, name]]), kind, f"with {name}", averager)
+        tried = worth(mean_weights([members[one] for one in [*stays, name]]), kind, f"with {name}", averager)
         if tried.accuracy >= reached:
             stays, reached = [*stays, name], tried.accuracy
     return stays
@@ -175,7 +175,7 @@ def of_the_line(A: State, B: State, found: Sequence[Mapping[str, Any]], statisti
 
     def average(weight: float, kind: str, figures: Figures) -> Average:
         made = {"kind": "point", "lambda": weight}
-        return Average(made, lambda: between(A, B, weight), kind, figures.get("id_val"))
+        return Average(made, lambda: interpolate_weights(A, B, weight), kind, figures.get("id_val"))
 
     return [average(one["lambda"], kind, one[kind]) for one in found for kind in statistics]
 

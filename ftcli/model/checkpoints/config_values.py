@@ -1,4 +1,4 @@
-"""What a config.json may say of a model: judged value by value before anything is built from it."""
+"""Checks on the values of a config.json: which a model may have, before anything is built from them."""
 
 import inspect
 import math
@@ -31,40 +31,43 @@ def checked_args(args: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         if problem := _too_much(value):
             raise RequestError(
-                f"{where}: model_args has {quoted(name)}: {shown(value)}, {problem}", "give the file as timm saved it"
+                f"{where}: model_args has {quoted(name)}: {excerpt(value)}, {problem}", "give the file as timm saved it"
             )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
 
 
 def checked_cfg(cfg: Mapping[str, Any], where: str) -> dict[str, Any]:
     """timm's `pretrained_cfg` without what names other weights. Raises RequestError for a value that cannot be."""
-    kept = {name: tuple(value) if isinstance(value, list) else value for name, value in cfg.items()}
-    kept = {name: value for name, value in kept.items() if name not in SOURCES and value is not None}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in cfg.items()
+        if name not in SOURCES and value is not None
+    }
     for name, (fits, allowed) in ALLOWED.items():
-        if name in kept and not fits(kept[name]):
-            raise RequestError(f"{where}: {name} is {shown(kept[name])}", f"it has to be {allowed}")
-    return kept
+        if name in values and not fits(values[name]):
+            raise RequestError(f"{where}: {name} is {excerpt(values[name])}", f"it has to be {allowed}")
+    return values
 
 
-def shown(value: Any) -> str:
-    """A value as a message has it."""
+def excerpt(value: Any) -> str:
+    """A value as messages show it."""
     return shortened(ascii(value), LONGEST_TEXT)
 
 
 def _too_much(value: Any) -> str:
     """Why no network has such an argument; empty where one may."""
-    rest, parts = [value], 0
+    rest, count = [value], 0
     while rest:
-        one, parts = rest.pop(), parts + 1
-        if parts > MOST_PARTS:
+        value, count = rest.pop(), count + 1
+        if count > MOST_PARTS:
             return f"and at most {MOST_PARTS:,} values are allowed"
-        if isinstance(one, list | tuple):
-            rest += one[: MOST_PARTS + 1]
-        elif isinstance(one, Mapping):
-            rest += [*one, *one.values()][: MOST_PARTS + 1]
-        elif isinstance(one, str) and len(one) > LONGEST_TEXT:
+        if isinstance(value, list | tuple):
+            rest += value[: MOST_PARTS + 1]
+        elif isinstance(value, Mapping):
+            rest += [*value, *value.values()][: MOST_PARTS + 1]
+        elif isinstance(value, str) and len(value) > LONGEST_TEXT:
             return f"and at most {LONGEST_TEXT} characters are allowed"
-        elif isinstance(one, int | float) and not abs(one) <= LARGEST_NUMBER:
+        elif isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
             return f"and at most {LARGEST_NUMBER:,} is allowed"
     return ""
 
@@ -81,10 +84,6 @@ def _three(each: Test) -> Test:
     return lambda value: isinstance(value, tuple) and len(value) == 3 and all(map(each, value))
 
 
-def _size(value: Any) -> bool:
-    return _three(_count(LARGEST_SIDE))(value)
-
-
 def _count(most: int) -> Test:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
 
@@ -99,7 +98,10 @@ def _names(value: Any) -> bool:
     return all(isinstance(name, str) and len(name) <= LONGEST_TEXT for name in several)
 
 
-_SIZE = (_size, f"three whole numbers, channels and sides, of at most {LARGEST_SIDE}; --image-size sets another")
+_SIZE = (
+    _three(_count(LARGEST_SIDE)),
+    f"three whole numbers, channels and sides, of at most {LARGEST_SIDE}; --image-size sets another",
+)
 _SCALE = "of pixels in [0, 1]: divide those of 0 … 255 by 255"
 _CROP = (_number(0.1, 2), "a number from 0.1 to 2")
 _NAMES = (_names, f"the name of a module, of at most {LONGEST_TEXT} characters")

@@ -1,4 +1,4 @@
-"""The file formats that weights come in, read without running anything: safetensors, and torch by weights-only."""
+"""The file formats of weights, read without running code: safetensors, and torch.save by weights-only loading."""
 
 import argparse
 import pickle
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import LONGEST_NAME, shortened
+from ftcli.text import LONGEST_NAME, reason, shortened
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 # Where training programs put the weights inside a torch file, the averaged copy first as timm does.
-_NESTS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network", "module")
+_NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network", "module")
 _LONGEST_HEADER = 16 * 2**20  # bytes; a network of a thousand blocks has a tenth of it
 _DEEPEST, _MOST_ENTRIES = 100, 10**6  # dicts in dicts, and entries in all of them together
 _CONVERT = (
@@ -41,8 +41,8 @@ class TensorFile(Protocol):
 
 
 def open_tensors(path: Path, log: Log) -> TensorFile:
-    """Open a weights file; its content says what it is, and its suffix where that says nothing. Raises RequestError for
-    a file that is neither.
+    """Open a weights file. The format is detected from its content, else from its suffix. Raises RequestError for any
+    other file.
     """
     if not path.is_file():  # to read a pipe or a device could last for ever
         raise RequestError(f"{path} is no regular file", "name the file that holds the weights")
@@ -60,7 +60,7 @@ def open_tensors(path: Path, log: Log) -> TensorFile:
     )
 
 
-def holds_tensors(path: Path) -> bool:
+def is_weights_file(path: Path) -> bool:
     """Whether the content or the suffix of a regular file is that of weights."""
     return bool(_kind(path))
 
@@ -112,10 +112,10 @@ class TorchFile:
     """A file of torch.save, opened with weights_only: tensors and plain containers, never anybody's class."""
 
     def __init__(self, path: Path, log: Log) -> None:
-        _check_stored(path)
+        _check_not_compressed(path)
         try:
             self._tensors, inside = _state_dict(_load(path))
-        except (_TooMany, RecursionError) as error:
+        except (_TooManyEntries, RecursionError) as error:
             raise RequestError(f"{path} holds dicts in dicts without end: refused", _CONVERT) from error
         if not self._tensors:
             raise RequestError(f"{path} holds no tensors", "give the file that holds the model's state_dict")
@@ -130,12 +130,12 @@ class TorchFile:
         return {name: self._tensors[name].detach() for name in names}
 
 
-class _TooMany(Exception):
+class _TooManyEntries(Exception):
     """Raised where a tree has more entries than any file of weights."""
 
 
-def _check_stored(path: Path) -> None:
-    """torch.save packs nothing: what could unpack to more than the file has is refused before it is opened."""
+def _check_not_compressed(path: Path) -> None:
+    """Raises RequestError for a zip file that would unpack to more than its size: torch.save does not compress."""
     if not zipfile.is_zipfile(path):
         return
     try:
@@ -153,8 +153,8 @@ def _check_stored(path: Path) -> None:
 def _check_extent(name: str, tensor: Tensor, path: Path) -> None:
     """Raises RequestError for a tensor that claims more values than the file has bytes for."""
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    held = min(tensor.untyped_storage().nbytes(), path.stat().st_size) if plain else 0
-    if not plain or tensor.numel() * tensor.element_size() > held:
+    stored = min(tensor.untyped_storage().nbytes(), path.stat().st_size) if plain else 0
+    if not plain or tensor.numel() * tensor.element_size() > stored:
         which = shortened(name, LONGEST_NAME)
         raise RequestError(
             f"{path}: {which} is {list(tensor.shape)}, and the file does not hold all its values",
@@ -163,24 +163,25 @@ def _check_extent(name: str, tensor: Tensor, path: Path) -> None:
 
 
 def _load(path: Path) -> object:
-    """torch.load with weights_only. argparse.Namespace, the options that many training programs save, is let in."""
+    """torch.load with weights_only. argparse.Namespace is allowed: many training programs save their options in it."""
     try:
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if blocked := found[1] if found else _first_import(path):
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if blocked := named[1] if named else _first_import(path):
             raise RequestError(
                 f"{path} is a pickle that needs {blocked}: refused, nothing was run", _CONVERT
             ) from error
         raise RequestError(f"{path} is damaged or holds more than tensors: refused", _CONVERT) from error
-    except Exception as error:  # damaged bytes raise nearly anything in an unpickler
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RequestError(f"{path} cannot be read as a torch file: {reason}", "copy or download it again") from error
+    except Exception as error:  # an unpickler raises errors of nearly any type for damaged bytes
+        raise RequestError(
+            f"{path} cannot be read as a torch file: {reason(error)}", "copy or download it again"
+        ) from error
 
 
 def _first_import(path: Path) -> str | None:
-    """The first thing that a bare pickle would import, found by reading its opcodes, not by running them."""
+    """The first object that a bare pickle would import, read from its opcodes without running them."""
     strings: list[str] = []
     try:
         with path.open("rb") as file:
@@ -191,21 +192,21 @@ def _first_import(path: Path) -> str | None:
                     return ".".join(strings[-2:])
                 if isinstance(value, str):
                     strings.append(value)
-    except (ValueError, OSError, OverflowError, MemoryError, LookupError):  # lengths may be lies
+    except (ValueError, OSError, OverflowError, MemoryError, LookupError):  # lengths in the file may be wrong
         return None
     return None
 
 
 def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a torch file by name, and the keys under which they lay ("" when at the top).
+    """The tensors of a torch file by name, and the keys that lead to them ("" for none).
 
     Where no known key leads to tensors, nested dicts are joined by dots: {"teacher": {"w": t}} is {"teacher.w": t}.
     """
     inside: list[str] = []
     while isinstance(loaded, Mapping):
         if len(inside) > _DEEPEST:
-            raise _TooMany
-        known = next((k for k in _NESTS if isinstance(loaded.get(k), Mapping) and _flat(loaded[k])), None)
+            raise _TooManyEntries
+        known = next((k for k in _NESTED_KEYS if isinstance(loaded.get(k), Mapping) and _flat(loaded[k])), None)
         if known is None:
             break
         inside.append(known)
@@ -214,16 +215,16 @@ def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
 
 
 def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Every tensor below, its keys joined by dots. A dict may hold one dict many times: what is seen is counted."""
+    """Every tensor in nested dicts, its keys joined by dots. Entries are counted: a dict can hold another twice."""
     flat: dict[str, Tensor] = {}
     rest: list[tuple[str, Mapping[Any, Any]]] = [("", tree)]
     seen = 0
     while rest:
-        path, holder = rest.pop()
-        seen += 1 + len(holder)
+        path, entries = rest.pop()
+        seen += 1 + len(entries)
         if seen > _MOST_ENTRIES or path.count(".") > _DEEPEST:
-            raise _TooMany
-        for key, value in holder.items():
+            raise _TooManyEntries
+        for key, value in entries.items():
             if isinstance(value, Tensor):
                 flat[f"{path}{key}"] = value
             elif isinstance(value, Mapping):

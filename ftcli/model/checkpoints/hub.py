@@ -1,4 +1,4 @@
-"""Weights that live elsewhere: a repository of the Hugging Face hub, or a pretrained tag of timm."""
+"""Downloaded weights: of a repository of the Hugging Face hub, or of a pretrained tag of timm."""
 
 from pathlib import Path
 
@@ -8,22 +8,23 @@ from timm.models import PretrainedCfg
 from timm.models._hub import download_cached_file
 
 from ftcli.errors import RequestError
-from ftcli.model.checkpoints.shards import INDEXES, placed
+from ftcli.model.checkpoints.shards import INDEXES, tensor_files
+from ftcli.text import reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OFFLINE = "download it where there is a network, then give its folder to --checkpoint"
 
 
 def hub_folder(repository: str) -> Path:
-    """Fetch config.json and the weights of NAME[@REVISION] into the hub's cache; the folder that holds them.
+    """Fetch config.json and the weights of NAME[@REVISION] into the hub's cache; their folder.
 
-    Raises RequestError for whatever keeps it from coming.
+    Raises RequestError where a download fails.
     """
     name, _, revision = repository.partition("@")
     hub_file(name, ("config.json",), revision or None)
     weights = hub_file(name, (*WEIGHTS, *INDEXES), revision or None)
-    for part in dict.fromkeys(placed(weights).values()) if weights.name in INDEXES else ():
-        hub_file(name, (part,), revision or None)
+    for shard in dict.fromkeys(tensor_files(weights).values()) if weights.name in INDEXES else ():
+        hub_file(name, (shard,), revision or None)
     return weights.parent
 
 
@@ -53,18 +54,16 @@ def hub_file(repository: str, filenames: tuple[str, ...], revision: str | None) 
                 return Path(cached)
         for filename in filenames:
             try:
-                # One question without retries first: hf_hub_download backs off for a minute when there is no network.
+                # One request without retries first: hf_hub_download backs off for a minute when there is no network.
                 hf.get_hf_file_metadata(hf.hf_hub_url(repository, filename, revision=revision), timeout=5)
             except hf.errors.EntryNotFoundError:
                 continue
             return Path(hf.hf_hub_download(repository, filename, revision=revision))
     except Exception as error:  # whatever the client and its transport raise, the download failed
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RequestError(f"{repository} cannot be downloaded from the hub: {reason}", _OFFLINE) from error
+        raise RequestError(f"{repository} cannot be downloaded from the hub: {reason(error)}", _OFFLINE) from error
     raise RequestError(f"{repository} on the hub has none of {', '.join(filenames)}")
 
 
-def tags(architecture: str) -> list[str]:
+def pretrained_tags(architecture: str) -> list[str]:
     """The pretrained tags that timm lists for an architecture."""
-    names = timm.list_pretrained(f"{architecture}.*")
-    return [name.partition(".")[2] for name in names]
+    return [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]

@@ -1,8 +1,8 @@
-"""The description of a model in timm's form: config.json beside its weights, or a file like it that is named."""
+"""The config.json of a model in timm's form: in the folder of its weights, or the file of --model-config."""
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +11,43 @@ from timm.models._hub import _parse_model_cfg
 
 from ftcli.errors import RequestError
 from ftcli.files import read_json
-from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown
+from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
 from ftcli.text import LONGEST_NAME, listed, reason, shortened
 
 NAME = "config.json"
-KNOWN = {field.name for field in fields(PretrainedCfg)}
+KNOWN = {known.name for known in fields(PretrainedCfg)}
 LABELS = ("label_names", "label_descriptions")
 
 
-def config_beside(folder: Path) -> dict[str, Any]:
-    """What config.json in a folder says, by the field of Checkpoint that it fills. Empty where there is none; of one in
-    another program's form, its model_type.
+@dataclass(kw_only=True)
+class StatedConfig:
+    """What a config.json, or timm, states of a model.
+
+    `pretrained_cfg` and `model_args` are timm's, empty where nothing is stated; every other field is None then.
+    `described_by`: the file that states it, or "timm". `model_type`: of a config.json in the form of transformers.
     """
+
+    architecture: str | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+    pretrained_cfg: dict[str, Any] = field(default_factory=dict)
+    label_names: tuple[str, ...] | None = None
+    described_by: str | None = None
+    model_type: str | None = None
+
+
+def config_in_folder(folder: Path) -> StatedConfig:
+    """What config.json in a folder states; nothing where there is none, the model_type of one in another form."""
     path = folder / NAME
-    if not path.is_file():
-        return {}
-    raw = _read(path)
-    if isinstance(raw, Mapping) and "architecture" not in raw:
-        return {"model_type": shown(raw["model_type"])} if "model_type" in raw else {}
-    return _fields(raw, path) if isinstance(raw, Mapping) else {}
+    raw = _read(path) if path.is_file() else {}
+    if not isinstance(raw, Mapping):
+        return StatedConfig()
+    if "architecture" not in raw:
+        return StatedConfig(model_type=excerpt(raw["model_type"]) if "model_type" in raw else None)
+    return _stated(raw, path)
 
 
-def config_named(path: Path) -> dict[str, Any]:
-    """The same of a file that somebody names. Raises RequestError where it does not describe a model."""
+def config_in_file(path: Path) -> StatedConfig:
+    """What the file of --model-config states. Raises RequestError where it does not describe a model."""
     if not path.is_file():
         raise RequestError(f"--model-config {str(path)!r} is no file.", "name a file in the form of timm's config.json")
     raw = _read(path)
@@ -41,7 +55,7 @@ def config_named(path: Path) -> dict[str, Any]:
         raise RequestError(
             f"--model-config {str(path)!r} names no architecture.", 'add "architecture": "NAME", a name that timm knows'
         )
-    return _fields(raw, path)
+    return _stated(raw, path)
 
 
 def _read(path: Path) -> Any:
@@ -51,20 +65,22 @@ def _read(path: Path) -> Any:
         raise _not_timms(path, error) from error
 
 
-def _fields(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _stated(raw: Mapping[str, Any], path: Path) -> StatedConfig:
     try:
         if unknown := [name for name in raw.get("pretrained_cfg", ()) if name not in (*KNOWN, *LABELS)]:
             raise ValueError(f"pretrained_cfg has {listed(unknown)}, which timm does not know")
         cfg, architecture, args = _parse_model_cfg(dict(raw), {})
+        if not isinstance(architecture, str):
+            raise TypeError(f"its architecture is {excerpt(architecture)}, not a name")
         labels = cfg.pop("label_names", None)
-        cfg = {name: value for name, value in cfg.items() if name in KNOWN}  # others are transformers', beside timm's
-        return {
-            "architecture": _name(architecture),
-            "model_args": checked_args(args, str(path)),
-            "pretrained_cfg": checked_cfg(cfg, str(path)),
-            "label_names": _labels(labels),
-            "described_by": str(path),
-        }
+        cfg = {name: value for name, value in cfg.items() if name in KNOWN}  # without keys of transformers
+        return StatedConfig(
+            architecture=shortened(architecture, LONGEST_NAME),
+            model_args=checked_args(args, str(path)),
+            pretrained_cfg=checked_cfg(cfg, str(path)),
+            label_names=_label_names(labels),
+            described_by=str(path),
+        )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _not_timms(path, error) from error
 
@@ -75,17 +91,11 @@ def _not_timms(path: Path, error: Exception) -> RequestError:
     )
 
 
-def _name(architecture: object) -> str:
-    if not isinstance(architecture, str):
-        raise TypeError(f"its architecture is {shown(architecture)}, not a name")
-    return shortened(architecture, LONGEST_NAME)
-
-
-def _labels(labels: object) -> tuple[str, ...] | None:
+def _label_names(labels: object) -> tuple[str, ...] | None:
     """timm's label_names, a list or {index: name}; None where indices are left out."""
     if isinstance(labels, Mapping):
         names = {str(index): name for index, name in labels.items()}
         labels = [names.get(str(k)) for k in range(len(names))]
     if not isinstance(labels, list | tuple) or not labels or any(not isinstance(name, str) for name in labels):
         return None
-    return tuple(unicodedata.normalize("NFC", name) for name in labels)  # as those of every set
+    return tuple(unicodedata.normalize("NFC", name) for name in labels)  # as class names of every data set

@@ -1,10 +1,7 @@
-"""Which timm architecture, with which arguments: from a name, from what a checkpoint says, from a user's own file."""
+"""The timm architecture and arguments of a model, resolved from options and checkpoint, and the network built."""
 
-import importlib.util
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -13,19 +10,19 @@ from torch import nn
 
 from ftcli.errors import RequestError, suggest
 from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.checkpoints.timm_config import StatedConfig
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.similar_names import meant_by
-from ftcli.model.loading.size_limit import Room, TooLargeForFile
-from ftcli.model.loading.user_file import note_modules
+from ftcli.model.loading.similar_names import suggest_architecture
+from ftcli.model.loading.size_limit import SizeLimit, TooLargeForFile
 from ftcli.text import reason
 
-NOTHING = ModelOverrides()
+NO_OVERRIDES = ModelOverrides()
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that timm.create_model needs but the number of classes. `name` is architecture[.tag]. `assumed`: what of it
-    neither the checkpoint nor the request states; of "mean", "std" and "arguments".
+class ModelConfig:
+    """What timm.create_model needs but for the number of classes. `name` is architecture[.tag]. `assumed`: those of
+    "mean", "std" and "arguments" that neither the checkpoint nor the options state.
     """
 
     name: str
@@ -42,117 +39,102 @@ class Recipe:
         return {**args, "num_classes": num_classes}
 
 
-def recipe_for(name: str | None, checkpoint: Checkpoint | None, given: ModelOverrides = NOTHING) -> Recipe:
-    """Bring together the name asked for, what the checkpoint says, and what is given where it says nothing.
+def resolve_model_config(
+    name: str | None, checkpoint: Checkpoint | None, overrides: ModelOverrides = NO_OVERRIDES
+) -> ModelConfig:
+    """Combine the name of --model, what the checkpoint states, and the options for what it does not state.
 
     Raises RequestError for an unknown architecture or tag, for two that contradict each other, and for inputs that are
     not of three channels.
     """
-    stated = checkpoint.architecture if checkpoint else None
+    stated = checkpoint or StatedConfig()
     where = checkpoint.where if checkpoint else ""
-    if name is None and stated is None:
-        form = f", but transformers' model_type {checkpoint.model_type}" if checkpoint and checkpoint.model_type else ""
+    if name is None and stated.architecture is None:
+        form = f", but transformers' model_type {stated.model_type}" if stated.model_type else ""
         raise RequestError(
             f"{where or 'no checkpoint:'} does not say its architecture{form}",
             "name it as timm does, for instance --model resnet50",
         )
-    architecture, tag = _known(name, checkpoint) if name else _stated(str(stated), where)
-    if stated and architecture != (held := stated.partition(".")[0]):
+    architecture, tag = _known(name, checkpoint) if name else _stated(str(stated.architecture), where)
+    if stated.architecture and architecture != (other := stated.architecture.partition(".")[0]):
         raise RequestError(
-            f"--model {name} contradicts {where}, which holds {held}", f"leave --model out, or type --model {held}"
+            f"--model {name} contradicts {where}, which holds {other}", f"leave --model out, or type --model {other}"
         )
-    said = dict(checkpoint.pretrained_cfg) if checkpoint else {}
-    typed, typed_args = given.beside(checkpoint)
-    args = {**(checkpoint.model_args if checkpoint else {}), **typed_args}
-    unstated = [part for part in ("mean", "std") if part not in {**said, **typed}]
-    unstated += [] if stated or typed_args else ["arguments"]
+    typed, typed_args = overrides.not_stated_by(checkpoint)
+    args = {**stated.model_args, **typed_args}
+    unstated = [value for value in ("mean", "std") if value not in {**stated.pretrained_cfg, **typed}]
+    unstated += [] if stated.architecture or typed_args else ["arguments"]
     assumed = tuple(unstated) if checkpoint and not tag else ()
-    if said and tag in ("", said.get("tag")):
-        tag = said.get("tag") or ""
-        listed = tag if tag in _tags(architecture) else ""
-        # What binds the file to the architecture; a hand-written config.json may leave it out.
-        base = _listed_cfg(architecture, listed)
-        said = {**{key: base.get(key) for key in ("classifier", "first_conv")}, "architecture": architecture, **said}
-        full = f"{architecture}.{listed}" if listed else architecture
-        return _checked(Recipe(full, architecture, said | typed, args, assumed))
-    cfg = _listed_cfg(architecture, tag) | typed
-    return _checked(Recipe(f"{architecture}.{tag}" if tag else architecture, architecture, cfg, args, assumed))
+    stated_tag = stated.pretrained_cfg.get("tag")
+    if stated.pretrained_cfg and tag in ("", stated_tag):
+        tag = stated_tag if stated_tag in _tags(architecture) else ""
+        # Names that bind the weights to the architecture; a hand-written config.json may lack them.
+        listed = _listed_cfg(architecture, tag)
+        base = {key: listed.get(key) for key in ("classifier", "first_conv")} | {"architecture": architecture}
+        cfg: dict[str, Any] = base | stated.pretrained_cfg | typed
+    else:
+        cfg = _listed_cfg(architecture, tag) | typed
+    channels = args.get("in_chans") or cfg.get("input_size", (3,))[0]
+    full_name = f"{architecture}.{tag}" if tag else architecture
+    if channels != 3:
+        raise RequestError(f"{full_name} takes images of {channels} channels", "ftcli works on RGB images: 3 channels")
+    return ModelConfig(full_name, architecture, cfg, args, assumed)
 
 
-def build(recipe: Recipe, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None) -> nn.Module:
+def build(
+    model_config: ModelConfig, num_classes: int, image_size: int | None, checkpoint: Checkpoint | None = None
+) -> nn.Module:
     """The model with random weights.
 
-    Raises RequestError where timm cannot build it as asked, and where it outgrows the checkpoint that it is built for.
+    Raises RequestError where timm cannot build it, and where it is far larger than the checkpoint that it is for.
     """
-    args = recipe.create_args(num_classes, image_size)
-    room = Room.of(checkpoint.shapes.values()) if checkpoint else None
+    args = model_config.create_args(num_classes, image_size)
+    limit = SizeLimit.for_shapes(checkpoint.shapes.values()) if checkpoint else None
     try:
-        with room.kept() if room else nullcontext():
-            if room and recipe.model_args:  # of a file: what they ask for is tried first where it takes no memory
+        with limit.enforced() if limit else nullcontext():
+            if limit and model_config.model_args:  # stated by a file: tried first where it takes no memory
                 with torch.device("meta"):
                     timm.create_model(**args, pretrained=False)
             model = timm.create_model(**args, pretrained=False)
     except TooLargeForFile:
         assert checkpoint is not None
         raise RequestError(
-            f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {recipe.name} as asked for is far larger",
+            f"{checkpoint.where} holds {len(checkpoint.shapes)} tensors; {model_config.name} as asked for is far "
+            "larger",
             "name the architecture that the file was saved from: --model NAME",
         ) from None
-    except Exception as error:  # an argument of the wrong kind raises nearly anything in an architecture
-        asked = f" for {image_size} pixels" if "img_size" in args and image_size else ""
+    except Exception as error:  # an argument of the wrong type raises errors of nearly any type
+        size = f" for {image_size} pixels" if "img_size" in args and image_size else ""
         raise RequestError(
-            f"timm cannot build {recipe.name}{asked}: {reason(error)}",
-            "the arguments are those of --model-arg, or the model_args of config.json" if recipe.model_args else "",
+            f"timm cannot build {model_config.name}{size}: {reason(error)}",
+            "the arguments are those of --model-arg, or the model_args of config.json"
+            if model_config.model_args
+            else "",
         ) from error
     for method in ("forward_features", "forward_head", "get_classifier"):
         if not hasattr(model, method):
-            raise RequestError(f"{recipe.name} has no {method}", "give the architecture timm's model methods")
+            raise RequestError(f"{model_config.name} has no {method}", "give the architecture timm's model methods")
     # Where timm's checkpoint filters look for the size that the weights were trained at.
-    model.pretrained_model_args = dict(recipe.model_args)  # type: ignore[assignment]
+    model.pretrained_model_args = dict(model_config.model_args)  # type: ignore[assignment]
     return model
 
 
-def build_without_values(recipe: Recipe, num_classes: int = 1, image_size: int | None = None) -> nn.Module:
+def build_without_values(model_config: ModelConfig, num_classes: int = 1, image_size: int | None = None) -> nn.Module:
     """The structure alone, its tensors on the meta device: quick, and without memory. Raises as `build` does."""
     with torch.device("meta"):
-        return build(recipe, num_classes, image_size)
-
-
-def import_file(path: str) -> None:
-    """Run a user's file that registers architectures with timm. Raises RequestError when it is missing or fails."""
-    file = Path(path).resolve()  # once: Python keeps the whole path, and a second model is not to run it again
-    if not file.is_file():
-        beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise RequestError(f"no file {path} to import", suggest(file.name, beside) or "check the path after --import")
-    name = file.stem
-    if getattr(sys.modules.get(name), "__file__", None) == str(file):
-        return  # by an earlier command of this process: to run it again would register everything twice
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"{path} is not a Python file", "give a file that ends in .py")
-    if (other := sys.modules.get(name)) is not None and getattr(other, "__file__", None) != str(file):
-        raise RequestError(f"{path} has the name of a module already in use: {name}", "rename the file")
-    module = importlib.util.module_from_spec(spec)
-    note_modules(name)
-    sys.modules[name] = module  # before it runs: timm finds a model's settings through its module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
-        del sys.modules[name]
-        raise RequestError(
-            f"{path} fails: {type(error).__name__}: {' '.join(str(error).split())}", "run it with python to see where"
-        ) from error
+        return build(model_config, num_classes, image_size)
 
 
 def _known(name: str, checkpoint: Checkpoint | None = None) -> tuple[str, str]:
-    """(architecture, tag) of a name that timm knows. Of another, the checkpoint's shapes tell which was meant."""
+    """(architecture, tag) of a name that timm knows. For another name the checkpoint's shapes give the suggestion."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        fix = meant_by(architecture, checkpoint) if checkpoint else ""
-        fix = fix or suggest(architecture, timm.list_models())
+        fix = suggest_architecture(architecture, checkpoint) if checkpoint else ""
         raise RequestError(
             f"unknown architecture {architecture!r}",
-            fix or "see timm.list_models(), or --import the file that registers it",
+            fix
+            or suggest(architecture, timm.list_models())
+            or "see timm.list_models(), or --import the file that registers it",
         )
     if tag and timm.models.get_pretrained_cfg(architecture) is not None and tag not in _tags(architecture):
         raise RequestError(
@@ -163,7 +145,7 @@ def _known(name: str, checkpoint: Checkpoint | None = None) -> tuple[str, str]:
 
 
 def _stated(architecture: str, where: str) -> tuple[str, str]:
-    """(architecture, tag) of what a checkpoint says it holds."""
+    """(architecture, tag) of the name that a checkpoint states."""
     if not timm.is_model(architecture.partition(".")[0]):
         raise RequestError(
             f"{where} holds {architecture!r}, an architecture that timm does not know",
@@ -180,12 +162,3 @@ def _listed_cfg(architecture: str, tag: str) -> dict[str, Any]:
     cfg = timm.models.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
     plain = timm.models.filter_pretrained_cfg(cfg.to_dict(), remove_source=True, remove_null=True) if cfg else {}
     return {**plain, "architecture": architecture}
-
-
-def _checked(recipe: Recipe) -> Recipe:
-    channels = recipe.model_args.get("in_chans") or recipe.pretrained_cfg.get("input_size", (3,))[0]
-    if channels != 3:
-        raise RequestError(
-            f"{recipe.name} takes images of {channels} channels", "ftcli works on RGB images: 3 channels"
-        )
-    return recipe

@@ -13,12 +13,11 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
-from ftcli.model.loading.architecture import NOTHING, Recipe, build, recipe_for
-from ftcli.model.loading.architecture import import_file as import_file
-from ftcli.model.loading.mismatch import few, misfit_of, refusal
+from ftcli.model.loading.architecture import NO_OVERRIDES, ModelConfig, build, resolve_model_config
+from ftcli.model.loading.mismatch import find_mismatch, mismatch_error
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.preprocessing import warn_preprocessing_assumed
-from ftcli.text import counted, reason
+from ftcli.text import counted, first_few, reason
 
 CHECKED = 1024  # pixels
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -44,34 +43,34 @@ class Loaded:
 
 def load_model(
     *, name: str | None, checkpoint: Checkpoint | None, num_classes: int | None, image_size: int | None, log: Log,
-    headless: bool = False, given: ModelOverrides = NOTHING,
+    headless: bool = False, overrides: ModelOverrides = NO_OVERRIDES,
 ) -> Loaded:  # fmt: skip
     """Build the architecture and fill it from the checkpoint; without one its weights are random (global generator).
 
     `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
-    `headless`: where the file has none, one of zeros will do.
-    `given`: what the request states where the file does not; what nobody states is assumed with a warning.
+    `headless`: a file without a head gets one of zeros.
+    `overrides`: options for what the file does not state; what neither states is assumed with a warning.
     `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
 
     Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
     missing, left over, of another shape, not floating, not finite or a variance below 0, and where a head is needed,
     for one that is not there or has one output.
     """
-    recipe = recipe_for(name, checkpoint, given)
-    stated = recipe.pretrained_cfg.get("num_classes") or 1000
+    model_config = resolve_model_config(name, checkpoint, overrides)
+    stated = model_config.pretrained_cfg.get("num_classes") or 1000
     if checkpoint is None:
-        model = build(recipe, num_classes or stated, image_size)
+        model = build(model_config, num_classes or stated, image_size)
         head_of(model)
-        return _loaded(recipe, model, None, False, image_size)
+        return _loaded(model_config, model, None, False, image_size)
     with torch.random.fork_rng(devices=[]):  # all random numbers are overwritten: leave the caller's generator alone
-        model = build(recipe, num_classes or stated, image_size, checkpoint)
+        model = build(model_config, num_classes or stated, image_size, checkpoint)
     head = head_of(model)
     state = _in_timm_names(model, checkpoint, log)
     file_head = _file_head(state, head, checkpoint, log)
-    _check_body(model, state, head.name, checkpoint, recipe)
-    if num_classes is None and file_head is None and not headless:
-        raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
-    if num_classes is None and file_head is not None and not headless:
+    _check_body(model, state, head.name, checkpoint, model_config)
+    if num_classes is None and not headless:
+        if file_head is None:
+            raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
         _check_answers(file_head, checkpoint, log)
     rows = num_classes or (len(file_head.weight) if file_head else stated)
     kept = file_head if file_head is not None and len(file_head.weight) == rows else None
@@ -79,40 +78,44 @@ def load_model(
         log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
     set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
     _fill(model, state, checkpoint)
-    loaded = _loaded(recipe, model, checkpoint, kept is not None, image_size)
-    warn_preprocessing_assumed(recipe, model, loaded.data_config, checkpoint.where, log)
+    loaded = _loaded(model_config, model, checkpoint, kept is not None, image_size)
+    warn_preprocessing_assumed(model_config, model, loaded.data_config, checkpoint.where, log)
     return loaded
 
 
 def _loaded(
-    recipe: Recipe, model: nn.Module, checkpoint: Checkpoint | None, head_loaded: bool, image_size: int | None
+    model_config: ModelConfig,
+    model: nn.Module,
+    checkpoint: Checkpoint | None,
+    head_loaded: bool,
+    image_size: int | None,
 ) -> Loaded:
     K = len(head_of(model).weight)
     labels = checkpoint.label_names if checkpoint and head_loaded else None
-    # A model of fixed size states the size it was built for; any other takes what is asked, else what its weights saw.
-    asked = {"input_size": (3, image_size, image_size)} if image_size else None
+    # A model of a fixed input size states it; for any other it is image_size, else the size of its pretraining.
+    size = {"input_size": (3, image_size, image_size)} if image_size else None
     try:
-        data_config = dict(resolve_input_data_config(model, args=asked))
+        data_config = dict(resolve_input_data_config(model, args=size))
     except ValueError as error:
-        raise RequestError(f"{recipe.name} does not take images of {image_size} pixels: {error}") from error
-    if image_size or recipe.model_args:  # of what timm lists, everything is known
-        _check_size(model, recipe, data_config["input_size"], K)
+        raise RequestError(f"{model_config.name} does not take images of {image_size} pixels: {error}") from error
+    if image_size or model_config.model_args:  # what timm lists needs no check
+        _check_size(model, model_config, data_config["input_size"], K)
     return Loaded(
         model=model,
-        name=recipe.name,
+        name=model_config.name,
         checkpoint=checkpoint,
         head_loaded=head_loaded,
         label_names=labels if labels and len(labels) == K else None,
         data_config=data_config,
-        create_args=recipe.create_args(K, image_size),
+        create_args=model_config.create_args(K, image_size),
     )
 
 
-def _check_size(model: nn.Module, recipe: Recipe, size: tuple[int, int, int], num_classes: int) -> None:
-    """Send one blank image [1, C, H, W] through: a size that patches do not divide shows before any work, and so do
-    arguments with which no classifier comes about.
+def _check_size(model: nn.Module, model_config: ModelConfig, size: tuple[int, int, int], num_classes: int) -> None:
+    """Raises RequestError where one blank image [1, C, H, W] gives an error, as a size that patches do not divide does,
+    or no logits [1, K].
 
-    Not above CHECKED pixels: one image could then take the memory of the machine.
+    Not tried above CHECKED pixels: one image could then take the memory of the machine.
     """
     side = max(size)
     if side > CHECKED:
@@ -121,15 +124,15 @@ def _check_size(model: nn.Module, recipe: Recipe, size: tuple[int, int, int], nu
     try:
         with torch.inference_mode():
             logits = model.eval()(torch.zeros(1, *size))
-    except Exception as error:  # an argument of the wrong kind shows itself in nearly any way
+    except Exception as error:  # an argument of the wrong type raises errors of nearly any type
         raise RequestError(
-            f"{recipe.name} does not take images of {side} pixels: {reason(error)}",
+            f"{model_config.name} does not take images of {side} pixels: {reason(error)}",
             f"give --image-size a size that it takes, e.g. {near if near != side else near + 32}",
         ) from error
-    found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if found != [1, num_classes]:
+    output = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if output != [1, num_classes]:
         raise RequestError(
-            f"{recipe.name} with these model_args gives {found} for one image, not [1, {num_classes}]",
+            f"{model_config.name} with these model_args gives {output} for one image, not [1, {num_classes}]",
             "ftcli works on classifiers: remove what makes another thing of it from model_args in config.json",
         )
 
@@ -143,21 +146,23 @@ def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[s
     both = len(inspect.signature(convert).parameters) > 1
     try:
         state = convert(dict(tensors), model) if both else convert(dict(tensors))
-    except Exception:  # the filters index into what they expect: a file of another kind fails the check of names below
+    except Exception:  # a filter fails on names that it does not expect, which `_check_body` reports better
         return tensors
     changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
     if changed:
-        log.note(f"{checkpoint.where}: resampled for this input size: {few(changed)}")
+        log.note(f"{checkpoint.where}: resampled for this input size: {first_few(changed)}")
     return dict(state)
 
 
 def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log: Log) -> Head | None:
-    """Take everything under the head's name out of `state`; the file's head where it is whole and fits the features."""
+    """Remove the head's tensors from `state`; the file's head where it is complete and fits the features."""
     prefix = f"{head.name}."
-    under = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
-    weight, bias = under.pop(f"{prefix}weight", None), under.pop(f"{prefix}bias", None)
-    if under:
-        log.note(f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {few(under)}")
+    others = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+    weight, bias = others.pop(f"{prefix}weight", None), others.pop(f"{prefix}bias", None)
+    if others:
+        log.note(
+            f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {first_few(others)}"
+        )
     if weight is None or bias is None:
         if weight is not None or bias is not None:
             log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
@@ -171,8 +176,8 @@ def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log
 
 
 def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
-    """Raises RequestError for a head that says the same of every image: one output. Warns of one that does so for want
-    of differing weights, and of label names that are not those of its rows.
+    """Raises RequestError for a head of one output. Warns of one whose rows are all equal, and of label names that are
+    not as many as its rows.
     """
     K = len(head.weight)
     if K < 2:
@@ -195,12 +200,14 @@ def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
         )
 
 
-def _check_body(model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    """Names and shapes of the body, both ways, then the values."""
-    wanted = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{head}.")}
-    if misfit := misfit_of(state, wanted):
-        raise refusal(misfit, model, head, checkpoint, recipe)
-    _check_values({n: t for n, t in state.items() if wanted[n].is_floating_point()}, checkpoint)
+def _check_body(
+    model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, model_config: ModelConfig
+) -> None:
+    """Raises RequestError where names, shapes or values of the body's tensors are not as the model needs them."""
+    body = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{head}.")}
+    if mismatch := find_mismatch(state, body):
+        raise mismatch_error(mismatch, list(body), head, checkpoint, model_config)
+    _check_values({n: t for n, t in state.items() if body[n].is_floating_point()}, checkpoint)
 
 
 def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
@@ -226,15 +233,17 @@ def _check_values(tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
-    """Copy the checked tensors in. Only the head, set already, and batch counters may be the model's own."""
+    """Copy the checked tensors into the model. Only its head, which is set already, and batch counters remain."""
     own = {name: t for name, t in model.state_dict().items() if name not in state}
     try:
         model.load_state_dict({**own, **state}, strict=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise RequestError(f"{checkpoint.where} cannot be copied into the model: {reason}") from error
+        problem = " ".join(str(error).split())
+        raise RequestError(f"{checkpoint.where} cannot be copied into the model: {problem}") from error
 
 
 def _zeros(head: Head, num_classes: int) -> tuple[Tensor, Tensor]:
-    """A head for classes that the file does not know: zeros, so that nothing random stands in for a loaded one."""
+    """Weight and bias of a head for classes that the file does not have: zeros, so that no random head is used as if it
+    had been loaded.
+    """
     return torch.zeros(num_classes, head.weight.shape[1]), torch.zeros(num_classes)  # [K, D], [K]

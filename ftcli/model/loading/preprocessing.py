@@ -1,4 +1,4 @@
-"""The warning about weights that do not state how their images were prepared: a wrong guess costs accuracy unseen."""
+"""The warning about weights that do not state how their images are prepared: a wrong assumption costs accuracy."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,27 +7,28 @@ from torch import nn
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.loading.architecture import Recipe, build_without_values
+from ftcli.model.loading.architecture import ModelConfig, build_without_values
 
-PADDING = "pad_type"  # the argument of EfficientNets, MobileNets and their kin; TensorFlow's weights need "same"
+PADDING = "pad_type"  # an argument of EfficientNets and MobileNets; weights from TensorFlow need "same"
 
 
 def warn_preprocessing_assumed(
-    recipe: Recipe, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
+    model_config: ModelConfig, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
 ) -> None:
     """Name the mean, standard deviation and padding that are assumed, and the options that state them."""
-    found = {name: ",".join(f"{value:g}" for value in data_config[name]) for name in ("mean", "std")}
-    guesses = [f"{name} {value}" for name, value in found.items() if name in recipe.assumed]
-    options = [f"--{name} R,G,B" for name in found if name in recipe.assumed]
-    if "arguments" in recipe.assumed and takes_padding(recipe):
-        guesses.append(f"{padding_of(model)} padding")
-        options.append(f"--model-arg {PADDING}=same" if padding_of(model) == "symmetric" else f"--model-arg {PADDING}=")
-    if guesses:
-        tag = recipe.pretrained_cfg.get("tag")
-        listed = f"{recipe.architecture}.{tag}" if tag else recipe.architecture
+    assumed = [name for name in ("mean", "std") if name in model_config.assumed]
+    values = [f"{name} {','.join(f'{value:g}' for value in data_config[name])}" for name in assumed]
+    options = [f"--{name} R,G,B" for name in assumed]
+    if "arguments" in model_config.assumed and takes_padding(model_config):
+        padding = padding_of(model)
+        values.append(f"{padding} padding")
+        options.append(f"--model-arg {PADDING}=same" if padding == "symmetric" else f"--model-arg {PADDING}=")
+    if values:
+        tag = model_config.pretrained_cfg.get("tag")
+        source = f"{model_config.architecture}.{tag}" if tag else model_config.architecture
         log.warn(
             "assumed-preprocessing",
-            f"{where} does not state how its images are prepared: {', '.join(guesses)} assumed, as of {listed}; "
+            f"{where} does not state how its images are prepared: {', '.join(values)} assumed, as of {source}; "
             f"{', '.join(options)}, --model-config FILE.json or --model ARCHITECTURE.TAG state it",
         )
 
@@ -37,10 +38,10 @@ def padding_of(model: nn.Module) -> str:
     return "same" if any("Same" in type(module).__name__ for module in model.modules()) else "symmetric"
 
 
-def takes_padding(recipe: Recipe) -> bool:
+def takes_padding(model_config: ModelConfig) -> bool:
     """Whether the architecture has a choice of padding."""
     try:
-        build_without_values(replace(recipe, model_args={**recipe.model_args, PADDING: "same"}))
+        build_without_values(replace(model_config, model_args={**model_config.model_args, PADDING: "same"}))
     except RequestError:
         return False
     return True

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
-from ftcli.files import make, write_together
+from ftcli.files import make_folder, write_all_atomically
 from ftcli.model.loading.load import Loaded
 
 
@@ -23,33 +23,33 @@ def save_model(
     the class names [K], and the temperature T of softmax(logits / T) where one was fitted. Raises ResourceLimit where
     the disk or the permissions do not allow it.
     """
-    # The tag names somebody's weights; these are others now.
-    said: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
+    # The tag of the pretrained weights does not name these.
+    stated: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
     if label_names:
-        said["label_names"] = list(label_names)
+        stated["label_names"] = list(label_names)
     if temperature is not None:
-        said["temperature"] = temperature
+        stated["temperature"] = temperature
     writers: dict[str, Callable[[Path], Any]] = {
         "model.safetensors": lambda path: save_file(_plain(model), path, metadata={"format": "pt"}),
-        "config.json": lambda path: _write_config(path, model, loaded.data_config, said),
+        "config.json": lambda path: _write_config(path, model, loaded.data_config, stated),
     }
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
-    make(folder)
-    write_together({folder / name: write for name, write in writers.items()}, size)
+    make_folder(folder)
+    write_all_atomically({folder / name: write for name, write in writers.items()}, size)
 
 
-def _write_config(path: Path, model: nn.Module, data_config: dict[str, Any], said: dict[str, Any]) -> None:
-    """timm's config.json. The number of classes stands in it by itself: among model_args too, transformers would give
-    it twice to timm.create_model, and fail.
+def _write_config(path: Path, model: nn.Module, data_config: dict[str, Any], stated: dict[str, Any]) -> None:
+    """timm's config.json. The number of classes is removed from model_args: transformers would pass it twice to
+    timm.create_model, and fail.
     """
-    save_config_for_hf(model, str(path), data_config=data_config, model_config=said)
+    save_config_for_hf(model, str(path), data_config=data_config, model_config=stated)
     config = json.loads(path.read_text(encoding="utf-8"))
     config.get("model_args", {}).pop("num_classes", None)
     path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:
-    """The state in row-major order on the CPU, each tensor with memory of its own, as the format asks."""
+    """The state in row-major order on the CPU, each tensor with memory of its own, as safetensors requires."""
     plain: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict().items():

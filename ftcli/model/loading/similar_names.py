@@ -1,4 +1,4 @@
-"""Architectures of timm that are near to a name, and which of them the tensors of a file fit: their shapes decide."""
+"""Architectures of timm with similar names, and which of them have the tensors of a file."""
 
 import re
 from collections import Counter
@@ -18,24 +18,24 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def siblings(architecture: str) -> list[str]:
-    """Architectures of the same module of timm, the nearest by name first; without the one itself."""
+    """Architectures of the same module of timm, the nearest by name first; without itself."""
     entry = timm.models.model_entrypoint(architecture)
     names = timm.list_models(module=entry.__module__.rpartition(".")[2])
-    return nearest(architecture, [name for name in names if name != architecture])
+    return nearest_names(architecture, [name for name in names if name != architecture])
 
 
-def namesakes(name: str) -> list[str]:
-    """Architectures whose names begin as this one does, signs apart: mobilenet_v2 gives mobilenetv2_100 and others."""
+def similarly_named(name: str) -> list[str]:
+    """Architectures whose names begin with this one but for punctuation: mobilenet_v2 gives mobilenetv2_100, …."""
     plain = _plain(name)
-    return nearest(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
+    return nearest_names(name, [known for known in timm.list_models() if plain and _plain(known).startswith(plain)])
 
 
-def meant_by(name: str, checkpoint: Checkpoint) -> str:
-    """What to type in the place of a name that timm does not know, by the tensors of the file; empty where unknown."""
-    candidates = namesakes(name)
-    if fits := fitting(candidates, checkpoint.shapes):
+def suggest_architecture(name: str, checkpoint: Checkpoint) -> str:
+    """What to type instead of a name that timm does not know, by the tensors of the file; empty where none fits."""
+    candidates = similarly_named(name)
+    if fits := with_same_tensors(candidates, checkpoint.shapes):
         return f"{checkpoint.where} has the tensors of {' and '.join(fits)}: type --model {fits[0]}"
-    if similar := alike(candidates, checkpoint.shapes):
+    if similar := with_same_shapes(candidates, checkpoint.shapes):
         return (
             f"{checkpoint.where} has the shapes of {' and '.join(similar)} under other names, which are not converted: "
             f"rename its tensors to those of timm, then type --model {similar[0]}"
@@ -43,29 +43,27 @@ def meant_by(name: str, checkpoint: Checkpoint) -> str:
     return ""
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """The nearest names first, MOST_TRIED of them."""
-    return sorted(known, key=lambda one: (-SequenceMatcher(None, name, one).ratio(), one))[:MOST_TRIED]
+    return sorted(known, key=lambda other: (-SequenceMatcher(None, name, other).ratio(), other))[:MOST_TRIED]
 
 
-def fitting(architectures: Iterable[str], shapes: Shapes) -> list[str]:
-    """Those that have all tensors of the file, by name and shape, and no others; the head may have any classes."""
+def with_same_tensors(architectures: Iterable[str], shapes: Shapes) -> list[str]:
+    """Architectures with just the tensors of the file, by name and shape; the number of classes may differ."""
 
     def fits(body: Shapes, head: str) -> bool:
-        return body == {name: shape for name, shape in _lasting(shapes).items() if not name.startswith(head)}
+        return body == {name: shape for name, shape in _without_counters(shapes).items() if not name.startswith(head)}
 
     return _first(architectures, fits)
 
 
-def alike(architectures: Iterable[str], shapes: Shapes) -> list[str]:
-    """Those whose body has just the shapes of the file's, whatever the names; the file has a weight and a bias besides,
-    or no head.
-    """
-    held = Counter(_lasting(shapes).values())
+def with_same_shapes(architectures: Iterable[str], shapes: Shapes) -> list[str]:
+    """Architectures whose body has the shapes of the file's, whatever the names; the file has at most a head more."""
+    in_file = Counter(_without_counters(shapes).values())
 
     def fits(body: Shapes, head: str) -> bool:
-        of_body = Counter(body.values())
-        return not of_body - held and (held - of_body).total() in (0, 2)
+        in_body = Counter(body.values())
+        return not in_body - in_file and (in_file - in_body).total() in (0, 2)  # a weight and a bias
 
     return _first(architectures, fits)
 
@@ -75,8 +73,8 @@ def _first(architectures: Iterable[str], fits: Callable[[Shapes, str], bool]) ->
 
 
 def _built(architecture: str) -> tuple[Shapes, str] | None:
-    """Names and shapes of all tensors but the head's, and how the names of these begin; None where timm cannot build it
-    without further arguments or packages.
+    """Names and shapes of the body's tensors, and the prefix of the head's; None where timm cannot build it without
+    further arguments or packages.
     """
     try:
         with torch.device("meta"):
@@ -85,11 +83,11 @@ def _built(architecture: str) -> tuple[Shapes, str] | None:
         return None
     head = f"{getattr(model, 'pretrained_cfg', {}).get('classifier')}."
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    return {name: shape for name, shape in _lasting(shapes).items() if not name.startswith(head)}, head
+    return {name: shape for name, shape in _without_counters(shapes).items() if not name.startswith(head)}, head
 
 
-def _lasting(shapes: Shapes) -> Shapes:
-    """Without the counters of batches, which old files do not have."""
+def _without_counters(shapes: Shapes) -> Shapes:
+    """Without the batch counters of BatchNorm, which old files do not have."""
     return {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
 
 

@@ -1,4 +1,4 @@
-"""A network that is built for a file may not outgrow that file by much: it is given up before it takes the memory."""
+"""A limit on the size of a network that is built for a weights file, checked before it takes the memory."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,33 +13,33 @@ MORE_TENSORS, MORE_NUMBERS = 4000, 10**8  # and so many besides, for files that 
 
 
 class TooLargeForFile(Exception):
-    """Raised while a network is built: it becomes too large."""
+    """Raised while a network is built that exceeds its SizeLimit."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """How large a network may become: parameters, and numbers in all of them."""
+class SizeLimit:
+    """The most parameters that a network may have, and the most elements of all of them."""
 
     tensors: int
-    numbers: int
+    elements: int
 
     @classmethod
-    def of(cls, shapes: Iterable[tuple[int, ...]]) -> "Room":
-        """The room that a file with tensors of these shapes gives."""
+    def for_shapes(cls, shapes: Iterable[tuple[int, ...]]) -> "SizeLimit":
+        """The limit for a file with tensors of these shapes."""
         sizes = [prod(shape) for shape in shapes]
         return cls(TIMES * len(sizes) + MORE_TENSORS, TIMES * sum(sizes) + MORE_NUMBERS)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Inside, every parameter that a network of this process gets is counted. Raises TooLargeForFile at the
-        first one too many, before its values are drawn.
+    def enforced(self) -> Iterator[None]:
+        """Inside, every parameter that this process gives to a network is counted. Raises TooLargeForFile at the first
+        one over the limit, before its values are drawn.
         """
-        tensors = numbers = 0
+        tensors = elements = 0
 
         def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
-            nonlocal tensors, numbers
-            tensors, numbers = tensors + 1, numbers + (0 if parameter is None else parameter.numel())
-            if tensors > self.tensors or numbers > self.numbers:
+            nonlocal tensors, elements
+            tensors, elements = tensors + 1, elements + (0 if parameter is None else parameter.numel())
+            if tensors > self.tensors or elements > self.elements:
                 raise TooLargeForFile
 
         handle = register_module_parameter_registration_hook(count)
