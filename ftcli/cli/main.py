@@ -20,13 +20,13 @@ from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_h
 from ftcli.config import COMMANDS, Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
+from ftcli.limits import MAX_MESSAGE
 from ftcli.processes import command_line, process_count, process_index
 from ftcli.text import printable, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 FIRST_TELLS = 5  # seconds
-LONGEST = 2000  # characters of a message; names from a file may be of any length
 AGAIN = "type the same command again"
 
 
@@ -124,9 +124,9 @@ def tell(problem: str, fix: str, code: int) -> int:
     ):  # all processes meet the same wrong request: the first one says so, and its end ends the others
         time.sleep(FIRST_TELLS)
     with suppress(OSError):  # stderr may be full, or read by nobody
-        print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
+        print(f"error: {printable(shortened(problem, MAX_MESSAGE))}", file=sys.stderr)
         if fix:
-            print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
+            print(f"  try: {printable(shortened(fix, MAX_MESSAGE))}", file=sys.stderr)
     return code
 
 

@@ -21,6 +21,7 @@ from ftcli.config import Common
 from ftcli.config.declare import PANELS
 from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
+from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.presets import load_preset, preset_names
 from ftcli.text import shortened
 
@@ -39,7 +40,6 @@ NOT_REPEATED = (
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
 INSTEAD = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
-MOST_BYTES = 64 * 2**20  # of a file of options
 
 
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
@@ -185,8 +185,8 @@ def read_text(path: Path) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device could last for ever
         raise OSError("it is no regular file")
-    if found.st_size > MOST_BYTES:
-        raise OSError(f"it has {found.st_size:,} bytes, and at most {MOST_BYTES:,} are read")
+    if found.st_size > MAX_OPTIONS_FILE_BYTES:
+        raise OSError(f"it has {found.st_size:,} bytes, and at most {MAX_OPTIONS_FILE_BYTES:,} are read")
     return path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
 
 

@@ -9,7 +9,6 @@ import typer
 
 from ftcli.config.declare import MEASURE, MODEL, OUTPUT, Numbers, flag, numbers, option, spec
 from ftcli.config.shared import (
-    LARGEST_SEED,
     SETTINGS,
     Detailed,
     ModelArgument,
@@ -21,6 +20,7 @@ from ftcli.config.shared import (
     check_finite,
 )
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_SEED
 
 ALPHAS = Numbers(i / 10 for i in range(11))
 SIGMAS = Numbers(10 ** (-3 + i / 3) for i in range(10))  # Neyshabur et al. 2020 leave the grid open
@@ -82,7 +82,7 @@ class Measuring(Reporting):
             "Seed of whatever is drawn: an order, noise, a resample.",
             panel=MEASURE,
             min=0,
-            max=LARGEST_SEED,
+            max=MAX_SEED,
             metavar="SEED",
         ),
     ] = 0

@@ -12,14 +12,13 @@ from ftcli.data.pictures.decode import Pictures, holds_pictures, is_text
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
-from ftcli.text import LONGEST_NAME, counted, listed, quoted, shortened
+from ftcli.limits import MAX_DICTIONARY_BYTES, MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
+from ftcli.text import counted, listed, quoted, shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-MOST_WORDS = 2**30  # bytes of a column that its dictionary is written out for
 MOST_LISTED = 20  # columns in a message
-NEAREST = 1000  # values among which a similar one, or a path, is looked for
 
 
 def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
@@ -39,7 +38,7 @@ def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
 
 def _no_path(column: pa.ChunkedArray, rows: Rows) -> str | None:
     """The first text of a column none of whose first texts is the path of a file; None where one is."""
-    some = [text for text in column.slice(0, NEAREST).to_pylist() if text]
+    some = [text for text in column.slice(0, MAX_SUGGESTED_FROM).to_pylist() if text]
     pictures = Pictures(column, rows.folders)
     return None if any(map(pictures.leads_to_file, some)) else next(iter(some), "")
 
@@ -63,7 +62,7 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
                 f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
                 + (listed(seen) or "none")
                 + (f"; {counted(empty, 'row has', 'rows have')} no value, which where= cannot choose" if empty else ""),
-                choose(wanted, [shortened(value, LONGEST_NAME) for value in seen[:NEAREST]]),
+                choose(wanted, [shortened(value, MAX_NAME_SHOWN) for value in seen[:MAX_SUGGESTED_FROM]]),
             )
         keep &= mask
     return keep
@@ -96,7 +95,7 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         type = type.value_type
         if type in TEXTS:
             lengths = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
-            if (longest := max(lengths, default=0)) * len(column) > MOST_WORDS:
+            if (longest := max(lengths, default=0)) * len(column) > MAX_DICTIONARY_BYTES:
                 raise RequestError(
                     f"{len(column):,} rows with words of up to {longest:,} bytes do not fit into memory",
                     "name another column",

@@ -18,7 +18,7 @@ FLOORS = [
     ("model", "data"),
     ("presets",),
     ("cache", "checksums"),
-    ("log", "errors", "seeds", "text", "files", "processes", "__init__"),
+    ("log", "errors", "seeds", "text", "files", "processes", "limits", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))

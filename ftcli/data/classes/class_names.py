@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
 from ftcli.text import quoted
 
-MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
-FEW = 25_000  # classes that any set may have, as many as the largest of ImageNet with some to spare
-PER_EXAMPLE = 10  # classes that each of its examples allows a larger set
-LONGEST = 255  # characters of a name, as of a folder's
 WHOLE = re.compile(r"(-?)0*(\d+)(\.0*)?", re.ASCII)  # a whole number as text: 7, 07, 7.0
 GAPS = re.compile(r"(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d])-(?=[^\W\d])")  # digits on both sides keep theirs: 1_2, 12
 
@@ -22,7 +19,7 @@ def check_names(names: Any, what: str) -> None:
         raise RequestError(f"{what} are no list of texts", "write the table anew with names that are texts")
     if (name := twice(names)) is not None:
         raise RequestError(f"{what} have {quoted(name)} twice", "write the table anew with different names")
-    if longest := max((name for name in names if len(name) > LONGEST), key=len, default=""):
+    if longest := max((name for name in names if len(name) > MAX_CLASS_NAME), key=len, default=""):
         raise too_long(longest, what)
 
 
@@ -38,14 +35,14 @@ def twice(names: Sequence[str]) -> str | None:
 
 def too_long(name: str, what: str) -> RequestError:
     return RequestError(
-        f"{what} have {quoted(name)}; a name has at most {LONGEST} characters",
+        f"{what} have {quoted(name)}; a name has at most {MAX_CLASS_NAME} characters",
         "name a column of class names with label=COLUMN",
     )
 
 
 def most_classes(examples: int) -> int:
     """How many classes a set of so many examples may have: a head and its figures take room for each of them."""
-    return min(MOST_CLASSES, max(FEW, PER_EXAMPLE * examples))
+    return min(MAX_CLASSES, max(MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE * examples))
 
 
 def composed(name: str) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.data.classes.class_names import LONGEST, MOST_CLASSES, composed, most_classes, too_long
+from ftcli.data.classes.class_names import composed, most_classes, too_long
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
+from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES
 from ftcli.text import counted, listed, quoted, shortened
 
 
@@ -60,7 +61,7 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     if text or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
         found = set(texts.tolist())
-        if longest := max((text for text in found if len(text) > LONGEST), key=len, default=""):
+        if longest := max((text for text in found if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
         check_count(len(found), len(texts), name, spec)
         classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
@@ -75,7 +76,7 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     seen = column.to_numpy()
     values = seen.astype(np.int64)  # numbers above its range turn out below 0
     known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
-    highest = len(known) if known else MOST_CLASSES
+    highest = len(known) if known else MAX_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
         raise refuse(wrong, f"the label {seen[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
@@ -124,7 +125,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
     if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
         return _by_name(labels, content, path, spec)
-    if isinstance(content, list) and all(type(value) is int and -1 <= value < MOST_CLASSES for value in content):
+    if isinstance(content, list) and all(type(value) is int and -1 <= value < MAX_CLASSES for value in content):
         return _by_position(labels, content, path, spec)
     raise RequestError(
         f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',

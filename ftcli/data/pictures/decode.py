@@ -18,16 +18,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ftcli.data.pictures.gate import Gate
 from ftcli.files import read_regular
+from ftcli.limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_SIDE_RATIO, MAX_SLOW_PIXELS
 from ftcli.text import quoted, reason
 
 Content: TypeAlias = pa.Buffer | bytes | np.ndarray  # an encoded file, or pixels [H, W], [H, W, C] or [C, H, W]
 
 # Pillow knows many more, and some of them run other programs (EPS: Ghostscript).
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
-MOST_BYTES = 2**28  # of an encoded picture
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26  # where Pillow begins to think of a decompression bomb
-MOST_SLOW = 2**22  # of those that Pillow decodes in Python, byte by byte: run-length BMP, plain PPM
-LONGEST_SIDE = 256  # times the shorter one: resized to the height of a model's input it must still fit into memory
 SMALL = 2**20  # pixels up to which a picture is turned to RGB as a whole
 AT_ONCE = Gate(2**27)  # pixels of larger pictures that all threads together have in hand, at some 8 bytes each
 
@@ -75,7 +72,7 @@ class Pictures:
             return cell.as_buffer()
         if self.paths is not None and (path := self.paths[row].as_py()):
             try:
-                return read_regular(self._place(os.fsdecode(path)), MOST_BYTES)
+                return read_regular(self._place(os.fsdecode(path)), MAX_IMAGE_BYTES)
             except OSError as error:
                 raise DamagedPicture(f"its file cannot be read: {error.strerror}") from error
         raise DamagedPicture("there is no picture")
@@ -168,14 +165,15 @@ def decode_within(content: Content, held: ExitStack) -> Image.Image:
             picture = _from_array(content)
             _check_size(picture.size)
             return to_rgb(picture)
-        if len(content) > MOST_BYTES:
-            raise DamagedPicture(f"it has {len(content):,} bytes, and at most {MOST_BYTES:,} are read")
+        if len(content) > MAX_IMAGE_BYTES:
+            raise DamagedPicture(f"it has {len(content):,} bytes, and at most {MAX_IMAGE_BYTES:,} are read")
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image.size)
             pixels = image.width * image.height
-            if pixels > MOST_SLOW and (slow := {tile[0] for tile in image.tile} & Image.DECODERS.keys()):
+            if pixels > MAX_SLOW_PIXELS and (slow := {tile[0] for tile in image.tile} & Image.DECODERS.keys()):
                 raise DamagedPicture(
-                    f"it has {pixels:,} pixels coded as {min(slow)}, which takes long; at most {MOST_SLOW:,} are read"
+                    f"it has {pixels:,} pixels coded as {min(slow)}, which takes long; "
+                    f"at most {MAX_SLOW_PIXELS:,} are read"
                 )
             if pixels > SMALL:
                 held.enter_context(AT_ONCE.hold(pixels))
@@ -196,16 +194,17 @@ def _check_size(sides: tuple[int, int]) -> None:
     short, long = sorted(sides)
     if not short:
         raise DamagedPicture("it has no pixels")
-    if short * long > MOST_PIXELS:
+    if short * long > MAX_IMAGE_PIXELS:
         raise _too_large()
-    if long > LONGEST_SIDE * short:
+    if long > MAX_SIDE_RATIO * short:
         raise DamagedPicture(
-            f"it has one side {long / short:,.0f} times as long as the other; at most {LONGEST_SIDE} times are allowed"
+            f"it has one side {long / short:,.0f} times as long as the other; "
+            f"at most {MAX_SIDE_RATIO} times are allowed"
         )
 
 
 def _too_large() -> DamagedPicture:
-    return DamagedPicture(f"it exceeds limits: more than {MOST_PIXELS:,} pixels are what decompression bombs have")
+    return DamagedPicture(f"it exceeds limits: more than {MAX_IMAGE_PIXELS:,} pixels are what decompression bombs have")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

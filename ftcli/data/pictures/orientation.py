@@ -6,9 +6,9 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ftcli.data.pictures.decode import FORMATS, Content
+from ftcli.limits import MAX_PNG_HEADER_BYTES
 
 PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"Orientation")  # EXIF, EXIF as text, XMP
-MOST_HEADER = 2**20  # bytes of a PNG in which they are looked for
 APP1, SCAN, END = 0xE1, 0xDA, 0xD9  # segments of a JPEG: EXIF or XMP, pixels, its end
 EXIF_OR_XMP = 0x0C  # flags of an extended WebP
 TURNED = range(2, 9)
@@ -33,7 +33,7 @@ def is_turned(content: Content) -> bool:
 def _has_metadata(view: memoryview) -> bool:
     """Whether EXIF or XMP may stand before the pixels of an encoded picture: a look of microseconds at every one."""
     if view[:4] == b"\x89PNG":
-        header = bytes(view[:MOST_HEADER]).partition(b"IDAT")[0]
+        header = bytes(view[:MAX_PNG_HEADER_BYTES]).partition(b"IDAT")[0]
         return any(mark in header for mark in PNG_MARKS)
     if view[:4] == b"RIFF":
         return len(view) > 20 and view[12:16] == b"VP8X" and bool(view[20] & EXIF_OR_XMP)

@@ -15,10 +15,10 @@ from ftcli.data.rows import Rows
 from ftcli.data.sources.arrays import array_rows
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
+from ftcli.limits import MAX_CIFAR_BYTES
 from ftcli.text import reason
 
 SIDE = 32  # pixels
-MOST_BYTES = 2**28  # of a file; the largest has 155 MB
 
 
 def _empty_array(*_: object) -> np.ndarray:
@@ -81,7 +81,7 @@ def _typed(value: Any, kind: type) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        written = io.BytesIO(read_regular(file, MOST_BYTES))
+        written = io.BytesIO(read_regular(file, MAX_CIFAR_BYTES))
         content = Restricted(written, encoding="latin1").load()  # written by Python 2, whose text was bytes
     except OSError as error:
         raise RequestError(

@@ -25,7 +25,8 @@ from ftcli.data.sources.arrays import array_rows, label_feature
 from ftcli.data.sources.cifar import cifar_rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
-from ftcli.text import LONGEST_REASON, quoted, reason, shortened
+from ftcli.limits import MAX_REASON
+from ftcli.text import quoted, reason, shortened
 
 SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a part
 HANDED_OVER = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
@@ -148,7 +149,7 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
         opened = kind(**{name: value for name, value in fixed.items() if name in known}, **chosen)
         first = opened[0] if len(opened) else None
     except Exception as error:  # missing files, missing packages and damaged files have no common type
-        why = shortened(str(error).partition("You can use")[0].strip() or type(error).__name__, LONGEST_REASON)
+        why = shortened(str(error).partition("You can use")[0].strip() or type(error).__name__, MAX_REASON)
         raise RequestError(f'{spec.location} cannot be read from "{root}": {why}', _where(kind, root)) from error
     if first is not None and not (isinstance(first, tuple) and len(first) == 2 and _is_number(first[1])):
         raise RequestError(

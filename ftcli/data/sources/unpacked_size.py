@@ -11,26 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError
+from ftcli.limits import ROW_BYTES, UNPACKED_BYTES, UNPACKED_RATIO, VALUE_BYTES
 
-ANY = 2**28  # bytes that every file may unpack to
-TIMES = 32  # its own size that a larger one may
-PER_ROW = 2**10  # bytes that the program keeps of a row besides its cells, rounded up
-PER_VALUE = 4  # bytes to find a value in its row, while it is read
 BATCH = 2**27  # bytes of a table that is read in parts
 
 
 def room_of(file: Path) -> int:
     """Bytes that a file may unpack to."""
-    return ANY + TIMES * file.stat().st_size
+    return UNPACKED_BYTES + UNPACKED_RATIO * file.stat().st_size
 
 
 def check_rows(file: Path, rows: int, unpacked: int) -> None:
     """Raises RequestError where rows of so many bytes together are too much for their file."""
-    size, room = unpacked + PER_ROW * rows, room_of(file)
+    size, room = unpacked + ROW_BYTES * rows, room_of(file)
     if min(rows, unpacked) < 0 or size > room:
         raise RequestError(
             f'"{file}" has {file.stat().st_size:,} bytes and says that it unpacks to {rows:,} rows of {unpacked:,} '
-            f"bytes; at most {room:,} bytes are believed, {PER_ROW:,} of them for each row",
+            f"bytes; at most {room:,} bytes are believed, {ROW_BYTES:,} of them for each row",
             "get it from somebody you trust; a table of pixels is written anew with encoded pictures (PNG, JPEG)",
         )
 
@@ -48,7 +45,7 @@ def read_bounded(file: Path) -> pa.Table:
         sizes = [chunk.total_uncompressed_size for chunk in chunks]
         if min([0, *values, *sizes]) < 0:
             raise pa.ArrowInvalid("a column has a negative size")
-        check_rows(file, found.num_rows, sum(sizes) + PER_VALUE * sum(values))
+        check_rows(file, found.num_rows, sum(sizes) + VALUE_BYTES * sum(values))
         # Repeated through a dictionary, a cell takes its bytes again in every row.
         words = [_dictionary(raw, chunk) for chunk in chunks]
         repeated = sum(count * size for count, size in zip(values, words, strict=True))

@@ -14,13 +14,14 @@ from torch import Tensor
 
 import ftcli.presets
 from ftcli.errors import RequestError, suggest
+from ftcli.limits import MAX_REASON
 from ftcli.log import Log
 from ftcli.model.checkpoints import hub
 from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, holds_tensors, open_tensors
 from ftcli.model.checkpoints.prefixes import Names, unwrap
 from ftcli.model.checkpoints.shards import INDEXES, ShardedFile, shards_of
 from ftcli.model.checkpoints.timm_config import config_beside, config_named
-from ftcli.text import LONGEST_REASON, listed, shortened
+from ftcli.text import listed, shortened
 
 WHOLE = (*hub.WEIGHTS, *INDEXES)  # names in a folder that stand for all of its weights
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"
@@ -157,4 +158,4 @@ def _not_found(where: str) -> RequestError:
     path = Path(where)
     beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
     near = suggest(path.name, beside) or ("" if "/" in where else suggest(where, timm.list_models()))
-    return RequestError(f"no checkpoint {shortened(where, LONGEST_REASON)}", near or f"a checkpoint is {_FORMS}")
+    return RequestError(f"no checkpoint {shortened(where, MAX_REASON)}", near or f"a checkpoint is {_FORMS}")

@@ -11,8 +11,9 @@ from timm.models._hub import _parse_model_cfg
 
 from ftcli.errors import RequestError
 from ftcli.files import read_json
+from ftcli.limits import MAX_NAME_SHOWN
 from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, shown
-from ftcli.text import LONGEST_NAME, listed, reason, shortened
+from ftcli.text import listed, reason, shortened
 
 NAME = "config.json"
 KNOWN = {field.name for field in fields(PretrainedCfg)}
@@ -78,7 +79,7 @@ def _not_timms(path: Path, error: Exception) -> RequestError:
 def _name(architecture: object) -> str:
     if not isinstance(architecture, str):
         raise TypeError(f"its architecture is {shown(architecture)}, not a name")
-    return shortened(architecture, LONGEST_NAME)
+    return shortened(architecture, MAX_NAME_SHOWN)
 
 
 def _labels(labels: object) -> tuple[str, ...] | None:
