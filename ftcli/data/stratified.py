@@ -61,7 +61,7 @@ def _first_of_each(strata: np.ndarray, take: np.ndarray, seed: int) -> np.ndarra
 
 
 def cut(strata: np.ndarray, digests: list[bytes], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut 10 % for validation and 10 % for test from N rows, stratified; equal pictures stay together.
+    """Cut 10 % for validation and 10 % for test from N rows, stratified; equal images stay together.
 
     Both parts are always cut, so that the one does not depend on whether the other is wanted.
 
@@ -69,9 +69,9 @@ def cut(strata: np.ndarray, digests: list[bytes], seed: int) -> tuple[np.ndarray
         train, validation and test: sorted indices, a partition of the rows.
     """
     order = seeded_order(len(strata), seed)
-    # A unit is all copies of one picture; it counts in the stratum of its first copy.
-    pictures = np.array([digest.hex() for digest in digests])
-    _, first, unit_of, sizes = np.unique(pictures[order], return_index=True, return_inverse=True, return_counts=True)
+    # A unit is all copies of one image; it counts in the stratum of its first copy.
+    images = np.array([digest.hex() for digest in digests])
+    _, first, unit_of, sizes = np.unique(images[order], return_index=True, return_inverse=True, return_counts=True)
     by_order = np.argsort(first, kind="stable")
     unit_strata = strata[order][first]
     counts = np.bincount(strata)

@@ -18,7 +18,7 @@ from ftcli.config import Measuring, Resumable
 from ftcli.console.answer import Answer, report_answer
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.overlap import warn_repeated
-from ftcli.data.task import Task, build_task, pictures, task_set
+from ftcli.data.task import Task, build_task, labels_optional
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.errors import RequestError
@@ -114,7 +114,7 @@ def pictures_of(config: Measuring, log: Log) -> Task:
     """The sets where labels mean nothing. With a training set the cuts from it are those of training."""
     cache = cache_of(config, log)
     alone = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
-    chosen = {name: pictures(spec, log) for name, spec in [*alone.items(), *config.ood_sets()] if spec}
+    chosen = {name: labels_optional(spec, log) for name, spec in [*alone.items(), *config.ood_sets()] if spec}
     cut = None
     if config.train:
         cut = build_task(
@@ -123,11 +123,11 @@ def pictures_of(config: Measuring, log: Log) -> Task:
         )  # fmt: skip
     sets = {name: images.inspected(damaged=config.damaged, log=log, cache=cache) for name, images in chosen.items()}
     inside = {role: sets.pop(role) for role in alone if role in sets}
-    val, test = (task_set(inside[role]) if role in inside else None for role in ("id_val", "id_test"))
+    val, test = inside.get("id_val"), inside.get("id_test")
     cut = cut or Task((), named=False, train=None, id_val=val, id_test=test, ood={})
     held = {"train": cut.train, "id_val": cut.id_val, "id_test": cut.id_test}
-    warn_repeated({role: one.images for role, one in held.items() if one is not None}, sets, log)
-    return replace(cut, ood={name: task_set(images) for name, images in sets.items()})
+    warn_repeated({role: images for role, images in held.items() if images is not None}, sets, log)
+    return replace(cut, ood=sets)
 
 
 def warn_of_twins(where_all: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:

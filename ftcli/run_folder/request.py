@@ -13,7 +13,8 @@ from PIL import features
 from ftcli import __version__
 from ftcli.cache import key
 from ftcli.config import Resumable, resolved
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
 from ftcli.model.loading.load import Loaded
@@ -75,11 +76,10 @@ def code_of(file: Path) -> dict[str, str]:
     return {name: sha256(path.read_bytes()).hexdigest() for name, path in imported_files(file).items()}
 
 
-def contents(data: TaskSet) -> dict[str, Any]:
+def contents(data: ImageSet) -> dict[str, Any]:
     """Digests of what a set holds, each in the order of its examples; `classes`: those that an OOD set covers."""
-    images = data.images
     return {
-        "pictures": key(*images.identities, f"shuffle {images.shuffle}"),
+        "pictures": key(*data.identities, f"shuffle {data.shuffle}"),
         "labels": sha256(data.labels.astype("<i8").tobytes()).hexdigest(),
         "groups": None if data.groups is None else digest(data.groups.tolist()),
         "names of the examples": digest(data.ids),

@@ -20,7 +20,7 @@ from torch import nn
 
 from ftcli.cache import open_cache
 from ftcli.config import Finetune, Training, Tuning
-from ftcli.data.task import TaskSet
+from ftcli.data.images import ImageSet
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.train import Stage, fit
@@ -74,12 +74,12 @@ def photo_world(data: Path, images: int | None, **options: Any) -> World:
     return world_of(Finetune(**photo_options(data, **options)), images)
 
 
-def spread(data: TaskSet, n: int) -> TaskSet:
+def spread(data: ImageSet, n: int) -> ImageSet:
     """`n` examples of a set, evenly spread over it."""
     if n > len(data):
         sys.exit(f"{data.spec} has {len(data)} training images here, not {n}")
     rows = np.linspace(0, len(data) - 1, n).astype(np.int64)
-    return replace(data, images=data.images.select(rows), labels=data.labels[rows])
+    return data.select(rows)
 
 
 def without_id_val(world: World) -> Experiment:

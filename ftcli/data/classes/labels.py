@@ -45,7 +45,7 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             classes than so many rows allow.
     """
 
-    def refuse(wrong: np.ndarray, what: str) -> RequestError:
+    def error(wrong: np.ndarray, what: str) -> RequestError:
         """`wrong`: bool [N], the rows whose label is no class; `what`: the first of them."""
         first, count = int(np.argmax(wrong)), int(wrong.sum())
         more = f", and {count - 1:,} more of {len(ids):,} have no label that counts" if count > 1 else ""
@@ -57,14 +57,15 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     blank = (pc.equal(pc.fill_null(column, ""), "") if text else column.is_null()).to_numpy()
     if blank.any():
-        raise refuse(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
+        raise error(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
     if text or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
-        found = set(texts.tolist())
-        if longest := max((text for text in found if len(text) > MAX_CLASS_NAME), key=len, default=""):
+        different = set(texts.tolist())
+        if longest := max((text for text in different if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
-        check_count(len(found), len(texts), name, spec)
-        classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
+        check_count(len(different), len(texts), name, spec)
+        as_numbers = numbers(len(different))
+        classes = as_numbers if different == set(as_numbers) else tuple(sorted(different))
         index = {text: i for i, text in enumerate(classes)}
         return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
     if not pa.types.is_integer(column.type):
@@ -73,12 +74,12 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             "names or whole numbers",
             "name another column with label=COLUMN",
         )
-    seen = column.to_numpy()
-    values = seen.astype(np.int64)  # numbers above its range turn out below 0
+    cells = column.to_numpy()
+    values = cells.astype(np.int64)  # numbers above its range turn out below 0
     known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
     highest = len(known) if known else MAX_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
-        raise refuse(wrong, f"the label {seen[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
+        raise error(wrong, f"the label {cells[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))

@@ -1,4 +1,4 @@
-"""What a SPEC does to a set on purpose, as it is typed: corrupt its pictures, shuffle a model's input, flip labels."""
+"""What a SPEC does to a set on purpose, as it is typed: corrupt its images, shuffle a model's input, flip labels."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CORRUPTIONS = (
 
 @dataclass(frozen=True)
 class Shift:
-    """A corruption at a severity, as every picture of a set undergoes it."""
+    """A corruption at a severity, as every image of a set undergoes it."""
 
     name: str
     severity: int

@@ -1,4 +1,4 @@
-"""Rows whose pictures are arrays in memory, all of one shape."""
+"""Rows whose images are arrays in memory, all of one shape."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from ftcli.data.rows import Rows, numbered
 
 
 def array_rows(pixels: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Rows:
-    """A table of pictures and labels; the pixels are not copied where they are contiguous.
+    """A table of images and labels; the pixels are not copied where they are contiguous.
 
     Args:
         pixels: uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; values: int64 [N].

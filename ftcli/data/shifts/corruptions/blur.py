@@ -31,7 +31,7 @@ def defocus_blur(pixels: np.ndarray, lens: tuple[float, float], random: np.rando
 
 
 def disc(radius: float, sigma: float) -> np.ndarray:
-    """The picture of a point through a round lens: float64 [s, s], s odd, its sum 1."""
+    """The image of a point through a round lens: float64 [s, s], s odd, its sum 1."""
     small = radius <= LEAST_GRID
     side = np.arange(-LEAST_GRID, LEAST_GRID + 1) if small else np.arange(-radius, radius + 1)
     sharp = (side[:, None] ** 2 + side**2 <= radius**2).astype(np.float64)
@@ -46,7 +46,7 @@ def disc(radius: float, sigma: float) -> np.ndarray:
 def glass_blur(pixels: np.ndarray, glass: tuple[float, int, int], random: np.random.Generator) -> np.ndarray:
     """Smoothed, disturbed within a small distance, smoothed again; glass: sigma, distance in pixels, rounds.
 
-    A pixel takes the colour of a neighbour and nothing goes the other way: so the published pictures were made,
+    A pixel takes the colour of a neighbour and nothing goes the other way: so the published images were made,
     though an exchange of the two was meant.
     """
     sigma, reach, rounds = glass

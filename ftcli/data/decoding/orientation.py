@@ -1,11 +1,11 @@
-"""EXIF orientation: what a camera wrote beside a picture on how to hold it. It is not applied, and so it is counted."""
+"""EXIF orientation: what a camera wrote beside an image on how to hold it. It is not applied, and so it is counted."""
 
 import io
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from ftcli.data.pictures.decode import FORMATS, Content
+from ftcli.data.decoding.decode import FORMATS, Content
 from ftcli.limits import MAX_PNG_HEADER_BYTES
 
 PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"Orientation")  # EXIF, EXIF as text, XMP
@@ -16,7 +16,7 @@ READ = tuple(format for format in FORMATS if format != "TIFF")  # Pillow turns T
 
 
 def is_turned(content: Content) -> bool:
-    """Whether an encoded picture has an EXIF orientation other than upright. Nothing is decoded."""
+    """Whether an encoded image has an EXIF orientation other than upright. Nothing is decoded."""
     if isinstance(content, np.ndarray):
         return False
     view = memoryview(content).cast("B")
@@ -24,14 +24,14 @@ def is_turned(content: Content) -> bool:
         return False
     try:
         with Image.open(io.BytesIO(view), formats=READ) as image:
-            # Not PNG's own method, which decodes the picture to look behind it.
+            # Not PNG's own method, which decodes the image to look behind it.
             return Image.Image.getexif(image).get(ExifTags.Base.Orientation) in TURNED
     except Exception:  # the orientation of what cannot be read is nobody's concern; decoding says what is wrong
         return False
 
 
 def _has_metadata(view: memoryview) -> bool:
-    """Whether EXIF or XMP may stand before the pixels of an encoded picture: a look of microseconds at every one."""
+    """Whether EXIF or XMP may stand before the pixels of an encoded image: a look of microseconds at every one."""
     if view[:4] == b"\x89PNG":
         header = bytes(view[:MAX_PNG_HEADER_BYTES]).partition(b"IDAT")[0]
         return any(mark in header for mark in PNG_MARKS)
