@@ -149,11 +149,11 @@ class Loader:
     def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
         """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each place in it."""
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
-        batches = self._pixels([Job(order[share.own], numbers[share.own]) for share in shares])
+        batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, batches, strict=True):
-            yield Batch(self._to_device(pixels), labels[share.own], labels[share.whole], share.counted)
+            yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
 
-    def _pixels(self, jobs: list[Job]) -> Iterator[Tensor]:
+    def _made(self, jobs: list[Job]) -> Iterator[Tensor]:
         """uint8 [b, H, W, 3] on the CPU for each job."""
         if self.workers:
             return self._processes.batches(jobs)
@@ -161,7 +161,7 @@ class Loader:
             return map_in_order(self._maker.make, jobs, threads=1, ahead=1)
         return map(self._maker.make, jobs)
 
-    def _to_device(self, pixels: Tensor) -> Tensor:
+    def _send(self, pixels: Tensor) -> Tensor:
         """Pixels to the images a model takes; on a GPU in a stream of its own, beside the work on other images."""
         if self.device.type != "cuda":
             return self.transform.normalise(pixels.to(self.device))

@@ -111,7 +111,7 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
     class Counting:
         shift = shuffle = None
         relabelled = False
-        labels = None
+        labelled = False
 
         def __init__(self, own: int) -> None:
             self.own = own
