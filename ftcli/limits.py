@@ -1,7 +1,7 @@
 """Every limit on input: what is larger, longer or more than this is refused, or shortened where it is only shown.
 
 Files may come from anybody, and a small one can ask for more memory or time than a machine has. A limit that only
-tunes the speed or the memory of the package's own work stands where it is used.
+tunes the speed or the memory of the package's own work is where it is used.
 """
 
 # Text files
@@ -19,8 +19,8 @@ MAX_PNG_HEADER_BYTES = 2**20  # bytes before the pixels of a PNG in which an ori
 
 # Tables of images and labels
 UNPACKED_BYTES = 2**28  # bytes that a file of any size may unpack to,
-UNPACKED_RATIO = 32  # and times its own size that it may unpack to besides
-ROW_BYTES = 2**10  # bytes that the program keeps of a row besides its cells, rounded up
+UNPACKED_RATIO = 32  # and, in addition, so many times its own size
+ROW_BYTES = 2**10  # bytes that the program takes for a row in addition to its cells, rounded up
 VALUE_BYTES = 4  # bytes to find a value in its row, while it is read
 MAX_DICTIONARY_BYTES = 2**30  # bytes of a column whose repeated words are written out
 MAX_CIFAR_BYTES = 2**28  # bytes of a file of CIFAR; the largest has 155 MB
@@ -42,8 +42,8 @@ MAX_CONFIG_VALUES = 1000  # values in one argument, lists in lists counted throu
 MAX_CONFIG_CLASSES = 10**7  # classes
 MAX_CONFIG_TEXT = 200  # characters
 MAX_SIZE_RATIO = 4  # a network over its file: position tables grow with the input, a head with its classes
-EXTRA_TENSORS = 4000  # tensors that a network may have besides, for files that hold only a part of it
-EXTRA_NUMBERS = 10**8  # numbers in all tensors that it may have besides
+EXTRA_TENSORS = 4000  # tensors that a network may have in addition, for files that hold only a part of it
+EXTRA_NUMBERS = 10**8  # numbers in all tensors that it may have in addition
 
 # Reports and predictions
 MAX_REPORT_BYTES = 256 * 2**20  # bytes; confusion matrices of a thousand classes on ten sets take half of it

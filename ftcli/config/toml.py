@@ -15,8 +15,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     """The document. Raises ValueError, with the reason, where it is no TOML or beyond the limits."""
     if len(text) > MAX_TOML_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters, and at most {MAX_TOML_CHARACTERS:,} are read")
-    if found := LONG_KEY.search(text):
-        line = text.count("\n", 0, found.start()) + 1
+    if key := LONG_KEY.search(text):
+        line = text.count("\n", 0, key.start()) + 1
         raise ValueError(f"line {line} has a key of more than {MAX_TOML_KEY_PARTS} parts")
     try:
         return tomllib.loads(text)

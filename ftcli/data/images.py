@@ -87,7 +87,7 @@ class ImageSet:
         return corrupt(image, self.shift.name, self.shift.severity, self.digests[i])
 
     def flipped(self) -> "ImageSet":
-        """The set with class y as class K - 1 - y of `classes`, where that is asked for and not done yet."""
+        """The set with class y as class K - 1 - y of `classes`, where the SPEC says so and it is not done yet."""
         if not self.flip or not self.labelled:
             return self
         return replace(self, labels=len(self.classes) - 1 - self.labels, flip=False, relabelled=True)

@@ -51,7 +51,7 @@ class Loader:
 
     Args:
         batch_size: over all processes.
-        workers: processes beside this one that make batches; 0 makes them here. They live as long as the loader.
+        workers: processes that make batches; 0 makes them here. They live as long as the loader.
         shard: (rank, number) of the processes that share the work.
         cache: where decoded pixels are kept; None decodes an image each time.
 
@@ -147,7 +147,7 @@ class Loader:
         return torch.from_numpy(by_class[starts[drawn] + generator.integers(counts[drawn])])
 
     def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
-        """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each place in it."""
+        """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each position in it."""
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
         batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, batches, strict=True):
@@ -162,7 +162,7 @@ class Loader:
         return map(self._maker.make, jobs)
 
     def _send(self, pixels: Tensor) -> Tensor:
-        """Pixels to the images a model takes; on a GPU in a stream of its own, beside the work on other images."""
+        """Pixels to the images a model takes; on a GPU in a stream of its own, while the model works."""
         if self.device.type != "cuda":
             return self.transform.normalise(pixels.to(self.device))
         current = torch.cuda.current_stream(self.device)

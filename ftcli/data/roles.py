@@ -1,4 +1,4 @@
-"""Roles: which SPEC plays which part in a run, and the splits of the training set in the roles that are not given."""
+"""Roles: which SPEC has which role in a run, and the splits of the training set in the roles that are not given."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +16,10 @@ def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]]
     """Every set of a run, opened, by its role or name; `typed` has a text for each role. Data that several SPECs name
     is opened once.
 
-    A train set that is already split, and for which no split is asked, has the roles that are not given.
+    A train set that is already split, and whose SPEC names no split, has the roles that are not given.
 
     Raises:
-        RequestError: a SPEC cannot be read or opened, a name is taken, or it is open which split has a role.
+        RequestError: a SPEC cannot be read or opened, a name is taken, or it is ambiguous which split has a role.
     """
     _check_names([name for name, _ in ood])
     outside = {name: parse(text) for name, text in ood}

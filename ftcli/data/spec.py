@@ -35,7 +35,7 @@ class Spec:
     shuffle: Shuffle | None = None
 
     def at_split(self, split: str, *, limited: bool = False) -> "Spec":
-        """The same set at one of its splits: whole, or `limited` as typed."""
+        """The SPEC of one split of the set: whole, or `limited` as typed."""
         spec = replace(self, split=split) if limited else replace(self, split=split, limit=None, per_class=None)
         return replace(spec, text=_render(spec))
 

@@ -55,10 +55,10 @@ def build_task(
     cache: Cache | None = None,
 ) -> Task:
     """Choose the examples of every set, align its classes by name, read the images, and cut from train what is
-    missing. Whatever can be said of a SPEC or of classes is said before the first image is read.
+    missing. Errors and warnings about a SPEC or its classes come before the first image is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
-    that is already split, and for which no split is asked, plays the roles not given; what is still missing is cut
+    that is already split, and whose SPEC names no split, has the roles not given; what is still missing is cut
     from train, 10 % each, stratified, by `split_seed`.
 
     Raises:
@@ -119,7 +119,7 @@ def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
     covered = tuple(np.unique(images.labels).tolist())
     if len(covered) == len(images.classes):
         return images
-    absent = [absent for label, absent in enumerate(images.classes) if label not in covered]
+    absent = [images.classes[label] for label in range(len(images.classes)) if label not in covered]
     certain = "; with one class left, its accuracy is 100 % by construction" if len(covered) == 1 else ""
     log.warn(
         "classes-restricted",
@@ -140,9 +140,9 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
             f"give {ask}, or at least {FEWEST_TO_CUT} examples",
         )
     _, val, test = split.cut(split.strata(train.labels, train.classes), train.pixel_digests, seed)
-    parts = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
-    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(parts.values())))
-    if not len(rest) or not all(len(rows) for rows in parts.values()):
+    rows_of = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
+    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(rows_of.values())))
+    if not len(rest) or not all(len(rows) for rows in rows_of.values()):
         raise RequestError(
             f"{' and '.join(missing)} cannot be cut from the {len(train)} examples of {train.spec}: too many are "
             "copies of one image",
@@ -150,13 +150,13 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
         )
     cuts = {
         role: replace(train.select(rows), spec=f"{train.spec} (10 % cut, split seed {seed})", dropped=0, damaged=0)
-        for role, rows in parts.items()
+        for role, rows in rows_of.items()
     }
     return {"train": train.select(rest), **cuts}
 
 
 def warn_few_to_pick(task: Task, log: Log) -> None:
-    """Says so where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
+    """Warn where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
     if task.id_val is not None and (n := len(task.id_val)) < FEWEST_TO_PICK:
         log.warn(
             "few-to-pick",
@@ -185,16 +185,16 @@ def _warn_untrained(train: ImageSet, log: Log) -> None:
 
 def _check_overlap(sets: dict[str, ImageSet], given: set[str], log: Log) -> None:
     """An image in two ID sets makes the figures better than they are: refused for sets cut here, else a warning."""
-    for one, two in combinations([role for role in ROLES if role in sets], 2):
-        pairs = shared(sets[one], sets[two])
+    for first, second in combinations([role for role in ROLES if role in sets], 2):
+        pairs = shared(sets[first], sets[second])
         if not pairs:
             continue
-        text = f'{len(pairs)} images of {one} are in {two} too, the first "{pairs[0][0]}" and "{pairs[0][1]}"'
-        if {one, two} <= given:
+        text = f'{len(pairs)} images of {first} are in {second} too, the first "{pairs[0][0]}" and "{pairs[0][1]}"'
+        if {first, second} <= given:
             log.warn("overlap", text)
             continue
-        made = one if one not in given else two
+        cut = first if first not in given else second
         raise RequestError(
-            f"{text}; {made} was cut from {sets['train'].spec}",
-            f"remove the shared images from one of the sets, or give {OPTIONS[made]} as well",
+            f"{text}; {cut} was cut from {sets['train'].spec}",
+            f"remove the shared images from one of the sets, or give {OPTIONS[cut]} as well",
         )

@@ -35,13 +35,13 @@ Step = Callable[[Image.Image], Image.Image]
 
 @dataclass(frozen=True)
 class Transform:
-    """From an image to the normalised tensor, in three parts.
+    """From an image to the normalised tensor, in three steps.
 
-    `prepare` is done once per image and always gives the same, so its result can be kept; `draw` is the random part,
+    `prepare` is done once per image and always gives the same, so its result can be kept; `draw` is the random step,
     done each time; `normalise` takes whole batches, on the device of the model.
     """
 
-    key: str  # all that `prepare` depends on beside the image
+    key: str  # all that `prepare` depends on but the image
     size: tuple[int, int]  # (H, W) of what `draw` gives
     prepare: Callable[[Image.Image], np.ndarray]  # RGB image to uint8 [h, w, 3]
     draw: Callable[
@@ -206,8 +206,8 @@ def crop_box(high: int, wide: int, u: np.ndarray) -> tuple[int, int, int, int]:
     """Top, left, height and width of a random crop with the distribution of torchvision's RandomResizedCrop.
 
     Area uniform in `STANDARD_SCALE` of the image's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
-    `ATTEMPTS` pairs that fits inside the image, at a uniform place; where none fits, the largest middle part of an
-    allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the place, and one number that is not used here.
+    `ATTEMPTS` pairs that fits inside the image, at a uniform position; where none fits, the largest middle part of an
+    allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the position, and a number that is not used here.
     """
     low, up = math.log(STANDARD_RATIO[0]), math.log(STANDARD_RATIO[1])
     for share, tall in u[: 2 * ATTEMPTS].reshape(ATTEMPTS, 2).tolist():

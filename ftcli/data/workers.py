@@ -61,7 +61,7 @@ class Workers(Generic[J]):
             return None
         before, main = signal.getsignal(signal.SIGCHLD), threading.current_thread() is threading.main_thread()
         try:
-            multiprocessing.Semaphore()  # where DataLoader gets none, it ends with a traceback of its own besides
+            multiprocessing.Semaphore()  # where DataLoader gets none, it prints a traceback of its own
             return iter(self._loader)
         except OSError as error:  # no locks between processes here, or too many processes
             self._number = 0

@@ -1,4 +1,4 @@
-"""Class names: what may be one, how many there may be, and which are alike."""
+"""Class names: which are allowed, how many there may be, and which are alike."""
 
 import re
 import unicodedata
@@ -53,7 +53,7 @@ def composed(name: str) -> str:
 
 
 def all_composed(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """The names of a set's classes, composed. Raises RequestError where two of them are one name then."""
+    """The names of a set's classes, composed. Raises RequestError where two of them are equal then."""
     names = tuple(map(composed, names))
     if (name := repeated(names)) is not None:
         raise RequestError(

@@ -1,4 +1,4 @@
-"""EXIF orientation: what a camera wrote beside an image on how to hold it. It is not applied, and so it is counted."""
+"""EXIF orientation: how a camera was held, as it wrote into the file. It is not applied, and so it is counted."""
 
 import io
 
@@ -31,14 +31,14 @@ def is_turned(content: Content) -> bool:
 
 
 def _has_metadata(view: memoryview) -> bool:
-    """Whether EXIF or XMP may stand before the pixels of an encoded image: a look of microseconds at every one."""
+    """Whether there may be EXIF or XMP before the pixels of an encoded image: a check of microseconds."""
     if view[:4] == b"\x89PNG":
         header = bytes(view[:MAX_PNG_HEADER_BYTES]).partition(b"IDAT")[0]
         return any(mark in header for mark in PNG_MARKS)
     if view[:4] == b"RIFF":
         return len(view) > 20 and view[12:16] == b"VP8X" and bool(view[20] & EXIF_OR_XMP)
-    place = 2 if view[:2] == b"\xff\xd8" else len(view)
-    while place + 4 <= len(view) and view[place] == 0xFF and view[place + 1] not in (APP1, SCAN, END):
-        filler = view[place + 1] == 0xFF
-        place += 1 if filler else 2 + int.from_bytes(view[place + 2 : place + 4], "big")
-    return place + 4 <= len(view) and view[place] == 0xFF and view[place + 1] == APP1
+    position = 2 if view[:2] == b"\xff\xd8" else len(view)
+    while position + 4 <= len(view) and view[position] == 0xFF and view[position + 1] not in (APP1, SCAN, END):
+        filler = view[position + 1] == 0xFF
+        position += 1 if filler else 2 + int.from_bytes(view[position + 2 : position + 4], "big")
+    return position + 4 <= len(view) and view[position] == 0xFF and view[position + 1] == APP1

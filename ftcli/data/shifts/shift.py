@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftcli.errors import RequestError, choose
 
 SEVERITIES = (1, 2, 3, 4, 5)
-CORRUPTIONS = (
+CORRUPTION_NAMES = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
     *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
     *("fog", "frost", "snow", "spatter"),
@@ -49,10 +49,10 @@ def read_shift(text: str, value: str | None) -> Shift | None:
     if value is None:
         return None
     name, _, severity = value.partition(":")
-    if name not in CORRUPTIONS:
+    if name not in CORRUPTION_NAMES:
         raise RequestError(
-            f'shift={value} in "{text}": there is no corruption "{name}"; there are {", ".join(CORRUPTIONS)}',
-            choose(name, CORRUPTIONS),
+            f'shift={value} in "{text}": there is no corruption "{name}"; there are {", ".join(CORRUPTION_NAMES)}',
+            choose(name, CORRUPTION_NAMES),
         )
     if severity not in map(str, SEVERITIES):
         raise RequestError(

@@ -68,7 +68,7 @@ def read_bounded(file: Path) -> pa.Table:
 def _dictionary_bytes(raw: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
     """Bytes of a column chunk's dictionary when it is unpacked; 0 where it has none, or its cells are numbers.
 
-    pyarrow does not give this size. To read dictionaries as such in its place (`read_dictionary`) takes half as much
+    pyarrow does not give this size. Reading dictionaries as such instead (`read_dictionary`) takes half as much
     memory again for every honest table.
     """
     if not chunk.has_dictionary_page or chunk.physical_type not in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"):

@@ -57,16 +57,16 @@ def _read(root: Path, folder: str, other_splits: list[str], log: Log) -> Rows:
     """One split: its images and their labels."""
     subfolders, (images, files) = list_folder(folder)[0], files_in(folder)
     above = ancestors(folder)
-    found = {name: contents_of(path, above) for name, path in subfolders.items() if may_hold_data(path)}
-    # A folder that holds runs is where --out puts them, with a figure or two beside them.
-    found = {name: contents for name, contents in found.items() if not contents.holds_runs}
-    files += [path for contents in found.values() for path in contents.others]
-    if not any(contents.images for contents in found.values()):
+    contents = {name: contents_of(path, above) for name, path in subfolders.items() if may_hold_data(path)}
+    # A folder that holds runs is where --out puts them, with a figure or two.
+    contents = {name: inside for name, inside in contents.items() if not inside.holds_runs}
+    files += [path for inside in contents.values() for path in inside.others]
+    if not any(inside.images for inside in contents.values()):
         raise _no_class_folders(folder) if images or not subfolders else _no_images(folder, len(subfolders), files)
     classes = {
-        name: contents
-        for name, contents in found.items()
-        if contents.images or any(_has_class(split, name) for split in other_splits)
+        name: inside
+        for name, inside in contents.items()
+        if inside.images or any(_has_class(split, name) for split in other_splits)
     }
     _warn_files(folder, files, log)
     _warn_folders(folder, [name for name in subfolders if name not in classes], log)

@@ -129,7 +129,7 @@ def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[s
 
 
 def _values(kind: Any, argument: str, root: str) -> list[str]:
-    """What an argument may be: torchvision says it when asked for something else, before it opens any file."""
+    """What an argument may be: torchvision lists it when given another value, before it opens any file."""
     try:
         kind(root, **{argument: "?"})
     except ValueError as refusal:

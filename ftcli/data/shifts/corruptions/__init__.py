@@ -2,7 +2,7 @@
 
 Written here on numpy, scipy and Pillow because no library fits: imagecorruptions 1.1.2, which fails on numpy 2, and its
 fork imagecorruptions-imaug need OpenCV, draw from numpy's global state, and have the constants of 224 pixels alone and
-an elastic transform of their own; kornia, albumentations, torchvision and scikit-image have a part of the corruptions,
+an elastic transform of their own; kornia, albumentations, torchvision and scikit-image have some of the corruptions,
 with strengths of their own.
 """
 
@@ -32,7 +32,7 @@ Corruption = Callable[[np.ndarray, Any, np.random.Generator], np.ndarray]
 
 _MODULES = (noise, blur, weather, digital)
 CORRUPTIONS: dict[str, Corruption] = {
-    name: next(getattr(module, name) for module in _MODULES if hasattr(module, name)) for name in shift.CORRUPTIONS
+    name: next(getattr(module, name) for module in _MODULES if hasattr(module, name)) for name in shift.CORRUPTION_NAMES
 }
 
 

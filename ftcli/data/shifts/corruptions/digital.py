@@ -17,10 +17,10 @@ def brightness(pixels: np.ndarray, added: float, random: np.random.Generator) ->
     return np.divide(pixels * raised, value, out=np.broadcast_to(raised, pixels.shape).copy(), where=value > 0)
 
 
-def contrast(pixels: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
-    """Every channel drawn towards its mean."""
+def contrast(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Every channel drawn towards its mean, to a `share` of its distance."""
     mean = pixels.mean(axis=(0, 1))
-    return (pixels - mean) * kept + mean
+    return (pixels - mean) * share + mean
 
 
 def saturate(pixels: np.ndarray, change: tuple[float, float], random: np.random.Generator) -> np.ndarray:
@@ -61,20 +61,20 @@ def _affine(pixels: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarr
     except np.linalg.LinAlgError:  # points on a line, as in an image of one or two pixels, which no pull moves
         return pixels
     rows, columns = np.indices((len(pixels), pixels.shape[1]))
-    places = [matrix[0, axis] * rows + matrix[1, axis] * columns + matrix[2, axis] for axis in (0, 1)]
-    return _sampled(pixels, np.stack(places), "mirror")
+    points = [matrix[0, axis] * rows + matrix[1, axis] * columns + matrix[2, axis] for axis in (0, 1)]
+    return _sampled(pixels, np.stack(points), "mirror")
 
 
-def _sampled(pixels: np.ndarray, places: np.ndarray, beyond: str) -> np.ndarray:
-    """The colours at `places` [2, h, w], linear between pixels; `beyond`: what lies outside, as scipy calls it."""
+def _sampled(pixels: np.ndarray, points: np.ndarray, mode: str) -> np.ndarray:
+    """The colours at `points` [2, h, w], linear between pixels; `mode`: what lies outside, as scipy calls it."""
     channels = np.moveaxis(pixels, 2, 0)
-    return np.stack([ndimage.map_coordinates(one, places, order=1, mode=beyond) for one in channels], axis=2)
+    return np.stack([ndimage.map_coordinates(channel, points, order=1, mode=mode) for channel in channels], axis=2)
 
 
-def pixelate(pixels: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
-    """Shrunk to a share of both sides and enlarged again, by boxes."""
+def pixelate(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Shrunk to a `share` of both sides and enlarged again, by box filters."""
     image = _image(pixels)
-    small = image.resize([max(1, int(side * kept)) for side in image.size], Image.Resampling.BOX)
+    small = image.resize([max(1, int(side * share)) for side in image.size], Image.Resampling.BOX)
     return np.asarray(small.resize(image.size, Image.Resampling.BOX)) / 255
 
 

@@ -69,12 +69,12 @@ def snow(
     flakes: mean and deviation of normal noise, how much it is enlarged, below what it is no flake; radius and sigma of
     the fall; share of the image that keeps its colours.
     """
-    mean, scale, larger, least, radius, sigma, kept = flakes
+    mean, scale, larger, least, radius, sigma, share = flakes
     layer = enlarge(mean + scale * random.standard_normal(pixels.shape[:2]), larger)
     layer = np.where(layer < least, 0, layer).clip(0, 1)
     layer = smear(layer, radius, sigma, random.uniform(-135, -45))
     pale = np.maximum(pixels, 1.5 * (pixels @ GREY)[..., None] + 0.5)
-    return kept * pixels + (1 - kept) * pale + (layer + layer[::-1, ::-1])[..., None]
+    return share * pixels + (1 - share) * pale + (layer + layer[::-1, ::-1])[..., None]
 
 
 def spatter(
