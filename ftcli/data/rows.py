@@ -1,5 +1,6 @@
 """Rows: what every kind of source becomes, an Arrow table with the meaning of its columns and an id per row."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,29 @@ Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, eac
 def numbered(table: pa.Table, features: Features, folders: tuple[Path, ...] = ()) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
     return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
+
+
+def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
+    """Rows of image files, whose ids are their paths below `root`; with the labels, and the names of the classes."""
+    try:
+        files = pa.array(paths, pa.string())
+    except UnicodeEncodeError:  # a name need not be text
+        files = pa.array([os.fsencode(path) for path in paths], pa.large_binary())
+    image = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), files], names=["bytes", "path"])
+    columns = {"image": image} | ({} if labels is None else {"label": pa.array(labels, pa.int64())})
+    relative = (Path(path).relative_to(root) if Path(path).is_relative_to(root) else Path(path) for path in paths)
+    ids = [as_text(path.as_posix()) for path in relative]
+    return Rows(pa.table(columns), {"image": datasets.Image(), **label_feature(names)}, ids, unit="file")
+
+
+def label_feature(names: Sequence[str]) -> Features:
+    """What the column "label" means: the classes by name, or nothing where they are only numbers."""
+    return {"label": datasets.ClassLabel(names=list(names))} if names else {}
+
+
+def as_text(name: str) -> str:
+    """The name of a file as text: bytes that are no UTF-8 are written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:

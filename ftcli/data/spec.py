@@ -8,10 +8,8 @@ from ftcli.data.kinds import FORMS, KINDS, PATH
 from ftcli.data.shifts.shift import Shift, Shuffle, read_flip, read_shift, read_shuffle
 from ftcli.errors import RequestError, suggest
 
-SETTINGS = (
-    *("split", "root", "image", "label", "group", "where", "classes", "limit", "per-class"),
-    *("labels", "shift", "shuffle"),
-)
+PLAIN = ("split", "root", "image", "label", "group", "classes")  # settings whose value is a text as it is typed
+SETTINGS = (*PLAIN[:5], "where", "classes", "limit", "per-class", "labels", "shift", "shuffle")
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,8 @@ def parse(text: str) -> Spec:
         text=text,
         kind=kind,
         location=location,
-        split=values.get("split"),
-        root=values.get("root"),
-        image=values.get("image"),
-        label=values.get("label"),
-        group=values.get("group"),
+        **{name: values.get(name) for name in PLAIN},
         where=tuple(where),
-        classes=values.get("classes"),
         limit=_count(text, "limit", values.get("limit")),
         per_class=_count(text, "per-class", values.get("per-class")),
         flip=read_flip(text, values.get("labels")),
@@ -131,9 +124,7 @@ def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
 
 def _render(spec: Spec) -> str:
     """The text that parses to `spec`."""
-    settings = [("split", spec.split), ("root", spec.root), ("image", spec.image), ("label", spec.label)]
-    settings += [("group", spec.group), ("classes", spec.classes)]
-    typed = [f"{name}={_escape(value)}" for name, value in settings if value is not None]
+    typed = [f"{name}={_escape(value)}" for name in PLAIN if (value := getattr(spec, name)) is not None]
     typed += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
     for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):
         typed += [f"{name}={pair[0]}:{pair[1]}"] if pair else []

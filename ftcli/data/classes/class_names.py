@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
+from ftcli.limits import MAX_CLASS_NAME
 from ftcli.text import quoted
 
 WHOLE = re.compile(r"(-?)0*(\d+)(\.0*)?", re.ASCII)  # a whole number as text: 7, 07, 7.0
@@ -38,11 +38,6 @@ def too_long(name: str, what: str) -> RequestError:
         f"{what} have {quoted(name)}; a name has at most {MAX_CLASS_NAME} characters",
         "name a column of class names with label=COLUMN",
     )
-
-
-def most_classes(examples: int) -> int:
-    """How many classes a set of so many examples may have: a head and its figures take room for each of them."""
-    return min(MAX_CLASSES, max(MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE * examples))
 
 
 def composed(name: str) -> str:

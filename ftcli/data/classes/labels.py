@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.data.classes.class_names import composed, most_classes, too_long
+from ftcli.data.classes.class_names import composed, too_long
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
-from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES
+from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
 from ftcli.text import counted, listed, quoted, shortened
 
 
@@ -97,11 +97,12 @@ def unlabelled_fix(column: str, *, everything: bool) -> str:
 
 
 def check_count(k: int, n: int, name: str, spec: str) -> None:
-    """Raises RequestError for more classes than n rows allow."""
-    if k > most_classes(n):
+    """Raises RequestError for more classes than n rows allow: a head and its figures take memory for each of them."""
+    limit = min(MAX_CLASSES, max(MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE * n))
+    if k > limit:
         raise RequestError(
             f"the label column {quoted(name)} of {spec} has {k:,} classes for {counted(n, 'row', 'rows')}; at most "
-            f"{most_classes(n):,} are allowed",
+            f"{limit:,} are allowed",
             "name a column of class numbers 0 … K - 1, or of class names, with label=COLUMN",
         )
 

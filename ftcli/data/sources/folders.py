@@ -4,12 +4,9 @@ import os
 from functools import partial
 from pathlib import Path
 
-import datasets
-import pyarrow as pa
-
 from ftcli.data.classes.labels import numbers
 from ftcli.data.decoding.decode import FORMATS
-from ftcli.data.rows import Features, Rows, Splits
+from ftcli.data.rows import Rows, Splits, as_text, file_rows
 from ftcli.data.sources.image_files import contents_of, count_endings, files_in, holds_image
 from ftcli.data.sources.layout import check_subfolders, has_classes, splits_in
 from ftcli.data.sources.table_files import can_become_parquet, parquet_command
@@ -43,14 +40,14 @@ def open_folder(root: Path, log: Log, *, labelled: bool) -> Splits:
 
 def single_image(path: Path) -> Rows:
     """A set of one image, without a label."""
-    return _rows(path.parent, [str(path)])
+    return file_rows([str(path)], path.parent)
 
 
 def _read_without_labels(root: Path, folder: str, log: Log) -> Rows:
     """All images under the folder of a split."""
     contents = contents_of(folder)
     _warn_files(folder, contents.others, log)
-    return _rows(root, contents.images)
+    return file_rows(contents.images, root)
 
 
 def _read(root: Path, folder: str, other_splits: list[str], log: Log) -> Rows:
@@ -69,17 +66,27 @@ def _read(root: Path, folder: str, other_splits: list[str], log: Log) -> Rows:
         if inside.images or any(_has_class(split, name) for split in other_splits)
     }
     _warn_files(folder, files, log)
-    _warn_folders(folder, [name for name in subfolders if name not in classes], log)
-    _warn_images(folder, images, log)
+    if others := [name for name in subfolders if name not in classes]:
+        log.warn(
+            "folders-left-out",
+            f"{counted(len(others), 'folder', 'folders')} of {quoted(folder)} with no images, or with runs of ftcli, "
+            f"taken for no class: {listed(others)}",
+        )
+    if images:
+        log.warn(
+            "files-left-out",
+            f"{counted(len(images), 'image', 'images')} of {quoted(folder)} beside the class folders, left out: "
+            + listed([os.path.basename(path) for path in images], 3),
+        )
     check_subfolders(folder, classes, log)
     names = list(classes)
     if set(names) == set(numbers(len(names))):
         names = list(numbers(len(names)))
-    texts = [_as_text(name) for name in names]
+    texts = [as_text(name) for name in names]
     if len(set(texts)) < len(names):
         raise RequestError(f"two folders in {quoted(folder)} have names that read the same", "rename one of them")
     labels = [label for label, name in enumerate(names) for _ in classes[name].images]
-    return _rows(root, [path for name in names for path in classes[name].images], labels, texts)
+    return file_rows([path for name in names for path in classes[name].images], root, labels, texts)
 
 
 def _has_class(split: str, name: str) -> bool:
@@ -113,42 +120,3 @@ def _warn_files(folder: str, files: list[str], log: Log) -> None:
     if files:
         what = "file of {} is no image" if len(files) == 1 else "files of {} are no images"
         log.warn("files-left-out", f"{len(files):,} {what.format(quoted(folder))}, left out: {count_endings(files)}")
-
-
-def _warn_folders(folder: str, folders: list[str], log: Log) -> None:
-    """Warn of folders that are no classes."""
-    if folders:
-        log.warn(
-            "folders-left-out",
-            f"{counted(len(folders), 'folder', 'folders')} of {quoted(folder)} with no images, or with runs of "
-            f"ftcli, taken for no class: {listed(folders)}",
-        )
-
-
-def _warn_images(folder: str, images: list[str], log: Log) -> None:
-    """Warn of images that lie in no class."""
-    if images:
-        log.warn(
-            "files-left-out",
-            f"{counted(len(images), 'image', 'images')} of {quoted(folder)} beside the class folders, left out: "
-            + listed([os.path.basename(path) for path in images], 3),
-        )
-
-
-def _rows(root: Path, paths: list[str], labels: list[int] | None = None, names: list[str] | None = None) -> Rows:
-    """A table of files, with labels and the names of their classes where they have some."""
-    try:
-        files = pa.array(paths, pa.string())
-    except UnicodeEncodeError:  # a name need not be text
-        files = pa.array([os.fsencode(path) for path in paths], pa.large_binary())
-    image = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), files], names=["bytes", "path"])
-    columns, features = {"image": image}, Features(image=datasets.Image())
-    if labels is not None:
-        columns["label"], features["label"] = pa.array(labels, pa.int64()), datasets.ClassLabel(names=names)
-    ids = [_as_text(Path(path).relative_to(root).as_posix()) for path in paths]
-    return Rows(pa.table(columns), features, ids, unit="file")
-
-
-def _as_text(name: str) -> str:
-    """A name as text: bytes that are no UTF-8 are written as \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -7,7 +7,7 @@ import inspect
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -20,8 +20,8 @@ import torch
 import torchvision.datasets as sets
 from PIL import Image
 
-from ftcli.data.rows import Rows, Splits
-from ftcli.data.sources.arrays import array_rows, label_feature
+from ftcli.data.rows import Rows, Splits, file_rows, label_feature, numbered
+from ftcli.data.sources.arrays import array_rows
 from ftcli.data.sources.cifar import cifar_rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
@@ -160,8 +160,11 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
     names = _names(opened)
     if (arrays := _arrays(opened)) is not None:
         return array_rows(*arrays, names)
-    content, values = zip(*_examples(opened), strict=True) if first is not None else ((), ())
-    return _file_rows(content, values, Path(root), names)
+    images, values = zip(*_examples(opened), strict=True) if first is not None else ((), ())
+    if all(isinstance(image, str) for image in images):
+        return file_rows(images, Path(root), values, names)
+    table = pa.table({"image": pa.array(images, pa.large_binary()), "label": pa.array(values, pa.int64())})
+    return numbered(table, {"image": datasets.Image(), **label_feature(names)})
 
 
 def _check_files(kind: Any, root: Path, chosen: dict[str, Any]) -> None:
@@ -234,19 +237,3 @@ def _png(image: Image.Image) -> bytes:
     written = io.BytesIO()
     image.save(written, "PNG", compress_level=1)
     return written.getvalue()
-
-
-def _file_rows(content: Sequence[str | bytes], values: Sequence[int], root: Path, names: list[str]) -> Rows:
-    """A table of paths, or of encoded images."""
-    files = all(isinstance(cell, str) for cell in content)
-    encoded = pa.nulls(len(content), pa.binary()) if files else pa.array(content, pa.large_binary())
-    paths = pa.array(content if files else [None] * len(content), pa.string())
-    image = pa.StructArray.from_arrays([encoded, paths], names=["bytes", "path"])
-    table = pa.table({"image": image, "label": pa.array(values, pa.int64())})
-    ids = [_relative(Path(str(cell)), root) for cell in content] if files else [str(row) for row in range(len(content))]
-    return Rows(table, {"image": datasets.Image(), **label_feature(names)}, ids, unit="file" if files else "row")
-
-
-def _relative(path: Path, root: Path) -> str:
-    """A file as seen from the root, where it lies below it."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
