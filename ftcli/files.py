@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.errors import ResourceLimit
+from ftcli.limits import MAX_JSON_BYTES
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MB = 1e6  # bytes
-MOST_JSON = 2**25  # bytes; what is read of it takes many times as much memory
 PART = ".part"  # end of the names of temporary folders
 
 
@@ -133,13 +133,13 @@ def read_beginning(path: str | Path, most: int) -> bytes:
 
 def read_json(path: Path) -> Any:
     """A JSON file. Raises OSError as `read_regular` does, and ValueError for what is no JSON."""
-    return parse_json(read_regular(path, MOST_JSON))
+    return parse_json(read_regular(path, MAX_JSON_BYTES))
 
 
 def parse_json(content: bytes) -> Any:
     """Parsed JSON. Raises ValueError for what is no JSON, has more than MOST_JSON bytes, or is nested too deeply."""
-    if len(content) > MOST_JSON:
-        raise ValueError(f"it has {len(content):,} bytes, and at most {MOST_JSON:,} are read")
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"it has {len(content):,} bytes, and at most {MAX_JSON_BYTES:,} are read")
     try:
         return json.loads(content)
     except RecursionError as error:

@@ -72,7 +72,7 @@ def blocks(config: options.Blocks) -> Answer:
 def data(config: options.Data) -> Answer:
     """`data`: counts and classes of a set of images, and a picture of some of them."""
     from ftcli.console.progress import ConsoleLog
-    from ftcli.data.sources.source import open_source
+    from ftcli.data.examples import open_images
     from ftcli.data.spec import parse
     from ftcli.figures.contact_sheet import check_sheet, save_sheet
 
@@ -80,8 +80,7 @@ def data(config: options.Data) -> Answer:
     if config.save:
         check_sheet(config.save, "--save")
     with ConsoleLog(config.quiet) as log:
-        images = open_source(spec, log, damaged=config.damaged).flipped()
-    assert images.labels is not None
+        images = open_images(spec, log, damaged=config.damaged).flipped()
     if config.save:
         save_sheet(images, config.save)
     counts = Counter(images.labels.tolist())

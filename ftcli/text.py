@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ftcli.limits import MAX_NAME_SHOWN, MAX_REASON
+
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
-LONGEST_NAME = 200  # characters of one name, or of a path
-LONGEST_REASON = 300  # characters of what a library says of an error
 
 
 def counted(number: int, singular: str, plural: str) -> str:
@@ -35,7 +35,7 @@ def first_few(names: Iterable[str]) -> str:
 
 def quoted(name: str) -> str:
     """A name in quotation marks; of a long one the beginning, and how long it is."""
-    return f'"{name}"' if len(name) <= LONGEST_NAME else f'"{name[:LONGEST_NAME]}…" ({len(name):,} characters)'
+    return f'"{name}"' if len(name) <= MAX_NAME_SHOWN else f'"{name[:MAX_NAME_SHOWN]}…" ({len(name):,} characters)'
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
@@ -46,7 +46,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 def reason(error: BaseException) -> str:
     """The first line of an error's message, shortened; the error's type where it has no message."""
-    return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, LONGEST_REASON)
+    return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, MAX_REASON)
 
 
 def escaped(json: str) -> str:

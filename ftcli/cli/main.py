@@ -20,13 +20,13 @@ from ftcli.commands import COMMANDS, named, options_of
 from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
+from ftcli.limits import MAX_MESSAGE
 from ftcli.processes import command_line, process_count, process_index
 from ftcli.text import printable, reason, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 OTHERS_WAIT = 5  # seconds
-LONGEST = 2000  # characters of a message; names from a file may be of any length
 RETYPE = "type the same command again"
 
 
@@ -123,9 +123,9 @@ def print_error(problem: str, fix: str, code: int) -> int:
     if process_index() > 0:  # the end of the first process ends the others
         time.sleep(OTHERS_WAIT)
     with suppress(OSError):  # stderr may be full, or read by nobody
-        print(f"error: {printable(shortened(problem, LONGEST))}", file=sys.stderr)
+        print(f"error: {printable(shortened(problem, MAX_MESSAGE))}", file=sys.stderr)
         if fix:
-            print(f"  try: {printable(shortened(fix, LONGEST))}", file=sys.stderr)
+            print(f"  try: {printable(shortened(fix, MAX_MESSAGE))}", file=sys.stderr)
     return code
 
 

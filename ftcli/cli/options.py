@@ -21,6 +21,7 @@ from ftcli.config.declare import PANELS
 from ftcli.config.shared import Common
 from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
+from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.presets import load_preset, preset_names
 from ftcli.text import shortened
 
@@ -39,7 +40,6 @@ NOT_FROM_REPORT = (
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
 EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
-MAX_OPTIONS_FILE_BYTES = 64 * 2**20  # of a file of options
 
 
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:

@@ -14,12 +14,12 @@ from ftcli.comparison.predictions import PredictionTable, read_predictions
 from ftcli.comparison.verify import check_labels, check_predictions, check_report, figures_of
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError, suggest
+from ftcli.limits import MAX_COMPARED_SETS
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.report.read import read_report
 from ftcli.run_folder.folder import PREDICTIONS, REPORT
 from ftcli.text import shortest_tails
 
-MOST_SETS = 1_000  # more columns nobody reads, and each has a bootstrap of its own
 PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 
 
@@ -140,9 +140,9 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
             _refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
-        if (sets := len(figures_of(content))) > MOST_SETS:
+        if (sets := len(figures_of(content))) > MAX_COMPARED_SETS:
             raise RequestError(
-                f"{str(path)!r} has accuracies on {sets:,} sets, and at most {MOST_SETS:,} are compared",
+                f"{str(path)!r} has accuracies on {sets:,} sets, and at most {MAX_COMPARED_SETS:,} are compared",
                 "evaluate the models on fewer sets at a time",
             )
     names = _names(list(paths), [content["command"] for content in contents.values()])

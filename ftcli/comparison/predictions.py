@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_PREDICTION_NAME_BYTES, MAX_PREDICTIONS
 from ftcli.text import reason
 
 COLUMNS = ("set", "example", "seed", "label", "predicted")  # those that count
 NUMBERS, WORDS = ("seed", "label", "predicted"), ("set", "example", "label", "predicted")  # what may be in them
-MOST_ROWS = 10**7  # two hundred sets as large as ImageNet's for validation, or as many seeds
 WIDE = 4  # bytes of a character in NumPy
-MOST_BYTES = 2**29  # of all names together, repeated in every row
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,9 @@ def _table(path: Path) -> pa.Table:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no regular file")
     with pq.ParquetFile(path, read_dictionary=list(WORDS)) as file:
-        if not 0 <= file.metadata.num_rows <= MOST_ROWS:
-            raise ValueError(f"it says that it has {file.metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read")
+        if not 0 <= file.metadata.num_rows <= MAX_PREDICTIONS:
+            rows = file.metadata.num_rows
+            raise ValueError(f"it says that it has {rows:,} rows, at most {MAX_PREDICTIONS:,} are read")
         for name in COLUMNS:
             kind = file.schema_arrow.field(name).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -90,15 +90,16 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         pc.sum(pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)).as_py() or 0
         for chunk in column.chunks
     )
-    if size > MOST_BYTES:
-        raise ValueError(f"its names take {size:,} bytes, at most {MOST_BYTES:,} are read")
+    if size > MAX_PREDICTION_NAME_BYTES:
+        raise ValueError(f"its names take {size:,} bytes, at most {MAX_PREDICTION_NAME_BYTES:,} are read")
     return column.cast(pa.string())
 
 
 def _scored(table: pa.Table) -> PredictionTable | None:
     """What each seed got right in one set; None where the seeds do not hold the same examples once each."""
     longest = pc.max(pc.utf8_length(table["example"])).as_py()
-    if WIDE * longest * table.num_rows > 2 * MOST_BYTES:  # NumPy gives every name the room of the longest
+    # NumPy gives every name the room of the longest.
+    if WIDE * longest * table.num_rows > 2 * MAX_PREDICTION_NAME_BYTES:
         raise ValueError(f"an example has a name of {longest:,} characters")
     examples = np.array(table["example"].to_pylist(), dtype=str)
     right = pc.equal(table["label"], table["predicted"]).to_numpy()

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
-from ftcli.config.shared import LARGEST, LARGEST_SEED, Detailed, Resumable, check_finite, weights
+from ftcli.config.shared import Detailed, Resumable, check_finite, weights
 from ftcli.config.training import Merge
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_COUNT, MAX_SEED
 
 EVERYTHING = Words(("all",))
 
@@ -52,7 +53,7 @@ class Adapt(Detailed, Resumable):
             "Images per step of tent, and where only predictions are made.",
             panel=MACHINE,
             min=1,
-            max=LARGEST,
+            max=MAX_COUNT,
             metavar="IMAGES",
         ),
     ] = 200
@@ -65,9 +66,7 @@ class Adapt(Detailed, Resumable):
     ] = "light"
     seed: Annotated[
         int,
-        option(
-            "Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=LARGEST_SEED, metavar="SEED"
-        ),
+        option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=MAX_SEED, metavar="SEED"),
     ] = 0
 
     def __post_init__(self) -> None:

@@ -8,7 +8,6 @@ import typer
 
 from ftcli.config.declare import MEASURE, OUTPUT, option, spec
 from ftcli.config.shared import (
-    LARGEST_SEED,
     SETTINGS,
     Detailed,
     ModelArgument,
@@ -18,6 +17,7 @@ from ftcli.config.shared import (
     SplitSeed,
 )
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_SEED
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -71,7 +71,7 @@ class Measuring(Reporting):
             "Seed of whatever is drawn: an order, noise, a resample.",
             panel=MEASURE,
             min=0,
-            max=LARGEST_SEED,
+            max=MAX_SEED,
             metavar="SEED",
         ),
     ] = 0

@@ -9,9 +9,8 @@ import typer
 
 from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_COUNT
 
-LARGEST = 2**31 - 1  # of a number that torch and PyArrow are to count with
-LARGEST_SEED = 2**53  # the parser compares as floating point, which is exact up to here
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 Damaged = Annotated[
     Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
@@ -140,7 +139,7 @@ class Running(Loading):
     """How images go through a model."""
 
     damaged: Damaged = "stop"
-    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, max=LARGEST, metavar="IMAGES")] = 64
+    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, max=MAX_COUNT, metavar="IMAGES")] = 64
     device: Annotated[
         str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
     ] = "auto"

@@ -8,69 +8,68 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.data.classes.class_names import composed
-from ftcli.data.pictures.decode import Pictures, holds_pictures, is_text
+from ftcli.data.decoding.column import ImageColumn, can_hold_images, is_text
 from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
-from ftcli.text import LONGEST_NAME, counted, listed, quoted, shortened
+from ftcli.limits import MAX_DICTIONARY_BYTES, MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
+from ftcli.text import counted, listed, quoted, shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-MOST_WORDS = 2**30  # bytes of a column that its dictionary is written out for
 MOST_LISTED = 20  # columns in a message
-NEAREST = 1000  # values among which a similar one, or a path, is looked for
 
 
 def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
-    """The column asked for, else the only Image column, else one of a usual name."""
+    """The column that the SPEC names, else the only Image column, else one of a usual name."""
     name = _choose(rows, spec, "image", spec.image, datasets.Image, IMAGE_NAMES)
     column = plain(rows.table.column(name))
-    wrong = _no_path(column, rows) if is_text(column.type) else None
-    if wrong is not None or not holds_pictures(column.type):
-        why = "" if wrong is None else f": there is no file {quoted(wrong)} below the folder of the table"
+    missing = _missing_file(column, rows) if is_text(column.type) else None
+    if missing is not None or not can_hold_images(column.type):
+        why = "" if missing is None else f": there is no file {quoted(missing)} below the folder of the table"
         raise RequestError(
             f"the column {quoted(name)} of {spec.text} holds {shortened(str(column.type), 80)}, not images{why}",
-            ("mend the path, or " * (wrong is not None))
-            + f"type the image column as {spec.asking('image')}; columns: {_listed(rows)}",
+            ("mend the path, or " * (missing is not None))
+            + f"type the image column as {spec.with_column('image')}; columns: {_listed(rows)}",
         )
     return column
 
 
-def _no_path(column: pa.ChunkedArray, rows: Rows) -> str | None:
+def _missing_file(column: pa.ChunkedArray, rows: Rows) -> str | None:
     """The first text of a column none of whose first texts is the path of a file; None where one is."""
-    some = [text for text in column.slice(0, NEAREST).to_pylist() if text]
-    pictures = Pictures(column, rows.folders)
-    return None if any(map(pictures.leads_to_file, some)) else next(iter(some), "")
+    paths = [text for text in column.slice(0, MAX_SUGGESTED_FROM).to_pylist() if text]
+    images = ImageColumn(column, rows.folders)
+    return None if any(map(images.leads_to_file, paths)) else next(iter(paths), "")
 
 
 def label_column(rows: Rows, spec: Spec) -> str:
-    """The column asked for, else the only ClassLabel column, else one of a usual name."""
+    """The column that the SPEC names, else the only ClassLabel column, else one of a usual name."""
     return _choose(rows, spec, "label", spec.label, datasets.ClassLabel, LABEL_NAMES)
 
 
 def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
     """Rows that satisfy every `where`, bool [N]. A class column is compared by class name."""
     keep = np.ones(len(rows), dtype=bool)
-    for name, wanted in spec.where:
+    for name, value in spec.where:
         _check(rows, spec, "where", name)
         texts = _texts(rows, name)
-        mask = texts == composed(wanted)
+        mask = texts == composed(value)
         if not mask.any():
             seen = sorted({str(text) for text in texts if text is not None})
             empty = sum(text is None for text in texts)
             raise RequestError(
-                f'no row of {spec.text} has "{wanted}" in the column "{name}"; values there: '
+                f'no row of {spec.text} has "{value}" in the column "{name}"; values there: '
                 + (listed(seen) or "none")
                 + (f"; {counted(empty, 'row has', 'rows have')} no value, which where= cannot choose" if empty else ""),
-                choose(wanted, [shortened(value, LONGEST_NAME) for value in seen[:NEAREST]]),
+                choose(value, [shortened(text, MAX_NAME_SHOWN) for text in seen[:MAX_SUGGESTED_FROM]]),
             )
         keep &= mask
     return keep
 
 
 def groups(rows: Rows, spec: Spec, index: np.ndarray) -> np.ndarray | None:
-    """The group of the rows at `index` as text, str [N]; None where no group column is asked for."""
+    """The group of the rows at `index` as text, str [N]; None where the SPEC names no group column."""
     if spec.group is None:
         return None
     _check(rows, spec, "group", spec.group)
@@ -96,7 +95,7 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         type = type.value_type
         if type in TEXTS:
             lengths = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
-            if (longest := max(lengths, default=0)) * len(column) > MOST_WORDS:
+            if (longest := max(lengths, default=0)) * len(column) > MAX_DICTIONARY_BYTES:
                 raise RequestError(
                     f"{len(column):,} rows with words of up to {longest:,} bytes do not fit into memory",
                     "name another column",
@@ -126,19 +125,19 @@ def _class_name(feature: datasets.ClassLabel, value: int | None) -> str | None:
     return composed(feature.names[value]) if value is not None and 0 <= value < len(feature.names) else None
 
 
-def _choose(rows: Rows, spec: Spec, setting: str, asked: str | None, feature: type[Any], usual: tuple[str, ...]) -> str:
-    if asked is not None:
-        _check(rows, spec, setting, asked)
-        return asked
-    typed = [name for name in rows.table.column_names if isinstance(rows.features.get(name), feature)]
-    if len(typed) == 1:
-        return typed[0]
+def _choose(rows: Rows, spec: Spec, setting: str, typed: str | None, feature: type[Any], usual: tuple[str, ...]) -> str:
+    if typed is not None:
+        _check(rows, spec, setting, typed)
+        return typed
+    declared = [name for name in rows.table.column_names if isinstance(rows.features.get(name), feature)]
+    if len(declared) == 1:
+        return declared[0]
     for name in usual:
         if name in rows.table.column_names:
             return name
     raise RequestError(
-        f"{spec.text}: {'more than one' if typed else 'no'} {setting} column; columns: {_listed(rows)}",
-        f"type {spec.asking(setting)}",
+        f"{spec.text}: {'more than one' if declared else 'no'} {setting} column; columns: {_listed(rows)}",
+        f"type {spec.with_column(setting)}",
     )
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.data.pixel_cache import Store, Stored, open_store
-from ftcli.data.task import TaskSet
-from ftcli.data.threads import in_order
+from ftcli.data.images import ImageSet
+from ftcli.data.pixel_cache import CachedPixels, Pixels, open_pixels
+from ftcli.data.threads import map_in_order
 from ftcli.data.transforms import Transform
 from ftcli.data.workers import Workers
 from ftcli.log import Log
@@ -22,17 +22,17 @@ CPU = torch.device("cpu")
 
 
 class Batch(NamedTuple):
-    """One process's share of a batch, on the device. `counted` False: a stand-in, whose loss has weight 0."""
+    """One process's share of a batch, on the device."""
 
     images: Tensor  # float32 [b, C, H, W], channels-last in memory
     labels: Tensor  # int64 [b]
     whole: Tensor  # int64 [B], labels of the whole batch, over all processes
-    counted: bool
+    counted: bool  # False: a stand-in where there are fewer examples than processes; its loss has weight 0
 
 
 @dataclass(frozen=True)
 class Share:
-    """One batch as positions of an epoch's order, and the part of it that this process makes."""
+    """One batch as positions of an epoch's order, and this process's share of it."""
 
     whole: slice
     own: slice
@@ -51,9 +51,9 @@ class Loader:
 
     Args:
         batch_size: over all processes.
-        workers: processes beside this one that make batches; 0 makes them here. They live as long as the loader.
+        workers: processes that make batches; 0 makes them here. They live as long as the loader.
         shard: (rank, number) of the processes that share the work.
-        cache: where decoded pixels are kept; None decodes a picture each time.
+        cache: where decoded pixels are kept; None decodes an image each time.
 
     Raises:
         RequestError: the set is to be shuffled by blocks that do not fit into the transform's size.
@@ -61,7 +61,7 @@ class Loader:
 
     def __init__(
         self,
-        data: TaskSet,
+        data: ImageSet,
         transform: Transform,
         *,
         batch_size: int,
@@ -73,7 +73,7 @@ class Loader:
     ) -> None:
         self.n, self.batch_size = len(data), batch_size
         self.data, self.workers, self.device = data, workers, device
-        self.transform = transform.shuffled(data.images.shuffle)
+        self.transform = transform.shuffled(data.shuffle)
         self.rank, self.world = shard
         self._cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)
@@ -91,7 +91,7 @@ class Loader:
     ) -> Iterator[Batch]:
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.
 
-        Process r makes part r of each batch. Where a batch has fewer examples than there are processes, a process
+        Process r makes share r of each batch. Where a batch has fewer examples than there are processes, a process
         without one makes the batch's first, not counted.
 
         Args:
@@ -122,7 +122,7 @@ class Loader:
         return [self._share(batch) for batch in self._batches(self.n)]
 
     def _share(self, batch: slice) -> Share:
-        """This process's part of a batch, as equal in size to the others' as can be."""
+        """This process's share of a batch, as equal in size to the others' as can be."""
         size, longer = divmod(batch.stop - batch.start, self.world)
         start = batch.start + self.rank * size + min(self.rank, longer)
         own = slice(start, start + size + (self.rank < longer))
@@ -147,29 +147,29 @@ class Loader:
         return torch.from_numpy(by_class[starts[drawn] + generator.integers(counts[drawn])])
 
     def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
-        """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each place in it."""
+        """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each position in it."""
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
-        made = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
-        for share, pixels in zip(shares, made, strict=True):
+        batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
+        for share, pixels in zip(shares, batches, strict=True):
             yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
 
-    def _made(self, plans: list[Job]) -> Iterator[Tensor]:
-        """uint8 [b, H, W, 3] on the CPU for each plan."""
+    def _made(self, jobs: list[Job]) -> Iterator[Tensor]:
+        """uint8 [b, H, W, 3] on the CPU for each job."""
         if self.workers:
-            return self._processes.batches(plans)
+            return self._processes.batches(jobs)
         if self.device.type == "cuda":  # one batch is made while the device works on the one before
-            return in_order(self._maker.make, plans, threads=1, ahead=1)
-        return map(self._maker.make, plans)
+            return map_in_order(self._maker.make, jobs, threads=1, ahead=1)
+        return map(self._maker.make, jobs)
 
     def _send(self, pixels: Tensor) -> Tensor:
-        """Pixels to the images a model takes; on a GPU in a stream of its own, beside the work on other images."""
+        """Pixels to the images a model takes; on a GPU in a stream of its own, while the model works."""
         if self.device.type != "cuda":
             return self.transform.normalise(pixels.to(self.device))
-        now = torch.cuda.current_stream(self.device)
+        current = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._stream):
             images = self.transform.normalise(pixels.to(self.device, non_blocking=True))
-        now.wait_stream(self._stream)
-        images.record_stream(now)  # its memory is not given away before the model has read it
+        current.wait_stream(self._stream)
+        images.record_stream(current)  # its memory is not given away before the model has read it
         return images
 
     @cached_property
@@ -177,9 +177,9 @@ class Loader:
         return torch.cuda.Stream(self.device)
 
     @cached_property
-    def _maker(self) -> "_Maker":
-        store = open_store(self.data.images, self.transform, self._cache, self._log)
-        return _Maker(store, self.transform, pin=self.device.type == "cuda" and not self.workers)
+    def _maker(self) -> "_BatchMaker":
+        pixels = open_pixels(self.data, self.transform, self._cache, self._log)
+        return _BatchMaker(pixels, self.transform, pin=self.device.type == "cuda" and not self.workers)
 
     @cached_property
     def _processes(self) -> Workers[Job]:
@@ -188,18 +188,18 @@ class Loader:
         return Workers(self._maker.make, self.workers, size, self.device.type == "cuda", self._log)
 
 
-class _Maker:
-    """Makes whole batches from plans. pin: in memory that a GPU can read by itself."""
+class _BatchMaker:
+    """Makes whole batches. pin: in memory that a GPU can read by itself."""
 
-    def __init__(self, store: Store, transform: Transform, pin: bool) -> None:
-        self.store, self.transform, self.pin = store, transform, pin
+    def __init__(self, pixels: Pixels, transform: Transform, pin: bool) -> None:
+        self.pixels, self.transform, self.pin = pixels, transform, pin
 
-    def make(self, plan: Job) -> Tensor:
+    def make(self, job: Job) -> Tensor:
         """uint8 [b, H, W, 3]."""
-        batch = torch.empty((len(plan.indices), *self.transform.size, 3), dtype=torch.uint8, pin_memory=self.pin)
-        if isinstance(self.store, Stored) and not self.transform.numbers:
-            return torch.index_select(self.store.grid, 0, plan.indices, out=batch)
+        batch = torch.empty((len(job.indices), *self.transform.size, 3), dtype=torch.uint8, pin_memory=self.pin)
+        if isinstance(self.pixels, CachedPixels) and not self.transform.numbers:
+            return torch.index_select(self.pixels.tensor, 0, job.indices, out=batch)
         rows = batch.numpy()
-        for row, (index, numbers) in enumerate(zip(plan.indices.tolist(), plan.numbers, strict=True)):
-            rows[row] = self.transform.draw(self.store[index], numbers)
+        for row, (index, numbers) in enumerate(zip(job.indices.tolist(), job.numbers, strict=True)):
+            rows[row] = self.transform.draw(self.pixels[index], numbers)
         return batch

@@ -1,10 +1,10 @@
-"""Roles: which SPEC plays which part in a run, and the splits of one set in the roles that are not given."""
+"""Roles: which SPEC has which role in a run, and the splits of the training set in the roles that are not given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ftcli.data.rows import SPLIT_ROLES
-from ftcli.data.sources.source import splits_of
-from ftcli.data.spec import Spec, parse
+from ftcli.data.rows import SPLIT_ROLES, Splits
+from ftcli.data.sources.source import Source, open_source
+from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 
@@ -12,18 +12,26 @@ ROLES = ("train", "id_val", "id_test")
 OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 
 
-def specs_of(typed: dict[str, str | None], ood: Sequence[tuple[str, str]], log: Log) -> dict[str, Spec]:
-    """Every set of a run by its role or name, read before any source is opened; `typed` has a text for each role.
+def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]], log: Log) -> dict[str, Source]:
+    """Every set of a run, opened, by its role or name; `typed` has a text for each role. Data that several SPECs name
+    is opened once.
 
-    A train set that is already split, and for which no split is asked, plays the roles that are not given.
+    A train set that is already split, and whose SPEC names no split, has the roles that are not given.
 
     Raises:
-        RequestError: a SPEC cannot be read, a name is taken, or it is open which split plays a role.
+        RequestError: a SPEC cannot be read or opened, a name is taken, or it is ambiguous which split has a role.
     """
     _check_names([name for name, _ in ood])
     outside = {name: parse(text) for name, text in ood}
-    given = {role: parse(text) for role, text in typed.items() if text}
-    return _already_split(given, log) | outside
+    specs = {role: parse(text) for role, text in typed.items() if text} | outside
+    opened: dict[tuple[str, str, str | None], Splits] = {}
+    sources = {}
+    for name, spec in specs.items():
+        data = (spec.kind, spec.location, spec.root)
+        sources[name] = Source(spec, opened[data]) if data in opened else open_source(spec, log)
+        opened[data] = sources[name].splits
+    given = {role: sources.pop(role) for role in ROLES if role in sources}
+    return _with_splits_of_train(given) | sources
 
 
 def _check_names(names: list[str]) -> None:
@@ -35,25 +43,25 @@ def _check_names(names: list[str]) -> None:
             )
 
 
-def _already_split(given: dict[str, Spec], log: Log) -> dict[str, Spec]:
-    """Fill the roles that are not given from a train set that is already split."""
-    spec = given.get("train")
-    splits = splits_of(spec, log) if spec is not None and spec.split is None else ()
-    if spec is None or len(splits) < 2:
+def _with_splits_of_train(given: dict[str, Source]) -> dict[str, Source]:
+    """The given roles, and the others as far as a train set that is already split has splits for them."""
+    train = given.get("train")
+    if train is None or train.spec.split is not None or len(train.splits) < 2:
         return given
-    parts: dict[str, str] = {}
+    spec, splits = train.spec, tuple(train.splits)
+    split_of: dict[str, str] = {}
     for name in splits:
         role = SPLIT_ROLES.get(name.lower())
-        if role and parts.setdefault(role, name) != name and (role == "train" or role not in given):
+        if role and split_of.setdefault(role, name) != name and (role == "train" or role not in given):
             raise RequestError(
-                f"{spec.text} has the splits {', '.join(splits)}: {parts[role]} and {name} play one role",
+                f"{spec.text} has the splits {', '.join(splits)}: {split_of[role]} and {name} play one role",
                 f"say which with {OPTIONS[role]} '{spec.at_split(name).text}'",
             )
-    if "train" not in parts:
+    if "train" not in split_of:
         raise RequestError(
             f"{spec.text} has the splits {', '.join(splits)} and none of them is called train",
             f"say which to train on with split=, as {spec.at_split(splits[0]).text}",
         )
-    # A limit is for training: the parts that only measure stay whole.
-    filled = {role: spec.at_split(part) for role, part in parts.items()}
-    return filled | given | {"train": spec.at_split(parts["train"], limited=True)}
+    # A limit is for training: the sets that only measure stay whole.
+    filled = {role: train.at_split(split) for role, split in split_of.items()}
+    return filled | given | {"train": train.at_split(split_of["train"], limited=True)}

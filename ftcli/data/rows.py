@@ -1,15 +1,16 @@
 """Rows: what every kind of source becomes, an Arrow table with the meaning of its columns and an id per row."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import datasets
 import pyarrow as pa
 
 from ftcli.errors import RequestError
 
-# How sets name their parts, and the role each part plays in a run; "eval" is a test set to `datasets` too.
+# How sets name their splits, and the role each split has in a run; "eval" is a test set to `datasets` too.
 SPLIT_ROLES = {
     "train": "train",
     "training": "train",
@@ -24,56 +25,80 @@ SPLIT_ROLES = {
 }
 
 
+Features = dict[str, datasets.ClassLabel | datasets.Image]
+
+
 @dataclass(frozen=True)
 class Rows:
     """N rows of one split.
 
-    `features` has the columns known to hold classes or images (a datasets ClassLabel or Image); `ids` are stable
-    whatever is selected later; the pictures that a table names by their paths lie in `folders` (None: the paths are of
-    files that were found by looking); `unit` is what a message calls one row, "file" or "row".
+    The ids are stable whatever is selected later.
     """
 
     table: pa.Table
-    features: dict[str, Any]
+    features: Features  # of the columns known to hold classes or images
     ids: list[str]
-    folders: tuple[Path, ...] | None = None
-    unit: str = "row"
+    folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
+    unit: str = "row"  # what a message calls one row, "file" or "row"
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def part(self, start: int, stop: int) -> "Rows":
-        """Rows start … stop - 1, without copying a picture."""
+    def slice(self, start: int, stop: int) -> "Rows":
+        """Rows start … stop - 1, without copying an image."""
         stop = max(start, stop)
         return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.folders, self.unit)
 
 
-Splits = dict[str, Callable[[], Rows]]  # the splits of a source, each read when it is called
+Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, each read when it is called
 
 
-def numbered(table: pa.Table, features: dict[str, Any], folders: tuple[Path, ...] = ()) -> Rows:
+def numbered(table: pa.Table, features: Features, folders: tuple[Path, ...] = ()) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
     return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
 
 
-def joined(parts: Sequence[tuple[str, Rows]]) -> Rows:
+def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
+    """Rows of image files, whose ids are their paths below `root`; with the labels, and the names of the classes."""
+    try:
+        files = pa.array(paths, pa.string())
+    except UnicodeEncodeError:  # a name need not be text
+        files = pa.array([os.fsencode(path) for path in paths], pa.large_binary())
+    image = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), files], names=["bytes", "path"])
+    columns = {"image": image} | ({} if labels is None else {"label": pa.array(labels, pa.int64())})
+    relative = (Path(path).relative_to(root) if Path(path).is_relative_to(root) else Path(path) for path in paths)
+    ids = [as_text(path.as_posix()) for path in relative]
+    return Rows(pa.table(columns), {"image": datasets.Image(), **label_feature(names)}, ids, unit="file")
+
+
+def label_feature(names: Sequence[str]) -> Features:
+    """What the column "label" means: the classes by name, or nothing where they are only numbers."""
+    return {"label": datasets.ClassLabel(names=list(names))} if names else {}
+
+
+def as_text(name: str) -> str:
+    """The name of a file as text: bytes that are no UTF-8 are written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:
     """Several (split, rows) as one; row numbers are made unique by the split's name."""
-    if len(parts) == 1:
-        return parts[0][1]
-    first = parts[0][1]
-    ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in parts for id in rows.ids]
-    table = stacked([(split, rows.table, rows.features) for split, rows in parts])
+    if len(slices) == 1:
+        return slices[0][1]
+    first = slices[0][1]
+    ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in slices for id in rows.ids]
+    table = stacked([(split, rows.table, rows.features) for split, rows in slices])
     return Rows(table, first.features, ids, first.folders, first.unit)
 
 
-def stacked(tables: Sequence[tuple[str, pa.Table, dict[str, Any]]]) -> pa.Table:
+def stacked(tables: Sequence[tuple[str, pa.Table, Features]]) -> pa.Table:
     """Tables of (name, table, features) one under the other.
 
     Raises:
         RequestError: their columns or classes differ. Class numbers that mean different classes must not be mixed.
     """
     name, first, features = tables[0]
-    for other, table, found in tables[1:]:
-        if found != features or not table.schema.equals(first.schema):
+    for other, table, of_other in tables[1:]:
+        if of_other != features or not table.schema.equals(first.schema):
             raise RequestError(f"{name} and {other} have different columns or classes", "name one of them alone")
     return pa.concat_tables([table for _, table, _ in tables])

@@ -4,15 +4,12 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
+from ftcli.data.kinds import FORMS, KINDS, PATH
 from ftcli.data.shifts.shift import Shift, Shuffle, read_flip, read_shift, read_shuffle
 from ftcli.errors import RequestError, suggest
 
-KINDS = ("PATH", "hf:NAME[/CONFIG]", "torchvision:CLASS", "digits:WORLD")
-SCHEMES = ("hf", "torchvision", "digits")
-SETTINGS = (
-    *("split", "root", "image", "label", "group", "where", "classes", "limit", "per-class"),
-    *("labels", "shift", "shuffle"),
-)
+PLAIN = ("split", "root", "image", "label", "group", "classes")  # settings whose value is a text as it is typed
+SETTINGS = (*PLAIN[:5], "where", "classes", "limit", "per-class", "labels", "shift", "shuffle")
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Spec:
     """A parsed data SPEC. `limit` and `per_class` are (N, SEED); `where` holds (COLUMN, VALUE) pairs."""
 
     text: str
-    kind: str  # "path", "hf", "torchvision" or "digits"
+    kind: str  # one of KINDS
     location: str  # decoded path, hub NAME[/CONFIG], torchvision class, or digits world
     split: str | None = None
     root: str | None = None  # folder of the files of a torchvision class
@@ -36,11 +33,11 @@ class Spec:
     shuffle: Shuffle | None = None
 
     def at_split(self, split: str, *, limited: bool = False) -> "Spec":
-        """The same set at one of its splits: whole, or `limited` as typed."""
-        other = replace(self, split=split) if limited else replace(self, split=split, limit=None, per_class=None)
-        return replace(other, text=_render(other))
+        """The SPEC of one split of the set: whole, or `limited` as typed."""
+        spec = replace(self, split=split) if limited else replace(self, split=split, limit=None, per_class=None)
+        return replace(spec, text=_render(spec))
 
-    def asking(self, setting: str) -> str:
+    def with_column(self, setting: str) -> str:
         """How to type the same set with a column named in `setting`, "image" or "label"."""
         return _render(replace(self, image="COLUMN") if setting == "image" else replace(self, label="COLUMN"))
 
@@ -51,12 +48,12 @@ def parse(text: str) -> Spec:
     Raises:
         RequestError: an unknown kind or setting, a setting given twice or without a value, or a bad number.
     """
-    place, mark, settings = text.partition("?")
-    kind, location = _kind(text, place)
+    address, mark, settings = text.partition("?")
+    kind, location = _kind(text, address)
     values: dict[str, str] = {}
     where: list[tuple[str, str]] = []
-    for part in settings.split("&") if mark else ():
-        name, equals, value = part.partition("=")
+    for setting in settings.split("&") if mark else ():
+        name, equals, value = setting.partition("=")
         if name not in SETTINGS:
             raise RequestError(
                 f'unknown setting "{name}" in the data SPEC "{text}"; known: {", ".join(SETTINGS)}',
@@ -72,19 +69,15 @@ def parse(text: str) -> Spec:
             values[name] = unquote(value)
     if "limit" in values and "per-class" in values:
         raise RequestError(f'"{text}" has both limit and per-class', "leave one of them out")
-    if "root" in values and kind != "torchvision":
-        raise RequestError(f'"{text}" has a root, which only torchvision:CLASS has', "leave it out")
+    for other in KINDS.values():
+        for name in {*values}.intersection(other.settings).difference(KINDS[kind].settings):
+            raise RequestError(f'"{text}" has a {name}, which only {other.form} has', "leave it out")
     return Spec(
         text=text,
         kind=kind,
         location=location,
-        split=values.get("split"),
-        root=values.get("root"),
-        image=values.get("image"),
-        label=values.get("label"),
-        group=values.get("group"),
+        **{name: values.get(name) for name in PLAIN},
         where=tuple(where),
-        classes=values.get("classes"),
         limit=_count(text, "limit", values.get("limit")),
         per_class=_count(text, "per-class", values.get("per-class")),
         flip=read_flip(text, values.get("labels")),
@@ -93,26 +86,27 @@ def parse(text: str) -> Spec:
     )
 
 
-def _kind(text: str, place: str) -> tuple[str, str]:
+def _kind(text: str, address: str) -> tuple[str, str]:
     """Kind and decoded location. One letter before a colon is a drive, not a kind."""
-    scheme = re.match(r"([A-Za-z][\w+.-]+):", place)
-    kind = scheme.group(1) if scheme else "path"
-    location = unquote(place[scheme.end() :] if scheme else place)
-    if kind not in ("path", *SCHEMES) or (scheme and kind == "path"):
+    scheme = re.match(r"([A-Za-z][\w+.-]+):", address)
+    kind = scheme.group(1) if scheme else PATH
+    location = unquote(address[scheme.end() :] if scheme else address)
+    if kind not in KINDS or (scheme and kind == PATH):
         raise RequestError(
-            f'unknown kind of data "{kind}:" in "{text}"; known: {", ".join(KINDS)}',
-            suggest(kind, SCHEMES) or f"for a file with a colon in its name write ./{place}",
+            f'unknown kind of data "{kind}:" in "{text}"; known: {FORMS}',
+            suggest(kind, [known for known in KINDS if known != PATH])
+            or f"for a file with a colon in its name write ./{address}",
         )
     if not location:
-        raise RequestError(f'the data SPEC "{text}" names no data', f"write one of {', '.join(KINDS)}")
+        raise RequestError(f'the data SPEC "{text}" names no data', f"write one of {FORMS}")
     return kind, location
 
 
 def _where(text: str, value: str) -> tuple[str, str]:
-    column, colon, wanted = value.partition(":")
+    column, colon, kept = value.partition(":")
     if not column or not colon:
         raise RequestError(f'where={value} in "{text}" is not COLUMN:VALUE', "write where=COLUMN:VALUE")
-    return unquote(column), unquote(wanted)
+    return unquote(column), unquote(kept)
 
 
 def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
@@ -130,19 +124,17 @@ def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
 
 def _render(spec: Spec) -> str:
     """The text that parses to `spec`."""
-    settings = [("split", spec.split), ("root", spec.root), ("image", spec.image), ("label", spec.label)]
-    settings += [("group", spec.group), ("classes", spec.classes)]
-    parts = [f"{name}={_escape(value)}" for name, value in settings if value is not None]
-    parts += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
+    typed = [f"{name}={_escape(value)}" for name in PLAIN if (value := getattr(spec, name)) is not None]
+    typed += [f"where={_escape(column).replace(':', '%3A')}:{_escape(value)}" for column, value in spec.where]
     for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):
-        parts += [f"{name}={pair[0]}:{pair[1]}"] if pair else []
-    parts += ["labels=flip"] if spec.flip else []
-    parts += [f"{name}={change}" for name, change in (("shift", spec.shift), ("shuffle", spec.shuffle)) if change]
-    prefix = "" if spec.kind == "path" else f"{spec.kind}:"
-    return prefix + _escape(spec.location) + ("?" + "&".join(parts) if parts else "")
+        typed += [f"{name}={pair[0]}:{pair[1]}"] if pair else []
+    typed += ["labels=flip"] if spec.flip else []
+    typed += [f"{name}={change}" for name, change in (("shift", spec.shift), ("shuffle", spec.shuffle)) if change]
+    prefix = "" if spec.kind == PATH else f"{spec.kind}:"
+    return prefix + _escape(spec.location) + ("?" + "&".join(typed) if typed else "")
 
 
 def _escape(value: str) -> str:
-    for sign in "%?&=":
-        value = value.replace(sign, f"%{ord(sign):02X}")
+    for character in "%?&=":
+        value = value.replace(character, f"%{ord(character):02X}")
     return value

@@ -56,45 +56,45 @@ def _first_of_each(strata: np.ndarray, take: np.ndarray, seed: int) -> np.ndarra
     order = seeded_order(len(strata), seed)
     order = order[np.argsort(strata[order], kind="stable")]  # stratum after stratum, each in the seeded order
     sizes = np.bincount(strata, minlength=len(take))
-    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # place within its stratum
-    return np.sort(order[place < np.repeat(take, sizes)])
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its stratum
+    return np.sort(order[rank < np.repeat(take, sizes)])
 
 
 def cut(strata: np.ndarray, digests: list[bytes], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut 10 % for validation and 10 % for test from N rows, stratified; equal pictures stay together.
+    """Cut 10 % for validation and 10 % for test from N rows, stratified; equal images stay together.
 
-    Both parts are always cut, so that the one does not depend on whether the other is wanted.
+    Both are always cut, so that neither depends on whether the other is needed.
 
     Returns:
         train, validation and test: sorted indices, a partition of the rows.
     """
     order = seeded_order(len(strata), seed)
-    # A unit is all copies of one picture; it counts in the stratum of its first copy.
-    pictures = np.array([digest.hex() for digest in digests])
-    _, first, unit_of, sizes = np.unique(pictures[order], return_index=True, return_inverse=True, return_counts=True)
+    # A unit is all copies of one image; it counts in the stratum of its first copy.
+    images = np.array([digest.hex() for digest in digests])
+    _, first, unit_of, sizes = np.unique(images[order], return_index=True, return_inverse=True, return_counts=True)
     by_order = np.argsort(first, kind="stable")
     unit_strata = strata[order][first]
     counts = np.bincount(strata)
     quota = allocate(counts, (len(strata) + 5) // 10)
-    part = np.zeros(len(sizes), dtype=np.int64)  # of each unit: 0 train, 1 validation, 2 test
+    role_of = np.zeros(len(sizes), dtype=np.int64)  # of each unit: 0 train, 1 validation, 2 test
     over = {2: 0, 1: 0}
     for stratum in np.flatnonzero(quota):
         left = {2: int(quota[stratum]), 1: int(quota[stratum])}
-        _fill(part, sizes, by_order[unit_strata[by_order] == stratum], left)
+        _fill(role_of, sizes, by_order[unit_strata[by_order] == stratum], left)
         over = {role: over[role] + left[role] for role in over}
-    _fill(part, sizes, by_order[part[by_order] == 0], over)  # copies too many for the share of their class
-    part_of_row = np.empty(len(strata), dtype=np.int64)
-    part_of_row[order] = part[unit_of]
-    return np.flatnonzero(part_of_row == 0), np.flatnonzero(part_of_row == 1), np.flatnonzero(part_of_row == 2)
+    _fill(role_of, sizes, by_order[role_of[by_order] == 0], over)  # copies too many for the share of their class
+    role_of_row = np.empty(len(strata), dtype=np.int64)
+    role_of_row[order] = role_of[unit_of]
+    return np.flatnonzero(role_of_row == 0), np.flatnonzero(role_of_row == 1), np.flatnonzero(role_of_row == 2)
 
 
-def _fill(part: np.ndarray, sizes: np.ndarray, units: np.ndarray, left: dict[int, int]) -> None:
-    """Give units, in turn, to the first part that has room for them, until no part has any."""
+def _fill(role_of: np.ndarray, sizes: np.ndarray, units: np.ndarray, left: dict[int, int]) -> None:
+    """Give units, in turn, to the first role whose count in `left` has room for them, until none has any."""
     for unit in units:
         if not any(left.values()):
             return
         for role, room in left.items():
             if sizes[unit] <= room:
-                part[unit] = role
+                role_of[unit] = role
                 left[role] -= int(sizes[unit])
                 break

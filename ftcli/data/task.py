@@ -10,10 +10,11 @@ from ftcli.cache import Cache
 from ftcli.data import stratified as split
 from ftcli.data.classes.alignment import align, warn_text_order
 from ftcli.data.classes.labels import are_names, numbers
+from ftcli.data.examples import examples_of, open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
-from ftcli.data.roles import OPTIONS, ROLES, specs_of
-from ftcli.data.sources.source import examples_of, open_source
+from ftcli.data.roles import OPTIONS, ROLES, open_sources
+from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -24,53 +25,17 @@ FEWEST_TO_PICK = 100  # by fewer, the standard error of an accuracy of one half 
 
 
 @dataclass(frozen=True)
-class TaskSet:
-    """One set of N examples in its role; labels are indices into the task's classes (-1 for a set without labels)."""
-
-    images: ImageSet
-    labels: np.ndarray  # int64 [N]
-    restrict: tuple[int, ...] | None = None  # the classes an OOD set covers, where they are not all; sorted
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def spec(self) -> str:
-        return self.images.spec
-
-    @property
-    def ids(self) -> list[str]:
-        return self.images.ids
-
-    @property
-    def groups(self) -> np.ndarray | None:
-        return self.images.groups
-
-    @property
-    def dropped(self) -> int:
-        return self.images.dropped
-
-    @property
-    def damaged(self) -> int:
-        return self.images.damaged
-
-    @property
-    def fingerprint(self) -> str:
-        return self.images.fingerprint
-
-
-@dataclass(frozen=True)
 class Task:
     """K classes and the sets of a run. ID-val selects; ID-test and OOD sets are only reported."""
 
     classes: tuple[str, ...]
     named: bool
-    train: TaskSet | None
-    id_val: TaskSet | None
-    id_test: TaskSet | None
-    ood: dict[str, TaskSet]
+    train: ImageSet | None
+    id_val: ImageSet | None
+    id_test: ImageSet | None
+    ood: dict[str, ImageSet]
 
-    def sets(self) -> dict[str, TaskSet]:
+    def sets(self) -> dict[str, ImageSet]:
         """The reported sets in order: id_val, id_test, then the OOD sets by name."""
         identical = {"id_val": self.id_val, "id_test": self.id_test}
         return {name: data for name, data in identical.items() if data is not None} | self.ood
@@ -89,18 +54,18 @@ def build_task(
     num_classes: int | None = None,
     cache: Cache | None = None,
 ) -> Task:
-    """Choose the examples of every set, align its classes by name, read the pictures, and cut from train what is
-    missing. Whatever can be said of a SPEC or of classes is said before the first picture is read.
+    """Choose the examples of every set, align its classes by name, read the images, and cut from train what is
+    missing. Errors and warnings about a SPEC or its classes come before the first image is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
-    that is already split, and for which no split is asked, plays the roles not given; what is still missing is cut
+    that is already split, and whose SPEC names no split, has the roles not given; what is still missing is cut
     from train, 10 % each, stratified, by `split_seed`.
 
     Raises:
-        RequestError: a set cannot be opened, no class matches, or a set cut here shares a picture with one given.
+        RequestError: a set cannot be opened, no class matches, or a set cut here shares an image with one given.
     """
-    specs = specs_of({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
-    chosen = {name: examples_of(spec, log) for name, spec in specs.items()}
+    sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
+    chosen = {name: examples_of(source, log) for name, source in sources.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
         raise RequestError(
@@ -118,9 +83,8 @@ def build_task(
         _warn_untrained(identical["train"], log)
     _check_overlap(identical, given, log)
     warn_repeated(identical, sets, log)
-    roles = {role: task_set(images) for role, images in identical.items()}
-    outside = {name: _outside(name, images, log) for name, images in sets.items()}
-    return Task(names, named, **{role: roles.get(role) for role in ROLES}, ood=outside)
+    outside = {name: _restricted(name, images, log) for name, images in sets.items()}
+    return Task(names, named, **{role: identical.get(role) for role in ROLES}, ood=outside)
 
 
 def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int | None) -> tuple[tuple[str, ...], bool]:
@@ -134,40 +98,35 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
     return train.classes, train.named
 
 
-def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> TaskSet:
+def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> ImageSet:
     """A set to predict on: every label is -1."""
-    return task_set(open_source(parse(text), log, damaged=damaged, labelled=False, cache=cache))
+    return open_images(parse(text), log, damaged=damaged, labelled=False, cache=cache)
 
 
-def pictures(text: str, log: Log) -> ImageSet:
-    """A set of which the pictures alone count, none of them read yet. Labels are read where it has them, so that
+def labels_optional(text: str, log: Log) -> ImageSet:
+    """A set of which the images alone count, none of them read yet. Labels are read where it has them, so that
     limit= and per-class= choose the very examples that they choose everywhere else.
     """
+    spec = parse(text)
     try:
-        return examples_of(parse(text), log)
+        return examples_of(open_source(spec, log), log)
     except RequestError:
-        return examples_of(parse(text), log, labelled=False)
+        return examples_of(open_source(spec, log, labelled=False), log, labelled=False)
 
 
-def task_set(images: ImageSet) -> TaskSet:
-    """An aligned set, or one without labels, in its role."""
-    return TaskSet(images, np.full(len(images), -1, dtype=np.int64) if images.labels is None else images.labels)
-
-
-def _outside(name: str, images: ImageSet, log: Log) -> TaskSet:
+def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
     """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
-    whole = task_set(images)
-    covered = tuple(int(label) for label in np.unique(whole.labels))
+    covered = tuple(np.unique(images.labels).tolist())
     if len(covered) == len(images.classes):
-        return whole
-    absent = [one for label, one in enumerate(images.classes) if label not in covered]
-    sure = "; with one class left, its accuracy is 100 % by construction" if len(covered) == 1 else ""
+        return images
+    absent = [images.classes[label] for label in range(len(images.classes)) if label not in covered]
+    certain = "; with one class left, its accuracy is 100 % by construction" if len(covered) == 1 else ""
     log.warn(
         "classes-restricted",
         f'"{name}" covers {len(covered)} of {len(images.classes)} classes (without {listed(absent)}): predictions on '
-        f"it are restricted to those, accuracy_all_classes in the report is not{sure}",
+        f"it are restricted to those, accuracy_all_classes in the report is not{certain}",
     )
-    return replace(whole, restrict=covered)
+    return replace(images, restrict=covered)
 
 
 def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
@@ -180,25 +139,24 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
             f"{train.spec} has {len(train)} examples, too few to cut {' and '.join(missing)} from (10 % each)",
             f"give {ask}, or at least {FEWEST_TO_CUT} examples",
         )
-    assert train.labels is not None
     _, val, test = split.cut(split.strata(train.labels, train.classes), train.pixel_digests, seed)
-    parts = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
-    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(parts.values())))
-    if not len(rest) or not all(len(rows) for rows in parts.values()):
+    rows_of = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
+    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(rows_of.values())))
+    if not len(rest) or not all(len(rows) for rows in rows_of.values()):
         raise RequestError(
             f"{' and '.join(missing)} cannot be cut from the {len(train)} examples of {train.spec}: too many are "
-            "copies of one picture",
+            "copies of one image",
             f"give {ask}",
         )
     cuts = {
         role: replace(train.select(rows), spec=f"{train.spec} (10 % cut, split seed {seed})", dropped=0, damaged=0)
-        for role, rows in parts.items()
+        for role, rows in rows_of.items()
     }
     return {"train": train.select(rest), **cuts}
 
 
 def warn_few_to_pick(task: Task, log: Log) -> None:
-    """Says so where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
+    """Warn where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
     if task.id_val is not None and (n := len(task.id_val)) < FEWEST_TO_PICK:
         log.warn(
             "few-to-pick",
@@ -216,7 +174,7 @@ def warn_few_to_pick(task: Task, log: Log) -> None:
 
 
 def _warn_untrained(train: ImageSet, log: Log) -> None:
-    counts = np.bincount(train.labels, minlength=len(train.classes))  # type: ignore[arg-type]
+    counts = np.bincount(train.labels, minlength=len(train.classes))
     if empty := [name for name, count in zip(train.classes, counts, strict=True) if not count]:
         first = "; labels that are whole numbers are read as 0, 1, …" if empty == ["0"] and not train.named else ""
         log.warn(
@@ -226,17 +184,17 @@ def _warn_untrained(train: ImageSet, log: Log) -> None:
 
 
 def _check_overlap(sets: dict[str, ImageSet], given: set[str], log: Log) -> None:
-    """A picture in two ID sets makes the figures better than they are: refused for sets cut here, else a warning."""
-    for one, two in combinations([role for role in ROLES if role in sets], 2):
-        pairs = shared(sets[one], sets[two])
+    """An image in two ID sets makes the figures better than they are: refused for sets cut here, else a warning."""
+    for first, second in combinations([role for role in ROLES if role in sets], 2):
+        pairs = shared(sets[first], sets[second])
         if not pairs:
             continue
-        text = f'{len(pairs)} pictures of {one} are in {two} too, the first "{pairs[0][0]}" and "{pairs[0][1]}"'
-        if {one, two} <= given:
+        text = f'{len(pairs)} images of {first} are in {second} too, the first "{pairs[0][0]}" and "{pairs[0][1]}"'
+        if {first, second} <= given:
             log.warn("overlap", text)
             continue
-        made = one if one not in given else two
+        cut = first if first not in given else second
         raise RequestError(
-            f"{text}; {made} was cut from {sets['train'].spec}",
-            f"remove the shared pictures from one of the sets, or give {OPTIONS[made]} as well",
+            f"{text}; {cut} was cut from {sets['train'].spec}",
+            f"remove the shared images from one of the sets, or give {OPTIONS[cut]} as well",
         )

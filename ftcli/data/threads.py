@@ -12,19 +12,21 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int) -> Iterator[Result]:
-    """`work` of every item, in order, done by threads that are at most `ahead` items further than what was taken.
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+) -> Iterator[Result]:
+    """`function` of every item, in order, by threads that are at most `ahead` items further than what was taken.
 
-    Threads help because PIL, hashlib and torch let go of the interpreter. After an error nobody waits for the rest.
+    Threads help because PIL, hashlib and torch release the interpreter's lock. After an error the rest is cancelled.
     """
     pool = ThreadPoolExecutor(max_workers=threads)
-    begun: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            begun.append(pool.submit(work, item))
-            if len(begun) > ahead:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

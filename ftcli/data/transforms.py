@@ -1,4 +1,4 @@
-"""Transforms: from an RGB picture to the normalised tensor a model takes, as its own data configuration says."""
+"""Transforms: from an RGB image to the normalised tensor a model takes, as its own data configuration says."""
 
 import json
 import math
@@ -23,11 +23,11 @@ from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
 
 AUGMENTATIONS = ("none", "light", "standard")
-LIGHT_SHARE = 0.875  # side of the crop over side of the picture it is cut from: 224 of 256, the usual pair
-PADDING = 0.125  # of the input's side, on each side of a picture that fits into it: 4 pixels of 32, the usual pair
-STANDARD_SCALE = (0.5, 1.0)  # share of the picture's area; less would often leave the object out
+LIGHT_SHARE = 0.875  # side of the crop over side of the image it is cut from: 224 of 256, the usual pair
+PADDING = 0.125  # of the input's side, on each side of an image that fits into it: 4 pixels of 32, the usual pair
+STANDARD_SCALE = (0.5, 1.0)  # share of the image's area; less would often leave the object out
 STANDARD_RATIO = (3 / 4, 4 / 3)  # width over height of the crop
-ATTEMPTS = 10  # crops tried until one lies inside the picture, as torchvision does
+ATTEMPTS = 10  # crops tried until one lies inside the image, as torchvision does
 MADE_BY = " ".join(f"{name} {version(name)}" for name in ("pillow", "torchvision", "timm"))
 
 Step = Callable[[Image.Image], Image.Image]
@@ -35,25 +35,25 @@ Step = Callable[[Image.Image], Image.Image]
 
 @dataclass(frozen=True)
 class Transform:
-    """From a picture to the normalised tensor, in three parts.
+    """From an image to the normalised tensor, in three steps.
 
-    `prepare` is done once per picture and always gives the same, so its result can be kept; `draw` is the random part,
+    `prepare` is done once per image and always gives the same, so its result can be kept; `draw` is the random step,
     done each time; `normalise` takes whole batches, on the device of the model.
     """
 
-    key: str  # all that `prepare` depends on beside the picture
+    key: str  # all that `prepare` depends on but the image
     size: tuple[int, int]  # (H, W) of what `draw` gives
-    prepare: Callable[[Image.Image], np.ndarray]  # RGB picture to uint8 [h, w, 3]
+    prepare: Callable[[Image.Image], np.ndarray]  # RGB image to uint8 [h, w, 3]
     draw: Callable[
         [np.ndarray, np.ndarray], np.ndarray
     ]  # prepared pixels, float64 [numbers] in [0, 1) to uint8 [H, W, 3]
     numbers: int  # uniform random numbers that `draw` needs for one example; with 0 it changes nothing
     mean: tuple[float, ...]  # [3], of values in [0, 1]
     std: tuple[float, ...]  # [3]
-    shuffle: Shuffle | None = field(default=None, kw_only=True)  # one permutation of every normalised picture
+    shuffle: Shuffle | None = field(default=None, kw_only=True)  # one permutation of every normalised image
 
     @property
-    def after(self) -> str:
+    def normalisation_key(self) -> str:
         """All that `normalise` depends on, for a key."""
         return f"{self.mean} {self.std}" + (f" shuffle {self.shuffle}" if self.shuffle else "")
 
@@ -67,7 +67,7 @@ class Transform:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W], channels-last in memory, on the same device.
 
         (x / 255 - mean) / std in the order of torchvision's ToTensor and Normalize: the same bits. Then, for a shuffled
-        set, the same permutation of every picture.
+        set, the same permutation of every image.
         """
         B, H, W, C = batch.shape
         white, mean, std = _constants(self.mean, self.std, W, batch.device)
@@ -99,9 +99,9 @@ def evaluation(cfg: dict[str, Any]) -> Transform:
     """
     steps, normalize = _steps(cfg)
     # A new mean makes new pixels only where it is the colour of the border.
-    told = {name: cfg[name] for name in cfg if name not in ("mean", "std") or cfg.get("crop_mode") == "border"}
+    relevant = {name: cfg[name] for name in cfg if name not in ("mean", "std") or cfg.get("crop_mode") == "border"}
     return Transform(
-        key=f"evaluation {json.dumps(told, sort_keys=True, default=str)} {list(steps)} {MADE_BY}",
+        key=f"evaluation {json.dumps(relevant, sort_keys=True, default=str)} {list(steps)} {MADE_BY}",
         size=_size(cfg),
         prepare=partial(_through, steps),
         draw=_unchanged,
@@ -114,8 +114,8 @@ def evaluation(cfg: dict[str, Any]) -> Transform:
 def augmentation(cfg: dict[str, Any], name: str) -> Transform:
     """The transform a model is trained with.
 
-    "none" is `evaluation`; "light" a random crop from a slightly larger picture, resized or padded, and a flip;
-    "standard" a random crop of half to all of the picture's area resized to H x W, and a flip.
+    "none" is `evaluation`; "light" a random crop from a slightly larger image, resized or padded, and a flip;
+    "standard" a random crop of half to all of the image's area resized to H x W, and a flip.
 
     Raises:
         RequestError: another name.
@@ -150,33 +150,33 @@ def _size(cfg: dict[str, Any]) -> tuple[int, int]:
     return high, wide
 
 
-def _through(steps: tuple[Step, ...], picture: Image.Image) -> np.ndarray:
-    """The picture after all steps, uint8 [h, w, 3]."""
+def _through(steps: tuple[Step, ...], image: Image.Image) -> np.ndarray:
+    """The image after all steps, uint8 [h, w, 3]."""
     for step in steps:
-        picture = step(picture)
-    return np.array(picture)
+        image = step(image)
+    return np.array(image)
 
 
-def _with_room(size: tuple[int, int], evaluated: tuple[Step, ...], larger: Step, picture: Image.Image) -> np.ndarray:
+def _with_room(size: tuple[int, int], evaluated: tuple[Step, ...], larger: Step, image: Image.Image) -> np.ndarray:
     """What "light" crops from, uint8 [h, w, 3]: larger than H x W, and as sharp as evaluation sees it.
 
-    Resized from 32 to 36 pixels, noise loses a third of its deviation. So a picture that fits into H x W has the pixels
+    Resized from 32 to 36 pixels, noise loses a third of its deviation. So an image that fits into H x W has the pixels
     that evaluation gives it, and one that covers H x W exactly, where evaluation only crops, has its own; both with a
     black border. Any other is resized, as evaluation resizes it to sides about as long.
     """
-    over = (picture.height - size[0], picture.width - size[1])
+    over = (image.height - size[0], image.width - size[1])
     if max(over) <= 0:
-        pixels = _through(evaluated, picture)
-    elif min(over) == 0 and evaluated[0](picture).size == picture.size:
-        pixels = np.asarray(picture)
+        pixels = _through(evaluated, image)
+    elif min(over) == 0 and evaluated[0](image).size == image.size:
+        pixels = np.asarray(image)
     else:
-        return _through((larger,), picture)
+        return _through((larger,), image)
     border = [(int(side * PADDING),) * 2 for side in size]
     return np.pad(pixels, (*border, (0, 0)))
 
 
 def _larger(size: tuple[int, int], interpolation: str) -> Step:
-    """Resize, keeping proportions, until the picture just covers H/0.875 x W/0.875."""
+    """Resize, keeping proportions, until the image just covers H/0.875 x W/0.875."""
     high, wide = (int(side / LIGHT_SHARE) for side in size)
     if high == wide:
         return transforms.Resize(high, interpolation=str_to_interp_mode(interpolation))
@@ -205,9 +205,9 @@ def _resized_crop_and_flip(
 def crop_box(high: int, wide: int, u: np.ndarray) -> tuple[int, int, int, int]:
     """Top, left, height and width of a random crop with the distribution of torchvision's RandomResizedCrop.
 
-    Area uniform in `STANDARD_SCALE` of the picture's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
-    `ATTEMPTS` pairs that fits inside the picture, at a uniform place; where none fits, the largest middle part of an
-    allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the place, and one number that is not used here.
+    Area uniform in `STANDARD_SCALE` of the image's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
+    `ATTEMPTS` pairs that fits inside the image, at a uniform position; where none fits, the largest middle part of an
+    allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the position, and a number that is not used here.
     """
     low, up = math.log(STANDARD_RATIO[0]), math.log(STANDARD_RATIO[1])
     for share, tall in u[: 2 * ATTEMPTS].reshape(ATTEMPTS, 2).tolist():

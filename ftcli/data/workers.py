@@ -21,9 +21,9 @@ from ftcli.log import Log
 
 J = TypeVar("J")
 SHARED = "/dev/shm"  # where Linux keeps the memory that processes share; Docker gives it 64 MB
-AHEAD = 2  # batches that each process makes in advance
-FOR_LOCKS = 2**18  # bytes of it for the locks between the processes
-SEEN_DEAD = 1.0  # seconds until the system says how a process ended whose pipe is closed
+BATCHES_AHEAD = 2  # batches that each process makes in advance
+LOCK_BYTES = 2**18  # bytes of it for the locks between the processes
+EXIT_CODE_AFTER = 1.0  # seconds until the system says how a process ended whose pipe is closed
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 DIED = ("exited unexpectedly", "killed by signal", "is not alive")  # as DataLoader says it
 LARGER = "--shm-size of Docker, or a larger /dev/shm, makes room"
@@ -39,7 +39,7 @@ class Workers(Generic[J]):
     """
 
     def __init__(self, make: Callable[[J], Tensor], number: int, size: int, pin: bool, log: Log) -> None:
-        self._make, self._asked, self._size, self._pin, self._log = make, number, size, pin, log
+        self._make, self._requested, self._size, self._pin, self._log = make, number, size, pin, log
         self._jobs = _Jobs[J]()
 
     def batches(self, jobs: Sequence[J]) -> Iterator[Tensor]:
@@ -47,9 +47,9 @@ class Workers(Generic[J]):
 
         Raises FtcliError where one cannot be made, ResourceLimit where a process was killed.
         """
-        made = self._started(jobs)
+        batches = self._started(jobs)
         for job in jobs:
-            batch = self._next(made) if made else None
+            batch = self._next(batches) if batches else None
             if isinstance(batch, FtcliError):
                 raise batch
             yield self._make(job) if batch is None else batch
@@ -61,37 +61,37 @@ class Workers(Generic[J]):
             return None
         before, main = signal.getsignal(signal.SIGCHLD), threading.current_thread() is threading.main_thread()
         try:
-            multiprocessing.Semaphore()  # where DataLoader gets none, it ends with a traceback of its own besides
+            multiprocessing.Semaphore()  # where DataLoader gets none, it prints a traceback of its own
             return iter(self._loader)
         except OSError as error:  # no locks between processes here, or too many processes
             self._number = 0
-            self._warn(f"{self._asked} workers cannot be started ({error.strerror}); this process makes the batches")
+            self._warn(f"{self._requested} workers cannot be started ({error.strerror}); this process makes batches")
             return None
         finally:
             if main and before is not None:  # DataLoader's own handler raises in whatever line runs just then
                 signal.signal(signal.SIGCHLD, before)
 
-    def _next(self, made: "Iterator[Tensor | FtcliError | None]") -> Tensor | FtcliError | None:
+    def _next(self, batches: "Iterator[Tensor | FtcliError | None]") -> Tensor | FtcliError | None:
         try:
-            batch = next(made)
+            batch = next(batches)
         except (RuntimeError, OSError, EOFError) as error:
             if isinstance(error, RuntimeError) and not any(words in str(error) for words in DIED):
                 raise
             raise ResourceLimit(
-                f"one of {self._number} processes that decode images was killed{self._by()}.",
+                f"one of {self._number} processes that decode images was killed{self._cause()}.",
                 "fewer --workers (0 decodes in the command's own process)",
             ) from error
         if batch is None:
             self._warn(f"{SHARED} is full: batches of --workers do not fit, and this process makes them. {LARGER}")
         return batch
 
-    def _by(self) -> str:
+    def _cause(self) -> str:
         """What has killed a process, in words."""
         started = getattr(getattr(self._loader, "_iterator", None), "_workers", ())
-        until = time.monotonic() + SEEN_DEAD
-        while not any(one.exitcode for one in started) and time.monotonic() < until:
+        until = time.monotonic() + EXIT_CODE_AFTER
+        while not any(process.exitcode for process in started) and time.monotonic() < until:
             time.sleep(0.01)
-        signals = {-one.exitcode for one in started if (one.exitcode or 0) < 0} - {signal.SIGKILL}
+        signals = {-process.exitcode for process in started if (process.exitcode or 0) < 0} - {signal.SIGKILL}
         names = [signal.Signals(number).name for number in sorted(signals)]
         return f" by {' and '.join(names)}" if names else ", as the system does where memory is not enough"
 
@@ -99,15 +99,15 @@ class Workers(Generic[J]):
     def _number(self) -> int:
         """As many as shared memory holds the batches of."""
         try:
-            found = os.statvfs(SHARED)
+            status = os.statvfs(SHARED)
         except OSError:  # another system, with no such limit
-            return self._asked
-        room = found.f_bavail * found.f_frsize - FOR_LOCKS
-        number = min(self._asked, max(0, room // (AHEAD * self._size)))
-        if number < self._asked:
-            needed = self._asked * AHEAD * self._size + FOR_LOCKS
+            return self._requested
+        room = status.f_bavail * status.f_frsize - LOCK_BYTES
+        number = min(self._requested, max(0, room // (BATCHES_AHEAD * self._size)))
+        if number < self._requested:
+            needed = self._requested * BATCHES_AHEAD * self._size + LOCK_BYTES
             self._warn(
-                f"{SHARED} has {(room + FOR_LOCKS) / 1e6:.1f} MB free, and {self._asked} workers need "
+                f"{SHARED} has {(room + LOCK_BYTES) / 1e6:.1f} MB free, and {self._requested} workers need "
                 f"{needed / 1e6:.1f} MB: {number or 'none'} of them start. {LARGER}"
             )
         return number
@@ -116,14 +116,14 @@ class Workers(Generic[J]):
     def _loader(self) -> "DataLoader[Tensor | FtcliError | None]":
         """The generator keeps DataLoader from drawing its base seed from the global one."""
         return DataLoader(
-            _Made(self._make),
+            _BatchDataset(self._make),
             batch_size=None,
             sampler=self._jobs,
             num_workers=self._number,
-            prefetch_factor=AHEAD,
+            prefetch_factor=BATCHES_AHEAD,
             persistent_workers=True,
-            collate_fn=_as_it_is,
-            worker_init_fn=_begin,
+            collate_fn=_unchanged,
+            worker_init_fn=_start_worker,
             pin_memory=self._pin,
             generator=torch.Generator(),
         )
@@ -145,7 +145,7 @@ class _Jobs(Sampler[J]):
         return len(self.batches)
 
 
-class _Made(Dataset[Tensor | FtcliError | None]):
+class _BatchDataset(Dataset[Tensor | FtcliError | None]):
     """What a process makes of a job: a batch in shared memory; None where that has no room; or what went wrong.
 
     An error is handed back as it is, where DataLoader would wrap it in a traceback. A batch is put into shared memory
@@ -168,19 +168,19 @@ class _Made(Dataset[Tensor | FtcliError | None]):
             return None
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _begin(_: int) -> None:
+def _start_worker(_: int) -> None:
     """In a new process: it ends with the command, and what stops the command does not stop it before."""
     os.setpgrp()  # Ctrl-C goes to a whole group
-    sys.excepthook = _unless_cut_off  # of the thread that hands batches over
+    sys.excepthook = _report_unless_disconnected  # of the thread that hands batches over
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A traceback, but for a process whose batch nobody takes any more: the command is ending."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

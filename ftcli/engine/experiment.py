@@ -8,8 +8,9 @@ from torch import Tensor
 from ftcli.cache import Cache
 from ftcli.config.shared import Running
 from ftcli.config.training import Training
+from ftcli.data.images import ImageSet
 from ftcli.data.loaders import Loader
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.task import Task
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import Shelf
@@ -50,7 +51,7 @@ def experiment_of(
 ) -> Experiment:
     """Loaders for every set of the task, with the transforms of the model's own data configuration."""
 
-    def loader(data: TaskSet, transform: Transform) -> Loader:
+    def loader(data: ImageSet, transform: Transform) -> Loader:
         return Loader(
             data, transform, batch_size=config.batch_size, workers=machine.workers, device=machine.device,
             shard=(machine.rank, machine.processes), cache=cache, log=log,

@@ -11,7 +11,7 @@ from ftcli.config.measuring import Measuring
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.overlap import warn_repeated
-from ftcli.data.task import Task, pictures, task_set
+from ftcli.data.task import Task, labels_optional
 from ftcli.engine.experiment import Experiment
 from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
@@ -81,18 +81,18 @@ def unlabelled_task(context: Context[Any]) -> Task:
     """The sets where labels mean nothing. With a training set, the sets cut from it are those of training."""
     config, log, cache = context.config, context.log, context.cache
     given = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
-    opened = {name: pictures(spec, log) for name, spec in [*given.items(), *config.ood_sets()] if spec}
+    opened = {name: labels_optional(spec, log) for name, spec in [*given.items(), *config.ood_sets()] if spec}
     of_training = None
     if config.train:
         of_training = replace(context, config=replace(config, ood=None)).task()
     sets = {name: images.inspected(damaged=config.damaged, log=log, cache=cache) for name, images in opened.items()}
-    roles = {role: task_set(sets.pop(role)) for role in given if role in sets}
+    roles = {role: sets.pop(role) for role in given if role in sets}
     task = of_training or Task(
         (), named=False, train=None, id_val=roles.get("id_val"), id_test=roles.get("id_test"), ood={}
     )
     identical = {"train": task.train, "id_val": task.id_val, "id_test": task.id_test}
-    warn_repeated({role: data.images for role, data in identical.items() if data is not None}, sets, log)
-    return replace(task, ood={name: task_set(images) for name, images in sets.items()})
+    warn_repeated({role: images for role, images in identical.items() if images is not None}, sets, log)
+    return replace(task, ood=sets)
 
 
 def warn_identical_files(names: Sequence[str], loaded: Sequence[Loaded], log: Log) -> None:

@@ -42,7 +42,6 @@ def save_sheet(images: ImageSet, path: Path) -> None:
 
 def rows_by_class(images: ImageSet) -> Iterable[Row]:
     """A row per class that occurs, with its first examples."""
-    assert images.labels is not None
     for label in np.unique(images.labels):
         yield Row([images.classes[label]], images, np.flatnonzero(images.labels == label)[:PER_ROW].tolist())
 

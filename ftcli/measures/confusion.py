@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from ftcli.errors import RequestError
-
-MOST_CLASSES = 8_000  # of which every pair is counted: half a gigabyte
+from ftcli.limits import MAX_CONFUSION_CLASSES
 
 
 def check_pairs(classes: int) -> None:
     """Raises RequestError where the pairs of so many classes are too many to be counted."""
-    if classes > MOST_CLASSES:
+    if classes > MAX_CONFUSION_CLASSES:
         raise RequestError(
-            f"--confusion and --per-class count every pair of {classes:,} classes; at most {MOST_CLASSES:,} have room.",
+            f"--confusion and --per-class count every pair of {classes:,} classes; at most "
+            f"{MAX_CONFUSION_CLASSES:,} have room.",
             "leave them out; predictions.parquet has every answer",
         )
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor, nn
 
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import all_logits
 from ftcli.log import Log
@@ -66,12 +67,12 @@ def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, 
     return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature, details, confusions)
 
 
-def confusion_of(data: TaskSet, logits: np.ndarray, classes: tuple[str, ...]) -> Confusion:
+def confusion_of(data: ImageSet, logits: np.ndarray, classes: tuple[str, ...]) -> Confusion:
     """The predictions of a set, counted; among the classes that an OOD set covers, where it is restricted."""
     return Confusion.of(data.labels, predictions(logits, data.restrict)[0], classes, data.restrict)
 
 
-def prediction_rows(name: str, seed: int, data: TaskSet, logits: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
+def prediction_rows(name: str, seed: int, data: ImageSet, logits: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
     """What was predicted for each example of a set, by class name, so that reports of other class orders compare."""
     predicted, probability = predictions(logits, data.restrict)
     names = np.array(classes, dtype=object)

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ftcli.config.adapting import Adapt
-from ftcli.data.task import TaskSet
+from ftcli.data.images import ImageSet
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.engine.resume.passage import Passage
@@ -103,7 +103,7 @@ def check(model: nn.Module, config: Adapt) -> None:
         )
 
 
-def right(logits: Tensor, data: TaskSet) -> np.ndarray:
+def right(logits: Tensor, data: ImageSet) -> np.ndarray:
     """Which examples of a set are right [N] bool, among the classes that the set covers."""
     return predictions(logits.numpy(), data.restrict)[0] == data.labels
 

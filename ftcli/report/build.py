@@ -9,7 +9,8 @@ import torch
 
 from ftcli import __version__
 from ftcli.config.shared import Common, resolved
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
@@ -108,7 +109,7 @@ def describe_data(task: Task) -> dict[str, Any]:
     }
 
 
-def describe_set(data: TaskSet) -> dict[str, Any]:
+def describe_set(data: ImageSet) -> dict[str, Any]:
     return {
         "spec": data.spec, "n": len(data), "classes": len(set(data.labels.tolist())), "fingerprint": data.fingerprint,
         "dropped": data.dropped, "damaged": data.damaged,

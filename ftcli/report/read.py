@@ -9,20 +9,19 @@ from typing import Any, NoReturn
 
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
+from ftcli.limits import MAX_REPORT_BYTES, MAX_REPORT_LISTS, MAX_REPORT_VALUES
 from ftcli.report.schema import problem_with
 from ftcli.run_folder.folder import REPORT, STATE
 from ftcli.text import reason, shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
-MOST_BYTES = 256 * 2**20  # confusion matrices of a thousand classes on ten sets take half of it
-MOST_NUMBERS, MOST_LISTS = 30 * 10**6, 200_000  # together less than a GB of memory and ten seconds
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """A report from its file or its folder. Raises RequestError where there is none, or where it breaks the schema."""
     file = path / REPORT if path.is_dir() else path
     try:
-        text = read_regular(file, MOST_BYTES)
+        text = read_regular(file, MAX_REPORT_BYTES)
     except OSError as error:
         if (path / STATE).is_dir():
             raise RequestError(
@@ -31,8 +30,8 @@ def read_report(path: Path) -> dict[str, Any]:
             ) from None
         raise RequestError(f"the report {str(file)!r} cannot be read: {error.strerror}.", FIX) from None
     for what, number, most in (
-        ("values", text.count(b","), MOST_NUMBERS),
-        ("lists and objects", text.count(b"[") + text.count(b"{"), MOST_LISTS),
+        ("values", text.count(b","), MAX_REPORT_VALUES),
+        ("lists and objects", text.count(b"[") + text.count(b"{"), MAX_REPORT_LISTS),
     ):
         if number > most:
             raise RequestError(f"{str(file)!r} has {number:,} {what}, and at most {most:,} are read.", FIX)

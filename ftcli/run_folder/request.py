@@ -13,7 +13,8 @@ from PIL import features
 from ftcli import __version__
 from ftcli.cache import key
 from ftcli.config.shared import Common, Resumable, resolved
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
 from ftcli.model.loading.load import Loaded
@@ -89,15 +90,14 @@ def code_digests(file: Path) -> dict[str, str]:
     return {name: sha256(path.read_bytes()).hexdigest() for name, path in imported_files(file).items()}
 
 
-def data_digests(data: TaskSet) -> dict[str, Any]:
+def data_digests(images: ImageSet) -> dict[str, Any]:
     """Digests of a set's examples in their order; `classes`: those that an OOD set covers."""
-    images = data.images
     return {
         "pictures": key(*images.identities, f"shuffle {images.shuffle}"),
-        "labels": sha256(data.labels.astype("<i8").tobytes()).hexdigest(),
-        "groups": None if data.groups is None else digest(data.groups.tolist()),
-        "names of the examples": digest(data.ids),
-        "classes": data.restrict,
+        "labels": sha256(images.labels.astype("<i8").tobytes()).hexdigest(),
+        "groups": None if images.groups is None else digest(images.groups.tolist()),
+        "names of the examples": digest(images.ids),
+        "classes": images.restrict,
     }
 
 

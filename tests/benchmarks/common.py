@@ -20,7 +20,8 @@ from torch import nn
 
 from ftcli.cache import open_cache
 from ftcli.config.training import Finetune, Training, Tuning
-from ftcli.data.task import TaskSet
+from ftcli.context import Context
+from ftcli.data.images import ImageSet
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.train import Stage, fit
@@ -29,7 +30,7 @@ from ftcli.methods.variants import tuning_plan
 from ftcli.model.head import fresh_head
 from ftcli.model.loading.from_options import open_from_options
 from ftcli.model.loading.load import Loaded
-from ftcli.run import load_for, task_of
+from ftcli.run import load_start
 
 BATCH = 64
 PHOTO = "pacs/photo.parquet"
@@ -52,11 +53,11 @@ def world_of(config: Training, images: int | None = None) -> World:
     """Task, model with a fresh head, and loaders; of the training set so many `images`, or all."""
     log, machine = Log(), machine_of(config)
     cache = open_cache(log)
-    task = task_of(config, log, cache)
+    task = Context(config, log, 0.0, Path(), None, cache, machine).task()
     assert task.train is not None
     if images is not None:
         task = replace(task, train=spread(task.train, images))
-    loaded = load_for(task, config, open_from_options(config, config.checkpoint, log), log)
+    loaded = load_start(task, config, open_from_options(config, config.checkpoint, log), log)
     fresh_head(loaded.model, len(task.classes), seed=0)
     return World(config, loaded, experiment_of(task, loaded.data_config, machine, config, log, cache), log)
 
@@ -74,12 +75,12 @@ def photo_world(data: Path, images: int | None, **options: Any) -> World:
     return world_of(Finetune(**photo_options(data, **options)), images)
 
 
-def spread(data: TaskSet, n: int) -> TaskSet:
+def spread(data: ImageSet, n: int) -> ImageSet:
     """`n` examples of a set, evenly spread over it."""
     if n > len(data):
         sys.exit(f"{data.spec} has {len(data)} training images here, not {n}")
     rows = np.linspace(0, len(data) - 1, n).astype(np.int64)
-    return replace(data, images=data.images.select(rows), labels=data.labels[rows])
+    return data.select(rows)
 
 
 def without_id_val(world: World) -> Experiment:

@@ -29,7 +29,7 @@ class Pictures:
     def of(cls, world: World) -> "Pictures":
         data, light = world.experiment.task.train, augmentation(world.loaded.data_config, "light")
         assert data is not None
-        pixels = np.stack([light.prepare(data.images.image(i)) for i in range(len(data))])
+        pixels = np.stack([light.prepare(data.image(i)) for i in range(len(data))])
         mean, std = torch.tensor(light.mean), torch.tensor(light.std)
         return cls(torch.from_numpy(pixels), torch.from_numpy(data.labels), light.size, mean, std)
 

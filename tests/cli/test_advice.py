@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.sources.source import open_source, splits_of
+from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -24,7 +25,7 @@ QUICK = ["--image-size", 32, "--batch-size", 16, "--threads", 1]
 
 
 def opened(text: object, *, labelled: bool = True) -> ImageSet:
-    return open_source(parse(str(text)), Log(), labelled=labelled)
+    return open_images(parse(str(text)), Log(), labelled=labelled)
 
 
 def refusal(text: object, *, labelled: bool = True) -> RequestError:
@@ -38,7 +39,6 @@ def structs(count: int) -> list[dict]:
 
 
 def names(images: ImageSet) -> list[str]:
-    assert images.labels is not None
     return [images.classes[label] for label in images.labels]
 
 
@@ -143,7 +143,7 @@ def test_a_missing_file_of_a_column_of_paths_is_damaged(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 1})
     pq.write_table(pa.table({"image": ["a/1.png", "a/0.png"], "label": ["a", "b"]}), tmp_path / "t.parquet")
     assert 'row "0": its file cannot be read' in refusal(tmp_path / "t.parquet").problem
-    assert len(open_source(parse(f"{tmp_path}/t.parquet"), Log(), damaged="skip")) == 1
+    assert len(open_images(parse(f"{tmp_path}/t.parquet"), Log(), damaged="skip")) == 1
 
 
 # Folders of parquet files
@@ -160,7 +160,7 @@ def converted(root: Path, names: tuple[str, ...]) -> None:
 def test_the_hub_s_converted_files_are_splits(tmp_path: Path, place: str) -> None:
     converted(tmp_path / place, ("train", "validation", "extra"))
     for path in (tmp_path / place, tmp_path):
-        assert sorted(splits_of(parse(str(path)), Log())) == ["extra", "train", "validation"]
+        assert sorted(tuple(open_source(parse(str(path)), Log()).splits)) == ["extra", "train", "validation"]
         assert opened(f"{path}?split=validation").ids == ["0", "1", "2", "3"]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ftcli.data.pictures.decode import Pictures
-from ftcli.data.sources.source import open_source
+from ftcli.data.decoding.column import ImageColumn
+from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -29,13 +29,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Work:
 def unread(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rows whose pictures are read from here on."""
     rows: list[int] = []
-    content = Pictures.content
+    content = ImageColumn.content
 
-    def counting(self: Pictures, row: int) -> Any:
+    def counting(self: ImageColumn, row: int) -> Any:
         rows.append(row)
         return content(self, row)
 
-    monkeypatch.setattr(Pictures, "content", counting)
+    monkeypatch.setattr(ImageColumn, "content", counting)
     return rows
 
 
@@ -109,13 +109,13 @@ def spoilt(root: Path, count: int, whole: int = 3) -> Path:
 @pytest.mark.parametrize("count", [1, 2, 10, 11, 150])
 def test_all_damaged_pictures_are_counted_and_some_named(tmp_path: Path, count: int) -> None:
     with pytest.raises(RequestError) as error:
-        open_source(parse(str(spoilt(tmp_path / "set", count))), Log())
+        open_images(parse(str(spoilt(tmp_path / "set", count))), Log())
     said = error.value.problem
     assert said.count("bad") == min(count, 10) and all(f"bad{i:03d}" in said for i in range(min(count, 10)))
     assert (f"{count - 1} more of {count + 6}" in said) is (count > 1)
     assert (f"and {count - 10} more" in said.rpartition("bad")[2]) is (count > 10)
     log = Log()
-    images = open_source(parse(f"{tmp_path}/set"), log, damaged="skip")
+    images = open_images(parse(f"{tmp_path}/set"), log, damaged="skip")
     assert images.damaged == count and log.warnings[0]["text"].startswith(f"{count} of {count + 6} images")
 
 

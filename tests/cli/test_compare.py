@@ -175,7 +175,7 @@ def test_many_sets_are_looked_up_and_not_searched_for(tmp_path: Path, monkeypatc
         counts.append(len(listed))
         listed.clear()
     assert counts[0] == counts[1]
-    monkeypatch.setattr("ftcli.comparison.compare.MOST_SETS", 60)  # and their mean
+    monkeypatch.setattr("ftcli.comparison.compare.MAX_COMPARED_SETS", 60)  # and their mean
     with pytest.raises(RequestError, match="61 sets, and at most 60"):
         compare(files)
 

@@ -54,7 +54,7 @@ def test_a_class_neither_present_nor_predicted_has_no_row() -> None:
 def test_too_many_classes_are_refused_before_the_work(run: Path) -> None:
     told = "every pair of 3 classes; at most 2"
     words = ["evaluate", run, "--id-test", read(run)["config"]["train"], "--image-size", 32]
-    with mock.patch("ftcli.measures.confusion.MOST_CLASSES", 2), mock.patch("ftcli.run.measure") as never:
+    with mock.patch("ftcli.measures.confusion.MAX_CONFUSION_CLASSES", 2), mock.patch("ftcli.run.measure") as never:
         for option in ("--confusion", "--per-class"):
             done = inside(*words, option)
             assert done.returncode == 2 and told in done.stderr, done.stderr

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from sklearn.datasets import load_digits
 
 import ftcli
+from ftcli.data.examples import open_images
 from ftcli.data.sources import digits
 from ftcli.data.sources.digits import WORLDS, world
-from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -163,8 +163,8 @@ def test_the_preset_tests_on_the_same_unseen_digits_in_every_world() -> None:
     sets = dict(entry.split("=", 1) for entry in preset["ood"])
     assert set(sets) == set(WORLDS) - {"plain"}
     assert [parse(text).location for text in sets.values()] == list(sets)
-    opened = [open_source(parse(text), Log()) for text in (preset["id_test"], *sets.values())]
-    train = open_source(parse(preset["train"]), Log())
+    opened = [open_images(parse(text), Log()) for text in (preset["id_test"], *sets.values())]
+    train = open_images(parse(preset["train"]), Log())
     assert {tuple(images.ids) for images in opened} == {tuple(opened[0].ids)}
     assert set(train.ids).isdisjoint(opened[0].ids)
     assert len(train) + len(opened[0]) == 1797

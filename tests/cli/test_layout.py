@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import ImageFolder
 
+from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.sources.source import open_source, splits_of
+from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
@@ -20,12 +21,12 @@ PETS = {"cat": 3, "dog": 2}
 
 
 def opened(text: object, log: Log | None = None) -> ImageSet:
-    return open_source(parse(str(text)), log or Log())
+    return open_images(parse(str(text)), log or Log())
 
 
 def refusal(text: object, *, labelled: bool = True) -> str:
     with pytest.raises(RequestError) as error:
-        open_source(parse(str(text)), Log(), labelled=labelled)
+        open_images(parse(str(text)), Log(), labelled=labelled)
     return f"{error.value.problem} | {error.value.fix}"
 
 
@@ -41,7 +42,7 @@ def said(log: Log) -> dict[str, str]:
 
 
 def splits(root: Path) -> list[str]:
-    return sorted(splits_of(parse(str(root)), Log()))
+    return sorted(tuple(open_source(parse(str(root)), Log()).splits))
 
 
 # Splits
@@ -83,7 +84,7 @@ def test_a_split_without_class_folders_is_no_class(tmp_path: Path, other: str) -
     assert splits(tmp_path) == sorted(["train", other])
     assert opened(f"{tmp_path}?split=train").classes == ("cat", "dog")
     assert "no class folders" in refusal(f"{tmp_path}?split={other}")
-    assert len(open_source(parse(f"{tmp_path}?split={other}"), Log(), labelled=False)) == 3
+    assert len(open_images(parse(f"{tmp_path}?split={other}"), Log(), labelled=False)) == 3
 
 
 @pytest.mark.parametrize("listing", ["metadata.csv", "labels.tsv", "metadata.jsonl"])
@@ -100,7 +101,7 @@ def test_what_lies_beside_splits_is_left_out_and_said(tmp_path: Path) -> None:
     flat(tmp_path / "unlabeled", 4)
     log = Log()
     assert opened(f"{tmp_path}?split=val", log).classes == ("cat", "dog")
-    assert "4 pictures" in said(log)["folders-left-out"] and '"unlabeled" 4' in said(log)["folders-left-out"]
+    assert "4 images" in said(log)["folders-left-out"] and '"unlabeled" 4' in said(log)["folders-left-out"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_splits_below_classes_are_refused(tmp_path: Path, names: tuple[str, ...]
         folder(tmp_path / name, dict.fromkeys(names, 2))
     message = refusal(tmp_path)
     assert "put the split above the class" in message and '"bottle" and "cable"' in message
-    assert len(open_source(parse(str(tmp_path)), Log(), labelled=False)) == 4 * len(names)
+    assert len(open_images(parse(str(tmp_path)), Log(), labelled=False)) == 4 * len(names)
 
 
 # What is no class
@@ -185,7 +186,7 @@ def test_a_class_of_one_split_is_a_class_of_another_without_examples(tmp_path: P
     folder(tmp_path / "train", {"ant": 1, "bee": 1, "cat": 1})
     folder(tmp_path / "val", {"ant": 1, "bee": 0, "cat": 1, "none": 0}, first=50)
     images = opened(f"{tmp_path}?split=val")
-    assert images.classes == ("ant", "bee", "cat") and images.labels is not None and images.labels.tolist() == [0, 2]
+    assert images.classes == ("ant", "bee", "cat") and images.labels.tolist() == [0, 2]
     assert len(opened(f"{tmp_path}?split=train%2Bval")) == 5
 
 
@@ -227,7 +228,7 @@ def test_files_that_are_no_pictures_are_counted(tmp_path: Path, labelled: bool) 
     (root / "a" / "empty.dat").touch()
     os.mkfifo(root / "a" / "pipe")
     log = Log()
-    assert len(open_source(parse(str(root)), log, labelled=labelled)) == 3
+    assert len(open_images(parse(str(root)), log, labelled=labelled)) == 3
     text = said(log)["files-left-out"]
     assert text.startswith("9 files") and ".txt 3, no ending 2, .csv 1, .dat 1, .heic 1, .svg 1" in text
 
@@ -243,7 +244,7 @@ def test_pictures_beside_the_class_folders_are_counted(tmp_path: Path) -> None:
     root, log = folder(tmp_path / "x", PETS), Log()
     picture(9).save(root / "overview.png")
     assert len(opened(root, log)) == 5
-    assert '"overview.png"' in said(log)["files-left-out"] and said(log)["files-left-out"].startswith("1 picture")
+    assert '"overview.png"' in said(log)["files-left-out"] and said(log)["files-left-out"].startswith("1 image")
 
 
 def test_a_damaged_picture_of_a_rare_ending_is_damaged_not_left_out(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from test_requests import refused
 from test_task import built, codes, names, numbered, refusal, table
 
-from ftcli.data.classes.alignment import correspond, look_alikes
+from ftcli.data.classes.alignment import correspond, similar_names
 from ftcli.data.classes.class_names import as_numbers, folded
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -173,7 +173,7 @@ def test_classes_of_one_set_that_look_alike(tmp_path: Path) -> None:
 
 def test_unmatched_names_that_look_alike_are_all_counted(tmp_path: Path) -> None:
     own = [f"Class_{letter}x" for letter in "abcde"]
-    text = look_alikes(own, [f"class {letter}x" for letter in "abcde"])
+    text = similar_names(own, [f"class {letter}x" for letter in "abcde"])
     assert '"Class_ax" and "class ax"' in text and "2 more pairs" in text
     log = Log()
     train = table(tmp_path / "t.parquet", ["snow leopard", "cat"] * 20)

@@ -10,8 +10,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from ftcli.cache import Cache
-from ftcli.data.pictures.orientation import is_turned
-from ftcli.data.sources.source import open_source
+from ftcli.data.decoding.orientation import is_turned
+from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, picture
@@ -59,7 +59,7 @@ def test_tiff_is_turned_by_pillow_itself(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.tif").write_bytes(turned(picture(1, (9, 7)), 6, "TIFF"))
     log = Log()
-    images = open_source(parse(str(tmp_path)), log)
+    images = open_images(parse(str(tmp_path)), log)
     assert images.image(0).size == (7, 9) and log.warnings == []
 
 
@@ -78,7 +78,7 @@ def test_it_is_counted_with_and_without_a_cache_and_on_a_warm_one(tmp_path: Path
     warnings = []
     for cache in (None, Cache(tmp_path / "cache", 10**9, Log()), Cache(tmp_path / "cache", 10**9, Log())):
         log = Log()
-        open_source(parse(str(root)), log, damaged=damaged, cache=cache)
+        open_images(parse(str(root)), log, damaged=damaged, cache=cache)
         warnings.append(log.warnings)
     assert warnings[0] == warnings[1] == warnings[2] and len(warnings[0]) == 1
     assert warnings[0][0]["code"] == "exif-orientation" and warnings[0][0]["text"].startswith("4 of 24 images")
@@ -88,7 +88,7 @@ def test_it_is_counted_in_tables(tmp_path: Path) -> None:
     cells = [turned(picture(i), 1 + 5 * (i < 3), "PNG") for i in range(5)]
     pq.write_table(pa.table({"image": cells, "label": list("aabba")}), tmp_path / "t.parquet")
     log = Log()
-    open_source(parse(f"{tmp_path}/t.parquet"), log)
+    open_images(parse(f"{tmp_path}/t.parquet"), log)
     assert log.warnings[0]["text"].startswith("3 of 5 images")
 
 

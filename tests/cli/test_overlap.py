@@ -54,7 +54,7 @@ def test_an_ood_set_that_shares_pictures(
         ood={"far": some(tmp_path / "far.parquet", count, first), "own": some(tmp_path / "o.parquet", 9, 5000)},
     )
     (text,) = said(log)
-    assert f'{both} of {count} pictures of "far" (OOD) are in {other} too' in text and means in text
+    assert f'{both} of {count} images of "far" (OOD) are in {other} too' in text and means in text
     assert codes(log) == {"overlap"}
 
 
@@ -99,7 +99,7 @@ def test_severities_of_one_set_are_no_overlap_and_the_same_one_twice_is(sets: di
     assert log.warnings == []
     built(log, **sets, ood={**shifts, "again": f"{sets['id_test']}?shift=fog:4"})
     (text,) = said(log)
-    assert '30 of 30 pictures of "again" (OOD) are in fog 4 too' in text
+    assert '30 of 30 images of "again" (OOD) are in fog 4 too' in text
 
 
 def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
     class Counting:
         shift = shuffle = None
         relabelled = False
-        labels = None
+        labelled = False
 
         def __init__(self, own: int) -> None:
             self.own = own
@@ -126,7 +126,7 @@ def test_many_sets_cost_no_time_for_each_other(tmp_path: Path, sets: dict[str, A
             return [f"{self.own} {i}".encode() for i in range(2)]
 
     log = Log()
-    warn_repeated({"train": task.id_test.images}, {str(i): Counting(i) for i in range(500)}, log)  # type: ignore[misc]
+    warn_repeated({"train": task.id_test}, {str(i): Counting(i) for i in range(500)}, log)  # type: ignore[misc]
     assert log.warnings == [] and asked <= 5 * 500
 
 
@@ -145,7 +145,7 @@ def test_a_copy_in_another_lossless_format_is_the_same_picture(
     log = Log()
     built(log, **sets, ood={"far": tmp_path / "far"})
     (text,) = said(log)
-    assert '20 of 30 pictures of "far" (OOD) are in train too' in text
+    assert '20 of 30 images of "far" (OOD) are in train too' in text
 
 
 @pytest.mark.parametrize("role", ["train", "id_test"])

@@ -470,7 +470,7 @@ def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place
         "import os, sys; from unittest import mock; import ftcli.context; from ftcli.cli.main import process\n"
         f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         f"sys.argv = ['ftcli', *{asked!r}]\n"
-        "with mock.patch('ftcli.context.choose_output_folder', side_effect=lambda *a, **b: signal() or plain(*a, **b)):\n"
+        "with mock.patch('ftcli.context.choose_output_folder', lambda *a, **b: signal() or plain(*a, **b)):\n"
         "    process()"
     ).replace("import ftcli.context;", "import ftcli.context; plain = ftcli.context.choose_output_folder;")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

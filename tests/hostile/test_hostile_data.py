@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ftcli.data.pictures import decode as pixels
-from ftcli.data.pictures.gate import Gate
-from ftcli.data.sources.source import open_source
+from ftcli.data.decoding import decode as pixels
+from ftcli.data.decoding.semaphore import WeightedSemaphore
+from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -61,7 +61,7 @@ def answered(*words: Any, allowed: tuple[Path, ...] = ()) -> Outcome:
 def refusal(spec: object) -> str:
     """The words with which opening a set in this process is refused."""
     with pytest.raises(RequestError) as error:
-        open_source(parse(str(spec)), Log())
+        open_images(parse(str(spec)), Log())
     assert error.value.fix and len(error.value.problem) < 2000
     return error.value.problem
 
@@ -355,7 +355,7 @@ def test_metadata_that_lie(tmp_path: Path, name: str) -> None:
     if name in METADATA:
         assert "label" in refusal(path)
     else:
-        assert open_source(parse(str(path)), Log()).classes == ("0", "1")
+        assert open_images(parse(str(path)), Log()).classes == ("0", "1")
 
 
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_a_saved_set_says_what_it_is_not(tmp_path: Path) -> None:
     root = saved(tmp_path)
     for lies in ({"_type": "os.system"}, {"label": {"_type": "ClassLabel", "num_classes": 10**12}}, [1], "x"):
         (root / "dataset_info.json").write_text(json.dumps({"features": lies}))
-        assert len(open_source(parse(str(root)), Log())) == 4
+        assert len(open_images(parse(str(root)), Log())) == 4
     (root / "dataset_info.json").write_text("[" * 200_000)
     assert "nested too deeply" in refusal(root)
     (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["../..", "/etc"]}))
@@ -551,10 +551,10 @@ def test_a_large_picture_in_bands_is_the_same_picture(monkeypatch: pytest.Monkey
 
 
 def test_the_gate_lets_in_what_there_is_room_for() -> None:
-    gate, inside, most = Gate(10), [], [0]
+    gate, inside, most = WeightedSemaphore(10), [], [0]
 
     def work(size: int) -> int:
-        with gate.hold(size):
+        with gate.acquired(size):
             inside.append(min(size, 10))
             most[0] = max(most[0], sum(inside))
             time.sleep(0.001)

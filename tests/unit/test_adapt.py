@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config.adapting import Adapt
-from ftcli.data.task import Task, TaskSet, build_task
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task, build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import machine_of
 from ftcli.engine.resume.passage import Passage
@@ -56,7 +57,7 @@ def task_of(folder: Path) -> Task:
     )  # fmt: skip
 
 
-def along(model: nn.Module, data: TaskSet, config: Adapt, names: list[str], cfg: dict = CONFIG_32) -> tuple[Any, ...]:
+def along(model: nn.Module, data: ImageSet, config: Adapt, names: list[str], cfg: dict = CONFIG_32) -> tuple[Any, ...]:
     """The logits along the stream of a set, the order, the adapter and the stream."""
     machine = machine_of(config)
     stream = stream_of(data, cfg, machine, config, Log(), None)
@@ -64,10 +65,10 @@ def along(model: nn.Module, data: TaskSet, config: Adapt, names: list[str], cfg:
     return *adapter.along(stream, Passage(None, "test", machine.device), Log()), adapter, stream
 
 
-def images_of(data: TaskSet) -> Tensor:
+def images_of(data: ImageSet) -> Tensor:
     """[N, 3, 32, 32] float64, as evaluation sees them, in the set's order."""
     transform = evaluation(CONFIG_32)
-    return torch.stack([plain_tensor(transform.prepare(data.images.image(i))) for i in range(len(data))])
+    return torch.stack([plain_tensor(transform.prepare(data.image(i))) for i in range(len(data))])
 
 
 def plain_tensor(pixels: np.ndarray) -> Tensor:
@@ -108,7 +109,7 @@ def plain_tent(model: nn.Module, names: list[str], images: Tensor, config: Adapt
     return answers
 
 
-def plain_memo(model: nn.Module, names: list[str], data: TaskSet, config: Adapt) -> Tensor:
+def plain_memo(model: nn.Module, names: list[str], data: ImageSet, config: Adapt) -> Tensor:
     """One image after another: a step on the mean prediction over its views, then the answer to the image itself."""
     transform, V = augmentation(CONFIG_32, config.augment), config.augmentations
     generator = np.random.Generator(np.random.PCG64(derive_seed("augmentation", config.seed, 0)))
@@ -118,7 +119,7 @@ def plain_memo(model: nn.Module, names: list[str], data: TaskSet, config: Adapt)
     for i in order_of(len(data), config.seed).tolist():
         if config.mode == "episodic":
             network = deepcopy(model).eval()
-        pixels = transform.prepare(data.images.image(i))
+        pixels = transform.prepare(data.image(i))
         views = torch.stack([plain_tensor(transform.draw(pixels, u)) for u in numbers[i]])
         tuned = [dict(network.named_parameters())[name] for name in names]
         for _ in range(config.steps):
@@ -179,7 +180,7 @@ def test_nothing_else_moves_and_nothing_stays_moved(
     config = request(method=method, blocks=(choice,), tensors=tensors, mode="online", lr=0.1, augmentations=2)
     names = chosen_tensors(network, config, Log())[choice]
     before, data = snapshot(network), task_of(folder).ood["far"]
-    few = replace(data, images=data.images.select(np.arange(10)), labels=data.labels[:10])
+    few = data.select(np.arange(10))
     cfg = {**DATA_CONFIG, "input_size": (3, SIDE, SIDE)}
     *_, adapter, _ = along(network, few, config, names, cfg)
     changed = moved(before, network)
@@ -206,27 +207,27 @@ def test_episodic_leaves_every_byte(folder: Path, method: str) -> None:
 
 def test_a_last_image_goes_with_the_batch_before_it(folder: Path) -> None:
     data = task_of(folder).ood["far"]
-    odd = replace(data, images=data.images.select(np.arange(17)), labels=data.labels[:17])
+    odd = data.select(np.arange(17))
     found, _, _, stream = along(loaded("test_resnet").model, odd, request(batch_size=8), [])
     assert [len(piece.rows) for piece in stream.pieces()] == [8, 9] and stream.steps == 2
     alone, network = order_of(17, 0)[8:], without_statistics(loaded("test_resnet").model)
     expected = network(images_of(odd).float()[alone]).detach()
     assert (found[alone] - expected).abs().max() < 1e-4 * expected.abs().max()
     with pytest.raises(RequestError, match="one image"):
-        one = replace(data, images=data.images.select(np.arange(1)), labels=data.labels[:1])
+        one = data.select(np.arange(1))
         stream_of(one, CONFIG_32, machine_of(request()), request(), Log(), None)
 
 
 def test_views_are_drawn_by_example_and_seed(folder: Path) -> None:
     config = request(method="memo", augment="standard", augmentations=3)
 
-    def views(data: TaskSet, seed: int = 0, workers: int = 0) -> dict[int, Tensor]:
+    def views(data: ImageSet, seed: int = 0, workers: int = 0) -> dict[int, Tensor]:
         machine = replace(machine_of(config), workers=workers)
         stream = stream_of(data, CONFIG_32, machine, replace(config, seed=seed), Log(), None)
         return {int(piece.rows): piece.views for piece in stream.pieces()}
 
     data = task_of(folder).ood["far"]
-    part = replace(data, images=data.images.select(np.arange(7)), labels=data.labels[:7])
+    part = data.select(np.arange(7))
     every, few = views(data), views(part)
     assert all(seen.shape == (3, 3, 32, 32) for seen in every.values())
     assert all(torch.equal(few[i], every[i]) for i in range(7))

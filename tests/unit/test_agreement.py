@@ -10,9 +10,9 @@ from rich.console import Console
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
-from ftcli.data.sources.source import open_source
+from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
-from ftcli.data.task import Task, TaskSet
+from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import DISJOINT, KINDS, Pair, describe_pair
 from ftcli.explain.agreement.tables import agreement_tables, mistake_rows
 from ftcli.log import Log
@@ -130,9 +130,8 @@ def test_holm_goes_over_the_sets_of_a_pair() -> None:
 
 def test_the_rows_of_a_sheet_are_shared_among_its_sets(tmp_path: Path) -> None:
     """Forty rows for 45 classes in two sets: twenty each, those with the most mistakes, in the order of the classes."""
-    images = open_source(parse(str(coloured(tmp_path, classes=45, each=3))), Log(), damaged="stop")
-    assert images.labels is not None
-    data = TaskSet(images, images.labels)
+    images = open_images(parse(str(coloured(tmp_path, classes=45, each=3))), Log(), damaged="stop")
+    data = images
     task = Task(images.classes, True, None, None, None, {"near": data, "far": data})
     wrong = np.where(np.arange(len(data)) % 3 < data.labels % 4, (data.labels + 1) % 45, data.labels)  # 0 to 3 of each
     rows = list(mistake_rows(dict.fromkeys(task.ood, Pair(data.labels, wrong, data.labels)), task, "g1"))

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ftcli.commands import method_of
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS, Scoring
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from tests.helpers.plain_loop import State, difference, float64, precise, unbalanced
@@ -121,7 +121,7 @@ def start() -> Loaded:
 
 def engine(folder: Path, **options: Any) -> Trained:
     with float64:
-        return METHODS["surgical"](start(), *setting_for("test_resnet", folder, **SHORT | options), Log())
+        return method_of("surgical")(start(), *setting_for("test_resnet", folder, **SHORT | options), Log())
 
 
 def apart(folder: Path, trained: Trained, rule: Rule, **more: Any) -> float:

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +23,10 @@ from timm.data import create_transform
 from torch import Tensor
 
 from ftcli.cache import Cache
-from ftcli.data.loaders import Batch, Loader, _Maker
-from ftcli.data.sources.source import open_source
+from ftcli.data.examples import open_images
+from ftcli.data.images import ImageSet
+from ftcli.data.loaders import Batch, Loader, _BatchMaker
 from ftcli.data.spec import parse
-from ftcli.data.task import TaskSet
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import ResourceLimit, RunError
 from ftcli.log import Log
@@ -42,14 +43,12 @@ CONFIG = {
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "1", "I;16")
 
 
-def opened(folder: Path) -> TaskSet:
-    images = open_source(parse(str(folder)), Log())
-    assert images.labels is not None
-    return TaskSet(images, images.labels)
+def opened(folder: Path) -> ImageSet:
+    return open_images(parse(str(folder)), Log())
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> TaskSet:
+def data(tmp_path: Path) -> ImageSet:
     """13 examples of two classes, every picture of its own noise."""
     for i in range(13):
         folder = tmp_path / "set" / ("cat" if i % 2 else "dog")
@@ -83,14 +82,14 @@ def same(one: Iterable[Batch], two: Iterable[Batch]) -> bool:
     )  # fmt: skip
 
 
-def test_ordered(data: TaskSet) -> None:
+def test_ordered(data: ImageSet) -> None:
     images, labels, sizes = flat(Loader(data, evaluation(CONFIG), batch_size=4).ordered())
     assert sizes == [4, 4, 4, 1]
     assert labels == data.labels.tolist()
     assert images.dtype == torch.float32
     theirs = create_transform(**CONFIG, is_training=False)
     for i in range(len(data)):
-        assert torch.equal(images[i], theirs(data.images.image(i)))
+        assert torch.equal(images[i], theirs(data.image(i)))
 
 
 @pytest.mark.parametrize("mode", ["center", "border"])
@@ -105,7 +104,7 @@ def test_odd_pictures_come_out_as_timm_alone_makes_them(tmp_path: Path, cache: C
     data = opened(tmp_path / "odd")
     cfg = CONFIG | {"crop_mode": mode, "input_size": (3, 24, 16)}
     theirs = create_transform(**cfg, is_training=False)
-    expected = torch.stack([theirs(data.images.image(i)) for i in range(len(MODES))])
+    expected = torch.stack([theirs(data.image(i)) for i in range(len(MODES))])
     for kept in (None, cache, cache):
         assert torch.equal(flat(Loader(data, evaluation(cfg), batch_size=3, cache=kept).ordered())[0], expected)
     assert len(cache.entries()) == 1
@@ -113,18 +112,17 @@ def test_odd_pictures_come_out_as_timm_alone_makes_them(tmp_path: Path, cache: C
 
 @pytest.mark.real
 def test_real_pictures_come_out_as_timm_alone_makes_them(data_dir: Path, cache: Cache) -> None:
-    images = open_source(parse(f"{data_dir}/pacs/art_painting.parquet?limit=70:0"), Log())
-    assert images.labels is not None
+    images = open_images(parse(f"{data_dir}/pacs/art_painting.parquet?limit=70:0"), Log())
     cfg = CONFIG | {"input_size": (3, 112, 112), "interpolation": "bicubic", "crop_pct": 0.875}
     theirs = create_transform(**cfg, is_training=False)
     expected = torch.stack([theirs(images.image(i)) for i in range(70)])
     for _ in range(2):
-        loader = Loader(TaskSet(images, images.labels), evaluation(cfg), batch_size=32, cache=cache)
+        loader = Loader(images, evaluation(cfg), batch_size=32, cache=cache)
         assert torch.equal(flat(loader.ordered())[0], expected)
 
 
 @pytest.mark.parametrize("name", ["none", "light", "standard"])
-def test_cold_warm_and_no_cache_are_the_same(data: TaskSet, cache: Cache, name: str) -> None:
+def test_cold_warm_and_no_cache_are_the_same(data: ImageSet, cache: Cache, name: str) -> None:
     transform = augmentation(CONFIG, name)
     without = Loader(data, transform, batch_size=4)
     for _ in range(2):  # written, then read
@@ -137,20 +135,20 @@ def test_cold_warm_and_no_cache_are_the_same(data: TaskSet, cache: Cache, name: 
     assert [entry.kind for entry in cache.entries()] == ["pixels"]
 
 
-def test_a_warm_cache_needs_no_picture(data: TaskSet, cache: Cache) -> None:
+def test_a_warm_cache_needs_no_picture(data: ImageSet, cache: Cache) -> None:
     """Nothing is decoded until the first batch, and nothing ever again after it."""
     transform = augmentation(CONFIG, "light")
     loader = Loader(data, transform, batch_size=4, cache=cache)
     assert cache.entries() == []
     expected = flat(loader.ordered())[0]
     assert len(cache.entries()) == 1
-    assert data.images.pictures.paths is not None
-    for path in data.images.pictures.paths.to_pylist():
+    assert data.column.paths is not None
+    for path in data.column.paths.to_pylist():
         Path(path).unlink()
     assert torch.equal(flat(Loader(data, transform, batch_size=4, cache=cache).ordered())[0], expected)
 
 
-def test_shuffled_shows_every_example_once_in_an_order_of_its_seed_and_epoch(data: TaskSet) -> None:
+def test_shuffled_shows_every_example_once_in_an_order_of_its_seed_and_epoch(data: ImageSet) -> None:
     loader = Loader(data, evaluation(CONFIG), batch_size=4)
     straight = flat(loader.ordered())[0]
     orders = []
@@ -164,7 +162,7 @@ def test_shuffled_shows_every_example_once_in_an_order_of_its_seed_and_epoch(dat
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data: TaskSet) -> None:
+def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data: ImageSet) -> None:
     """Another batch size cuts the epoch otherwise; the picture that an example gives is the same."""
     transform = augmentation(CONFIG, "standard")
     small = Loader(data, transform, batch_size=2)
@@ -175,13 +173,13 @@ def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data:
     one, two = (flat(small.shuffled(3, epoch, skip_single=False))[0] for epoch in (2, 4))
     found = [bool((one == image).flatten(1).all(1).any()) for image in two]
     assert not all(found)
-    half = TaskSet(data.images.select(range(6)), data.labels[:6])  # the first rows of numbers, whatever follows them
+    half = data.select(range(6))  # the first rows of numbers, whatever follows them
     some = flat(Loader(half, transform, batch_size=2).shuffled(3, 2, skip_single=False))[0]
     every = flat(small.shuffled(3, 2, skip_single=False))[0]
     assert all(bool((every == image).flatten(1).all(1).any()) for image in some)
 
 
-def test_no_two_examples_epochs_or_seeds_share_their_random_numbers(data: TaskSet) -> None:
+def test_no_two_examples_epochs_or_seeds_share_their_random_numbers(data: ImageSet) -> None:
     """A sum of seed, epoch and index would give example 1 of epoch 0 the numbers of example 0 of epoch 1."""
     loader = Loader(data, augmentation(CONFIG, "light"), batch_size=4)
     drawn = [loader._numbers(seed, epoch) for seed in range(3) for epoch in range(3)]
@@ -191,7 +189,7 @@ def test_no_two_examples_epochs_or_seeds_share_their_random_numbers(data: TaskSe
     assert len(set(rows.ravel().tolist())) == rows.size
 
 
-def test_workers_change_nothing_and_live_through_epochs(data: TaskSet, cache: Cache) -> None:
+def test_workers_change_nothing_and_live_through_epochs(data: ImageSet, cache: Cache) -> None:
     transform = augmentation(CONFIG, "light")
     here, there, kept = (
         Loader(data, transform, batch_size=4, workers=workers, cache=place)
@@ -204,7 +202,7 @@ def test_workers_change_nothing_and_live_through_epochs(data: TaskSet, cache: Ca
         assert same(here.ordered(), loader.ordered())
 
 
-def test_global_generators_are_left_alone(data: TaskSet) -> None:
+def test_global_generators_are_left_alone(data: ImageSet) -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     random.seed(1)
@@ -221,7 +219,7 @@ def test_global_generators_are_left_alone(data: TaskSet) -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "skip", "steps"), [(4, False, 4), (4, True, 3), (5, True, 3), (20, True, 1)])
-def test_steps_and_a_last_batch_of_one(data: TaskSet, batch_size: int, skip: bool, steps: int) -> None:
+def test_steps_and_a_last_batch_of_one(data: ImageSet, batch_size: int, skip: bool, steps: int) -> None:
     loader = Loader(data, evaluation(CONFIG), batch_size=batch_size)
     assert loader.steps(skip_single=skip) == steps
     sizes = flat(loader.shuffled(0, 0, skip_single=skip))[2]
@@ -231,7 +229,7 @@ def test_steps_and_a_last_batch_of_one(data: TaskSet, batch_size: int, skip: boo
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
-def test_ordered_deals_whole_batches_out(data: TaskSet, world: int) -> None:
+def test_ordered_deals_whole_batches_out(data: ImageSet, world: int) -> None:
     """The batches of all processes, put back in order, are the very batches of one."""
     alone = Loader(data, evaluation(CONFIG), batch_size=4)
     shards = [Loader(data, evaluation(CONFIG), batch_size=4, shard=(rank, world)) for rank in range(world)]
@@ -244,7 +242,7 @@ def test_ordered_deals_whole_batches_out(data: TaskSet, world: int) -> None:
 @pytest.mark.parametrize("name", ["light", "standard"])
 @pytest.mark.parametrize("balanced", [False, True])
 def test_shares_of_a_shuffled_epoch_are_the_batches_of_one_process(
-    data: TaskSet, world: int, name: str, balanced: bool
+    data: ImageSet, world: int, name: str, balanced: bool
 ) -> None:
     transform, how = augmentation(CONFIG, name), {"skip_single": False, "balanced": balanced}
     alone = list(Loader(data, transform, batch_size=4).shuffled(2, 1, **how))
@@ -261,9 +259,9 @@ def test_shares_of_a_shuffled_epoch_are_the_batches_of_one_process(
             assert torch.equal(share.images, batch.images[rows]) and torch.equal(share.labels, batch.labels[rows])
 
 
-def test_balanced_draws_every_class_that_has_examples_equally_often(data: TaskSet) -> None:
+def test_balanced_draws_every_class_that_has_examples_equally_often(data: ImageSet) -> None:
     labels = np.array([5] * 9 + [2] * 3 + [0])  # classes 1, 3, 4 have none
-    loader = Loader(TaskSet(data.images, labels), evaluation(CONFIG), batch_size=4)
+    loader = Loader(replace(data, labels=labels), evaluation(CONFIG), batch_size=4)
     straight = flat(loader.ordered())[0]
     drawn, examples = [], []
     for epoch in range(150):
@@ -282,9 +280,9 @@ def test_balanced_draws_every_class_that_has_examples_equally_often(data: TaskSe
     assert torch.equal(twice[0], twice[1]) and not torch.equal(twice[0], twice[2])
 
 
-def test_an_example_drawn_twice_is_augmented_twice(data: TaskSet) -> None:
+def test_an_example_drawn_twice_is_augmented_twice(data: ImageSet) -> None:
     labels = np.array([0] + [1] * 12)
-    loader = Loader(TaskSet(data.images, labels), augmentation(CONFIG, "standard"), batch_size=13)
+    loader = Loader(replace(data, labels=labels), augmentation(CONFIG, "standard"), batch_size=13)
     (batch,) = loader.shuffled(0, 0, skip_single=False, balanced=True)
     rare = batch.images[batch.labels == 0]
     assert len(rare) >= 3 and len({image.numpy().tobytes() for image in rare}) == len(rare)
@@ -292,10 +290,10 @@ def test_an_example_drawn_twice_is_augmented_twice(data: TaskSet) -> None:
 
 @pytest.mark.parametrize(("workers", "kept"), [(1, False), (0, True), (0, False)])
 def test_a_picture_that_vanishes_is_named_without_a_traceback(
-    data: TaskSet, cache: Cache, workers: int, kept: bool
+    data: ImageSet, cache: Cache, workers: int, kept: bool
 ) -> None:
-    assert data.images.pictures.paths is not None
-    Path(data.images.pictures.paths[3].as_py()).unlink()
+    assert data.column.paths is not None
+    Path(data.column.paths[3].as_py()).unlink()
     loader = Loader(data, evaluation(CONFIG), batch_size=4, workers=workers, cache=cache if kept else None)
     with pytest.raises(RunError) as error:
         list(loader.ordered())
@@ -303,10 +301,10 @@ def test_a_picture_that_vanishes_is_named_without_a_traceback(
     assert cache.entries() == []
 
 
-def test_a_picture_that_changes_after_opening_is_refused(data: TaskSet, cache: Cache) -> None:
+def test_a_picture_that_changes_after_opening_is_refused(data: ImageSet, cache: Cache) -> None:
     """Its pixels would stand in the cache under the digest of what it was."""
-    assert data.images.pictures.paths is not None
-    paths = [Path(path) for path in data.images.pictures.paths.to_pylist()]
+    assert data.column.paths is not None
+    paths = [Path(path) for path in data.column.paths.to_pylist()]
     paths[3].write_bytes(paths[4].read_bytes())
     for place in (cache, None):
         with pytest.raises(RunError, match="has changed") as error:
@@ -317,7 +315,7 @@ def test_a_picture_that_changes_after_opening_is_refused(data: TaskSet, cache: C
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_gpu_gets_the_same_bits(data: TaskSet, cache: Cache, workers: int) -> None:
+def test_a_gpu_gets_the_same_bits(data: ImageSet, cache: Cache, workers: int) -> None:
     for name in ("none", "light", "standard"):
         transform, device = augmentation(CONFIG, name), torch.device("cuda")
         here = Loader(data, transform, batch_size=4)
@@ -351,7 +349,7 @@ def room(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 
 @pytest.mark.parametrize(("free", "started"), [(0, 0), (100_000, 0), (2**18 + 4096, 1), (2**20, 3)])
 def test_no_more_workers_than_shared_memory_holds(
-    data: TaskSet, free: int, started: int, monkeypatch: pytest.MonkeyPatch
+    data: ImageSet, free: int, started: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches of 2 images of 16 x 16; the pictures are the same, and the report says it."""
     transform, log = augmentation(CONFIG, "light"), Log()
@@ -369,7 +367,7 @@ def test_no_more_workers_than_shared_memory_holds(
 
 
 def test_a_batch_for_which_shared_memory_has_no_room_is_made_here(
-    data: TaskSet, monkeypatch: pytest.MonkeyPatch
+    data: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else has filled it since the processes began."""
     monkeypatch.setattr(Tensor, "share_memory_", mock.Mock(side_effect=RuntimeError("No space left on device (28)")))
@@ -379,7 +377,7 @@ def test_a_batch_for_which_shared_memory_has_no_room_is_made_here(
     assert [warning["code"] for warning in log.warnings] == ["workers"]
 
 
-def test_without_locks_between_processes_none_is_started(data: TaskSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_between_processes_none_is_started(data: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
     there = Loader(data, evaluation(CONFIG), batch_size=4, workers=2, log=log)
     with mock.patch(
@@ -393,7 +391,7 @@ def test_without_locks_between_processes_none_is_started(data: TaskSet, monkeypa
 @pytest.mark.parametrize(
     ("number", "threads"), [(signal.SIGKILL, False), (signal.SIGBUS, False), (signal.SIGKILL, True)]
 )
-def test_a_process_that_is_killed_ends_the_work_in_order(data: TaskSet, number: signal.Signals, threads: bool) -> None:
+def test_a_process_that_is_killed_ends_the_work_in_order(data: ImageSet, number: signal.Signals, threads: bool) -> None:
     def work() -> None:
         loader = Loader(data, evaluation(CONFIG), batch_size=1, workers=2)
         before = {child.pid for child in multiprocessing.active_children()}
@@ -413,18 +411,18 @@ def test_a_process_that_is_killed_ends_the_work_in_order(data: TaskSet, number: 
     assert "killed" in error.value.problem and why in error.value.problem and "fewer --workers" in error.value.fix
 
 
-def test_processes_end_with_the_one_that_started_them(data: TaskSet) -> None:
+def test_processes_end_with_the_one_that_started_them(data: ImageSet) -> None:
     """Killed, it cannot tell them."""
-    plain, (read, write) = _Maker.make, os.pipe()
+    plain, (read, write) = _BatchMaker.make, os.pipe()
 
-    def slow(maker: _Maker, plan: Any) -> Tensor:
+    def slow(maker: _BatchMaker, plan: Any) -> Tensor:
         time.sleep(600 * int(plan.indices[0] > 0))  # a picture on a disk that does not answer
         return plain(maker, plan)
 
     if not (child := os.fork()):
         try:
             os.close(read)
-            with mock.patch.object(_Maker, "make", slow):
+            with mock.patch.object(_BatchMaker, "make", slow):
                 next(Loader(data, evaluation(CONFIG), batch_size=1, workers=2).ordered())
         finally:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from tests.helpers.plain_loop import figures, small
 from tests.helpers.program import inside, read, work
 from tests.helpers.worlds import coloured, loaded
@@ -35,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def trained(folders: dict[str, Path], **options: Any) -> Trained:
     ood = [f"{name}={folders[name]}" for name in ("far", "some")]
     experiment, config = small("test_resnet", folders["train"], ood=ood, **{"epochs": 2, **options})
-    return METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
+    return method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
 
 
 def brute_force(runs: list[Report], name: str) -> Report:

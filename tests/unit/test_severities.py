@@ -6,7 +6,7 @@ from PIL import Image
 
 from ftcli.data.shifts.corruptions import CORRUPTIONS, corrupt
 from ftcli.data.shifts.corruptions.published import LARGE, SMALL
-from ftcli.data.shifts.shift import CORRUPTIONS as NAMES
+from ftcli.data.shifts.shift import CORRUPTION_NAMES as NAMES
 from ftcli.data.shifts.shift import SEVERITIES
 from tests.helpers.photographs import difference, photographs
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.sources.source import open_source, splits_of
+from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -20,7 +21,7 @@ from tests.helpers.pictures import encoded, folder, picture
 
 
 def opened(text: object, damaged: str = "stop", log: Log | None = None, labelled: bool = True) -> ImageSet:
-    return open_source(parse(str(text)), log or Log(), damaged=damaged, labelled=labelled)
+    return open_images(parse(str(text)), log or Log(), damaged=damaged, labelled=labelled)
 
 
 def refusal(text: object, **options: bool) -> str:
@@ -31,7 +32,6 @@ def refusal(text: object, **options: bool) -> str:
 
 
 def names(images: ImageSet) -> list[str]:
-    assert images.labels is not None
     return [images.classes[label] for label in images.labels]
 
 
@@ -63,7 +63,7 @@ def test_folder_is_torchvision_s_image_folder(tmp_path: Path) -> None:
     (root / "dog" / "notes.txt").write_text("no image")
     oracle, images = ImageFolder(str(root)), opened(root)
     assert list(images.classes) == oracle.classes and images.named
-    assert images.labels is not None and images.labels.tolist() == oracle.targets
+    assert images.labels.tolist() == oracle.targets
     assert images.ids == [Path(path).relative_to(root).as_posix() for path, _ in oracle.samples]
     for i in range(len(images)):
         assert np.array_equal(np.asarray(images.image(i)), np.asarray(oracle[i][0]))
@@ -90,7 +90,7 @@ def test_folder_already_split(tmp_path: Path) -> None:
     for part, count in (("train", 4), ("val", 2), ("test", 1)):
         folder(root / part, {"dog": count, "cat": 1})
     (root / "licenses").mkdir()
-    assert sorted(splits_of(parse(str(root)), Log())) == ["test", "train", "val"]
+    assert sorted(tuple(open_source(parse(str(root)), Log()).splits)) == ["test", "train", "val"]
     images = opened(f"{root}?split=val")
     assert len(images) == 3 and images.ids[0] == "val/cat/0.png"
     assert "split=" in refusal(root)
@@ -106,7 +106,7 @@ def test_folder_without_labels(tmp_path: Path) -> None:
     folder(tmp_path, {"deep": 2})
     picture(9).save(tmp_path / "a.png")
     images = opened(tmp_path, labelled=False)
-    assert images.ids == ["a.png", "deep/0.png", "deep/1.png"] and images.labels is None and images.classes == ()
+    assert images.ids == ["a.png", "deep/0.png", "deep/1.png"] and (images.labels == -1).all() and images.classes == ()
     assert "label" in refusal(f"{tmp_path}?label=x", labelled=False)
 
 
@@ -142,7 +142,7 @@ def test_labels_without_features(
 ) -> None:
     images = opened(table(tmp_path / "a.parquet", {"img": structs(3), "target": labels}))
     assert (images.classes, images.named) == (classes, named)
-    assert images.labels is not None and images.labels.tolist() == values
+    assert images.labels.tolist() == values
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_ragged_pixels_are_damaged(tmp_path: Path) -> None:
 def test_parquet_folder_with_and_without_splits(tmp_path: Path) -> None:
     for i, name in enumerate(("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001")):
         table(tmp_path / "hub" / "data" / f"{name}.parquet", {"image": structs(2), "label": [i, i]})
-    assert sorted(splits_of(parse(str(tmp_path / "hub")), Log())) == ["test", "train"]
+    assert sorted(tuple(open_source(parse(str(tmp_path / "hub")), Log()).splits)) == ["test", "train"]
     train = opened(f"{tmp_path}/hub?split=train")
     assert train.ids == ["0", "1", "2", "3"] and train.labels.tolist() == [0, 0, 1, 1]  # type: ignore[union-attr]
     for i, name in enumerate(("photo", "art")):
@@ -240,7 +240,7 @@ def test_save_to_disk(tmp_path: Path, several: bool) -> None:
     images = opened(f"{tmp_path}/set?split=train")
     assert names(images) == ["cat", "ant", "cat"]
     assert np.array_equal(np.asarray(images.image(0)), np.asarray(picture(3)))
-    assert len(splits_of(parse(f"{tmp_path}/set"), Log())) == 1 + several
+    assert len(tuple(open_source(parse(f"{tmp_path}/set"), Log()).splits)) == 1 + several
 
 
 def test_save_to_disk_with_array_columns(tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ def test_real_parquet_against_datasets(data_dir: Path, tmp_path: Path, name: str
     images = opened(path)
     oracle = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path))
     assert (len(images), len(images.classes)) == (n, k)
-    assert images.labels is not None and images.labels.tolist() == oracle["label"][:]
+    assert images.labels.tolist() == oracle["label"][:]
     assert list(images.classes) == oracle.features["label"].names
     for i in (0, n // 2, n - 1):
         assert np.array_equal(np.asarray(images.image(i)), np.asarray(oracle[i]["image"].convert("RGB")))

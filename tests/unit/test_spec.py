@@ -124,5 +124,5 @@ def test_at_split_parses_to_itself_and_drops_the_limit() -> None:
 
 
 def test_a_column_is_asked_for_in_place_of_the_one_typed() -> None:
-    assert parse("x?image=a&limit=3").asking("image") == "x?image=COLUMN&limit=3:0"
-    assert parse("x").asking("label") == "x?label=COLUMN"
+    assert parse("x?image=a&limit=3").with_column("image") == "x?image=COLUMN&limit=3:0"
+    assert parse("x").with_column("label") == "x?label=COLUMN"

@@ -22,12 +22,12 @@ from ftcli import cache_entries
 from ftcli.cache import Cache
 from ftcli.cache_entries import FOOTER, StaleEntry
 from ftcli.data import pixel_cache as store_module
+from ftcli.data.decoding import inspection
+from ftcli.data.decoding.column import ImageColumn
+from ftcli.data.decoding.inspection import inspect
 from ftcli.data.images import ImageSet
-from ftcli.data.pictures import inspection
-from ftcli.data.pictures.decode import Pictures
-from ftcli.data.pictures.inspection import inspect
-from ftcli.data.pixel_cache import Decoded, Stored, open_store
-from ftcli.data.threads import in_order
+from ftcli.data.pixel_cache import CachedPixels, DecodedPixels, open_pixels
+from ftcli.data.threads import map_in_order
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -52,13 +52,13 @@ def opened(
 ) -> ImageSet:
     """A set without labels, through `inspect`."""
     column = pa.chunked_array([pa.array(contents, pa.binary())])
-    pictures, rows = Pictures(column, None), np.arange(len(contents))
+    images, rows = ImageColumn(column, None), np.arange(len(contents))
     ids = [str(i) for i in range(len(contents))]
-    whole, seen = inspect(pictures, rows, ids, spec="set", unit="row", damaged=damaged, log=log or Log(), cache=cache)
+    whole, seen = inspect(images, rows, ids, spec="set", unit="row", damaged=damaged, log=log or Log(), cache=cache)
     return ImageSet(
-        spec="set", pictures=pictures, rows=rows[whole], labels=None, classes=(), named=False, positions=False,
-        groups=None, ids=[id for id, good in zip(ids, whole, strict=True) if good],
-        digests=[one.digest for one in seen], pixel_digests=[one.pixels for one in seen],
+        spec="set", column=images, rows=rows[whole], labels=np.full(len(seen), -1), classes=(), named=False,
+        positions=False, groups=None, ids=[id for id, good in zip(ids, whole, strict=True) if good],
+        digests=[one.digest for one in seen], pixel_digests=[one.pixel_digest for one in seen],
     )  # fmt: skip
 
 
@@ -79,22 +79,22 @@ def entry(cache: Cache) -> Path:
 @pytest.mark.parametrize("name", ["none", "light", "standard"])
 def test_stored_pixels_are_those_that_decoding_gives(cache: Cache, name: str) -> None:
     images, transform = opened(files()), augmentation(config(), name)
-    decoded = Decoded(images, transform)
+    decoded = DecodedPixels(images, transform)
     for _ in range(2):
-        found = open_store(images, transform, cache, Log())
-        assert isinstance(found, Stored)
+        found = open_pixels(images, transform, cache, Log())
+        assert isinstance(found, CachedPixels)
         for i in range(N):
             assert found[i].dtype == np.uint8 and found[i].shape == decoded[i].shape
             assert np.array_equal(found[i], decoded[i])
     if name == "none":
-        assert np.array_equal(found.grid.numpy(), np.stack([decoded[i] for i in range(N)]))
+        assert np.array_equal(found.tensor.numpy(), np.stack([decoded[i] for i in range(N)]))
     if name == "standard":
         assert np.array_equal(found[3], np.asarray(images.image(3)))
     assert len(cache.entries()) == 1
 
 
 def test_a_store_sent_to_a_process_maps_the_same_file(cache: Cache) -> None:
-    found = open_store(opened(files()), evaluation(config()), cache, Log())
+    found = open_pixels(opened(files()), evaluation(config()), cache, Log())
     sent = pickle.dumps(found)
     assert len(sent) < 1000
     cache.clear()  # its name is gone
@@ -102,12 +102,12 @@ def test_a_store_sent_to_a_process_maps_the_same_file(cache: Cache) -> None:
     assert all(np.array_equal(there[i], found[i]) for i in range(N))
 
 
-def compare(there: Stored, here: list[np.ndarray]) -> None:
+def compare(there: CachedPixels, here: list[np.ndarray]) -> None:
     assert all(np.array_equal(there[i], pixels) for i, pixels in enumerate(here))
 
 
 def test_a_process_that_inherits_nothing_reads_an_entry_that_is_gone(cache: Cache) -> None:
-    found = open_store(opened(files()), evaluation(config()), cache, Log())
+    found = open_pixels(opened(files()), evaluation(config()), cache, Log())
     cache.clear()
     process = multiprocessing.get_context("spawn").Process(target=compare, args=(found, [found[i] for i in range(N)]))
     process.start()
@@ -117,11 +117,11 @@ def test_a_process_that_inherits_nothing_reads_an_entry_that_is_gone(cache: Cach
 
 def test_writing_to_pixels_never_reaches_the_file(cache: Cache) -> None:
     images, transform = opened(files()), evaluation(config())
-    before = open_store(images, transform, cache, Log())[0].copy()
+    before = open_pixels(images, transform, cache, Log())[0].copy()
     content = entry(cache).read_bytes()
-    open_store(images, transform, cache, Log())[0][:] = 255 - before
+    open_pixels(images, transform, cache, Log())[0][:] = 255 - before
     assert entry(cache).read_bytes() == content
-    assert np.array_equal(open_store(images, transform, cache, Log())[0], before)
+    assert np.array_equal(open_pixels(images, transform, cache, Log())[0], before)
 
 
 def test_whatever_could_make_other_pixels_makes_another_entry(cache: Cache) -> None:
@@ -130,34 +130,34 @@ def test_whatever_could_make_other_pixels_makes_another_entry(cache: Cache) -> N
     behind = bytearray(contents[2] + b"\0")  # after the end of the picture, where it changes no pixel
     sets = [contents, contents[:-1], contents[::-1], [*contents[:2], bytes(behind), *contents[3:]]]
     for i, some in enumerate(sets, 1):
-        open_store(opened(some), evaluation(config()), cache, Log())
+        open_pixels(opened(some), evaluation(config()), cache, Log())
         assert len(cache.entries()) == i
     others = [
         {"input_size": (3, 8, 9)}, {"interpolation": "bicubic"}, {"crop_pct": 0.8}, {"crop_mode": "squash"},
         {"crop_mode": "border"},
     ]  # fmt: skip
     for i, more in enumerate(others, len(sets) + 1):
-        open_store(opened(contents), evaluation(config(**more)), cache, Log())
+        open_pixels(opened(contents), evaluation(config(**more)), cache, Log())
         assert len(cache.entries()) == i
     for i, name in enumerate(("light", "standard"), len(sets) + len(others) + 1):
-        open_store(opened(contents), augmentation(config(), name), cache, Log())
+        open_pixels(opened(contents), augmentation(config(), name), cache, Log())
         assert len(cache.entries()) == i
     before = names(cache)
-    open_store(opened(contents), evaluation(config(mean=(0.1,) * 3, std=(0.2,) * 3)), cache, Log())
-    open_store(opened(contents), augmentation(config(input_size=(3, 5, 5)), "standard"), cache, Log())
+    open_pixels(opened(contents), evaluation(config(mean=(0.1,) * 3, std=(0.2,) * 3)), cache, Log())
+    open_pixels(opened(contents), augmentation(config(input_size=(3, 5, 5)), "standard"), cache, Log())
     assert names(cache) == before  # the same pixels
 
 
 @pytest.mark.parametrize("module", [store_module.decode, store_module.transforms])
 def test_another_decoder_makes_another_entry(cache: Cache, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     images, transform = opened(files()), evaluation(config())
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     source = store_module.inspect.getsource
     changed = lambda one: source(one) + ("\n# changed" if one is module else "")  # noqa: E731
     monkeypatch.setattr(store_module.inspect, "getsource", changed)
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     monkeypatch.setattr(store_module.features, "version", lambda name: f"{name} 0.0")
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     assert len(cache.entries()) == 3
 
 
@@ -235,25 +235,25 @@ SPOILT = [
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_a_spoiled_entry_is_made_anew(cache: Cache, spoil: Callable[[Path], None]) -> None:
     images, transform = opened(files()), evaluation(config())
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     whole = entry(cache).read_bytes()
     spoil(entry(cache))
-    found = open_store(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
-    assert isinstance(found, Stored) and np.array_equal(found[3], Decoded(images, transform)[3])
+    found = open_pixels(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
+    assert isinstance(found, CachedPixels) and np.array_equal(found[3], DecodedPixels(images, transform)[3])
     assert entry(cache).read_bytes() == whole
     assert [warning["code"] for warning in cache.log.warnings] == ["cache-damaged"]
-    open_store(images, transform, Cache(cache.folder, cache.cap, log := Log()), Log())
+    open_pixels(images, transform, Cache(cache.folder, cache.cap, log := Log()), Log())
     assert log.warnings == []
 
 
 def test_an_entry_that_is_a_link_is_not_followed(cache: Cache, tmp_path: Path) -> None:
     images, transform = opened(files()), evaluation(config())
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     elsewhere = entry(cache).rename(tmp_path / "elsewhere")
-    (cache.folder / "pixels" / store_module.name_of(images, transform)).symlink_to(elsewhere)
+    (cache.folder / "pixels" / store_module.pixels_key(images, transform)).symlink_to(elsewhere)
     with pytest.raises(StaleEntry):
-        cache_entries.open_entry(cache.folder / "pixels" / store_module.name_of(images, transform), "x")
-    open_store(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
+        cache_entries.open_entry(cache.folder / "pixels" / store_module.pixels_key(images, transform), "x")
+    open_pixels(images, transform, Cache(cache.folder, cache.cap, cache.log), Log())
     assert not entry(cache).is_symlink() and elsewhere.exists()
 
 
@@ -261,16 +261,16 @@ def test_the_store_of_another_set_is_not_believed(cache: Cache) -> None:
     """Of the same shape, and under the right name."""
     transform = evaluation(config())
     one, two = opened(files()), opened([*files()[1:], files()[0]])
-    open_store(one, transform, cache, Log())
+    open_pixels(one, transform, cache, Log())
     mine = entry(cache)
-    open_store(two, transform, cache, Log())
+    open_pixels(two, transform, cache, Log())
     (theirs,) = [found.path for found in cache.entries("pixels") if found.path != mine]
     assert len(mine.read_bytes()) == len(theirs.read_bytes())
     mine.write_bytes(theirs.read_bytes())
     with pytest.raises(StaleEntry, match="checksum"):
         cache_entries.open_entry(mine, mine.name)
     cache_entries.open_entry(theirs, theirs.name).close()
-    assert np.array_equal(open_store(one, transform, cache, Log())[0], Decoded(one, transform)[0])
+    assert np.array_equal(open_pixels(one, transform, cache, Log())[0], DecodedPixels(one, transform)[0])
 
 
 @pytest.mark.parametrize("moment", ["while it is decoded", "before it has its name", "after"])
@@ -279,45 +279,45 @@ def test_an_entry_that_is_removed_is_used_to_the_end(
 ) -> None:
     """By another process that clears the cache: no picture is decoded twice, and none is another."""
     images, transform = opened(files()), evaluation(config())
-    decoded, real = [], Decoded.__getitem__
+    decoded, real = [], DecodedPixels.__getitem__
     other = Cache(cache.folder, cache.cap, Log())
 
-    def counted(store: Decoded, i: int) -> np.ndarray:
+    def counted(store: DecodedPixels, i: int) -> np.ndarray:
         decoded.append(i)
         if moment == "while it is decoded":
             other.clear()
         return real(store, i)
 
-    plain = [Decoded(images, transform)[i].copy() for i in range(N)]
-    monkeypatch.setattr(Decoded, "__getitem__", counted)
+    plain = [DecodedPixels(images, transform)[i].copy() for i in range(N)]
+    monkeypatch.setattr(DecodedPixels, "__getitem__", counted)
     if moment == "before it has its name":
         put = cache_module._put
         monkeypatch.setattr(cache_module, "_put", lambda part, path: (put(part, path), other.clear()))
-    found = open_store(images, transform, cache, Log())
+    found = open_pixels(images, transform, cache, Log())
     other.clear()
-    assert isinstance(found, Stored) and not other.entries() and sorted(decoded) == list(range(N))
+    assert isinstance(found, CachedPixels) and not other.entries() and sorted(decoded) == list(range(N))
     assert all(np.array_equal(found[i], plain[i]) for i in range(N)) and cache.log.warnings == []
 
 
 def test_an_entry_that_vanishes_when_it_is_found_is_made_anew(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     images, transform = opened(files()), evaluation(config())
-    open_store(images, transform, cache, Log())
+    open_pixels(images, transform, cache, Log())
     fresh = Cache(cache.folder, cache.cap, cache.log)
     find = fresh.find
     monkeypatch.setattr(fresh, "find", lambda *name: (find(*name), cache.clear())[0])
-    assert isinstance(open_store(images, transform, fresh, Log()), Stored) and fresh.log.warnings == []
+    assert isinstance(open_pixels(images, transform, fresh, Log()), CachedPixels) and fresh.log.warnings == []
 
 
 def test_a_set_that_does_not_fit_is_decoded_each_time(tmp_path: Path) -> None:
     images, transform, log = opened(files()), evaluation(config()), Notes()
     needed = N * 8 + N * 8 * 8 * 3 + FOOTER
     small = Cache(tmp_path / "small", needed - 1, log)
-    found = open_store(images, transform, small, log)
-    assert isinstance(found, Decoded) and len(log.notes) == 1 and log.warnings == []
+    found = open_pixels(images, transform, small, log)
+    assert isinstance(found, DecodedPixels) and len(log.notes) == 1 and log.warnings == []
     assert os.listdir(small.folder / "pixels") == ["CACHEDIR.TAG"]
-    assert np.array_equal(found[2], open_store(images, transform, None, log)[2])
+    assert np.array_equal(found[2], open_pixels(images, transform, None, log)[2])
     exact = Cache(tmp_path / "exact", needed, log)
-    assert isinstance(open_store(images, transform, exact, log), Stored)
+    assert isinstance(open_pixels(images, transform, exact, log), CachedPixels)
     assert entry(exact).stat().st_size == needed
 
 
@@ -326,7 +326,7 @@ def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path: Path) -> None:
     images, transform, log = opened(files()), evaluation(config()), Log()
     cache = Cache(tmp_path / "file" / "cache", 10**6, log)
     for _ in range(2):
-        assert isinstance(open_store(images, transform, cache, log), Decoded)
+        assert isinstance(open_pixels(images, transform, cache, log), DecodedPixels)
     assert [warning["code"] for warning in log.warnings] == ["cache-unusable"]
 
 
@@ -335,9 +335,9 @@ def test_pictures_once_found_whole_are_not_decoded_again(cache: Cache, monkeypat
     first = opened(contents, cache)
     assert first.digests == opened(contents).digests and len(names(cache, "checked")) == 1
     decoded: list[object] = []
-    real = inspection.decode_within
+    real = inspection.decode
     monkeypatch.setattr(
-        inspection, "decode_within", lambda content, held: (decoded.append(content), real(content, held))[1]
+        inspection, "decode", lambda content, memory: (decoded.append(content), real(content, memory))[1]
     )
     again = opened(contents, Cache(cache.folder, cache.cap, cache.log))
     assert again.digests == first.digests and len(again) == N and not decoded
@@ -378,7 +378,7 @@ def test_in_order_keeps_the_order_and_stays_near() -> None:
         time.sleep(0.001 * (i % 3))
         return i * i
 
-    for i, found in enumerate(in_order(work, range(50), threads=4, ahead=6)):
+    for i, found in enumerate(map_in_order(work, range(50), threads=4, ahead=6)):
         assert found == i * i
         assert max(began) <= i + 6
 
@@ -393,19 +393,19 @@ def test_in_order_ends_its_threads_with_an_error() -> None:
         return i
 
     with pytest.raises(RequestError, match="3"):
-        list(in_order(work, range(1000), threads=2, ahead=4))
+        list(map_in_order(work, range(1000), threads=2, ahead=4))
     assert len(done) <= 3 + 4 + 1 and threading.active_count() == before
 
 
 @pytest.mark.real
 def test_real_photographs(data_dir: Path, cache: Cache) -> None:
-    from ftcli.data.sources.source import open_source
+    from ftcli.data.examples import open_images
     from ftcli.data.spec import parse
 
-    images = open_source(parse(f"{data_dir}/pacs/photo.parquet?limit=100:0"), Log())
+    images = open_images(parse(f"{data_dir}/pacs/photo.parquet?limit=100:0"), Log())
     transform = augmentation(config(input_size=(3, 112, 112), interpolation="bicubic"), "light")
-    found = open_store(images, transform, cache := Cache(cache.folder, 10**9, cache.log), Log())
-    again = open_store(images, transform, cache, Log())
+    found = open_pixels(images, transform, cache := Cache(cache.folder, 10**9, cache.log), Log())
+    again = open_pixels(images, transform, cache, Log())
     for i in (0, 41, 99):
         resized = images.image(i).resize((128, 128), Image.Resampling.BICUBIC)  # 227 x 227 to 112 / 0.875
         assert np.array_equal(found[i], np.asarray(resized)) and np.array_equal(again[i], found[i])

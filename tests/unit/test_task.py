@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ftcli.data.task import Task, TaskSet, build_task, without_labels
+from ftcli.data.images import ImageSet
+from ftcli.data.task import Task, build_task, without_labels
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, folder, picture
@@ -56,7 +57,7 @@ def refusal(**options: object) -> str:
     return f"{error.value.problem} | {error.value.fix}"
 
 
-def names(task: Task, data: TaskSet) -> list[str]:
+def names(task: Task, data: ImageSet) -> list[str]:
     return [task.classes[label] for label in data.labels]
 
 
@@ -201,7 +202,7 @@ def test_copies_of_a_picture_stay_in_one_role(tmp_path: Path) -> None:
         (tmp_path / "set" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         picture(i // 4).save(tmp_path / "set" / "ab"[i % 2] / f"{i:02d}.png")
     task = built(train=tmp_path / "set")
-    held = [set(data.images.digests) for data in (task.train, task.id_val, task.id_test) if data]
+    held = [set(data.digests) for data in (task.train, task.id_val, task.id_test) if data]
     assert sum(map(len, held)) == len(set.union(*held)) == 10
 
 
@@ -211,7 +212,7 @@ def test_too_few_to_cut(tmp_path: Path) -> None:
     for i in range(20):
         (tmp_path / "same" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / "same" / "ab"[i % 2] / f"{i}.png")
-    assert "copies of one picture" in refusal(train=tmp_path / "same")
+    assert "copies of one image" in refusal(train=tmp_path / "same")
     other = table(tmp_path / "other.parquet", ["ant"], None, 300)
     one = table(tmp_path / "one.parquet", ["ant"] * 30, None, 400)
     assert "one class" in refusal(train=one)
@@ -261,9 +262,7 @@ def test_overlap_of_given_sets_is_a_warning(tmp_path: Path, train: Path) -> None
         id_test=f"{train}?split=train[38:42]",
     )
     assert [entry["code"] for entry in log.warnings] == ["overlap", "overlap"]
-    assert (
-        "2 pictures of train are in id_test" in log.warnings[0]["text"] and '"38" and "38"' in log.warnings[0]["text"]
-    )
+    assert "2 images of train are in id_test" in log.warnings[0]["text"] and '"38" and "38"' in log.warnings[0]["text"]
 
 
 def test_overlap_with_a_set_cut_here_is_refused(train: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.engine.optim import rate_factor
 from ftcli.engine.plan import always
@@ -14,7 +15,6 @@ from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import Stage, fit, snapshot
 from ftcli.errors import RunError
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start
 from ftcli.model.head import classifier_tensors
 from tests.helpers.tiny import SIX
@@ -85,7 +85,7 @@ def test_moves_exactly_what_it_should(folder: Path, name: str, command: str, opt
     head = set(classifier_tensors(network.model))
     parameters = set(everything(network.model))
     buffers = set(before) - parameters
-    trained = METHODS[command](network, experiment, config, Log())
+    trained = method_of(command)(network, experiment, config, Log())
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)
     if command == "probe":
@@ -115,7 +115,7 @@ def test_the_pick_follows_the_rule() -> None:
 
 def test_the_history_holds_the_pick(folder: Path) -> None:
     experiment, config = world(folder, "finetune", epochs=4, epoch_zero=True, lr=Numbers((3e-3,)))
-    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
+    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
     history = trained.runs[0]["history"]
     assert [epoch["epoch"] for epoch in history] == [0, 1, 2, 3, 4]
     top = min(history, key=lambda epoch: (-epoch["id_val"]["accuracy"], epoch["id_val"]["loss"], epoch["epoch"]))
@@ -125,20 +125,20 @@ def test_the_history_holds_the_pick(folder: Path) -> None:
 
 def test_divergence_is_recorded_and_never_picked(folder: Path) -> None:
     experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e30)))
-    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
+    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3
     assert trained.runs[1]["id_val"] is None and "epoch 1" in trained.runs[1]["reason"]
     experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
     with pytest.raises(RunError, match="diverged"):
-        METHODS["finetune"](loaded("test_resnet"), experiment, config, Log())
+        method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
 
 
 def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
     alone = world(folder, "finetune", epochs=2, lr=Numbers((1e-2,)), augment="standard")
     after = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e-2)), augment="standard", seed=Numbers((0, 1)))
-    one = METHODS["finetune"](loaded("test_efficientnet"), *alone, Log()).runs
-    many = METHODS["finetune"](loaded("test_efficientnet"), *after, Log()).runs
+    one = method_of("finetune")(loaded("test_efficientnet"), *alone, Log()).runs
+    many = method_of("finetune")(loaded("test_efficientnet"), *after, Log()).runs
     same = [run for run in many if run["seed"] == 0 and run["lr"] == 1e-2]
     drop = lambda run: [{**epoch, "seconds": 0} for epoch in run["history"]]  # noqa: E731
     assert drop(one[0]) == drop(same[0])
@@ -147,5 +147,5 @@ def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
 def test_edges_of_the_grid_are_warned_about(folder: Path) -> None:
     log = Log()
     experiment, config = world(folder, "finetune", epochs=1, lr=Numbers((1e-9, 1e-8)))
-    trained = METHODS["finetune"](loaded("test_resnet"), experiment, config, log)
+    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, log)
     assert trained.best.edge_of_grid and log.warnings[0]["code"] == "edge-of-grid"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.start import fresh_start
 from tests.helpers.plain_loop import (
     check_against_plain_loop,
@@ -65,7 +65,7 @@ def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:
 def test_the_running_mean_of_what_is_frozen_is_the_same_to_the_bit(folder: Path) -> None:
     experiment, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
     before = loaded("test_resnet").model.state_dict()
-    state = METHODS["finetune"](loaded("test_resnet"), experiment, config, Log()).best.state
+    state = method_of("finetune")(loaded("test_resnet"), experiment, config, Log()).best.state
     stem = [name for name in before if name.startswith(("conv1.", "bn1."))]
     assert stem and all(state[name].equal(before[name]) for name in stem)
 
@@ -80,7 +80,7 @@ def test_the_norm_is_that_of_what_moves(folder: Path, option: dict[str, Any]) ->
 def test_divergence_shows_through_clipping_and_mean(folder: Path, name: str, options: dict[str, Any]) -> None:
     """The largest rate takes the weights out of the range of float32."""
     experiment, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
-    trained = METHODS["finetune"](loaded(name), experiment, config, Log())
+    trained = method_of("finetune")(loaded(name), experiment, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3 and all(tensor.isfinite().all() for tensor in trained.best.state.values())
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from torch import Tensor
 
+from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.config.training import Finetune
 from ftcli.engine.grid import Trained
 from ftcli.engine.train import snapshot
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.methods import METHODS
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.start import fresh_start
 from ftcli.model.loading.load import Loaded
@@ -76,7 +76,7 @@ def changes(name: str, folder: Path, **options: Any) -> tuple[set[str], dict[str
     setting, config = small(name, folder, **{"epochs": 1, **options})
     network = loaded(name)
     before = snapshot(fresh_start(network.model, setting, seed=0))
-    trained = METHODS["finetune"](network, setting, config, Log())
+    trained = method_of("finetune")(network, setting, config, Log())
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)
     parameters = {key for key, _ in network.model.named_parameters()}
@@ -123,7 +123,7 @@ def test_lpft_has_the_same_options_from_the_probed_head_on(folder: Path, monkeyp
         return probed
 
     monkeypatch.setattr(import_module("ftcli.methods.lpft"), "linear_probe", probe_then_float64)
-    trained = METHODS["lpft"](loaded("test_resnet"), setting, config, Log())
+    trained = method_of("lpft")(loaded("test_resnet"), setting, config, Log())
 
     def plain(**options: Any) -> State:
         setting, config = small("test_resnet", folder, "lpft", **options)
@@ -139,14 +139,14 @@ def test_lpft_has_the_same_options_from_the_probed_head_on(folder: Path, monkeyp
 def test_batch_norm_alone_needs_batch_norm(folder: Path) -> None:
     setting, config = small("test_vit", folder, tune="bn-affine")
     with pytest.raises(RequestError, match="bn-affine") as refused:
-        METHODS["finetune"](loaded("test_vit"), setting, config, Log())
+        method_of("finetune")(loaded("test_vit"), setting, config, Log())
     assert "--tune" in refused.value.fix
 
 
 def test_an_epoch_in_which_nothing_would_train(folder: Path) -> None:
     setting, config = small("test_resnet", folder, tune="no-embedding", unfreeze="first-to-last", head_rate=0.0)
     with pytest.raises(RequestError, match="epoch") as refused:
-        METHODS["finetune"](loaded("test_resnet"), setting, config, Log())
+        method_of("finetune")(loaded("test_resnet"), setting, config, Log())
     assert "--head-rate" in refused.value.fix
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torchvision.datasets as sets
 
+from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.sources.source import open_source, splits_of
+from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
@@ -20,7 +21,7 @@ from tests.helpers.pictures import folder, picture
 
 
 def opened(text: str, labelled: bool = True) -> ImageSet:
-    return open_source(parse(text), Log(), labelled=labelled)
+    return open_images(parse(text), Log(), labelled=labelled)
 
 
 def refusal(text: str) -> str:
@@ -31,7 +32,7 @@ def refusal(text: str) -> str:
 
 def same(images: ImageSet, oracle: Any) -> None:
     """Every picture and every label as torchvision gives them."""
-    assert images.labels is not None and len(images) == len(oracle) > 0
+    assert len(images) == len(oracle) > 0
     for i in range(len(images)):
         shown, label = oracle[i]
         assert np.array_equal(np.asarray(images.image(i)), np.asarray(shown.convert("RGB")))
@@ -97,7 +98,7 @@ def cifar(root: Path, kind: Any = sets.CIFAR10) -> Path:
 
 def test_mnist(tmp_path: Path) -> None:
     root = mnist(tmp_path)
-    assert splits_of(parse(f"torchvision:MNIST?root={root}"), Log()) == ("train", "test")
+    assert tuple(open_source(parse(f"torchvision:MNIST?root={root}"), Log()).splits) == ("train", "test")
     for half in ("train", "test"):
         images, oracle = opened(f"torchvision:MNIST?split={half}&root={root}"), sets.MNIST(root, train=half == "train")
         same(images, oracle)
@@ -107,7 +108,7 @@ def test_mnist(tmp_path: Path) -> None:
 
 def test_emnist_has_variants_and_halves(tmp_path: Path) -> None:
     root = mnist(tmp_path, "EMNIST", "emnist-digits-", {"train": 20, "test": 10})
-    assert "digits.train" in splits_of(parse(f"torchvision:EMNIST?root={root}"), Log())
+    assert "digits.train" in tuple(open_source(parse(f"torchvision:EMNIST?root={root}"), Log()).splits)
     images = opened(f"torchvision:EMNIST?split=digits.test&root={root}")
     same(images, sets.EMNIST(root, split="digits", train=False))
 
@@ -115,7 +116,7 @@ def test_emnist_has_variants_and_halves(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_stl10(tmp_path: Path) -> None:
     root = stl10(tmp_path)
-    assert splits_of(parse(f"torchvision:STL10?root={root}"), Log()) == ("train", "unlabeled", "test")
+    assert tuple(open_source(parse(f"torchvision:STL10?root={root}"), Log()).splits) == ("train", "unlabeled", "test")
     images = opened(f"torchvision:STL10?split=test&root={root}")
     same(images, sets.STL10(root, split="test"))
     assert images.classes == tuple("abcdefghij")
@@ -164,7 +165,7 @@ def test_sets_of_files_give_their_paths(tmp_path: Path) -> None:
     images = opened(f"torchvision:EuroSAT?root={tmp_path}")
     same(images, sets.EuroSAT(tmp_path))
     assert images.classes == ("Forest", "River")
-    assert images.ids[0] == "eurosat/2750/Forest/0.png" and images.pictures.paths is not None
+    assert images.ids[0] == "eurosat/2750/Forest/0.png" and images.column.paths is not None
     assert images.digests == opened(str(tmp_path / "eurosat" / "2750")).digests
 
 
@@ -236,7 +237,7 @@ def test_settings_roles_and_cuts(tmp_path: Path) -> None:
     assert task.train is not None and task.id_val is not None and task.id_test is not None
     assert (len(task.train) + len(task.id_val), len(task.id_test)) == (30, 12)
     assert task.id_test.spec == f"torchvision:MNIST?split=test&root={root}"
-    assert task.id_test.images.digests == task.ood["again"].images.digests
+    assert task.id_test.digests == task.ood["again"].digests
 
 
 def test_a_home_folder_and_signs_in_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

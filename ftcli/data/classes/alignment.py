@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ftcli.data.classes.class_names import as_numbers, folded, twice
+from ftcli.data.classes.class_names import as_numbers, folded, repeated
 from ftcli.data.classes.labels import are_names
 from ftcli.data.images import ImageSet
 from ftcli.errors import RequestError
@@ -18,7 +18,7 @@ How = Literal["name", "number", "position"]
 
 
 def correspond(own: tuple[str, ...], others: tuple[str, ...], what: str) -> tuple[np.ndarray, How]:
-    """Where each of some classes stands among `others`; `what` has them.
+    """The index of each class of `own` among `others`; `what` says whose the classes of `own` are.
 
     By name; by value where both sides are whole numbers; by position only where one side is 0 … K - 1, no name of the
     other side is one of these, and both have as many.
@@ -28,19 +28,19 @@ def correspond(own: tuple[str, ...], others: tuple[str, ...], what: str) -> tupl
         of one number were.
 
     Raises:
-        RequestError: one side has no names and the other another number of classes, or a name that is looked for is
-            there twice.
+        RequestError: one side has no names and the other another number of classes, or two of `others` have one name
+            that is among `own`.
     """
     if own == others:
         return np.arange(len(own)), "name"
     mine, theirs = as_numbers(own), as_numbers(others)
     if mine is not None and theirs is not None:
-        place = {value: i for i, value in enumerate(theirs)}
-        lookup = np.array([place.get(value, -1) for value in mine], dtype=np.int64)
+        index_of = {value: i for i, value in enumerate(theirs)}
+        lookup = np.array([index_of.get(value, -1) for value in mine], dtype=np.int64)
         respelled = any(i >= 0 and others[i] != name for name, i in zip(own, lookup, strict=True))
         return lookup, "number" if respelled else "name"
     if are_names(own) == are_names(others) or set(own) & set(others):
-        if (name := twice(others)) in own:
+        if (name := repeated(others)) in own:
             raise RequestError(
                 f"{what} has the class {quoted(str(name))}, and there are two of that name to match it with",
                 "give them different names, in label_names of config.json where they are a checkpoint's",
@@ -64,12 +64,11 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
     Raises:
         RequestError: no example has a counterpart.
     """
-    assert images.labels is not None
-    lookup = _places(images, classes, role, log)
+    lookup = _lookup(images, classes, role, log)
     labels = lookup[images.labels]
     keep = np.flatnonzero(labels >= 0)
     lost = [images.classes[label] for label in np.unique(images.labels[labels < 0])]
-    hint = look_alikes(lost, classes) or counted_from(images, classes)
+    hint = similar_names(lost, classes) or counted_from(images, classes)
     if not len(keep):
         raise RequestError(
             f"{role}: no class of {images.spec} is one of the task's. It has {listed(images.classes)}; the task has "
@@ -88,8 +87,8 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
     return aligned.flipped()
 
 
-def _places(images: ImageSet, classes: tuple[str, ...], role: str, log: Log) -> np.ndarray:
-    """Where each of a set's classes stands among the task's, int64 [K of the set]; said where it is not by name."""
+def _lookup(images: ImageSet, classes: tuple[str, ...], role: str, log: Log) -> np.ndarray:
+    """The index of each of a set's classes among the task's, int64 [K of the set]; warns where it is not by name."""
     what = f"{role}: {images.spec}"
     if images.positions:
         if len(images.classes) > len(classes):
@@ -101,21 +100,21 @@ def _places(images: ImageSet, classes: tuple[str, ...], role: str, log: Log) -> 
         return np.arange(len(images.classes))
     lookup, how = correspond(images.classes, classes, what)
     if how == "position":
-        first = images.labels.min() if images.labels is not None and not are_names(images.classes) else 0
+        first = 0 if are_names(images.classes) else images.labels.min()
         log.warn(
             "classes-by-position",
             f"{what} and the task have {len(classes)} classes each and names on one side only; they are matched by "
             "position" + (f"; its numbers begin at {first}: is 0 really {quoted(classes[0])}?" if first else ""),
         )
     if how == "number":
-        name, place = next((n, i) for n, i in zip(images.classes, lookup, strict=True) if i >= 0 and classes[i] != n)
-        text = f"{what}: classes are matched as numbers, {quoted(name)} is {quoted(classes[place])}"
+        name, index = next((n, i) for n, i in zip(images.classes, lookup, strict=True) if i >= 0 and classes[i] != n)
+        text = f"{what}: classes are matched as numbers, {quoted(name)} is {quoted(classes[index])}"
         log.warn("classes-by-number", text)
     return lookup
 
 
-def look_alikes(own: Sequence[str], task: Sequence[str]) -> str:
-    """Points at names that differ in case, spaces and the like only, and so were not matched."""
+def similar_names(own: Sequence[str], task: Sequence[str]) -> str:
+    """A hint at names that differ in case, spaces and the like only, and so were not matched; empty without any."""
     alike = {folded(name): name for name in task}
     pairs = [(name, alike.get(folded(name), name)) for name in own]
     texts = [f"{quoted(mine)} and {quoted(theirs)}" for mine, theirs in pairs if mine != theirs]
@@ -124,8 +123,7 @@ def look_alikes(own: Sequence[str], task: Sequence[str]) -> str:
 
 
 def counted_from(images: ImageSet, classes: Sequence[str]) -> str:
-    """Says so where a set numbers as many classes from 1 as the task does from 0, or the other way round."""
-    assert images.labels is not None
+    """A hint where a set numbers as many classes from 1 as the task does from 0, or the reverse; else empty."""
     own, task = as_numbers([images.classes[label] for label in np.unique(images.labels)]), as_numbers(classes)
     if not own or not task or abs(min(own) - min(task)) != 1 or max(own) - max(task) != min(own) - min(task):
         return ""
@@ -135,8 +133,11 @@ def counted_from(images: ImageSet, classes: Sequence[str]) -> str:
     )
 
 
-def warn_look_alikes(labels: np.ndarray, classes: Sequence[str], spec: str, log: Log) -> None:
-    """Two classes of one set, with examples, whose names differ in case, spaces and the like only. labels int64 [N]."""
+def warn_similar_names(labels: np.ndarray, classes: Sequence[str], spec: str, log: Log) -> None:
+    """Warn of two classes of one set, with examples, whose names differ in case, spaces and the like only.
+
+    labels: int64 [N].
+    """
     alike: dict[str, list[str]] = defaultdict(list)
     counts = np.bincount(labels, minlength=len(classes))
     for name, count in zip(classes, counts, strict=True):
@@ -152,8 +153,8 @@ def warn_look_alikes(labels: np.ndarray, classes: Sequence[str], spec: str, log:
 
 
 def warn_text_order(sets: Mapping[str, ImageSet], classes: Sequence[str], log: Log) -> None:
-    """Folders named by more than ten numbers, and a head whose rows have no names: programs that sort folders as text,
-    as torchvision's ImageFolder does, train the row of "10" before that of "2".
+    """Warn of folders named by more than ten numbers for a head whose rows have no names: programs that sort folders
+    as text, as torchvision's ImageFolder does, train the row of "10" before that of "2".
     """
     for role, images in sets.items():
         if images.unit == "file" and len(classes) > 10 and as_numbers(images.classes) is not None:

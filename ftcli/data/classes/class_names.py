@@ -1,4 +1,4 @@
-"""Class names: what may be one, how many there may be, and which are alike."""
+"""Class names: which are allowed, how many there may be, and which are alike."""
 
 import re
 import unicodedata
@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_CLASS_NAME
 from ftcli.text import quoted
 
-MOST_CLASSES = 1_000_000  # larger integers are no class numbers but ids of something else
-FEW = 25_000  # classes that any set may have, as many as the largest of ImageNet with some to spare
-PER_EXAMPLE = 10  # classes that each of its examples allows a larger set
-LONGEST = 255  # characters of a name, as of a folder's
 WHOLE = re.compile(r"(-?)0*(\d+)(\.0*)?", re.ASCII)  # a whole number as text: 7, 07, 7.0
 GAPS = re.compile(r"(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d])-(?=[^\W\d])")  # digits on both sides keep theirs: 1_2, 12
 
@@ -20,14 +17,14 @@ def check_names(names: Any, what: str) -> None:
     """Raises RequestError for anything but a list of different texts; `what` says whose they are."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RequestError(f"{what} are no list of texts", "write the table anew with names that are texts")
-    if (name := twice(names)) is not None:
+    if (name := repeated(names)) is not None:
         raise RequestError(f"{what} have {quoted(name)} twice", "write the table anew with different names")
-    if longest := max((name for name in names if len(name) > LONGEST), key=len, default=""):
+    if longest := max((name for name in names if len(name) > MAX_CLASS_NAME), key=len, default=""):
         raise too_long(longest, what)
 
 
-def twice(names: Sequence[str]) -> str | None:
-    """The first name that has been there before."""
+def repeated(names: Sequence[str]) -> str | None:
+    """The first name that is there a second time."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -38,14 +35,9 @@ def twice(names: Sequence[str]) -> str | None:
 
 def too_long(name: str, what: str) -> RequestError:
     return RequestError(
-        f"{what} have {quoted(name)}; a name has at most {LONGEST} characters",
+        f"{what} have {quoted(name)}; a name has at most {MAX_CLASS_NAME} characters",
         "name a column of class names with label=COLUMN",
     )
-
-
-def most_classes(examples: int) -> int:
-    """How many classes a set of so many examples may have: a head and its figures take room for each of them."""
-    return min(MOST_CLASSES, max(FEW, PER_EXAMPLE * examples))
 
 
 def composed(name: str) -> str:
@@ -56,29 +48,30 @@ def composed(name: str) -> str:
 
 
 def all_composed(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """The names of a set's classes, composed. Raises RequestError where two of them are one name then."""
-    found = tuple(map(composed, names))
-    if (name := twice(found)) is not None:
+    """The names of a set's classes, composed. Raises RequestError where two of them are equal then."""
+    names = tuple(map(composed, names))
+    if (name := repeated(names)) is not None:
         raise RequestError(
             f"{what} has the class {quoted(name)} twice, in two Unicode forms that read the same",
             "rename one of the two, or join them",
         )
-    return found
+    return names
 
 
 def as_numbers(names: Sequence[str]) -> list[int] | None:
     """The names as whole numbers, which "7", "07" and "7.0" are; None where one is none, or two are the same."""
-    found = [WHOLE.fullmatch(name) for name in names]
-    values = [int(one[1] + one[2]) for one in found if one]
+    matches = [WHOLE.fullmatch(name) for name in names]
+    values = [int(match[1] + match[2]) for match in matches if match]
     return values if len(values) == len(names) == len(set(values)) else None
 
 
 def folded(name: str) -> str:
     """A name without what a reader overlooks: case, spaces and underscores, hyphens between letters, the width of
-    letters and signs that are not seen. A single letter keeps its case, and a whole number is its value.
+    letters, and invisible characters. A single letter keeps its case, and a whole number is its value.
     """
     if values := as_numbers([name.strip()]):
         return str(values[0])
-    plain = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+    compatible = unicodedata.normalize("NFKC", name)
+    plain = "".join(character for character in compatible if unicodedata.category(character) != "Cf")
     plain = GAPS.sub("", plain)
     return plain if len(plain) == 1 else plain.casefold()

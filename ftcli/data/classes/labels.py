@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.data.classes.class_names import LONGEST, MOST_CLASSES, composed, most_classes, too_long
+from ftcli.data.classes.class_names import composed, too_long
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
+from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
 from ftcli.text import counted, listed, quoted, shortened
 
 
@@ -44,7 +45,7 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             classes than so many rows allow.
     """
 
-    def refuse(wrong: np.ndarray, what: str) -> RequestError:
+    def error(wrong: np.ndarray, what: str) -> RequestError:
         """`wrong`: bool [N], the rows whose label is no class; `what`: the first of them."""
         first, count = int(np.argmax(wrong)), int(wrong.sum())
         more = f", and {count - 1:,} more of {len(ids):,} have no label that counts" if count > 1 else ""
@@ -56,14 +57,15 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     blank = (pc.equal(pc.fill_null(column, ""), "") if text else column.is_null()).to_numpy()
     if blank.any():
-        raise refuse(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
+        raise error(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
     if text or pa.types.is_boolean(column.type):
         texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
-        found = set(texts.tolist())
-        if longest := max((text for text in found if len(text) > LONGEST), key=len, default=""):
+        different = set(texts.tolist())
+        if longest := max((text for text in different if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
-        check_count(len(found), len(texts), name, spec)
-        classes = numbers(len(found)) if found == set(numbers(len(found))) else tuple(sorted(found))
+        check_count(len(different), len(texts), name, spec)
+        as_numbers = numbers(len(different))
+        classes = as_numbers if different == set(as_numbers) else tuple(sorted(different))
         index = {text: i for i, text in enumerate(classes)}
         return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
     if not pa.types.is_integer(column.type):
@@ -72,12 +74,12 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             "names or whole numbers",
             "name another column with label=COLUMN",
         )
-    seen = column.to_numpy()
-    values = seen.astype(np.int64)  # numbers above its range turn out below 0
+    cells = column.to_numpy()
+    values = cells.astype(np.int64)  # numbers above its range turn out below 0
     known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
-    highest = len(known) if known else MOST_CLASSES
+    highest = len(known) if known else MAX_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
-        raise refuse(wrong, f"the label {seen[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
+        raise error(wrong, f"the label {cells[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))
@@ -95,11 +97,12 @@ def unlabelled_fix(column: str, *, everything: bool) -> str:
 
 
 def check_count(k: int, n: int, name: str, spec: str) -> None:
-    """Raises RequestError for more classes than n rows allow."""
-    if k > most_classes(n):
+    """Raises RequestError for more classes than n rows allow: a head and its figures take memory for each of them."""
+    limit = min(MAX_CLASSES, max(MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE * n))
+    if k > limit:
         raise RequestError(
             f"the label column {quoted(name)} of {spec} has {k:,} classes for {counted(n, 'row', 'rows')}; at most "
-            f"{most_classes(n):,} are allowed",
+            f"{limit:,} are allowed",
             "name a column of class numbers 0 … K - 1, or of class names, with label=COLUMN",
         )
 
@@ -124,7 +127,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
     if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
         return _by_name(labels, content, path, spec)
-    if isinstance(content, list) and all(type(value) is int and -1 <= value < MOST_CLASSES for value in content):
+    if isinstance(content, list) and all(type(value) is int and -1 <= value < MAX_CLASSES for value in content):
         return _by_position(labels, content, path, spec)
     raise RequestError(
         f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',

@@ -1,6 +1,6 @@
-"""Permutation: the blocks or the values of normalised pictures in another order, the same one for a whole set.
+"""Permutation: the blocks or the values of normalised images in another order, the same one for a whole set.
 
-It takes the structure of natural pictures above the size of a block away and leaves their colours (Neyshabur et al.
+It takes the structure of natural images above the size of a block away and leaves their colours (Neyshabur et al.
 2020, "What is being transferred in transfer learning?", section 3).
 """
 
@@ -17,7 +17,7 @@ from ftcli.seeds import derive_seed
 
 
 def permute(images: Tensor, shuffle: Shuffle) -> Tensor:
-    """Every picture [B, H, W, C] permuted alike, on its device."""
+    """Every image [B, H, W, C] permuted alike, on its device."""
     B, H, W, C = images.shape
     order = _order(shuffle, H, W, C, images.device)
     return images.reshape(B, len(order), -1).index_select(1, order).view(B, H, W, C)

@@ -1,4 +1,4 @@
-"""What a SPEC does to a set on purpose, as it is typed: corrupt its pictures, shuffle a model's input, flip labels."""
+"""What a SPEC does to a set on purpose, as it is typed: corrupt its images, shuffle a model's input, flip labels."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftcli.errors import RequestError, choose
 
 SEVERITIES = (1, 2, 3, 4, 5)
-CORRUPTIONS = (
+CORRUPTION_NAMES = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
     *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
     *("fog", "frost", "snow", "spatter"),
@@ -16,7 +16,7 @@ CORRUPTIONS = (
 
 @dataclass(frozen=True)
 class Shift:
-    """A corruption at a severity, as every picture of a set undergoes it."""
+    """A corruption at a severity, as every image of a set undergoes it."""
 
     name: str
     severity: int
@@ -49,10 +49,10 @@ def read_shift(text: str, value: str | None) -> Shift | None:
     if value is None:
         return None
     name, _, severity = value.partition(":")
-    if name not in CORRUPTIONS:
+    if name not in CORRUPTION_NAMES:
         raise RequestError(
-            f'shift={value} in "{text}": there is no corruption "{name}"; there are {", ".join(CORRUPTIONS)}',
-            choose(name, CORRUPTIONS),
+            f'shift={value} in "{text}": there is no corruption "{name}"; there are {", ".join(CORRUPTION_NAMES)}',
+            choose(name, CORRUPTION_NAMES),
         )
     if severity not in map(str, SEVERITIES):
         raise RequestError(

@@ -1,16 +1,15 @@
-"""Rows whose pictures are arrays in memory, all of one shape."""
+"""Rows whose images are arrays in memory, all of one shape."""
 
 from collections.abc import Sequence
 
-import datasets
 import numpy as np
 import pyarrow as pa
 
-from ftcli.data.rows import Rows, numbered
+from ftcli.data.rows import Rows, label_feature, numbered
 
 
 def array_rows(pixels: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Rows:
-    """A table of pictures and labels; the pixels are not copied where they are contiguous.
+    """A table of images and labels; the pixels are not copied where they are contiguous.
 
     Args:
         pixels: uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; values: int64 [N].
@@ -20,8 +19,3 @@ def array_rows(pixels: np.ndarray, values: np.ndarray, names: Sequence[str]) -> 
     for size in reversed(pixels.shape[1:]):
         image = pa.FixedSizeListArray.from_arrays(image, size)
     return numbered(pa.table({"image": image, "label": pa.array(values, pa.int64())}), label_feature(names))
-
-
-def label_feature(names: Sequence[str]) -> dict[str, datasets.ClassLabel]:
-    """What the column "label" means: the classes by name, or nothing where they are only numbers."""
-    return {"label": datasets.ClassLabel(names=list(names))} if names else {}

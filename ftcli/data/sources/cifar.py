@@ -15,14 +15,14 @@ from ftcli.data.rows import Rows
 from ftcli.data.sources.arrays import array_rows
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
+from ftcli.limits import MAX_CIFAR_BYTES
 from ftcli.text import reason
 
 SIDE = 32  # pixels
-MOST_BYTES = 2**28  # of a file; the largest has 155 MB
 
 
 def _empty_array(*_: object) -> np.ndarray:
-    """An array without elements, which its state then fills: numpy's own would take memory for any shape it is told."""
+    """An array without elements, which its state then fills: numpy's own would take memory for any given shape."""
     return np.empty(0, np.uint8)
 
 
@@ -34,7 +34,7 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 ALLOWED: dict[tuple[str, str], Any] = {
-    # numpy has moved its modules; the files name the old place.
+    # numpy has moved its modules; the files have the old name.
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
     ("numpy", "ndarray"): None,  # named as what _reconstruct is to make, and never called
@@ -53,17 +53,20 @@ class Restricted(pickle.Unpickler):
 
 
 def cifar_rows(folder: Path, files: list[str], meta: str, names_key: str) -> Rows:
-    """Pictures [N, 3, 32, 32], labels and class names of the named files of a folder.
+    """Images [N, 3, 32, 32], labels and class names of the named files of a folder.
 
     Raises:
         RequestError: a file is missing, or is not what the data set distributes.
     """
-    parts = [_read(folder / file) for file in files]
+    contents = [_read(folder / file) for file in files]
     try:
-        # Of the types that are told, and no others: a list within lists may stand for more than memory holds.
-        pixels = np.concatenate([_typed(part["data"], np.ndarray) for part in parts]).reshape(-1, 3, SIDE, SIDE)
-        found = [_typed(part["labels" if "labels" in part else "fine_labels"], list) for part in parts]
-        values = np.array([_typed(label, int) for labels in found for label in labels], dtype=np.int64)
+        # Of these types and no others: a list within lists may stand for more than memory holds.
+        pixels = np.concatenate([_typed(content["data"], np.ndarray) for content in contents]).reshape(
+            -1, 3, SIDE, SIDE
+        )
+        keys = ["labels" if "labels" in content else "fine_labels" for content in contents]
+        lists = [_typed(content[key], list) for content, key in zip(contents, keys, strict=True)]
+        values = np.array([_typed(label, int) for labels in lists for label in labels], dtype=np.int64)
         names = [_typed(name, str) for name in _typed(_read(folder / meta)[names_key], list)]
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         fix = "get them anew"
@@ -81,8 +84,8 @@ def _typed(value: Any, kind: type) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        written = io.BytesIO(read_regular(file, MOST_BYTES))
-        content = Restricted(written, encoding="latin1").load()  # written by Python 2, whose text was bytes
+        encoded = io.BytesIO(read_regular(file, MAX_CIFAR_BYTES))
+        content = Restricted(encoded, encoding="latin1").load()  # written by Python 2, whose text was bytes
     except OSError as error:
         raise RequestError(
             f'"{file}" cannot be read: {error.strerror}', f"root= names the folder that holds {file.parent.name}"

@@ -6,11 +6,12 @@ import datasets
 import pyarrow as pa
 
 from ftcli.data.classes.class_names import check_names
+from ftcli.data.rows import Features
 from ftcli.files import parse_json
 from ftcli.text import quoted
 
 
-def features_of(schema: pa.Schema, where: str) -> dict[str, Any]:
+def features_of(schema: pa.Schema, where: str) -> Features:
     """The class and image columns by the metadata of an Arrow schema; nothing where there is none.
 
     Read here and not by `datasets.Features`, which gives up on the whole where one other column is of a type unknown
@@ -26,15 +27,15 @@ def features_of(schema: pa.Schema, where: str) -> dict[str, Any]:
     return features_in(described, schema, where)
 
 
-def features_in(described: Any, schema: pa.Schema, where: str) -> dict[str, Any]:
-    """The same from the description itself, an object of columns."""
-    found: dict[str, Any] = {}
+def features_in(described: Any, schema: pa.Schema, where: str) -> Features:
+    """The class and image columns by a description as `datasets` writes it, an object of columns."""
+    features: Features = {}
     for name, feature in described.items() if isinstance(described, dict) else ():
         if not isinstance(feature, dict) or name not in schema.names:
             continue
         if feature.get("_type") == "Image":
-            found[name] = datasets.Image()
+            features[name] = datasets.Image()
         elif feature.get("_type") == "ClassLabel" and feature.get("names") is not None:
             check_names(feature["names"], f"the class names of the column {quoted(name)} of {where}")
-            found[name] = datasets.ClassLabel(names=feature["names"])
-    return found
+            features[name] = datasets.ClassLabel(names=feature["names"])
+    return features

@@ -1,24 +1,29 @@
-"""The built-in demo's data: scikit-learn's real handwritten digits, shown in several worlds.
+"""The built-in demo's data: scikit-learn's real handwritten digits under several looks, each of them a world.
 
 Training happens in one world, `plain`; the others hold the same digits under another look, so they are
 out-of-distribution sets whose labels are known. Nothing is downloaded: digits and photographs come with scikit-learn.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from zlib import crc32
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from ftcli.data.classes.labels import numbers
+from ftcli.data.rows import Rows, Splits
+from ftcli.data.sources.arrays import array_rows
+from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
+from ftcli.log import Log
 
 SIDE = 32  # pixels; the smallest side at which a network with stride 32 still has a feature map
 LEAST_CONTRAST = 0.25  # mean absolute difference of two colours: below it, people cannot read the digit either
 PATCH_SIDES = (32, 160)  # pixels cut from a photograph before they are shrunk to SIDE
 
-# A look turns one digit's ink, float32 [H, W] in [0, 1], into a picture, float [H, W, C] in [0, 1].
+# A look turns one digit's ink, float32 [H, W] in [0, 1], into an image, float [H, W, C] in [0, 1].
 Look = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -53,6 +58,15 @@ _LOOKS: dict[str, Look] = {look.__name__: look for look in (plain, photo, invert
 WORLDS: tuple[str, ...] = tuple(_LOOKS)
 
 
+def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
+    """Every digit in the world that a SPEC names, as one split "train"."""
+    return {"train": partial(_rows, spec.location)}
+
+
+def _rows(name: str) -> Rows:
+    return array_rows(*world(name), numbers(10))
+
+
 def world(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Every digit of scikit-learn's `load_digits` under one look, in the same order in every world.
 
@@ -60,8 +74,8 @@ def world(name: str) -> tuple[np.ndarray, np.ndarray]:
         name: one of `WORLDS`.
 
     Returns:
-        Pictures, uint8 [1797, 32, 32, 3], and the digits they show, int64 [1797]. Each picture depends on the world's
-        name and its own position alone, never on other pictures.
+        Images, uint8 [1797, 32, 32, 3], and the digits they show, int64 [1797]. Each image depends on the world's
+        name and its own position alone, never on other images.
 
     Raises:
         RequestError: there is no world of that name.
@@ -73,8 +87,8 @@ def world(name: str) -> tuple[np.ndarray, np.ndarray]:
         )
     look, key = _LOOKS[name], crc32(name.encode())
     digits = load_digits()
-    pictures = [look(ink, np.random.default_rng((key, i))) for i, ink in enumerate(_inks(digits.images))]
-    return (np.stack(pictures) * 255).round().astype(np.uint8), digits.target.astype(np.int64)
+    images = [look(ink, np.random.default_rng((key, i))) for i, ink in enumerate(_inks(digits.images))]
+    return (np.stack(images) * 255).round().astype(np.uint8), digits.target.astype(np.int64)
 
 
 def _inks(images: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Pictures in folders: told by their endings, or by their content; and all that lies beside them."""
+"""Image files in folders, recognised by their endings or by their content, and all other files."""
 
 import os
 from collections import Counter
@@ -9,8 +9,8 @@ from functools import cache
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ftcli.data.pictures.decode import FORMATS
-from ftcli.data.sources.walk import Place, is_run, listing, places_to, walk
+from ftcli.data.decoding.decode import FORMATS
+from ftcli.data.sources.walk import FolderId, ancestors, is_run, list_folder, walk
 from ftcli.files import read_beginning
 from ftcli.text import quoted
 
@@ -18,53 +18,54 @@ MOST_LISTED = 8  # endings in a message
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """What lies under a folder, however deep."""
 
-    pictures: list[str]  # paths, in the order of torchvision's ImageFolder
+    images: list[str]  # paths, in the order of torchvision's ImageFolder
     others: list[str]  # paths of all other files
-    inner: frozenset[str]  # names of the folder's own subfolders that hold pictures
+    subfolders: frozenset[str]  # names of the folder's own subfolders that hold images
     holds_runs: bool  # one of its own subfolders is a run of ftcli
 
 
-def found_in(folder: str, holders: frozenset[Place] = frozenset()) -> Found:
-    """Everything under a folder; the folders `holders` are not entered from it."""
-    if not holders or os.path.islink(folder):
-        holders |= places_to(os.path.dirname(os.path.realpath(folder)))
-    skipped: list[str] = []
-    pictures, others, inner = [], [], set()
-    for place, files in sorted(walk(folder, holders, skipped)):
-        paths = [os.path.join(place, name) for name in sorted(files)]
-        own = [path for path in paths if is_picture(path)]
-        pictures += own
-        others += [path for path in paths if path not in set(own)] if len(own) < len(paths) else []
-        if own and place != folder:
-            inner.add(os.path.relpath(place, folder).split(os.sep)[0])
-    return Found(
-        pictures, others, frozenset(inner), any(os.path.dirname(one) == folder for one in filter(is_run, skipped))
-    )
+def contents_of(folder: str, excluded: frozenset[FolderId] = frozenset()) -> Contents:
+    """Everything under a folder; no link leads from it to `excluded`, or to a folder that holds it."""
+    images, others, subfolders = [], [], set()
+    for path, files in sorted(walk(folder, excluded | _above(folder))):
+        own_images, own_others = _sorted_by_kind(path, files)
+        images += own_images
+        others += own_others
+        if own_images and path != folder:
+            subfolders.add(os.path.relpath(path, folder).split(os.sep)[0])
+    return Contents(images, others, frozenset(subfolders), any(map(is_run, list_folder(folder)[0].values())))
 
 
-def holds_picture(folder: str) -> bool:
-    """Whether a picture lies under a folder, however deep."""
-    holders = places_to(os.path.dirname(os.path.realpath(folder)))
-    return any(is_picture(os.path.join(place, name)) for place, files in walk(folder, holders, []) for name in files)
+def holds_image(folder: str) -> bool:
+    """Whether an image lies under a folder, however deep."""
+    return any(is_image(os.path.join(path, name)) for path, files in walk(folder, _above(folder)) for name in files)
 
 
-def loose(folder: str) -> tuple[list[str], list[str]]:
-    """Paths of the pictures, and of all other files, that lie in a folder itself."""
-    paths = sorted(os.path.join(folder, name) for name in listing(folder)[1])
-    pictures = list(filter(is_picture, paths))
-    return pictures, [path for path in paths if path not in set(pictures)]
+def files_in(folder: str) -> tuple[list[str], list[str]]:
+    """Paths of the images, and of all other files, that lie in a folder itself."""
+    return _sorted_by_kind(folder, list_folder(folder)[1])
 
 
-def is_picture(path: str) -> bool:
-    """By the ending where it is a picture's; only files with other endings, or none, are opened."""
+def _sorted_by_kind(folder: str, files: list[str]) -> tuple[list[str], list[str]]:
+    paths = [os.path.join(folder, name) for name in sorted(files)]
+    images = list(filter(is_image, paths))
+    return images, sorted({*paths}.difference(images)) if len(images) < len(paths) else []
+
+
+def _above(folder: str) -> frozenset[FolderId]:
+    return ancestors(os.path.dirname(os.path.realpath(folder)))
+
+
+def is_image(path: str) -> bool:
+    """By the ending where it is an image's; only files with other endings, or none, are opened."""
     if path.lower().endswith(_endings()):
         return True
     beginning = read_beginning(path, 16)  # nothing of what is empty, no regular file, or not allowed
-    known = (accept for _, accept in map(Image.OPEN.__getitem__, FORMATS))
-    if not beginning or not any(accept is None or accept(beginning) for accept in known):
+    accepts = (accept for _, accept in map(Image.OPEN.__getitem__, FORMATS))
+    if not beginning or not any(accept is None or accept(beginning) for accept in accepts):
         return False
     try:
         with Image.open(path, formats=FORMATS):
@@ -78,11 +79,11 @@ def is_picture(path: str) -> bool:
 @cache
 def _endings() -> tuple[str, ...]:
     """The endings of the formats that are read, and those that torchvision's ImageFolder takes."""
-    known = (ending for ending, format in Image.registered_extensions().items() if format in FORMATS)
-    return tuple(sorted({*IMG_EXTENSIONS, *known}))
+    of_formats = (ending for ending, format in Image.registered_extensions().items() if format in FORMATS)
+    return tuple(sorted({*IMG_EXTENSIONS, *of_formats}))
 
 
-def endings_of(paths: Iterable[str]) -> str:
+def count_endings(paths: Iterable[str]) -> str:
     """How many files have which ending, the most frequent first: ".txt 10, .csv 2"."""
     counts = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in paths)
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -1,20 +1,17 @@
-"""Tables: parquet files, and sets of the Hugging Face hub, as Arrow tables."""
+"""Tables: parquet files as Arrow tables."""
 
 import re
 import shlex
 from functools import partial
 from pathlib import Path
 
-import datasets
-import huggingface_hub.constants
 import pyarrow as pa
 
-from ftcli.data.classes.class_names import twice
+from ftcli.data.classes.class_names import repeated
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
+from ftcli.data.sources.bounded_read import read_bounded
 from ftcli.data.sources.declared_features import features_of
-from ftcli.data.sources.unpacked_size import read_bounded
 from ftcli.errors import RequestError
-from ftcli.log import Log
 from ftcli.text import listed, quoted, reason
 
 # Tables of text: the module of pyarrow that reads one, and how.
@@ -24,18 +21,12 @@ READERS = {
     ".jsonl": ("json", "read_json({})"),
     ".ndjson": ("json", "read_json({})"),
 }
-HUB_NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
-# Where `datasets` and the hub's library keep what they have downloaded and unpacked.
-CACHES = (
-    *(datasets.config.HF_CACHE_HOME, datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH),
-    huggingface_hub.constants.HF_HUB_CACHE,
-)
 
 
 def open_parquet_folder(folder: Path) -> Splits | None:
     """A folder of parquet files; None where there are none. The hub keeps those of a set in a folder "data"."""
-    for place in (folder, folder / "data"):
-        if files := sorted(place.glob("*.parquet")):
+    for parent in (folder, folder / "data"):
+        if files := sorted(parent.glob("*.parquet")):
             return open_parquet(files)
     return None
 
@@ -46,11 +37,11 @@ def open_parquet_below(folder: Path) -> Splits | None:
     Raises:
         RequestError: the subfolders are no splits, but several sets.
     """
-    subfolders = sorted(one for one in folder.glob("[!.]*") if one.is_dir())
-    below = {one.name: files for one in subfolders if (files := sorted(one.glob("*.parquet")))}
-    if any(name.lower() in SPLIT_ROLES for name in below):
-        return {name: partial(_read_parquet, files) for name, files in below.items()}
-    sets = list(below) or [one.name for one in subfolders if any(one.glob("*/*.parquet"))]
+    subfolders = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+    files_in = {subfolder.name: files for subfolder in subfolders if (files := sorted(subfolder.glob("*.parquet")))}
+    if any(name.lower() in SPLIT_ROLES for name in files_in):
+        return {name: partial(_read_parquet, files) for name, files in files_in.items()}
+    sets = list(files_in) or [subfolder.name for subfolder in subfolders if any(subfolder.glob("*/*.parquet"))]
     if len(sets) > 1:
         raise RequestError(
             f'"{folder}" holds no .parquet files, but folders that do: {listed(sets)}',
@@ -63,7 +54,7 @@ def can_become_parquet(path: str | Path) -> bool:
     return Path(path).suffix.lower() in READERS
 
 
-def as_parquet(path: str | Path) -> str:
+def parquet_command(path: str | Path) -> str:
     """The command that writes a table of text as parquet, beside it, so that paths in it stay true."""
     table, target = str(path), str(Path(path).with_suffix(".parquet"))
     module, call = READERS[Path(path).suffix.lower()]
@@ -91,7 +82,7 @@ def open_parquet(files: list[Path]) -> Splits:
             + ", ".join(file.name for file in named[""][:5]),
             "name the one file that is meant",
         )
-    return {split: partial(_read_parquet, part) for split, part in named.items()}
+    return {split: partial(_read_parquet, of_split) for split, of_split in named.items()}
 
 
 def _read_parquet(files: list[Path]) -> Rows:
@@ -103,7 +94,7 @@ def _read_parquet(files: list[Path]) -> Rows:
 
 
 def _table(file: Path) -> pa.Table:
-    """One file, whole, with everything in it where it says that it is."""
+    """One file, validated."""
     if not file.is_file():
         raise RequestError(f'"{file}" is no regular file', "leave it out of the folder")
     try:
@@ -115,44 +106,10 @@ def _table(file: Path) -> pa.Table:
 
 
 def checked(table: pa.Table) -> pa.Table:
-    """The table, if its offsets lie within it, its text is text, and no two columns have one name.
-
-    Raises:
-        ValueError: they do not; pyarrow would read beyond the end of what it holds.
+    """The table. Raises ValueError where two columns have one name, where text is not text, and where an offset leads
+    out of the table: pyarrow would follow it.
     """
     table.validate(full=True)
-    if (name := twice(table.column_names)) is not None:
+    if (name := repeated(table.column_names)) is not None:
         raise ValueError(f"two columns are called {quoted(name)}")
     return table
-
-
-def open_hub(location: str, log: Log) -> Splits:
-    """A set of the hub: NAME, OWNER/NAME or OWNER/NAME/CONFIG. Code that comes with a set is never run.
-
-    Raises:
-        RequestError: it cannot be had; the message names it and what to check.
-    """
-    parts = location.split("/")
-    name, config = "/".join(parts[:2]), "/".join(parts[2:]) or None
-    if not HUB_NAME.fullmatch(name) or Path(name).exists():  # `datasets` would read whatever folder has the name
-        what = "is a file or folder here" if Path(name).exists() else "is no name of the hub"
-        raise RequestError(
-            f"hf:{location}: {quoted(name)} {what}", "give a set of this machine by its path, without hf:"
-        )
-    log.note(f"loading {location} from the hub or its cache")
-    # Bars of another library would mix with ftcli's own, and fill a log file with carriage returns.
-    datasets.disable_progress_bars()
-    try:
-        found = datasets.load_dataset(name, config)
-    except Exception as error:  # hub, network, builder and script errors have no common type
-        raise RequestError(
-            f'the data set "{location}" cannot be had from the hub: {reason(error)}',
-            "check the name (hf:OWNER/NAME or hf:OWNER/NAME/CONFIG), the network, and for a private set the login "
-            "(hf auth login); a set that was saved with save_to_disk is given by its path",
-        ) from error
-    return {str(split): partial(_rows_of, part) for split, part in found.items()}
-
-
-def _rows_of(dataset: datasets.Dataset) -> Rows:
-    """The Arrow table under a Dataset: the stored pictures, not decoded."""
-    return numbered(dataset.with_format("arrow")[:], dataset.features, tuple(map(Path, CACHES)))

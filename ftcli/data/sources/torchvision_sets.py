@@ -1,13 +1,13 @@
 """The classification sets of torchvision, from files that are there already: nothing is ever downloaded.
 
-Sets of files give their paths, sets of arrays their pixels; any other gives its pictures through torchvision itself.
+Sets of files give their paths, sets of arrays their pixels; any other gives its images through torchvision itself.
 """
 
 import inspect
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -20,19 +20,21 @@ import torch
 import torchvision.datasets as sets
 from PIL import Image
 
-from ftcli.data.rows import Rows, Splits
-from ftcli.data.sources.arrays import array_rows, label_feature
+from ftcli.data.rows import Rows, Splits, file_rows, label_feature, numbered
+from ftcli.data.sources.arrays import array_rows
 from ftcli.data.sources.cifar import cifar_rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
-from ftcli.text import LONGEST_REASON, quoted, reason, shortened
+from ftcli.limits import MAX_REASON
+from ftcli.log import Log
+from ftcli.text import quoted, reason, shortened
 
-SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a part
-HANDED_OVER = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
+SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a split
+PASSED = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
 EXECUTES = ("LSUN", "LSUNClass")  # keep a pickle beside their files and execute it
 
 
-def open_vision(spec: Spec) -> Splits:
+def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
     """The splits of a class of torchvision.datasets, as its own arguments name them; "train" alone where it has none.
 
     Raises:
@@ -40,7 +42,7 @@ def open_vision(spec: Spec) -> Splits:
     """
     kind = _class(spec)
     known = _parameters(kind)
-    needed = [name for name, one in known.items() if one.default is one.empty and name not in HANDED_OVER]
+    needed = [name for name, parameter in known.items() if parameter.default is parameter.empty and name not in PASSED]
     if needed or spec.location in EXECUTES:
         why = (
             f"needs {' and '.join(needed)} besides files" if needed else "executes a pickle that lies beside its files"
@@ -51,14 +53,14 @@ def open_vision(spec: Spec) -> Splits:
         folder, meta = Path(root) / kind.base_folder, kind.meta
         files = {"train": kind.train_list, "test": kind.test_list}
         return {
-            name: partial(cifar_rows, folder, [file for file, _ in listed], meta["filename"], meta["key"])
-            for name, listed in files.items()
+            name: partial(cifar_rows, folder, [file for file, _ in of_split], meta["filename"], meta["key"])
+            for name, of_split in files.items()
         }
     return {name: partial(_rows, spec, kind, root, chosen) for name, chosen in _splits(kind, known, root).items()}
 
 
 def _class(spec: Spec) -> Any:
-    kinds = {name: found for name in sets.__all__ if inspect.isclass(found := getattr(sets, name))}
+    kinds = {name: kind for name in sets.__all__ if inspect.isclass(kind := getattr(sets, name))}
     if spec.location in kinds:
         return kinds[spec.location]
     same = next((name for name in kinds if name.lower() == spec.location.lower()), spec.location)
@@ -68,17 +70,17 @@ def _class(spec: Spec) -> Any:
 
 def _parameters(kind: Any) -> dict[str, inspect.Parameter]:
     """What a class takes, with what it passes on to its parents by **kwargs."""
-    found: dict[str, inspect.Parameter] = {}
-    for one in kind.__mro__:
-        own = inspect.signature(one.__init__).parameters
+    parameters: dict[str, inspect.Parameter] = {}
+    for base in kind.__mro__:
+        own = inspect.signature(base.__init__).parameters
         plain = {
             name: parameter for name, parameter in own.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         }
-        found = plain | found
+        parameters = plain | parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break
-    found.pop("self")
-    return found
+    parameters.pop("self")
+    return parameters
 
 
 def _root(spec: Spec, kind: Any, known: dict[str, inspect.Parameter]) -> str:
@@ -91,7 +93,7 @@ def _root(spec: Spec, kind: Any, known: dict[str, inspect.Parameter]) -> str:
         raise RequestError(f"{spec.text} does not say where its files are", f"add root=DIR. {_where(kind, 'DIR')}")
     root = Path(spec.root).expanduser()
     if not root.is_dir():
-        near = suggest(root.name, [one.name for one in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        near = suggest(root.name, [entry.name for entry in root.parent.iterdir()]) if root.parent.is_dir() else ""
         raise RequestError(f'{spec.text}: there is no folder "{root}"', near or _where(kind, str(root)))
     return str(root)
 
@@ -99,16 +101,16 @@ def _root(spec: Spec, kind: Any, known: dict[str, inspect.Parameter]) -> str:
 def _where(kind: Any, root: str) -> str:
     """Where the files of a class must lie, and how to get them there."""
     folder = _files_of(kind, Path(root))
-    place = f"Its files lie in {folder}" + (" as torchvision puts them" if folder == Path(root) else "")
+    where = f"Its files lie in {folder}" + (" as torchvision puts them" if folder == Path(root) else "")
     if "download" not in _parameters(kind):
-        return f"{place}; the page of torchvision.datasets.{kind.__name__} says how"
-    return f"{place}; torchvision.datasets.{kind.__name__}({root!r}, download=True) in Python gets them"
+        return f"{where}; the page of torchvision.datasets.{kind.__name__} says how"
+    return f"{where}; torchvision.datasets.{kind.__name__}({root!r}, download=True) in Python gets them"
 
 
 def _files_of(kind: Any, root: Path) -> Path:
     """The folder that a class looks for its files in."""
-    below = f"{kind.__name__}/raw" if issubclass(kind, sets.MNIST) else getattr(kind, "base_folder", "")
-    return root / below if isinstance(below, str) else root
+    subfolder = f"{kind.__name__}/raw" if issubclass(kind, sets.MNIST) else getattr(kind, "base_folder", "")
+    return root / subfolder if isinstance(subfolder, str) else root
 
 
 def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[str, dict[str, Any]]:
@@ -117,17 +119,17 @@ def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[s
     halves: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}} if "train" in known else {}
     if named is None:
         return halves or {"train": {}}
-    # `datasets` reads the names, and allows letters, digits and _ in them; a sum is typed as a sum of its parts.
+    # `datasets` reads the names, and allows letters, digits and _ in them; a sum is typed as a sum of its terms.
     values: dict[str, dict[str, Any]] = {
         re.sub(r"\W", "_", value): {named: value} for value in _values(kind, named, root) if "+" not in value
     }
     if not halves:
         return values or {"train": {}}
-    return {f"{name}.{half}": one | two for name, one in values.items() for half, two in halves.items()}
+    return {f"{name}.{half}": first | second for name, first in values.items() for half, second in halves.items()}
 
 
 def _values(kind: Any, argument: str, root: str) -> list[str]:
-    """What an argument may be: torchvision says it when asked for something else, before it opens any file."""
+    """What an argument may be: torchvision lists it when given another value, before it opens any file."""
     try:
         kind(root, **{argument: "?"})
     except ValueError as refusal:
@@ -148,18 +150,21 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
         opened = kind(**{name: value for name, value in fixed.items() if name in known}, **chosen)
         first = opened[0] if len(opened) else None
     except Exception as error:  # missing files, missing packages and damaged files have no common type
-        why = shortened(str(error).partition("You can use")[0].strip() or type(error).__name__, LONGEST_REASON)
+        why = shortened(str(error).partition("You can use")[0].strip() or type(error).__name__, MAX_REASON)
         raise RequestError(f'{spec.location} cannot be read from "{root}": {why}', _where(kind, root)) from error
     if first is not None and not (isinstance(first, tuple) and len(first) == 2 and _is_number(first[1])):
         raise RequestError(
-            f"torchvision's {spec.location} is no classification: its examples are not a picture and a class number",
+            f"torchvision's {spec.location} is no classification: its examples are not an image and a class number",
             "choose a set of classes; detection, segmentation, pairs and attributes are other tasks",
         )
     names = _names(opened)
     if (arrays := _arrays(opened)) is not None:
         return array_rows(*arrays, names)
-    content, values = zip(*_examples(opened), strict=True) if first is not None else ((), ())
-    return _listed(content, values, Path(root), names)
+    images, values = zip(*_examples(opened), strict=True) if first is not None else ((), ())
+    if all(isinstance(image, str) for image in images):
+        return file_rows(images, Path(root), values, names)
+    table = pa.table({"image": pa.array(images, pa.large_binary()), "label": pa.array(values, pa.int64())})
+    return numbered(table, {"image": datasets.Image(), **label_feature(names)})
 
 
 def _check_files(kind: Any, root: Path, chosen: dict[str, Any]) -> None:
@@ -177,7 +182,7 @@ def _check_files(kind: Any, root: Path, chosen: dict[str, Any]) -> None:
 
 
 def _path_itself(path: Any) -> Any:
-    """Stands in for the function that loads a picture, so that an example is its path and nothing is decoded."""
+    """Stands in for the function that loads an image, so that an example is its path and nothing is decoded."""
     return path
 
 
@@ -187,10 +192,10 @@ def _is_number(target: Any) -> bool:
 
 def _names(opened: Any) -> list[str]:
     """The names of the classes in order, where a set has one for each. ImageNet's own are not unique; its ids are."""
-    found = getattr(opened, "wnids", None) or getattr(opened, "classes", None) or getattr(opened, "categories", None)
-    if not found and (index := getattr(opened, "class_to_idx", None)):
-        found = sorted(index, key=index.__getitem__)
-    names = [str(name) for name in found or ()]
+    names = getattr(opened, "wnids", None) or getattr(opened, "classes", None) or getattr(opened, "categories", None)
+    if not names and (index := getattr(opened, "class_to_idx", None)):
+        names = sorted(index, key=index.__getitem__)
+    names = [str(name) for name in names or ()]
     return names if len(set(names)) == len(names) else []
 
 
@@ -206,18 +211,18 @@ def _arrays(opened: Any) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _examples(opened: Any) -> Iterator[tuple[str | bytes, int]]:
-    """Path, or picture as PNG where there is no file of its own, and class number of every example."""
+    """Path, or image as PNG where there is no file of its own, and class number of every example."""
     pairs = getattr(opened, "_samples", None) or [
         *zip(getattr(opened, "_images", ()), getattr(opened, "_labels", ()), strict=False)
     ]
     of_files = len(pairs) == len(opened) and isinstance(pairs[0][0], str | Path)
-    for content, target in pairs if of_files else _drawn(opened):
+    for content, target in pairs if of_files else _items(opened):
         if isinstance(content, Image.Image):
             content = getattr(content, "filename", "") or _png(content)
         yield content if isinstance(content, bytes) else str(content), int(target)
 
 
-def _drawn(opened: Any) -> Iterator[tuple[Any, Any]]:
+def _items(opened: Any) -> Iterator[tuple[Any, Any]]:
     """The examples as torchvision gives them."""
     for i in range(len(opened)):
         try:
@@ -227,24 +232,8 @@ def _drawn(opened: Any) -> Iterator[tuple[Any, Any]]:
             raise RequestError(f"example {i} of torchvision's {type(opened).__name__}: {reason(error)}", fix) from error
 
 
-def _png(picture: Image.Image) -> bytes:
-    """A picture without loss."""
+def _png(image: Image.Image) -> bytes:
+    """An image without loss."""
     written = io.BytesIO()
-    picture.save(written, "PNG", compress_level=1)
+    image.save(written, "PNG", compress_level=1)
     return written.getvalue()
-
-
-def _listed(content: Sequence[str | bytes], values: Sequence[int], root: Path, names: list[str]) -> Rows:
-    """A table of paths, or of encoded pictures."""
-    files = all(isinstance(one, str) for one in content)
-    encoded = pa.nulls(len(content), pa.binary()) if files else pa.array(content, pa.large_binary())
-    paths = pa.array(content if files else [None] * len(content), pa.string())
-    image = pa.StructArray.from_arrays([encoded, paths], names=["bytes", "path"])
-    table = pa.table({"image": image, "label": pa.array(values, pa.int64())})
-    ids = [_below(Path(str(one)), root) for one in content] if files else [str(row) for row in range(len(content))]
-    return Rows(table, {"image": datasets.Image(), **label_feature(names)}, ids, unit="file" if files else "row")
-
-
-def _below(path: Path, root: Path) -> str:
-    """A file as seen from the root, where it lies below it."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -9,37 +9,36 @@ from ftcli.errors import RequestError
 from ftcli.files import read_beginning
 from ftcli.text import quoted
 
-Place: TypeAlias = tuple[int, int]  # device and number of a folder, whatever links lead to it
+FolderId: TypeAlias = tuple[int, int]  # device and inode of a folder, whatever links lead to it
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 REPORT, REPORT_BEGINS = "report.json", b'"ftcli/report/'  # of a folder that ftcli wrote
 
 
-def walk(folder: str, without: frozenset[Place], skipped: list[str]) -> Iterator[tuple[str, list[str]]]:
+def walk(folder: str, excluded: frozenset[FolderId]) -> Iterator[tuple[str, list[str]]]:
     """Every folder from `folder` on, with the names of its files; each once, those behind links last.
 
-    Hidden files and folders are left out, as are the folders of `without`. Folders that are not `wanted` are left out
-    too, and their paths are added to `skipped`.
+    Left out: hidden files and folders, those that do not `may_hold_data`, and the folders of `excluded`.
 
     Raises:
         RequestError: a folder cannot be read.
     """
-    entered, plain, linked = set(without), [folder], list[str]()
+    entered, plain, linked = set(excluded), [folder], list[str]()
     while plain or linked:
         if not plain:
             linked.sort(reverse=True)
         path = plain.pop() if plain else linked.pop()
-        if (place := _place(path)) in entered:
+        if (own := _id(path)) in entered:
             continue
-        entered.add(place)
-        folders, files = listing(path)
-        for below in folders.values():
-            (skipped if not wanted(below) else linked if os.path.islink(below) else plain).append(below)
+        entered.add(own)
+        folders, files = list_folder(path)
+        for subfolder in filter(may_hold_data, folders.values()):
+            (linked if os.path.islink(subfolder) else plain).append(subfolder)
         yield path, files
 
 
-def wanted(folder: str) -> bool:
-    """Whether a folder may hold data: it is none that systems and archivers leave behind, and no run of ftcli."""
+def may_hold_data(folder: str) -> bool:
+    """Whether a folder is none that systems and archivers leave behind, and no run of ftcli."""
     return os.path.basename(folder) not in SYSTEM_FOLDERS and not is_run(folder)
 
 
@@ -48,7 +47,7 @@ def is_run(folder: str) -> bool:
     return REPORT_BEGINS in read_beginning(os.path.join(folder, REPORT), 100)
 
 
-def listing(folder: str) -> tuple[dict[str, str], list[str]]:
+def list_folder(folder: str) -> tuple[dict[str, str], list[str]]:
     """The folders in a folder, name -> path in sorted order, and the names of all else, without what is hidden.
 
     Raises:
@@ -69,18 +68,18 @@ def listing(folder: str) -> tuple[dict[str, str], list[str]]:
     return dict(sorted(folders.items())), files
 
 
-def places_to(folder: str) -> frozenset[Place]:
+def ancestors(folder: str) -> frozenset[FolderId]:
     """A folder and all that hold it, up to the root."""
     real = Path(os.path.realpath(folder))
-    return frozenset(_place(str(one)) for one in (real, *real.parents))
+    return frozenset(_id(str(path)) for path in (real, *real.parents))
 
 
-def _place(folder: str) -> Place:
+def _id(folder: str) -> FolderId:
     try:
-        found = os.stat(folder)
+        status = os.stat(folder)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -110,7 +110,7 @@ def name_of(weights: str, loader: Loader, machine: Machine) -> str:
     """The key of what weights make of a set: everything that one of its bits depends on."""
     transform = loader.transform
     return key(
-        weights, pixels.name_of(loader.data.images, transform), transform.after,
+        weights, pixels.pixels_key(loader.data, transform), transform.normalisation_key,
         machine.precision, machine.name, f"batch {loader.batch_size}", f"threads {torch.get_num_threads()}",
         f"compiled {machine.compiled}", torch.__version__, timm.__version__,
     )  # fmt: skip

@@ -82,6 +82,6 @@ def all_logits(model: nn.Module, experiment: Experiment, log: Log, frozen: bool)
             for name, loader in experiment.sets.items()
         }
     for name, logits in found.items():
-        if (logits == logits[0]).all() and len(set(experiment.sets[name].data.images.pixel_digests)) > 1:
+        if (logits == logits[0]).all() and len(set(experiment.sets[name].data.pixel_digests)) > 1:
             log.warn("constant-outputs", f"{name}: the model puts out the same for all of its {len(logits)} images")
     return found

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ftcli.cache import Cache
 from ftcli.config.adapting import Adapt
+from ftcli.data.images import ImageSet
 from ftcli.data.loaders import Loader
-from ftcli.data.task import TaskSet
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.errors import RequestError
@@ -66,7 +66,7 @@ class Stream:
 
 
 def stream_of(
-    data: TaskSet, data_config: dict[str, Any], machine: Machine, config: Adapt, log: Log, cache: Cache | None
+    data: ImageSet, data_config: dict[str, Any], machine: Machine, config: Adapt, log: Log, cache: Cache | None
 ) -> Stream:
     """The stream of a set. Where the loaders have labels, it has positions in the set: no label gets in.
 

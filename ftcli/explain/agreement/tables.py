@@ -100,4 +100,4 @@ def mistake_rows(by_set: Mapping[str, Pair], task: Task, kind: str) -> Iterator[
         for k in sorted(shown):
             examples = np.flatnonzero(wrong & (one.labels == k))[:PER_ROW].tolist()
             below = [[f"A: {task.classes[one.first[i]]}", f"B: {task.classes[one.second[i]]}"] for i in examples]
-            yield Row([task.classes[k], f"({SET_NAMES.get(name, name)})"], sets[name].images, examples, below)
+            yield Row([task.classes[k], f"({SET_NAMES.get(name, name)})"], sets[name], examples, below)

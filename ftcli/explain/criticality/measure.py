@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ftcli.data.loaders import Loader
 from ftcli.data.stratified import limit, strata
-from ftcli.data.task import TaskSet
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.resume.tally import Tally
 from ftcli.explain.criticality.options import Criticality
@@ -141,5 +140,4 @@ def images_for(experiment: Experiment, most: int, seed: int) -> Loader:
     assert whole is not None
     labels = whole.data.labels
     chosen = limit(strata(labels, experiment.task.classes), most, derive_seed("criticality", seed))
-    data = TaskSet(whole.data.images.select(chosen), labels[chosen])
-    return Loader(data, whole.transform, batch_size=whole.batch_size, device=whole.device)
+    return Loader(whole.data.select(chosen), whole.transform, batch_size=whole.batch_size, device=whole.device)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from ftcli.config.declare import MEASURE, Words, figure, option, words
-from ftcli.config.shared import LARGEST_SEED, ConfigFile, RunFolder
+from ftcli.config.shared import ConfigFile, RunFolder
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_SEED, MAX_THEORY_LENGTH, MAX_THEORY_NUMBERS
 
 AXES = Words(("epsilon", "n", "k", "d", "angle"))
-MOST_NUMBERS = 10**8  # in the matrices [worlds, d, d] of a point
 LEAST_NORM = 1e-100  # of which a float64 can hold the square, and a small share of that
-LONGEST = 10.0  # true weights, and entries of a random head: beyond, the equations are too stiff for the solver
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -41,7 +40,7 @@ class Theory(RunFolder):
         ),
     ] = None
     norm: Annotated[
-        float, option("Length of the true weights w*; above 0.", panel=MEASURE, max=LONGEST, metavar="LENGTH")
+        float, option("Length of the true weights w*; above 0.", panel=MEASURE, max=MAX_THEORY_LENGTH, metavar="LENGTH")
     ] = 1.0
     head_std: Annotated[
         float,
@@ -49,7 +48,7 @@ class Theory(RunFolder):
             "Standard deviation of the random head that FT starts from.",
             panel=MEASURE,
             min=0.0,
-            max=LONGEST,
+            max=MAX_THEORY_LENGTH,
             metavar="DEVIATION",
         ),
     ] = 0.1
@@ -74,7 +73,7 @@ class Theory(RunFolder):
             metavar="SHARE",
         ),
     ] = 0.1
-    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=LARGEST_SEED, metavar="SEED")] = 0
+    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=MAX_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
     plot: Annotated[Path | None, figure("Figure of the sweeps.")] = None
 
@@ -89,10 +88,11 @@ class Theory(RunFolder):
                 f"--d {self.d} with --n {self.n}: the theory is of fewer examples than inputs.",
                 f"--d {self.n + 1} or more",
             )
-        if self.worlds * self.d**2 > MOST_NUMBERS:
+        if self.worlds * self.d**2 > MAX_THEORY_NUMBERS:
             raise RequestError(
-                f"--worlds {self.worlds} of --d {self.d}: their matrices have more than {MOST_NUMBERS:,} numbers.",
-                f"--d {isqrt(MOST_NUMBERS // self.worlds)} or less with so many worlds",
+                f"--worlds {self.worlds} of --d {self.d}: their matrices have more than {MAX_THEORY_NUMBERS:,} "
+                "numbers.",
+                f"--d {isqrt(MAX_THEORY_NUMBERS // self.worlds)} or less with so many worlds",
             )
         if not 0 <= self.epsilon <= sqrt(2):
             raise RequestError(f"--epsilon {self.epsilon:g}: no two subspaces lie that far apart.", "0 to 1.41421")

@@ -13,13 +13,14 @@ from torch import Tensor
 
 import ftcli.presets
 from ftcli.errors import RequestError, suggest
+from ftcli.limits import MAX_REASON
 from ftcli.log import Log
 from ftcli.model.checkpoints import hub
 from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, is_weights_file, open_tensors
 from ftcli.model.checkpoints.prefixes import TensorNames, unwrap
 from ftcli.model.checkpoints.shards import INDEXES, ShardedFile, shards_of
 from ftcli.model.checkpoints.timm_config import StatedConfig, config_in_file, config_in_folder
-from ftcli.text import LONGEST_REASON, first_few, listed, shortened
+from ftcli.text import first_few, listed, shortened
 
 WEIGHTS_OR_INDEX = (*hub.WEIGHTS, *INDEXES)
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"
@@ -146,4 +147,4 @@ def _not_found(where: str) -> RequestError:
     path = Path(where)
     siblings = os.listdir(path.parent) if os.path.isdir(path.parent) else []
     near = suggest(path.name, siblings) or ("" if "/" in where else suggest(where, timm.list_models()))
-    return RequestError(f"no checkpoint {shortened(where, LONGEST_REASON)}", near or f"a checkpoint is {_FORMS}")
+    return RequestError(f"no checkpoint {shortened(where, MAX_REASON)}", near or f"a checkpoint is {_FORMS}")

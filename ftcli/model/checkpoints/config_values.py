@@ -8,13 +8,9 @@ from typing import Any
 import timm
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_CONFIG_CLASSES, MAX_CONFIG_NUMBER, MAX_CONFIG_SIDE, MAX_CONFIG_TEXT, MAX_CONFIG_VALUES
 from ftcli.text import quoted, shortened
 
-LARGEST_SIDE = 1024  # pixels of a picture that a file may ask for; more has to be typed
-LARGEST_NUMBER = 2**16  # of an argument: a width, a depth, a side
-MOST_PARTS = 1000  # values in one argument, lists in lists counted through
-MOST_CLASSES = 10**7
-LONGEST_TEXT = 200  # characters
 SOURCES = ("url", "file", "source", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load")  # of other weights
 # Of timm.create_model itself, not of an architecture: they name other models, other files and other folders.
 NOT_OF_A_MODEL = (*inspect.signature(timm.create_model).parameters, "pretrained_strict", "pretrained_filter_fn")
@@ -51,7 +47,7 @@ def checked_cfg(cfg: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def excerpt(value: Any) -> str:
     """A value as messages show it."""
-    return shortened(ascii(value), LONGEST_TEXT)
+    return shortened(ascii(value), MAX_CONFIG_TEXT)
 
 
 def _too_much(value: Any) -> str:
@@ -59,16 +55,16 @@ def _too_much(value: Any) -> str:
     rest, count = [value], 0
     while rest:
         value, count = rest.pop(), count + 1
-        if count > MOST_PARTS:
-            return f"and at most {MOST_PARTS:,} values are allowed"
+        if count > MAX_CONFIG_VALUES:
+            return f"and at most {MAX_CONFIG_VALUES:,} values are allowed"
         if isinstance(value, list | tuple):
-            rest += value[: MOST_PARTS + 1]
+            rest += value[: MAX_CONFIG_VALUES + 1]
         elif isinstance(value, Mapping):
-            rest += [*value, *value.values()][: MOST_PARTS + 1]
-        elif isinstance(value, str) and len(value) > LONGEST_TEXT:
-            return f"and at most {LONGEST_TEXT} characters are allowed"
-        elif isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
-            return f"and at most {LARGEST_NUMBER:,} is allowed"
+            rest += [*value, *value.values()][: MAX_CONFIG_VALUES + 1]
+        elif isinstance(value, str) and len(value) > MAX_CONFIG_TEXT:
+            return f"and at most {MAX_CONFIG_TEXT} characters are allowed"
+        elif isinstance(value, int | float) and not abs(value) <= MAX_CONFIG_NUMBER:
+            return f"and at most {MAX_CONFIG_NUMBER:,} is allowed"
     return ""
 
 
@@ -95,16 +91,16 @@ def _one_of(*words: str) -> tuple[Test, str]:
 def _names(value: Any) -> bool:
     """A module's name, or several."""
     several = value if isinstance(value, tuple) else (value,)
-    return all(isinstance(name, str) and len(name) <= LONGEST_TEXT for name in several)
+    return all(isinstance(name, str) and len(name) <= MAX_CONFIG_TEXT for name in several)
 
 
 _SIZE = (
-    _three(_count(LARGEST_SIDE)),
-    f"three whole numbers, channels and sides, of at most {LARGEST_SIDE}; --image-size sets another",
+    _three(_count(MAX_CONFIG_SIDE)),
+    f"three whole numbers, channels and sides, of at most {MAX_CONFIG_SIDE}; --image-size sets another",
 )
 _SCALE = "of pixels in [0, 1]: divide those of 0 … 255 by 255"
 _CROP = (_number(0.1, 2), "a number from 0.1 to 2")
-_NAMES = (_names, f"the name of a module, of at most {LONGEST_TEXT} characters")
+_NAMES = (_names, f"the name of a module, of at most {MAX_CONFIG_TEXT} characters")
 ALLOWED: dict[str, tuple[Test, str]] = {
     "input_size": _SIZE,
     "test_input_size": _SIZE,
@@ -116,7 +112,7 @@ ALLOWED: dict[str, tuple[Test, str]] = {
     "test_crop_pct": _CROP,
     "interpolation": _one_of("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"),
     "crop_mode": _one_of("center", "squash", "border"),
-    "num_classes": (lambda value: value == 0 or _count(MOST_CLASSES)(value), f"0 to {MOST_CLASSES:,}"),
+    "num_classes": (lambda value: value == 0 or _count(MAX_CONFIG_CLASSES)(value), f"0 to {MAX_CONFIG_CLASSES:,}"),
     "classifier": _NAMES,
     "first_conv": _NAMES,
     "tag": _NAMES,

@@ -15,16 +15,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_CHECKPOINT_DEPTH, MAX_CHECKPOINT_ENTRIES, MAX_HEADER_BYTES, MAX_NAME_SHOWN
 from ftcli.log import Log
-from ftcli.text import LONGEST_NAME, reason, shortened
+from ftcli.text import reason, shortened
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 # Where training programs put the weights inside a torch file, the averaged copy first as timm does.
 _NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network", "module")
-_LONGEST_HEADER = 16 * 2**20  # bytes; a network of a thousand blocks has a tenth of it
-_DEEPEST, _MOST_ENTRIES = 100, 10**6  # dicts in dicts, and entries in all of them together
 _CONVERT = (
     "where you trust the file, convert it: torch.load it there, pick its dict of tensors, "
     "and write that with safetensors.torch.save_file(tensors, 'model.safetensors')"
@@ -69,7 +68,7 @@ def _kind(path: Path) -> str:
     """ "safetensors", "torch", or "" for neither."""
     with path.open("rb") as file:
         start = file.read(9)
-    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER:
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES:
         return "safetensors"
     if start.startswith((b"PK\x03\x04", b"\x80")):  # a zip file, or a pickle of protocol 2 or later
         return "torch"
@@ -83,10 +82,10 @@ class SafetensorsFile:
         self._path = path
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
+        if length > MAX_HEADER_BYTES:
             raise RequestError(
                 f"{path} is not a safetensors file: its header says it has {length:,} bytes, at most "
-                f"{_LONGEST_HEADER:,} are read",
+                f"{MAX_HEADER_BYTES:,} are read",
                 "copy or download it again; compare the sizes",
             )
         try:
@@ -155,7 +154,7 @@ def _check_extent(name: str, tensor: Tensor, path: Path) -> None:
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
     stored = min(tensor.untyped_storage().nbytes(), path.stat().st_size) if plain else 0
     if not plain or tensor.numel() * tensor.element_size() > stored:
-        which = shortened(name, LONGEST_NAME)
+        which = shortened(name, MAX_NAME_SHOWN)
         raise RequestError(
             f"{path}: {which} is {list(tensor.shape)}, and the file does not hold all its values",
             "save plain tensors: tensor.detach().cpu().to_dense().contiguous()",
@@ -204,7 +203,7 @@ def _state_dict(loaded: object) -> tuple[dict[str, Tensor], str]:
     """
     inside: list[str] = []
     while isinstance(loaded, Mapping):
-        if len(inside) > _DEEPEST:
+        if len(inside) > MAX_CHECKPOINT_DEPTH:
             raise _TooManyEntries
         known = next((k for k in _NESTED_KEYS if isinstance(loaded.get(k), Mapping) and _flat(loaded[k])), None)
         if known is None:
@@ -222,7 +221,7 @@ def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
     while rest:
         path, entries = rest.pop()
         seen += 1 + len(entries)
-        if seen > _MOST_ENTRIES or path.count(".") > _DEEPEST:
+        if seen > MAX_CHECKPOINT_ENTRIES or path.count(".") > MAX_CHECKPOINT_DEPTH:
             raise _TooManyEntries
         for key, value in entries.items():
             if isinstance(value, Tensor):

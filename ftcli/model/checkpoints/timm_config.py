@@ -11,8 +11,9 @@ from timm.models._hub import _parse_model_cfg
 
 from ftcli.errors import RequestError
 from ftcli.files import read_json
+from ftcli.limits import MAX_NAME_SHOWN
 from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
-from ftcli.text import LONGEST_NAME, listed, reason, shortened
+from ftcli.text import listed, reason, shortened
 
 NAME = "config.json"
 KNOWN = {known.name for known in fields(PretrainedCfg)}
@@ -75,7 +76,7 @@ def _stated(raw: Mapping[str, Any], path: Path) -> StatedConfig:
         labels = cfg.pop("label_names", None)
         cfg = {name: value for name, value in cfg.items() if name in KNOWN}  # without keys of transformers
         return StatedConfig(
-            architecture=shortened(architecture, LONGEST_NAME),
+            architecture=shortened(architecture, MAX_NAME_SHOWN),
             model_args=checked_args(args, str(path)),
             pretrained_cfg=checked_cfg(cfg, str(path)),
             label_names=_label_names(labels),

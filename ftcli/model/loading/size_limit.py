@@ -8,8 +8,7 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-TIMES = 4  # what a network may have of what its file has: position tables grow with the input, a head with its classes
-MORE_TENSORS, MORE_NUMBERS = 4000, 10**8  # and so many besides, for files that hold only a part
+from ftcli.limits import EXTRA_NUMBERS, EXTRA_TENSORS, MAX_SIZE_RATIO
 
 
 class TooLargeForFile(Exception):
@@ -27,7 +26,7 @@ class SizeLimit:
     def for_shapes(cls, shapes: Iterable[tuple[int, ...]]) -> "SizeLimit":
         """The limit for a file with tensors of these shapes."""
         sizes = [prod(shape) for shape in shapes]
-        return cls(TIMES * len(sizes) + MORE_TENSORS, TIMES * sum(sizes) + MORE_NUMBERS)
+        return cls(MAX_SIZE_RATIO * len(sizes) + EXTRA_TENSORS, MAX_SIZE_RATIO * sum(sizes) + EXTRA_NUMBERS)
 
     @contextmanager
     def enforced(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ def defocus_blur(pixels: np.ndarray, lens: tuple[float, float], random: np.rando
 
 
 def disc(radius: float, sigma: float) -> np.ndarray:
-    """The picture of a point through a round lens: float64 [s, s], s odd, its sum 1."""
+    """The image of a point through a round lens: float64 [s, s], s odd, its sum 1."""
     small = radius <= LEAST_GRID
     side = np.arange(-LEAST_GRID, LEAST_GRID + 1) if small else np.arange(-radius, radius + 1)
     sharp = (side[:, None] ** 2 + side**2 <= radius**2).astype(np.float64)
@@ -46,29 +46,29 @@ def disc(radius: float, sigma: float) -> np.ndarray:
 def glass_blur(pixels: np.ndarray, glass: tuple[float, int, int], random: np.random.Generator) -> np.ndarray:
     """Smoothed, disturbed within a small distance, smoothed again; glass: sigma, distance in pixels, rounds.
 
-    A pixel takes the colour of a neighbour and nothing goes the other way: so the published pictures were made,
+    A pixel takes the colour of a neighbour and nothing goes the other way: so the published images were made,
     though an exchange of the two was meant.
     """
     sigma, reach, rounds = glass
-    behind = gaussian(pixels, sigma)
+    image = gaussian(pixels, sigma)
     h, w, _ = pixels.shape
-    high, wide = max(h - 2 * reach, 0), max(w - 2 * reach, 0)  # of the part that is disturbed
+    high, wide = max(h - 2 * reach, 0), max(w - 2 * reach, 0)  # of the area that is disturbed
     steps = random.integers(-reach, reach, size=(rounds, high, wide, 2))
     for step in steps:
-        behind = behind.reshape(-1, 3)[_taken_from(h, w, reach, step)].reshape(h, w, 3)
-    return gaussian(behind, sigma)
+        image = image.reshape(-1, 3)[_taken_from(h, w, reach, step)].reshape(h, w, 3)
+    return gaussian(image, sigma)
 
 
 def _taken_from(h: int, w: int, reach: int, step: np.ndarray) -> np.ndarray:
-    """Whose colour every pixel has after one round: int64 [h w].
+    """The pixel whose colour each one has after a round: int64 [h w].
 
     A round goes from the last pixel to the first, so a step forward ends where the colour has been replaced already,
     and a step back where it has not. step: int64 [high, wide, 2], down and right.
     """
-    places = np.arange(h * w).reshape(h, w)
-    inner = places[reach + 1 : h - reach + 1, reach + 1 : w - reach + 1]
+    indices = np.arange(h * w).reshape(h, w)
+    inner = indices[reach + 1 : h - reach + 1, reach + 1 : w - reach + 1]
     target = inner + step[..., 0] * w + step[..., 1]
-    follow = np.concatenate([places.ravel() + h * w, places.ravel() + h * w])  # those after the round, those before
+    follow = np.concatenate([indices.ravel() + h * w, indices.ravel() + h * w])  # those after the round, those before
     follow[inner] = np.where(target > inner, target, target + h * w)
     while not np.array_equal(further := follow[follow], follow):
         follow = further
@@ -93,7 +93,7 @@ def smear(pixels: np.ndarray, radius: int, sigma: float, angle: float) -> np.nda
     wide = np.pad(pixels, [(reach, reach), (reach, reach), *rest], mode="edge")
     total = np.zeros_like(pixels)
     for i, weight in enumerate(taps / taps.sum()):
-        top, left = (reach + math.ceil(i * part - 0.5) for part in (down, right))
+        top, left = (reach + math.ceil(i * direction - 0.5) for direction in (down, right))
         total += weight * wide[top : top + h, left : left + w]
     return total
 
@@ -115,12 +115,12 @@ def enlarge(pixels: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _enlarge_rows(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Along the first axis: `part` pixels of the middle become `long` ones, first on first and last on last."""
+    """Along the first axis: `seen` pixels of the middle become `long` ones, first on first and last on last."""
     n = len(pixels)
-    part = math.ceil(n / factor)
-    long = round(part * factor)
-    kept = (long - n) // 2 + np.arange(n)
-    place = (n - part) // 2 + kept * ((part - 1) / max(long - 1, 1))
-    low = place.astype(np.int64)
-    share = (place - low).reshape(-1, *[1] * (pixels.ndim - 1))
+    seen = math.ceil(n / factor)
+    long = round(seen * factor)
+    middle = (long - n) // 2 + np.arange(n)
+    position = (n - seen) // 2 + middle * ((seen - 1) / max(long - 1, 1))
+    low = position.astype(np.int64)
+    share = (position - low).reshape(-1, *[1] * (pixels.ndim - 1))
     return (1 - share) * pixels[low] + share * pixels[np.minimum(low + 1, n - 1)]

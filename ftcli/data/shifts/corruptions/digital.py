@@ -17,10 +17,10 @@ def brightness(pixels: np.ndarray, added: float, random: np.random.Generator) ->
     return np.divide(pixels * raised, value, out=np.broadcast_to(raised, pixels.shape).copy(), where=value > 0)
 
 
-def contrast(pixels: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
-    """Every channel drawn towards its mean."""
+def contrast(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Every channel drawn towards its mean, to a `share` of its distance."""
     mean = pixels.mean(axis=(0, 1))
-    return (pixels - mean) * kept + mean
+    return (pixels - mean) * share + mean
 
 
 def saturate(pixels: np.ndarray, change: tuple[float, float], random: np.random.Generator) -> np.ndarray:
@@ -55,36 +55,36 @@ def elastic_transform(pixels: np.ndarray, sheet: tuple[float, float, float], ran
 
 
 def _affine(pixels: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """The picture whose points `here` [3, 2] show the points `there` of `pixels`, and all others in line with them."""
+    """The image whose points `here` [3, 2] show the points `there` of `pixels`, and all others in line with them."""
     try:
         matrix = np.linalg.solve(np.column_stack([here, np.ones(3)]), there)  # [3, 2]
-    except np.linalg.LinAlgError:  # points on a line, as in a picture of one or two pixels, which no pull moves
+    except np.linalg.LinAlgError:  # points on a line, as in an image of one or two pixels, which no pull moves
         return pixels
     rows, columns = np.indices((len(pixels), pixels.shape[1]))
-    places = [matrix[0, axis] * rows + matrix[1, axis] * columns + matrix[2, axis] for axis in (0, 1)]
-    return _sampled(pixels, np.stack(places), "mirror")
+    points = [matrix[0, axis] * rows + matrix[1, axis] * columns + matrix[2, axis] for axis in (0, 1)]
+    return _sampled(pixels, np.stack(points), "mirror")
 
 
-def _sampled(pixels: np.ndarray, places: np.ndarray, beyond: str) -> np.ndarray:
-    """The colours at `places` [2, h, w], linear between pixels; `beyond`: what lies outside, as scipy calls it."""
+def _sampled(pixels: np.ndarray, points: np.ndarray, mode: str) -> np.ndarray:
+    """The colours at `points` [2, h, w], linear between pixels; `mode`: what lies outside, as scipy calls it."""
     channels = np.moveaxis(pixels, 2, 0)
-    return np.stack([ndimage.map_coordinates(one, places, order=1, mode=beyond) for one in channels], axis=2)
+    return np.stack([ndimage.map_coordinates(channel, points, order=1, mode=mode) for channel in channels], axis=2)
 
 
-def pixelate(pixels: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
-    """Shrunk to a share of both sides and enlarged again, by boxes."""
-    picture = _picture(pixels)
-    small = picture.resize([max(1, int(side * kept)) for side in picture.size], Image.Resampling.BOX)
-    return np.asarray(small.resize(picture.size, Image.Resampling.BOX)) / 255
+def pixelate(pixels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Shrunk to a `share` of both sides and enlarged again, by box filters."""
+    image = _image(pixels)
+    small = image.resize([max(1, int(side * share)) for side in image.size], Image.Resampling.BOX)
+    return np.asarray(small.resize(image.size, Image.Resampling.BOX)) / 255
 
 
 def jpeg_compression(pixels: np.ndarray, quality: int, random: np.random.Generator) -> np.ndarray:
     """Written as JPEG of this quality and read again."""
     file = io.BytesIO()
-    _picture(pixels).save(file, "JPEG", quality=quality)
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB")) / 255
+    _image(pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB")) / 255
 
 
-def _picture(pixels: np.ndarray) -> Image.Image:
+def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(pixels * 255).astype(np.uint8))

@@ -1,6 +1,6 @@
 """Ice on a window, drawn: feathers, a stem with barbs on both sides, that grew over each other on a misty pane.
 
-The published code lays one of five photographs before the picture, which cannot come along: here the brightness of what
+The published code lays one of five photographs before the image, which cannot come along: here the brightness of what
 is drawn gets the mean colour and the deviation of one of theirs.
 """
 

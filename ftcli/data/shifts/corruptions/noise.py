@@ -12,7 +12,7 @@ def gaussian_noise(pixels: np.ndarray, scale: float, random: np.random.Generator
 
 
 def shot_noise(pixels: np.ndarray, photons: float, random: np.random.Generator) -> np.ndarray:
-    """Poisson noise of a sensor that counts `photons` where the picture is white."""
+    """Poisson noise of a sensor that counts `photons` where the image is white."""
     return random.poisson(pixels * photons) / photons
 
 

@@ -1,4 +1,4 @@
-"""The constants of the five severities, as published for pictures of 32 and of 224 pixels.
+"""The constants of the five severities, as published for images of 32 and of 224 pixels.
 
 Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations": those of
 CIFAR-10-C and of ImageNet-C. What the numbers of a severity mean is said where the corruption is.
@@ -70,7 +70,7 @@ LARGE: dict[str, tuple[Any, ...]] = {
     "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),
     "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),
     "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-    # Shares of 244 pixels, as published, though the pictures have 224.
+    # Shares of 244 pixels, as published, though the images have 224.
     "elastic_transform": tuple(
         (244 * move, 244 * sigma, 244 * pull)
         for move, sigma, pull in (

@@ -14,11 +14,11 @@ GREY = (0.299, 0.587, 0.114)  # of red, green and blue in brightness
 WATER, MUD = (175 / 255, 238 / 255, 238 / 255), (63 / 255, 42 / 255, 20 / 255)
 FARTHEST = 20  # pixels from the rim of a drop, beyond which its water is flat
 RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])  # light from the upper left
-COVERED = 0.8  # of mud that hides the picture
+COVERED = 0.8  # of mud that hides the image
 
 
 def fog(pixels: np.ndarray, cloud: tuple[float, float], random: np.random.Generator) -> np.ndarray:
-    """A fractal cloud before the picture, dimmed to its brightest value; cloud: thickness, and decay of its detail."""
+    """A fractal cloud before the image, dimmed to its brightest value; cloud: thickness, and decay of its detail."""
     thickness, decay = cloud
     h, w, _ = pixels.shape
     height = plasma(1 << (min(h, w) - 1).bit_length(), decay, random)
@@ -50,7 +50,7 @@ def plasma(side: int, decay: float, random: np.random.Generator) -> np.ndarray:
 
 
 def frost(pixels: np.ndarray, ice: tuple[float, float, int], random: np.random.Generator) -> np.ndarray:
-    """Ice before the picture; ice: shares of picture and ice in the sum, and of how many of its pixels one is taken.
+    """Ice before the image; ice: shares of image and ice in the sum, and of how many of its pixels one is taken.
 
     Nothing is averaged: the published code shrinks a photograph to a fifth by linear interpolation, which takes the
     middle one of five pixels as it is.
@@ -64,17 +64,17 @@ def frost(pixels: np.ndarray, ice: tuple[float, float, int], random: np.random.G
 def snow(
     pixels: np.ndarray, flakes: tuple[float, float, float, float, int, float, float], random: np.random.Generator
 ) -> np.ndarray:
-    """Falling flakes before a picture turned pale.
+    """Falling flakes before an image turned pale.
 
     flakes: mean and deviation of normal noise, how much it is enlarged, below what it is no flake; radius and sigma of
-    the fall; share of the picture that keeps its colours.
+    the fall; share of the image that keeps its colours.
     """
-    mean, scale, larger, least, radius, sigma, kept = flakes
+    mean, scale, larger, least, radius, sigma, share = flakes
     layer = enlarge(mean + scale * random.standard_normal(pixels.shape[:2]), larger)
     layer = np.where(layer < least, 0, layer).clip(0, 1)
     layer = smear(layer, radius, sigma, random.uniform(-135, -45))
     pale = np.maximum(pixels, 1.5 * (pixels @ GREY)[..., None] + 0.5)
-    return kept * pixels + (1 - kept) * pale + (layer + layer[::-1, ::-1])[..., None]
+    return share * pixels + (1 - share) * pale + (layer + layer[::-1, ::-1])[..., None]
 
 
 def spatter(

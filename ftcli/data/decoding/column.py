@@ -1,0 +1,125 @@
+"""The image column of a table, read one row at a time: encoded bytes, paths of files, or pixels."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ftcli.data.decoding.decode import Content, DamagedImage
+from ftcli.files import read_regular
+from ftcli.limits import MAX_IMAGE_BYTES
+from ftcli.text import quoted
+
+
+class ImageColumn:
+    """The image column of a table.
+
+    Args:
+        column: struct of bytes and path, binary, text (paths), or (nested lists of) pixels.
+        folders: relative paths start at the first, and a path that leads out of all of them is not followed; None
+            where the paths are those of files in a folder, not of a table.
+    """
+
+    def __init__(self, column: pa.ChunkedArray, folders: Sequence[Path] | None) -> None:
+        self.folders = None if folders is None else [os.path.abspath(folder) for folder in folders]
+        self.pixels = self.encoded = self.paths = None
+        if pa.types.is_struct(column.type):
+            fields = image_fields(column.type)
+            self.encoded = pc.struct_field(column, "bytes") if "bytes" in fields else None
+            self.paths = pc.struct_field(column, "path") if "path" in fields else None
+        elif is_binary(column.type):
+            self.encoded = column
+        elif is_text(column.type):
+            self.paths = column
+        elif isinstance(column.type, pa.BaseExtensionType):  # such as Array3D
+            self.pixels = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        else:
+            self.pixels = column
+
+    def content(self, row: int) -> Content:
+        """The image of one row as stored.
+
+        Raises:
+            DamagedImage: there is none, its file cannot be read, or it lies where a table has no say.
+        """
+        if self.pixels is not None:
+            return _array(self.pixels[row])
+        if self.encoded is not None and (cell := self.encoded[row]).is_valid:
+            return cell.as_buffer()
+        if self.paths is not None and (path := self.paths[row].as_py()):
+            try:
+                return read_regular(self._file(os.fsdecode(path)), MAX_IMAGE_BYTES)
+            except OSError as error:
+                raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
+        raise DamagedImage("there is no image")
+
+    def leads_to_file(self, path: str) -> bool:
+        """Whether a path is one of a file that may be read."""
+        try:
+            return os.path.isfile(self._file(path))
+        except DamagedImage:
+            return False
+
+    def _file(self, path: str) -> str:
+        """The file of a path in the table. Raises DamagedImage where it lies outside the folders of the data."""
+        if self.folders is None:
+            return path
+        for folder in self.folders:
+            file = os.path.normpath(os.path.join(folder, path))
+            if Path(file).is_relative_to(folder):
+                return file
+        raise DamagedImage(f"its path {quoted(path)} leads out of the folder of the data")
+
+
+def is_binary(type: pa.DataType) -> bool:
+    return pa.types.is_binary(type) or pa.types.is_large_binary(type) or pa.types.is_fixed_size_binary(type)
+
+
+def is_text(type: pa.DataType) -> bool:
+    return pa.types.is_string(type) or pa.types.is_large_string(type)
+
+
+def is_list(type: pa.DataType) -> bool:
+    return pa.types.is_list(type) or pa.types.is_large_list(type) or pa.types.is_fixed_size_list(type)
+
+
+def image_fields(type: pa.DataType) -> list[str]:
+    """The fields of a struct that can give an image: "bytes" of binary, "path" of text (or of a name's own bytes)."""
+    kinds = {type.field(i).name: type.field(i).type for i in range(type.num_fields)}
+    if len(kinds) < type.num_fields:  # two fields of one name
+        return []
+    names = [name for name in kinds if name == "path" and (is_text(kinds[name]) or is_binary(kinds[name]))]
+    return names + [name for name in kinds if name == "bytes" and is_binary(kinds[name])]
+
+
+def can_hold_images(type: pa.DataType) -> bool:
+    """Whether a column of this type can be read as images; text can, where it holds paths."""
+    if isinstance(type, pa.BaseExtensionType):
+        type = type.storage_type
+    if pa.types.is_struct(type):
+        return bool(image_fields(type))
+    if is_binary(type) or is_text(type):
+        return True
+    depth = 0
+    while is_list(type):
+        type, depth = type.value_type, depth + 1
+    return depth in (2, 3) and (
+        pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_boolean(type) or pa.types.is_null(type)
+    )
+
+
+def _array(cell: pa.Scalar) -> np.ndarray:
+    """Nested lists of one row as an array."""
+    if not cell.is_valid:
+        raise DamagedImage("there is no image")
+    values, shape = cell.values, [len(cell.values)]
+    while is_list(values.type):
+        lengths = pc.unique(pc.list_value_length(values)).to_pylist()
+        if len(lengths) != 1 or not lengths[0]:
+            raise DamagedImage("the rows of its pixels are empty or of different lengths")
+        shape.append(lengths[0])
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False).reshape(shape)

@@ -1,0 +1,63 @@
+"""A file or folder on this machine, whose kind is detected from its content."""
+
+from functools import partial
+from pathlib import Path
+
+from ftcli.data.rows import Splits
+from ftcli.data.sources.folders import open_folder, single_image
+from ftcli.data.sources.image_files import holds_image, is_image
+from ftcli.data.sources.saved import is_saved, open_saved
+from ftcli.data.sources.table_files import (
+    can_become_parquet,
+    open_parquet,
+    open_parquet_below,
+    open_parquet_folder,
+    parquet_command,
+)
+from ftcli.data.spec import Spec
+from ftcli.errors import RequestError, suggest
+from ftcli.log import Log
+
+
+def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
+    """The splits of a file or folder. Raises RequestError where it is not there, or is no set of images."""
+    path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
+    try:
+        if path.exists():
+            return _detected(path, labelled, log)
+        near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
+        raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
+    raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
+
+
+def _detected(path: Path, labelled: bool, log: Log) -> Splits:
+    if path.is_file():
+        if path.suffix.lower() == ".parquet":
+            return open_parquet([path])
+        if is_image(str(path)) and not labelled:
+            return {"train": partial(single_image, path)}
+        raise _not_a_set(path)
+    if is_saved(path):
+        return open_saved(path)
+    if splits := open_parquet_folder(path):
+        return splits
+    if not holds_image(str(path)) and (splits := open_parquet_below(path)):
+        return splits
+    return open_folder(path, log, labelled=labelled)
+
+
+def _not_a_set(path: Path) -> RequestError:
+    """The error for a file that is no table."""
+    if is_image(str(path)):
+        return RequestError(
+            f'"{path}" is one image, without a label',
+            "name a folder with one subfolder per class; `ftcli predict MODEL IMAGE` takes an image",
+        )
+    problem = (
+        f'the file "{path}" is not a .parquet file; data is a folder with one subfolder of images per class, a '
+        ".parquet file or a folder of them, a save_to_disk folder, or hf:NAME"
+    )
+    if can_become_parquet(path):
+        return RequestError(problem, parquet_command(path))
+    return RequestError(problem, "unpack or convert it to one of these" if path.suffix else "check the path")
