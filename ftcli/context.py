@@ -27,6 +27,7 @@ from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.grid import Trained
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.errors import RequestError
+from ftcli.log import Log
 from ftcli.measures.confusion import check_pairs
 from ftcli.measures.results import Results
 from ftcli.model.head import head_of
@@ -51,7 +52,7 @@ class Context(Generic[Options]):
     """
 
     config: Options
-    log: ConsoleLog
+    log: Log
     started: float  # of time.perf_counter
     folder: Path
     finished: Mapping[str, Any] | None
