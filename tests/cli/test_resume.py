@@ -1,12 +1,14 @@
 """A run that is stopped anywhere and gone on with ends in the very bytes of one that was not."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -344,6 +346,24 @@ def test_a_process_that_outlives_the_command_does_not_keep_its_lock(tmp_path: Pa
         for end in (write, read, begun, begin):
             os.close(end)
         os.waitpid(child, 0)
+
+
+def test_a_subprocess_does_not_inherit_the_lock(tmp_path: Path) -> None:
+    with locked(tmp_path, Log()):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    try:
+        check_unlocked(tmp_path)
+    finally:
+        child.communicate(b"\n")
+
+
+def test_a_lock_of_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """Another command checks the folder just then."""
+    with (tmp_path / LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        with locked(tmp_path, Log()):
+            assert (tmp_path / LOCK).read_text() == str(os.getpid())
 
 
 def test_a_retry_at_once_after_a_kill_with_workers(place: Path, undisturbed: dict[str, Path], tmp_path: Path) -> None:

@@ -291,8 +291,8 @@ def test_an_entry_that_is_removed_is_used_to_the_end(
     plain = [DecodedPixels(images, transform)[i].copy() for i in range(N)]
     monkeypatch.setattr(DecodedPixels, "__getitem__", counted)
     if moment == "before it has its name":
-        put = cache_module._put
-        monkeypatch.setattr(cache_module, "_put", lambda part, path: (put(part, path), other.clear()))
+        put = cache_module._rename
+        monkeypatch.setattr(cache_module, "_rename", lambda part, path: (put(part, path), other.clear()))
     found = open_pixels(images, transform, cache, Log())
     other.clear()
     assert isinstance(found, CachedPixels) and not other.entries() and sorted(decoded) == list(range(N))

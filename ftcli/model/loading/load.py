@@ -73,12 +73,15 @@ def load_model(
             raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
         _check_answers(file_head, checkpoint, log)
     rows = num_classes or (len(file_head.weight) if file_head else stated)
-    kept = file_head if file_head is not None and len(file_head.weight) == rows else None
-    if file_head is not None and kept is None:
+    used = file_head if file_head is not None and len(file_head.weight) == rows else None
+    if file_head is not None and used is None:
         log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
-    set_head(model, *(_zeros(head, rows) if kept is None else (kept.weight, kept.bias)))
+    if used is None:  # zeros, so that no random head is taken for a loaded one
+        set_head(model, torch.zeros(rows, head.weight.shape[1]), torch.zeros(rows))
+    else:
+        set_head(model, used.weight, used.bias)
     _fill(model, state, checkpoint)
-    loaded = _loaded(model_config, model, checkpoint, kept is not None, image_size)
+    loaded = _loaded(model_config, model, checkpoint, used is not None, image_size)
     warn_preprocessing_assumed(model_config, model, loaded.data_config, checkpoint.where, log)
     return loaded
 
@@ -240,10 +243,3 @@ def _fill(model: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) ->
     except RuntimeError as error:
         problem = " ".join(str(error).split())
         raise RequestError(f"{checkpoint.where} cannot be copied into the model: {problem}") from error
-
-
-def _zeros(head: Head, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a head for classes that the file does not have: zeros, so that no random head is used as if it
-    had been loaded.
-    """
-    return torch.zeros(num_classes, head.weight.shape[1]), torch.zeros(num_classes)  # [K, D], [K]
