@@ -33,15 +33,17 @@ MAX_CLASS_NAME = 255  # characters, as of a folder's name
 MAX_CONFUSION_CLASSES = 8_000  # classes of which every pair is counted: half a gigabyte
 
 # Checkpoints and their config.json
+HUB_TIMEOUT = 5  # seconds until the hub must have answered the first question
 MAX_HEADER_BYTES = 16 * 2**20  # bytes of a header of safetensors; that of a network of a thousand blocks has a tenth
 MAX_CHECKPOINT_DEPTH = 100  # dicts in dicts
 MAX_CHECKPOINT_ENTRIES = 10**6  # entries in all dicts together
 MAX_CONFIG_SIDE = 1024  # pixels of a model's input that a file may ask for; more has to be typed
+MAX_CHECKED_SIDE = 1024  # pixels of an input with which a network is tried: a larger one could take all memory
 MAX_CONFIG_NUMBER = 2**16  # an argument of an architecture: a width, a depth, a side
 MAX_CONFIG_VALUES = 1000  # values in one argument, lists in lists counted through
 MAX_CONFIG_CLASSES = 10**7  # classes
 MAX_CONFIG_TEXT = 200  # characters
-MAX_SIZE_RATIO = 4  # a network over its file: position tables grow with the input, a head with its classes
+MAX_SIZE_RATIO = 4  # tensors and numbers of a network over those of its file: position tables and heads may grow
 EXTRA_TENSORS = 4000  # tensors that a network may have in addition, for files that hold only a part of it
 EXTRA_NUMBERS = 10**8  # numbers in all tensors that it may have in addition
 
@@ -54,6 +56,11 @@ MAX_PREDICTIONS = 10**7  # rows: two hundred sets as large as ImageNet's for val
 MAX_PREDICTION_NAME_BYTES = 2**29  # bytes of all names together, repeated in every row
 
 # Options
+MAX_SEEDS = 10**5  # runs of one command
+MAX_INPUT_SIDE = 4096  # pixels of a model's input, as typed
+MAX_VIEWS = 4096  # random views of each image
+MAX_WORKERS = 256  # processes that decode images
+MAX_THREADS = 1024  # CPU threads of one process
 MAX_COUNT = 2**31 - 1  # of a number that torch and PyArrow are to count with
 MAX_SEED = 2**53  # the parser compares as floating point, which is exact up to here
 MAX_THEORY_NUMBERS = 10**8  # numbers in the matrices [worlds, d, d] of a point

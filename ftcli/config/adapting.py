@@ -7,7 +7,7 @@ from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
 from ftcli.config.training import Merge
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_COUNT, MAX_SEED
+from ftcli.limits import MAX_COUNT, MAX_SEED, MAX_VIEWS
 
 EVERYTHING = Words(("all",))
 
@@ -58,7 +58,7 @@ class Adapt(Detailed, Resumable):
         ),
     ] = 200
     augmentations: Annotated[
-        int, option("Random views of each image for memo.", panel=TRAINING, min=1, max=4096, metavar="VIEWS")
+        int, option("Random views of each image for memo.", panel=TRAINING, min=1, max=MAX_VIEWS, metavar="VIEWS")
     ] = 16
     augment: Annotated[
         Literal["none", "light", "standard"],

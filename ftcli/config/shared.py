@@ -9,7 +9,7 @@ import typer
 
 from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_COUNT
+from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
 
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 Damaged = Annotated[
@@ -129,7 +129,12 @@ class Loading(Common):
     image_size: Annotated[
         int | None,
         option(
-            "Side of the input, in pixels.", panel=DATA, default="the model's own", min=1, max=4096, metavar="PIXELS"
+            "Side of the input, in pixels.",
+            panel=DATA,
+            default="the model's own",
+            min=1,
+            max=MAX_INPUT_SIDE,
+            metavar="PIXELS",
         ),
     ] = None
 
@@ -154,13 +159,13 @@ class Running(Loading):
             panel=MACHINE,
             default="0 on CPU, else up to 8",
             min=0,
-            max=256,
+            max=MAX_WORKERS,
             metavar="N",
         ),
     ] = None
     threads: Annotated[
         int | None,
-        option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, max=1024, metavar="N"),
+        option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, max=MAX_THREADS, metavar="N"),
     ] = None
     compile: Annotated[bool, flag("Compile the network first; pays off in long runs.", "--compile", MACHINE)] = False
     no_cache: Annotated[bool, flag("Keep no pixels and features on disk, use none.", "--no-cache", MACHINE)] = False

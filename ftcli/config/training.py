@@ -8,6 +8,7 @@ from ftcli.commands import COMMANDS
 from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.shared import SETTINGS, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_SEEDS
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
 # best rate can lie thousands of times below the best one from a fresh head.
@@ -126,7 +127,8 @@ class Training(Detailed, Resumable):
         ),
     ] = False
     seeds: Annotated[
-        int | None, option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, max=10**5, metavar="N")
+        int | None,
+        option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, max=MAX_SEEDS, metavar="N"),
     ] = None
     seed: Annotated[
         Numbers | None,

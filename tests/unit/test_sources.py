@@ -1,7 +1,9 @@
 """Sources: every kind of data, the choice of columns and splits, image modes, damaged images, and what is refused."""
 
 import json
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -13,8 +15,10 @@ from torchvision.datasets import ImageFolder
 
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
+from ftcli.data.kinds import KINDS
 from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
+from ftcli.data.task import build_task
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, folder, picture
@@ -248,6 +252,27 @@ def test_save_to_disk_with_array_columns(tmp_path: Path) -> None:
     features = datasets.Features(image=datasets.Array3D((7, 9, 3), "uint8"), label=datasets.Value("string"))
     datasets.Dataset.from_dict({"image": pixels, "label": ["b", "a"]}, features=features).save_to_disk(tmp_path / "s")
     assert np.array_equal(np.asarray(opened(tmp_path / "s").image(1)), pixels[1])
+
+
+def test_every_kind_of_data_has_a_module_that_opens_it() -> None:
+    for kind in KINDS.values():
+        assert callable(import_module(f"ftcli.data.sources.{kind.module}").open_splits)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"id_val": "hf:owner/pets?split=validation", "ood": [("far", "hf:owner/pets?split=test")]}]
+)
+def test_data_that_several_roles_use_is_opened_once(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
+    splits = {
+        name: datasets.Dataset.from_dict({"image": [picture(i + first) for i in range(3)], "label": [0, 1, 2]}, CLASSES)
+        for name, first in (("train", 0), ("validation", 3), ("test", 6))
+    }
+    loaded = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *name: loaded.append(name) or datasets.DatasetDict(splits))
+    roles = {"train": "hf:owner/pets", "id_val": None, "id_test": None, "ood": [], **given}
+    task = build_task(**roles, split_seed=0, damaged="stop", log=Log())
+    assert loaded == [("owner/pets", None)]
+    assert task.id_val is not None and task.id_test is not None and len(task.ood) == len(roles["ood"])
 
 
 def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def correspond(own: tuple[str, ...], others: tuple[str, ...], what: str) -> tupl
     if len(own) == len(others):
         return np.arange(len(own)), "position"
     raise RequestError(
-        f"{what} has {counted(len(own), 'class', 'classes')}, {listed(own)}; {len(others)} are wanted, "
+        f"{what} has {counted(len(own), 'class', 'classes')}, {listed(own)}; {len(others)} are expected, "
         f"{listed(others)}; one side has no names, and by position they must be as many",
         "write a map and add classes=MAP.json",
     )

@@ -29,6 +29,7 @@ from ftcli.limits import MAX_REASON
 from ftcli.log import Log
 from ftcli.text import quoted, reason, shortened
 
+Arguments = dict[str, str | bool]  # of a class of torchvision, as they choose a split
 SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a split
 PASSED = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
 EXECUTES = ("LSUN", "LSUNClass")  # keep a pickle beside their files and execute it
@@ -113,14 +114,14 @@ def _files_of(kind: Any, root: Path) -> Path:
     return root / subfolder if isinstance(subfolder, str) else root
 
 
-def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[str, dict[str, Any]]:
+def _splits(kind: Any, known: dict[str, inspect.Parameter], root: str) -> dict[str, Arguments]:
     """Every split by name, with the arguments that choose it. Where two arguments do (EMNIST), a dot joins them."""
     named = next((name for name in SPLIT_ARGUMENTS if name in known), None)
-    halves: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}} if "train" in known else {}
+    halves: dict[str, Arguments] = {"train": {"train": True}, "test": {"train": False}} if "train" in known else {}
     if named is None:
         return halves or {"train": {}}
     # `datasets` reads the names, and allows letters, digits and _ in them; a sum is typed as a sum of its terms.
-    values: dict[str, dict[str, Any]] = {
+    values: dict[str, Arguments] = {
         re.sub(r"\W", "_", value): {named: value} for value in _values(kind, named, root) if "+" not in value
     }
     if not halves:
@@ -140,7 +141,7 @@ def _values(kind: Any, argument: str, root: str) -> list[str]:
     return []
 
 
-def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
+def _rows(spec: Spec, kind: Any, root: str, chosen: Arguments) -> Rows:
     """One split, opened."""
     known = _parameters(kind)
     if root:
@@ -167,14 +168,14 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: dict[str, Any]) -> Rows:
     return numbered(table, {"image": datasets.Image(), **label_feature(names)})
 
 
-def _check_files(kind: Any, root: Path, chosen: dict[str, Any]) -> None:
+def _check_files(kind: Any, root: Path, chosen: Arguments) -> None:
     """Raises RequestError for what torchvision would wait for (a pipe), or unpack into the folder of the data."""
     for folder in (root, _files_of(kind, root)):
         for entry in os.scandir(folder) if folder.is_dir() else ():
             if entry.name.startswith(".") or entry.is_dir() or entry.is_file() or not os.path.exists(entry.path):
                 continue
             raise RequestError(f"{quoted(entry.path)} is no regular file", "leave it out of the folder")
-    if kind is sets.ImageNet and not ((root / "meta.bin").is_file() and (root / chosen["split"]).is_dir()):
+    if kind is sets.ImageNet and not ((root / "meta.bin").is_file() and (root / str(chosen["split"])).is_dir()):
         raise RequestError(
             f'ImageNet in "{root}" is not unpacked: there is no meta.bin, or no folder "{chosen["split"]}"',
             f"torchvision.datasets.ImageNet({str(root)!r}, split={chosen['split']!r}) in Python unpacks it",

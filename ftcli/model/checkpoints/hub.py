@@ -8,6 +8,7 @@ from timm.models import PretrainedCfg
 from timm.models._hub import download_cached_file
 
 from ftcli.errors import RequestError
+from ftcli.limits import HUB_TIMEOUT
 from ftcli.model.checkpoints.shards import INDEXES, tensor_files
 from ftcli.text import reason
 
@@ -55,7 +56,7 @@ def hub_file(repository: str, filenames: tuple[str, ...], revision: str | None) 
         for filename in filenames:
             try:
                 # One request without retries first: hf_hub_download backs off for a minute when there is no network.
-                hf.get_hf_file_metadata(hf.hf_hub_url(repository, filename, revision=revision), timeout=5)
+                hf.get_hf_file_metadata(hf.hf_hub_url(repository, filename, revision=revision), timeout=HUB_TIMEOUT)
             except hf.errors.EntryNotFoundError:
                 continue
             return Path(hf.hf_hub_download(repository, filename, revision=revision))

@@ -10,6 +10,7 @@ from timm.data import resolve_input_data_config
 from torch import Tensor, nn
 
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_CHECKED_SIDE
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import Head, head_of, set_head
@@ -19,7 +20,6 @@ from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.preprocessing import warn_preprocessing_assumed
 from ftcli.text import counted, first_few, reason
 
-CHECKED = 1024  # pixels
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -118,10 +118,10 @@ def _check_size(model: nn.Module, model_config: ModelConfig, size: tuple[int, in
     """Raises RequestError where one blank image [1, C, H, W] gives an error, as a size that patches do not divide does,
     or no logits [1, K].
 
-    Not tried above CHECKED pixels: one image could then take the memory of the machine.
+    Not above MAX_CHECKED_SIDE pixels: one image could then take the memory of the machine.
     """
     side = max(size)
-    if side > CHECKED:
+    if side > MAX_CHECKED_SIDE:
         return
     near = max(32, round(side / 32) * 32)
     try:
