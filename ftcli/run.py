@@ -32,15 +32,14 @@ from ftcli.config import (
     Predict,
     Reporting,
     Running,
-    Surgical,
     Training,
 )
 from ftcli.console.answer import Answer, report_answer
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.task import Task, build_task, warn_few_to_pick, without_labels
 from ftcli.engine.device import machine_of
+from ftcli.engine.evaluate import all_logits
 from ftcli.engine.experiment import Experiment, experiment_of
-from ftcli.engine.features.frozen_body import all_logits
 from ftcli.engine.grid import Trained
 from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError
@@ -51,8 +50,7 @@ from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
-from ftcli.methods.start import order_rows, rows_for, with_target_head
-from ftcli.methods.surgical import tuned_by_choice
+from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.head import head_of
 from ftcli.model.loading.architecture import build_without_values, recipe_for
@@ -82,12 +80,13 @@ def train(config: Training) -> Answer:
         task = task_of(config, log, cache)
         loaded = load_for(task, config, checkpoint, log)
         experiment = experiment_of(task, loaded.data_config, machine, config, log, cache)
-        tuned = tuned_by_choice(loaded.model, config)  # refuses blocks that are not there, before anything is computed
+        by_choice = METHODS[command].trainable_by_choice
+        trainable = by_choice(loaded.model, config) if by_choice else {}  # raises before anything is computed
         request = request_of(config, task, [loaded], machine)
         if done is not None:
             return shown(done, request, config)
         if config.dry_run:
-            return plan_answer(command, config, task, loaded, tuned)
+            return plan_answer(command, config, task, loaded, trainable)
         with held(folder, request, config, machine, log) as (folder, checkpointer):
             log.note(f"in {folder}")
             experiment = replace(experiment, checkpointer=checkpointer)
@@ -104,7 +103,7 @@ def trained_and_saved(
     start = deepcopy(loaded.model) if config.measure else None
     trained = METHODS[command](loaded, experiment, config, log)
     results = results_of(trained, loaded.model, experiment, log, config.details())
-    stages = stages_of(command, trained, results, loaded.model, experiment, log)
+    stages = stages_of(trained, results, loaded.model, experiment, log)
     choices = choices_of(trained, results, loaded, experiment, log, getattr(config, "merge", None))
     timing = trained.timing(time.perf_counter() - started)
     parts = {"request": request, "before": before, "stages": stages, "choices": choices}
@@ -216,8 +215,8 @@ def load_for(task: Task, config: Training, checkpoint: Checkpoint | None, log: L
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
         given=ModelOverrides.of(config),
     )  # fmt: skip
-    if isinstance(config, Surgical):
-        return with_target_head(loaded, task, config.head, log)
+    if match_head := METHODS[type(config).__name__.lower()].match_head:
+        return match_head(loaded, task, config, log)
     # A random start takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if starts_random(config) else loaded
 
@@ -239,7 +238,7 @@ def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | No
 
 def before_of(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> dict[str, Any] | None:
     """The figures of the untouched checkpoint, where a method starts from its head and it can answer already."""
-    if not isinstance(config, Surgical) or not loaded.head_loaded:
+    if not METHODS[type(config).__name__.lower()].match_head or not loaded.head_loaded:
         return None
     return measure(experiment.machine.place(loaded.model), experiment, 0, log, frozen=True).figures
 
@@ -257,7 +256,7 @@ def results_of(
 
 
 def stages_of(
-    command: str, trained: Trained, results: list[Results], model: nn.Module, experiment: Experiment, log: Log
+    trained: Trained, results: list[Results], model: nn.Module, experiment: Experiment, log: Log
 ) -> dict[str, Any] | None:
     """The stages of a method that has several, each with its own pick and figures, in order."""
     if not trained.before:
@@ -266,7 +265,7 @@ def stages_of(
         name: (earlier, results_of(earlier, model, experiment, log, results[0].details))
         for name, earlier in trained.before.items()
     }
-    parts["finetune" if command == "lpft" else command] = (trained, results)
+    parts[trained.stage] = (trained, results)
     return {
         name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}
         for name, (part, figures) in parts.items()
@@ -294,9 +293,9 @@ def measured(
     """How far the saved model lies from where its training started; nothing where that was not asked for."""
     if start is None:
         return {}
-    order = rows_for(loaded, experiment.task.classes, log)
+    order = head_order(loaded, experiment.task.classes, log)
     if order is not None:
-        order_rows(start, order)
+        reorder_head(start, order)
     loaded.model.load_state_dict(trained.best.state)
     before, after = (
         Side(name, experiment.machine.place(one)) for name, one in (("the start", start), ("the pick", loaded.model))

@@ -25,7 +25,7 @@ from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
 from ftcli.log import Log
 from ftcli.measures.results import Results
-from ftcli.methods.start import order_rows, rows_for
+from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.head import classifier_tensors
 from ftcli.model.loading.load import Loaded
 from ftcli.model.loading.requested import load_each_as_is
@@ -165,8 +165,8 @@ def heads_in_order(study: Study, classes: tuple[str, ...]) -> list[bool]:
     """Put the rows of every head in the order of these classes; which models have a head of just those classes."""
     fitting = []
     for one in study.loaded:
-        if (order := rows_for(one, classes, study.log)) is not None:
-            order_rows(one.model, order)
+        if (order := head_order(one, classes, study.log)) is not None:
+            reorder_head(one.model, order)
         fitting.append(order is not None)
     return fitting
 

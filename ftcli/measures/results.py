@@ -12,8 +12,8 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from ftcli.data.task import Task, TaskSet
+from ftcli.engine.evaluate import all_logits
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.frozen_body import all_logits
 from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature

@@ -83,7 +83,7 @@ def held(
         folder / STATE, config.save_every * MINUTE, again(folder), machine.rank, machine.processes
     )
     if machine.rank:
-        machine.meet()  # the first one has seen to the folder
+        machine.wait_for_all()  # the first one has seen to the folder
         yield folder, checkpointer
         return
     with locked(folder, log):
@@ -92,21 +92,21 @@ def held(
             sweep(folder)
             sweep(folder / STATE)
             same_request(folder, request, config.overwrite)
-            machine.meet()
-            with checkpointer.listening():
+            machine.wait_for_all()
+            with checkpointer.handling_signals():
                 yield folder, checkpointer
         except Unusable:
             raise
         except BaseException as error:
             if (
-                isinstance(error, ResourceLimit) and checkpointer.stop is not None
+                isinstance(error, ResourceLimit) and checkpointer.exit_code is not None
             ):  # what stopped this process killed another
-                raise Stopped("interrupted.", checkpointer.again, checkpointer.stop) from error
+                raise Stopped("interrupted.", checkpointer.resume_command, checkpointer.exit_code) from error
             saved = any((folder / STATE).glob("*.safetensors"))
             if not saved or (isinstance(error, FtcliError) and not isinstance(error, ResourceLimit)):
                 forget(folder, folder_too=new)
             elif isinstance(error, ResourceLimit):
-                error.fix += f"; what is saved goes on with: {checkpointer.again}"
+                error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
             raise
         forget(folder)
 

@@ -13,7 +13,7 @@ from ftcli.config import Surgical
 from ftcli.config.declare import Words
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
-from ftcli.engine.train import snapshot
+from ftcli.engine.training_run import snapshot
 from ftcli.log import Log
 from ftcli.methods import METHODS
 from ftcli.model.loading.load import Loaded

@@ -6,7 +6,7 @@ from ftcli.explain.distortion.measure import Side, Wanted, apart
 from ftcli.explain.distortion.tables import distortion_panels
 from ftcli.explain.models import heads_in_order, same_architecture, study_of
 from ftcli.figures.plots import save_panels
-from ftcli.methods.start import class_names
+from ftcli.methods.initial_head import class_names
 
 
 def distortion(config: Distortion) -> Answer:
