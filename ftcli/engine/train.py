@@ -20,7 +20,7 @@ from ftcli.engine.divergence import Diverged
 from ftcli.engine.evaluate import figures_on
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
-from ftcli.engine.gradient_scores import SCORED_BATCHES
+from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource
 from ftcli.engine.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.plan import Plan
 from ftcli.engine.resume.checkpointer import RunCheckpoint
@@ -159,7 +159,7 @@ def begin_epoch(
         batches = list(islice(shuffled(loader, run.seed, epoch, config), SCORED_BATCHES))
         state.begin_scoring()
         scores = state.plan.scoring.scores(
-            state.model, state.parameters, batches, state.loss_function, machine, state.micro_batches
+            GradientSource(state.model, state.parameters, batches, state.loss_function, machine, state.micro_batches)
         )
         if not all(map(isfinite, scores.values())):
             raise Diverged("a score is not finite")

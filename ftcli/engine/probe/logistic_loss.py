@@ -60,10 +60,8 @@ class Problem:
         self.features, self.rotated = features, False
         if dtype == torch.float32 and 4 * self.N * len(self.w) <= ROTATED_BYTES:
             mean = self.mean.float()
-            self.features, self.rotated = (
-                FeatureMatrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()])),
-                True,
-            )
+            self.features = FeatureMatrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()]))
+            self.rotated = True
 
     def _basis(self, features: FeatureMatrix) -> tuple[Tensor, Tensor]:
         """Squared singular values w [R] of the centred features and their right singular vectors V [D, R]."""
@@ -84,13 +82,6 @@ class Problem:
         padded = V.new_zeros(D, len(w))
         padded[varying] = V
         return w.clamp_min(0), padded
-
-    def _rotate(self, features: FeatureMatrix) -> FeatureMatrix:
-        """(x_i - mean) V: [N, R]."""
-        Z, mean = self.V.new_empty(self.N, len(self.w)), self.mean.float()
-        for part, X in features.blocks():
-            torch.mm(X - mean, self.V, out=Z[part])
-        return FeatureMatrix.of(Z)
 
     def weights(self, x: Tensor) -> Tensor:
         """W [G, K, D] of x [G, K, R + 1], in float64 with the accuracy of float32.

@@ -68,14 +68,8 @@ class Adapter:
         self, model: nn.Module, names: Collection[str], rule: Rule, machine: Machine, *, lr: float, steps: int,
         episodic: bool,
     ) -> None:  # fmt: skip
-        self.model, self.rule, self.machine, self.lr, self.steps, self.episodic = (
-            model,
-            rule,
-            machine,
-            lr,
-            steps,
-            episodic,
-        )
+        self.model, self.rule, self.machine = model, rule, machine
+        self.lr, self.steps, self.episodic = lr, steps, episodic
         self.tensors = [parameter for name, parameter in model.named_parameters() if name in names]
         # Where the weights start anew after every step, a prediction before the step would not depend on it.
         self.predicts_after = rule.predicts_after or episodic
