@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config.training import Training
-from ftcli.data.loaders import Batch, Loader
+from ftcli.data.loaders import Batch
 from ftcli.engine.divergence import Diverged
 from ftcli.engine.evaluate import figures_on
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
-from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource
+from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
 from ftcli.engine.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.plan import Plan
 from ftcli.engine.resume.checkpointer import RunCheckpoint
@@ -55,14 +55,13 @@ def fit(
     for epoch in range(position.epochs + 1, config.epochs + 1):
         started = time.perf_counter()
         try:
-            position = begin_epoch(run, state, epoch, position, config, experiment)
-            network, batches = network_and_batches(state, epoch, position, config, experiment, seed, prefix)
+            position, network, batches = begin_epoch(run, state, epoch, position, config, experiment, prefix)
             checkpoint.begin_steps()
             for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", state.steps_per_epoch):
                 train_step(state, network, batch)
                 position = replace(position, updates=position.updates + 1)
                 checkpoint.after_step()
-            loss = state.watch.mean_of_epoch(state.parameters.values())
+            loss = state.loss_watch.mean_of_epoch(state.parameters.values())
             state.machine.broadcast_buffers(state.result)
             evaluate_epoch(run, state, epoch, loss, config, experiment, prefix, log, started)
         except Diverged as reason:
@@ -83,15 +82,15 @@ def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch:
     while True:
         state.clear_gradients()
         with state.micro_batches:  # out of memory: the loop tries again, in more micro-batches
-            losses = [forward_and_backward(state, network, part) for part in state.micro_batches.of(batch)]
+            losses = [forward_and_backward(state, network, micro) for micro in state.micro_batches.of(batch)]
             break
-    state.watch.add(losses)  # before the step: on a CPU, nothing that diverged is applied
+    state.loss_watch.add(losses)  # before the step: on a CPU, nothing that diverged is applied
     if not state.trainable:  # no tensor's gradient score reached the threshold in this epoch
         state.optimizer.step()
         state.schedule.step()
         return
     state.scaler.unscale_(state.optimizer)
-    state.anchor.add_gradients()
+    state.anchor_penalty.add_gradients()
     if state.clip_norm is not None:
         nn.utils.clip_grad_norm_(list(state.parameters.values()), state.clip_norm)
     state.scaler.step(state.optimizer)
@@ -145,53 +144,45 @@ def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) 
 
 
 def begin_epoch(
-    run: Run, state: TrainingState, epoch: int, position: Position, config: Training, experiment: Experiment
-) -> Position:
-    """Seed the epoch and choose what trains in it; gives the position in it: its start, or the one that was restored.
+    run: Run, state: TrainingState, epoch: int, position: Position, config: Training, experiment: Experiment,
+    prefix: FrozenPrefix | None,
+) -> tuple[Position, Callable[[Tensor], Tensor], Iterator[Batch]]:  # fmt: skip
+    """Seed the epoch and freeze what does not train in it; gives the position in it, the network and its batches.
 
-    Raises Diverged where a gradient score is not finite.
+    The position is the epoch's start, or the one that was restored; the batches follow it. Where the frozen prefix's
+    outputs are stored, batches hold these and the network is the rest.
     """
-    machine, shares = state.machine, position.shares
+    machine, loader = state.machine, experiment.train
+    assert loader is not None
     torch.manual_seed(derive_seed("noise in the network", run.seed, epoch, *([machine.rank] if machine.rank else [])))
+    options: dict[str, Any] = {"skip_single": config.bn == "train", "balanced": config.sampling == "balanced"}
+    shares = position.shares
     if state.plan.scoring is not None and not position.updates:
-        loader = experiment.train
-        assert loader is not None
-        batches = list(islice(shuffled(loader, run.seed, epoch, config), SCORED_BATCHES))
-        state.begin_scoring()
-        scores = state.plan.scoring.scores(
-            GradientSource(state.model, state.parameters, batches, state.loss_function, machine, state.micro_batches)
-        )
-        if not all(map(isfinite, scores.values())):
-            raise Diverged("a score is not finite")
+        first = list(islice(loader.shuffled(run.seed, epoch, **options), SCORED_BATCHES))
+        scores = gradient_scores(state, state.plan.scoring, first)
         run.scores.append({"epoch": epoch, "tensors": scores})
         shares = state.plan.scoring.rate_shares(scores)
     state.begin_epoch(epoch, shares)
-    state.watch.losses = list(position.losses)
-    if position.updates:
-        set_random_states(position.random_states, machine.device)
-    return replace(position, shares=shares, losses=state.watch.losses)
-
-
-def network_and_batches(
-    state: TrainingState, epoch: int, position: Position, config: Training, experiment: Experiment, seed: int,
-    prefix: FrozenPrefix | None,
-) -> tuple[Callable[[Tensor], Tensor], Iterator[Batch]]:  # fmt: skip
-    """The network and the batches of an epoch from `position` on: the model and images, or what follows the frozen
-    prefix and the outputs of that.
-    """
-    loader = experiment.train
     network: Callable[[Tensor], Tensor] = state.network
     if prefix and (suffix := prefix.training_forward(state.trainable or ())):
         loader, network = suffix.loader, suffix.network
-    assert loader is not None
-    return network, shuffled(loader, seed, epoch, config, done=position.updates)
+    state.loss_watch.losses = list(position.losses)
+    if position.updates:
+        set_random_states(position.random_states, machine.device)
+    position = replace(position, shares=shares, losses=state.loss_watch.losses)
+    return position, network, loader.shuffled(run.seed, epoch, done=position.updates, **options)
 
 
-def shuffled(loader: Loader, seed: int, epoch: int, config: Training, done: int = 0) -> Iterator[Batch]:
-    """The batches of an epoch, the same each time they are asked for; without the first ones that are `done`."""
-    return loader.shuffled(
-        seed, epoch, skip_single=config.bn == "train", balanced=config.sampling == "balanced", done=done
+def gradient_scores(state: TrainingState, scoring: Scoring, batches: list[Batch]) -> dict[str, float]:
+    """The score of every tensor that may train. Raises Diverged where one is not finite."""
+    state.begin_scoring()
+    source = GradientSource(
+        state.model, state.parameters, batches, state.loss_function, state.machine, state.micro_batches
     )
+    scores = scoring.scores(source)
+    if not all(map(isfinite, scores.values())):
+        raise Diverged("a score is not finite")
+    return scores
 
 
 def evaluate_epoch(
@@ -204,7 +195,7 @@ def evaluate_epoch(
     loss comes from before that step.
     """
     id_val = figures_on(state.result, "id_val", experiment, log, prefix)
-    state.watch.check(id_val["loss"], "the ID-val loss")
+    state.loss_watch.check(id_val["loss"], "the ID-val loss")
     entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
     if config.ood_every_epoch:
         entry["ood"] = {name: figures_on(state.result, name, experiment, log, prefix) for name in experiment.task.ood}

@@ -42,7 +42,7 @@ class TrainingState:
         self.parameters = {name: tensor for name, tensor in model.named_parameters() if name in trainable}
         self.trainable: set[str] | None = None
         self.network = model
-        self.anchor = AnchorPenalty(
+        self.anchor_penalty = AnchorPenalty(
             (p for name, p in self.parameters.items() if name in plan.anchored), plan.l2, plan.l1
         )
         factors = [(parameter, plan.factors.get(name, 1.0)) for name, parameter in self.parameters.items()]
@@ -60,7 +60,7 @@ class TrainingState:
         if config.bn == "eval":
             constant.update(name for name, _ in model.named_buffers())
         self.changing = {name: tensor for name, tensor in self.weights.items() if name not in constant}
-        self.watch = LossWatch(machine)
+        self.loss_watch = LossWatch(machine)
         self.micro_batches = micro_batches_of(model, config.bn, config.batch_size, machine, log)
 
     def begin_epoch(self, epoch: int, rate_shares: Mapping[str, float] | None) -> None:
@@ -103,7 +103,7 @@ class TrainingState:
     def numbers(self) -> dict[str, Any]:
         """All numbers that the rest of the run depends on, as JSON has them."""
         return {
-            "updates": self.schedule.updates, "ceiling": self.watch.ceiling, "scaler": self.scaler.state_dict(),
+            "updates": self.schedule.updates, "ceiling": self.loss_watch.ceiling, "scaler": self.scaler.state_dict(),
             "parts": self.micro_batches.count,
         }  # fmt: skip
 
@@ -119,7 +119,7 @@ class TrainingState:
                 (own if kind == "model" else self.weights)[name].copy_(tensor)
         load_optimizer_tensors(self.optimizer, of_optimizer)
         self.schedule.go_to(numbers["updates"])
-        self.watch.ceiling = numbers["ceiling"]
+        self.loss_watch.ceiling = numbers["ceiling"]
         self.scaler.load_state_dict(numbers["scaler"])
 
 

@@ -79,20 +79,20 @@ def path(features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs:
         return Path(weights, bias)
     solver = _Solver(matrix, compact, len(present), Cs)
     solver.solve()
-    for part in torch.arange(len(Cs), device=matrix.device).split(32):
-        rows = solver.problem.weights(solver.x[part])  # [32, K present, D], rounded to float32
-        shift = solver.x[part, :, -1] - rows @ solver.problem.mean
-        weights[part[:, None], present] = rows.float()
-        bias[part[:, None], present] = (shift - shift.mean(dim=1, keepdim=True)).float()
+    for span in torch.arange(len(Cs), device=matrix.device).split(32):
+        rows = solver.problem.weights(solver.x[span])  # [32, K present, D], rounded to float32
+        shift = solver.x[span, :, -1] - rows @ solver.problem.mean
+        weights[span[:, None], present] = rows.float()
+        bias[span[:, None], present] = (shift - shift.mean(dim=1, keepdim=True)).float()
     return Path(weights, bias)
 
 
 def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
     bad, first = 0, -1
-    for part, X in features.blocks():
+    for span, X in features.blocks():
         rows = ~X.isfinite().all(dim=1)
         if bool(rows.any()):
-            first = part.start + int(rows.nonzero()[0]) if not bad else first
+            first = span.start + int(rows.nonzero()[0]) if not bad else first
             bad += int(rows.sum())
     if bad:
         problem = f"the features of {bad} of {features.shape[0]} examples are not finite (the first: {first})"
@@ -127,8 +127,8 @@ class _Solver:
         first, *rest = levels(len(self.Cs))
         counts = self.problem.counts
         self.x[0, :, -1] = (counts / counts.sum()).log()
-        for place, i in enumerate(first):
-            self._start(i, first[max(0, place - CHAIN) : place])
+        for position, i in enumerate(first):
+            self._start(i, first[max(0, position - CHAIN) : position])
             self.x[i] = minimise(self.problem, self.x[[i]], self.penalties[[i]], ROUGH)[0][0]
         self._improve(first)
         known = first

@@ -33,7 +33,7 @@ class Position:
 def capture_run(run: Run, state: TrainingState, position: Position) -> SavedState:
     """Everything that the rest of the run depends on; of a finished run, what it puts forward. Raises Diverged."""
     if position.updates:
-        state.watch.read()
+        state.loss_watch.read()
     tensors: dict[str, Tensor] = {}
     if run.candidate:
         tensors |= {f"pick.{name}": run.candidate.state[name] for name in state.changing}
