@@ -1,5 +1,7 @@
 """A model on the sets of a task: all its logits, or the two figures that selection goes by."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,16 @@ def figures_on(
         logits, labels = logits[:, covered], torch.searchsorted(covered, labels)
     accuracy, loss = score(logits, labels)
     return {"accuracy": accuracy, "loss": loss}
+
+
+def figures_of_epoch(
+    model: nn.Module, experiment: Experiment, log: Log, ood_every_epoch: bool, prefix: FrozenPrefix | None = None
+) -> dict[str, Any]:
+    """What a run's history holds of an epoch: the figures on ID-val and, where asked for, on the OOD sets."""
+    figures: dict[str, Any] = {"id_val": figures_on(model, "id_val", experiment, log, prefix)}
+    if ood_every_epoch:
+        figures["ood"] = {name: figures_on(model, name, experiment, log, prefix) for name in experiment.task.ood}
+    return figures
 
 
 def all_logits(model: nn.Module, experiment: Experiment, log: Log, frozen: bool) -> dict[str, Tensor]:

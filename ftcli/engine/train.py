@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ftcli.config.training import Training
 from ftcli.data.loaders import Batch
 from ftcli.engine.divergence import Diverged
-from ftcli.engine.evaluate import figures_on
+from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
 from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
@@ -194,12 +194,11 @@ def evaluate_epoch(
     started: of time.perf_counter. Raises Diverged where ID-val shows it first: with one step an epoch, the training
     loss comes from before that step.
     """
-    id_val = figures_on(state.result, "id_val", experiment, log, prefix)
+    figures = figures_of_epoch(state.result, experiment, log, config.ood_every_epoch, prefix)
+    id_val = figures["id_val"]
     state.loss_watch.check(id_val["loss"], "the ID-val loss")
-    entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
-    if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(state.result, name, experiment, log, prefix) for name in experiment.task.ood}
-    run.history.append(entry | {"seconds": round(time.perf_counter() - started, 3)})
+    seconds = round(time.perf_counter() - started, 3)
+    run.history.append({"epoch": epoch, "loss": loss, **figures, "seconds": seconds})
     candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
         earlier = run.candidate.state if run.candidate else {}

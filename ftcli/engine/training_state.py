@@ -75,7 +75,7 @@ class TrainingState:
         if trainable != self.trainable:
             freeze_all_but(self.model, trainable)
             self.optimizer.zero_grad(set_to_none=True)
-            self.network = self.machine.network(self.model) if trainable else self.model
+            self.network = self.machine.wrap_for_training(self.model) if trainable else self.model
             self.trainable = trainable
             training_mode(self.model, self.bn)
         elif self.bn == "train":  # evaluation has put the model in eval mode since

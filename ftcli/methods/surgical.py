@@ -7,13 +7,12 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from torch import nn
 
 from ftcli.config.training import Surgical, Training
 from ftcli.data.task import Task
-from ftcli.engine.evaluate import figures_on
+from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
@@ -100,13 +99,13 @@ def tune(model: nn.Module, plan: Plan, choice: str, experiment: Experiment, conf
         tuned = search(lambda seed: deepcopy(model), plan, config, experiment, log, choice)
         return replace(tuned, frozen=trainable <= set(classifier_tensors(model)))
     started, seed = time.perf_counter(), config.seed_list()[0]
-    figures = figures_on(model, "id_val", experiment, log)
-    pick = Candidate(seed, figures["accuracy"], figures["loss"], epoch=0, state=snapshot(model))
-    entry: dict[str, Any] = {"epoch": 0, "loss": None, "id_val": figures}
-    if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(model, name, experiment, log) for name in experiment.task.ood}
-    history = [entry | {"seconds": round(time.perf_counter() - started, 3)}]
-    run = {"seed": seed, "epoch": 0, "id_val": figures, "diverged": False, "reason": None, "history": history}
+    figures = figures_of_epoch(model, experiment, log, config.ood_every_epoch)
+    pick = Candidate(seed, **figures["id_val"], epoch=0, state=snapshot(model))
+    seconds = round(time.perf_counter() - started, 3)
+    run = {
+        "seed": seed, "epoch": 0, "id_val": figures["id_val"], "diverged": False, "reason": None,
+        "history": [{"epoch": 0, "loss": None, **figures, "seconds": seconds}],
+    }  # fmt: skip
     return Trained([run], [pick], frozen=True)
 
 

@@ -21,7 +21,7 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
     """
     body, head = blocks_of(model)
     factors = rate_factors(body, head, config)
-    chosen = {name for name in chosen_tensors(model, body, config.tune) if factors[name]}
+    chosen = {name for name in trainable_of_body(model, body, config.tune) if factors[name]}
     head_tensors = [name for name in head.tensors if factors[name]]
     order = {"at-once": body, "first-to-last": body, "last-to-first": body[::-1]}[config.unfreeze]
     at_once = config.unfreeze == "at-once"
@@ -37,7 +37,7 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
     return Plan(tensors_in, factors, chosen, config.l2_sp, config.l1_sp)
 
 
-def chosen_tensors(model: nn.Module, body: list[Block], tune: str) -> set[str]:
+def trainable_of_body(model: nn.Module, body: list[Block], tune: str) -> set[str]:
     """The tensors of the body that train at all."""
     if tune == "bn-affine":
         return affine_tensors(model)
