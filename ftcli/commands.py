@@ -18,6 +18,8 @@ class Command(NamedTuple):
     function: str  # from these options to an Answer
     title: str = ""  # what tables call the method
     method: str = ""  # of a command that trains: (loaded, experiment, options, log) -> Trained
+    match_head: str = ""  # of a method that starts from the checkpoint's head: (loaded, task, options, log) -> Loaded
+    choices: str = ""  # of a method that compares choices: (model, options) -> {choice: parameters that train}
     parts: str = ""  # what only its reports hold: {key: type}
     tables: str = ""  # (report, width) -> tables, in the place of those of every run
     measure: str = (
@@ -26,10 +28,10 @@ class Command(NamedTuple):
     python_name: str = ""  # of its Python function, where a module of the package has the command's name
 
 
-def train(name: str, title: str, help: str) -> Command:
+def train(name: str, title: str, help: str, **more: str) -> Command:
     """A row of a method: options in config/training.py, the method in methods/NAME.py."""
     options = f"ftcli.config.training:{name.capitalize()}"
-    return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}")
+    return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
 def explain(name: str, help: str, folder: str = "", **more: str) -> Command:
@@ -53,7 +55,10 @@ COMMANDS: dict[str, Command] = {
     "probe": train("probe", "LP", "Linear probing: train the head alone, on frozen features."),
     "finetune": train("finetune", "FT", "Fine-tuning: train everything, from a fresh head."),
     "lpft": train("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
-    "surgical": train("surgical", "surgical", "Surgical fine-tuning: train one part, chosen by hand or automatically."),
+    "surgical": train(
+        "surgical", "surgical", "Surgical fine-tuning: train one part, chosen by hand or automatically.",
+        match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
+    ),
     "adapt": Command(
         "Train", "Test-time adaptation to each set, without its labels.", "ftcli.config.adapting:Adapt",
         "ftcli.run:adapt",
@@ -87,7 +92,9 @@ COMMANDS: dict[str, Command] = {
 
 
 def named(name: str) -> Any:
-    """What "module:name" names."""
+    """What "module:name" names; None for an empty name."""
+    if not name:
+        return None
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
 

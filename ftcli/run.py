@@ -20,15 +20,15 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from ftcli.commands import COMMANDS, method_of, named
+from ftcli.commands import COMMANDS, named
 from ftcli.config.adapting import Adapt
 from ftcli.config.measuring import Evaluate, Predict
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.task import Task, without_labels
+from ftcli.engine.evaluate import all_logits
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.frozen_body import all_logits
 from ftcli.engine.grid import Trained
 from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError
@@ -36,8 +36,7 @@ from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds, measure, results_from
 from ftcli.methods.adapt import adapt as adapt_to_streams
 from ftcli.methods.adapt import chosen_tensors
-from ftcli.methods.start import order_rows, rows_for, with_target_head
-from ftcli.methods.surgical import tuned_by_choice
+from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.loading.architecture import build_without_values, resolve_model_config
 from ftcli.model.loading.from_options import load_with_head, open_from_options
@@ -56,26 +55,28 @@ from ftcli.run_folder.request import command_of, digest_of
 
 def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`, `surgical`: train, select on ID-val, evaluate every set, save."""
+    command = COMMANDS[command_of(config)]
     with open_context(config) as context:
         checkpoint = open_start(config, context.log)
         task = context.task()
         loaded = load_start(task, config, checkpoint, context.log)
         experiment = context.experiment(task, loaded.data_config)
-        choices = tuned_by_choice(loaded.model, config)  # refuses unknown blocks before anything is computed
+        choices_of = named(command.choices)
+        trainable = choices_of(loaded.model, config) if choices_of else {}
         request = context.request(task, [loaded])
         if context.finished is not None:
             return report_answer(context.finished, context.folder)
         if config.dry_run:
-            return plan_answer(config, task, loaded, choices)
+            return plan_answer(config, task, loaded, trainable)
         with context.running(request) as checkpointer:
             experiment = replace(experiment, checkpointer=checkpointer)
             before = results_before(loaded, experiment, config, context.log)
             start = deepcopy(loaded.model) if config.measure else None
-            trained = method_of(command_of(config))(loaded, experiment, config, context.log)
+            trained = named(command.method)(loaded, experiment, config, context.log)
             results = results_of(trained, loaded.model, experiment, context.log, config.details())
             parts = {"request": digest_of(request), "before": before.figures if before else None}
             parts |= {"stages": stages_of(trained, results, loaded.model, experiment, context.log)}
-            parts |= {"choices": choices_of(trained, results, loaded, experiment, config, context.log)}
+            parts |= {"choices": results_by_choice(trained, results, loaded, experiment, config, context.log)}
             parts |= changes_of(start, trained, loaded, experiment, config, context.log)
             return save(context, task, trained, results, loaded, parts)
 
@@ -160,15 +161,15 @@ def load_start(task: Task, config: Training, checkpoint: Checkpoint | None, log:
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
         overrides=ModelOverrides.from_options(config),
     )  # fmt: skip
-    if config.initial_head != "fresh":
-        return with_target_head(loaded, task, config.initial_head, log)
+    if match_head := named(COMMANDS[command_of(config)].match_head):
+        return match_head(loaded, task, config, log)
     # A random body takes nothing from a checkpoint but its architecture, and the report must not name one.
     return replace(loaded, checkpoint=None) if config.random_body else loaded
 
 
 def results_before(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Results | None:
     """The results of the untouched checkpoint, where training starts from its head and that knows the classes."""
-    if config.initial_head == "fresh" or not loaded.head_loaded:
+    if not COMMANDS[command_of(config)].match_head or not loaded.head_loaded:
         return None
     return measure(experiment.machine.place(loaded.model), experiment, 0, log, frozen=True)
 
@@ -208,7 +209,7 @@ def stages_of(
     }
 
 
-def choices_of(
+def results_by_choice(
     trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, config: Training, log: Log
 ) -> dict[str, Any] | None:
     """What a method tried, choice by choice; `results` are those of the choice that it picked."""
@@ -230,9 +231,9 @@ def changes_of(
     """What `--measure` asks for: the saved model compared with `start`, from which its training started."""
     if start is None:
         return {}
-    order = rows_for(loaded, experiment.task.classes, log)
+    order = head_order(loaded, experiment.task.classes, log)
     if order is not None:
-        order_rows(start, order)
+        reorder_head(start, order)
     saved = with_weights(loaded.model, trained.best.state)
     before, after = experiment.machine.place(start), experiment.machine.place(saved)
     changes: dict[str, Any] = {}

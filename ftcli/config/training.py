@@ -172,11 +172,6 @@ class Training(Detailed, Resumable):
         """Whether the body starts from random weights, not from a checkpoint."""
         return False
 
-    @property
-    def initial_head(self) -> str:
-        """The head that training starts from: "fresh", or the checkpoint's as `--head` of `surgical` says."""
-        return "fresh"
-
     def seed_list(self) -> tuple[int, ...]:
         """The seeds to run, ascending."""
         return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
@@ -303,7 +298,3 @@ class Surgical(Training):
             raise RequestError(
                 "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
             )
-
-    @property
-    def initial_head(self) -> str:
-        return self.head

@@ -1,4 +1,4 @@
-"""BatchNorm statistics of weights that no training has seen: averages of others have none of their own."""
+"""BatchNorm statistics of averaged weights, estimated anew from data: an average of weights has none of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from ftcli.model.normalization import batch_norms
 
 def has_statistics(model: nn.Module) -> bool:
     """Whether a layer of the model keeps running statistics of batches."""
-    return any(True for _ in kept_statistics(model))
+    return bool(layers_with_statistics(model))
 
 
-def kept_statistics(model: nn.Module) -> Iterator[_BatchNorm]:
-    return (one for one in batch_norms(model) if one.running_mean is not None)
+def layers_with_statistics(model: nn.Module) -> list[_BatchNorm]:
+    return [layer for layer in batch_norms(model) if layer.running_mean is not None]
 
 
 def reestimate(model: nn.Module, loader: Loader, machine: Machine, seed: int, log: Log, label: str) -> None:
@@ -28,7 +28,7 @@ def reestimate(model: nn.Module, loader: Loader, machine: Machine, seed: int, lo
     Everything else is in eval behaviour. Layers see what the layers before them put out under batch statistics.
     """
     model.eval()
-    layers = list(kept_statistics(model))
+    layers = layers_with_statistics(model)
     with averaging(layers), torch.no_grad():
         for batch in log.track(loader.shuffled(seed, 0, skip_single=True), label, loader.steps(skip_single=True)):
             with machine.autocast():

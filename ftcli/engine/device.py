@@ -44,8 +44,8 @@ class Machine:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
 
     @property
-    def unseen_steps(self) -> int:
-        """Steps that may pass before the host looks at their losses: on a GPU every look waits for the work behind."""
+    def loss_read_delay(self) -> int:
+        """Steps that may pass before their losses are read: on a GPU every read waits for all queued work."""
         return 0 if self.device.type == "cpu" else 50
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -62,7 +62,7 @@ class Machine:
         """Move a model here. Channels-last: convolutions run about 1.5 times faster in it, on CPU and on GPU."""
         return model.to(self.device).to(memory_format=torch.channels_last)
 
-    def network(self, model: nn.Module) -> nn.Module:
+    def wrap_for_training(self, model: nn.Module) -> nn.Module:
         """The model as training calls it: gradients averaged over the processes, compiled where that is asked for.
 
         Call it after the parameters that shall move are chosen. On GPUs the processes share BatchNorm's statistics of a
@@ -76,14 +76,14 @@ class Machine:
             )
         return torch.compile(wrapped) if self.compiled else wrapped  # type: ignore[return-value]
 
-    def align(self, model: nn.Module) -> None:
-        """Give every process the first one's buffers: each has followed BatchNorm's statistics on its own images."""
+    def broadcast_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers: each has BatchNorm statistics of its own images."""
         if self.processes > 1:
             for buffer in model.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
-    def meet(self) -> None:
-        """Wait until all processes are here."""
+    def wait_for_all(self) -> None:
+        """Wait until all processes have called this."""
         if self.processes > 1:
             torch.distributed.barrier()
 
@@ -91,20 +91,20 @@ class Machine:
         """The sum over all processes of tensors of one shape."""
         return values if self.processes == 1 else reduce(values, "sum")
 
-    def gather(self, part: Tensor, counts: list[int]) -> Tensor:
+    def gather(self, rows: Tensor, counts: list[int]) -> Tensor:
         """The rows of all processes, one process after the other: [sum of counts, …], from [counts[rank], …] here."""
         if self.processes == 1:
-            return part
-        padded = part.new_zeros(max(counts), *part.shape[1:])
-        padded[: len(part)] = part
-        parts = gather(padded.contiguous()).split(max(counts))
-        return torch.cat([whole[:count] for whole, count in zip(parts, counts, strict=True)])
+            return rows
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        by_process = gather(padded.contiguous()).split(max(counts))
+        return torch.cat([padded[:count] for padded, count in zip(by_process, counts, strict=True)])
 
 
 def machine_of(config: Running) -> Machine:
-    """The machine that the options ask for. Sets the process's threads and deterministic kernels, joins the others.
+    """The machine that the options ask for. Sets the threads, asks for deterministic kernels, joins other processes.
 
-    Raises RequestError for a device, a format or a compiler that is not there.
+    Raises RequestError for a device, a number format or a compiler that is not there.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -122,13 +122,13 @@ def machine_of(config: Running) -> Machine:
     if device.type == "cpu":
         keep_memory()
     if process_count() > 1:
-        join(device)
+        join_processes(device)
     return Machine(device, precision, workers, config.compile, process_index(), process_count())
 
 
 def keep_memory() -> None:
-    """Let the C library keep what tensors give back, instead of handing it to the system and fetching it, page by page,
-    for the next batch: a third of a forward pass otherwise. A library that is not glibc is left as it is.
+    """Have glibc keep freed memory for the next batch; returned to the system and fetched again, page by page, it costs
+    a third of a forward pass. Other C libraries are left as they are.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -136,24 +136,24 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # … whose free end stays
 
 
-def give_memory_back() -> None:
-    """To the system, what tensors have given back: after it has refused more."""
-    gc.collect()  # what an error holds
+def free_memory() -> None:
+    """Return freed memory to the device and the system, after an allocation has failed."""
+    gc.collect()  # an error's references
     clear_device_cache()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def join(device: torch.device) -> None:
-    """Meet the other processes that torchrun or accelerate has started."""
+def join_processes(device: torch.device) -> None:
+    """Connect to the other processes that torchrun or accelerate has started."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     PartialState(cpu=device.type == "cpu")
-    atexit.register(leave)
+    atexit.register(leave_processes)
 
 
-def leave() -> None:
-    """Part from the other processes in order, so that none waits for this one."""
+def leave_processes() -> None:
+    """Disconnect, so that no process waits for this one."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -165,7 +165,7 @@ def best_device() -> torch.device:
 
 
 def named_device(name: str) -> torch.device:
-    """The device of that name. Raises RequestError, listing what there is, where it is not here."""
+    """The device of that name. Raises RequestError, listing the devices of this machine, where it is not one."""
     here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.cuda.is_available():
         here.append("cuda")
@@ -182,10 +182,11 @@ def named_device(name: str) -> torch.device:
     return best_device() if name == "cuda" else torch.device(name)
 
 
-def precision_on(device: torch.device, asked: str) -> str:
+def precision_on(device: torch.device, precision: str) -> str:
+    """The number format for an option's value; auto is bf16 on a GPU that has it, else fp32."""
     has_bf16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
-    if asked == "auto":
+    if precision == "auto":
         return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
-    if (asked == "bf16" and not has_bf16) or (asked == "fp16" and device.type == "cpu"):
-        raise RequestError(f"--precision {asked} does not work on {device.type}.", "leave it at auto, or take fp32")
-    return asked
+    if (precision == "bf16" and not has_bf16) or (precision == "fp16" and device.type == "cpu"):
+        raise RequestError(f"--precision {precision} does not work on {device.type}.", "leave it at auto, or take fp32")
+    return precision

@@ -1,9 +1,6 @@
-"""What a method works in: the task, its images on their way into the model, the machine, and the cache."""
+"""What a method works with: the task, a loader for each of its sets, the machine, the feature cache."""
 
-from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from ftcli.cache import Cache
 from ftcli.config.shared import Running
@@ -13,37 +10,32 @@ from ftcli.data.loaders import Loader
 from ftcli.data.task import Task
 from ftcli.data.transforms import Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
-from ftcli.engine.features.feature_cache import Shelf
+from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.log import Log
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A task with its loaders. `plain` is the training set as evaluation sees it, `train` the augmented one; `cache`
-    keeps features, `shelf` what this command has of them at hand."""
+    """A task with its loaders, and where its computations run and are kept.
+
+    Attributes:
+        sets: a loader for each set but the training set, by name, with the transform of evaluation.
+        train: the training set with the augmentation of training. plain: with the transform of evaluation.
+        checkpointer: saves the states of runs; None saves none.
+    """
 
     task: Task
     machine: Machine
     sets: dict[str, Loader]
+    feature_cache: FeatureCache
     train: Loader | None = None
     plain: Loader | None = None
-    cache: Cache | None = None
-    shelf: Shelf = field(default_factory=Shelf)
-    checkpointer: Checkpointer | None = None  # where the states of runs are kept
+    checkpointer: Checkpointer | None = None
 
     @property
     def num_classes(self) -> int:
         return len(self.task.classes)
-
-    def class_weights(self, config: Training) -> Tensor | None:
-        """The weight of each class in the loss [K]: N / (K' n_k) for the K' classes that have examples, else 0."""
-        if config.class_weights == "none":
-            return None
-        assert self.task.train is not None
-        counts = torch.bincount(torch.from_numpy(self.task.train.labels), minlength=self.num_classes)
-        weights = counts.sum() / (torch.count_nonzero(counts) * counts)
-        return torch.where(counts > 0, weights, 0.0).float()
 
 
 def experiment_of(
@@ -57,14 +49,13 @@ def experiment_of(
             shard=(machine.rank, machine.processes), cache=cache, log=log,
         )  # fmt: skip
 
-    kept = None if config.import_ else cache  # of features: imported code may compute others next time
     plain = evaluation(data_config)
-    sets = {name: loader(data, plain) for name, data in task.sets().items()}
-    if task.train is None:
-        return Experiment(task, machine, sets, cache=kept)
-    unchanged = loader(task.train, plain)
-    if not isinstance(config, Training):
-        return Experiment(task, machine, sets, plain=unchanged, cache=kept)
+    train = None
+    if task.train is not None and isinstance(config, Training):
+        train = loader(task.train, augmentation(data_config, config.augment))
     return Experiment(
-        task, machine, sets, loader(task.train, augmentation(data_config, config.augment)), unchanged, kept
-    )
+        task, machine, {name: loader(data, plain) for name, data in task.sets().items()},
+        # Imported code may compute other features next time.
+        FeatureCache(machine, None if config.import_ else cache), train,
+        plain=None if task.train is None else loader(task.train, plain),
+    )  # fmt: skip

@@ -1,28 +1,26 @@
-"""What is frozen in front of everything that trains: computed once for each set, not again in every epoch."""
+"""The frozen part in front of everything that trains: its outputs are computed once per set, not in every epoch."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
 import torch
 from torch import Tensor, nn
 
-from ftcli.config.training import Training
 from ftcli.data.loaders import Job, Loader
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.feature_cache import IN_MEMORY, Keeper, bytes_of, digest_of, known_code, name_of
+from ftcli.engine.features.feature_cache import IN_MEMORY, bytes_of, feature_key, network_digest
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
-from ftcli.engine.predict import Way, fitting
+from ftcli.engine.predict import SuffixForward, in_micro_batches
 from ftcli.log import Log
-from ftcli.model.head import Head, features, head_of
-from ftcli.model.prefix import Forward, Prefix, Split, split, whole
+from ftcli.model.head import features, head_of
+from ftcli.model.prefix import CutNetwork, Forward, Prefix, cut_network, full_forward
 
-PROBED = 3  # images on which the two parts of a network are held against the whole
+TRIAL_IMAGES = 3  # on which prefix and suffix are compared with the whole network
 
 
-class Rows(Loader):
+class RowLoader(Loader):
     """The batches of another loader in the same order, with the rows of a matrix [N, D] in place of its images."""
 
     def __init__(self, like: Loader, rows: Tensor) -> None:
@@ -30,117 +28,111 @@ class Rows(Loader):
         self.rows = rows
 
     def _made(self, plans: list[Job]) -> Iterator[Tensor]:
-        # Copies, even of neighbours: a network may change in place what it is given.
+        # Copies, even of neighbouring rows: a network may change its input in place.
         return (self.rows.index_select(0, plan.indices.to(self.rows.device)) for plan in plans)
 
     def _send(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device)
 
 
-@dataclass(frozen=True)
-class Short:
-    """The shorter way to what a network gives of a set: `network` takes the batches of `loader`."""
+class FrozenPrefix:
+    """The frozen prefix of a model of which only the parameters `tuned` train, and its outputs for whole sets.
 
-    network: nn.Module
-    loader: Loader
-    head: Head
-
-    @property
-    def way(self) -> Way:
-        """The same, as a pass over a model takes it."""
-        return Way(lambda model, rows: self.network(rows), self.head)
-
-
-class Ahead:
-    """What of a model's passes is computed ahead of a run in which only `tuned` tensors move.
-
-    A set whose transform draws random numbers is another one in every epoch: then nothing of it is.
+    A set whose transform draws random numbers is another one in every epoch: its outputs are not kept.
     """
 
     def __init__(self, model: nn.Module, tuned: Collection[str], experiment: Experiment, log: Log) -> None:
         self.model, self.tuned, self.experiment, self.log = model, tuned, experiment, log
-        self.keeper = Keeper(experiment.machine, experiment.cache if known_code(model) else None)
-        self._training: dict[frozenset[str], Short | None] = {}
-        self._evaluating: dict[str, Short | None] = {}
+        self._training: dict[frozenset[str], SuffixForward | None] = {}
+        self._evaluation: dict[str, SuffixForward | None] = {}
         self._digests: dict[Prefix, str] = {}
 
-    def training(self, moving: Collection[str]) -> Short | None:
-        """The way of training, in the mode that the model has while `moving` tensors move; None for the whole one."""
-        mode = frozenset(moving)
+    def training_forward(self, trainable: Collection[str]) -> SuffixForward | None:
+        """From the prefix's outputs to logits, in the mode that the model has while `trainable` parameters train.
+
+        None where the whole network has to run.
+        """
+        mode = frozenset(trainable)
         if mode not in self._training:
-            assert self.experiment.train is not None
             loader = self.experiment.train
-            parts = None if loader.transform.numbers else self.parts(whole)
-            self._training[mode] = self.short(parts, loader, "the frozen part, of train")
+            assert loader is not None
+            cut = None if loader.transform.numbers else self.cut(full_forward)
+            self._training[mode] = self.suffix_forward(cut, loader, "the frozen part, of train")
         return self._training[mode]
 
-    def evaluating(self, name: str) -> Short | None:
-        """The way to the features of a set, in eval behaviour; None for the whole one."""
-        if name not in self._evaluating:
+    def evaluation_forward(self, name: str) -> SuffixForward | None:
+        """From the prefix's outputs for a set to its features, in eval mode; None where the whole network must run."""
+        if name not in self._evaluation:
             loader = self.experiment.sets[name]
-            self._evaluating[name] = self.short(self.evaluation, loader, f"the frozen part, of {name}")
-        return self._evaluating[name]
+            self._evaluation[name] = self.suffix_forward(self.evaluation_cut, loader, f"the frozen part, of {name}")
+        return self._evaluation[name]
 
     @cached_property
-    def evaluation(self) -> Split | None:
+    def evaluation_cut(self) -> CutNetwork | None:
         self.model.eval()
-        return self.parts(features)
+        return self.cut(features)
 
-    def parts(self, forward: Forward) -> Split | None:
-        """The model cut in two."""
+    def cut(self, forward: Forward) -> CutNetwork | None:
         with self.experiment.machine.autocast():
-            return split(self.model, self.tuned, self.images, forward)
+            return cut_network(self.model, self.tuned, self.trial_images, forward)
 
     @cached_property
-    def images(self) -> Tensor:
-        """A few, to try the cut on."""
+    def trial_images(self) -> Tensor:
         assert self.experiment.train is not None
-        return next(iter(self.experiment.train.ordered())).images[:PROBED]
+        return next(iter(self.experiment.train.ordered())).images[:TRIAL_IMAGES]
 
-    def short(self, parts: Split | None, loader: Loader, label: str) -> Short | None:
-        if parts is None:
+    def suffix_forward(self, cut: CutNetwork | None, loader: Loader, label: str) -> SuffixForward | None:
+        if cut is None or (rows := self.outputs(cut, loader, label)) is None:
             return None
-        rows = self.rows(parts, loader, label)
-        return None if rows is None else Short(parts.suffix, Rows(loader, rows), head_of(self.model))
+        return SuffixForward(RowLoader(loader, rows), cut.suffix, head_of(self.model))
 
-    def rows(self, parts: Split, loader: Loader, label: str) -> Tensor | None:
-        """What the frozen part makes of a set, float32 [N, D]; None where there is no room for it."""
-        shape, shelf = (loader.n, parts.width), self.experiment.shelf
+    def outputs(self, cut: CutNetwork, loader: Loader, label: str) -> Tensor | None:
+        """The prefix's outputs for a set, float32 [N, D]; None where there is no room for them."""
+        shape, cache, machine = (loader.n, cut.width), self.experiment.feature_cache, self.experiment.machine
         small = bytes_of(shape) <= IN_MEMORY
-        if not small and self.experiment.machine.device.type != "cpu":
-            return None  # to fetch so much would take longer than to compute it
-        name = name_of(self.digest(parts.prefix), loader, self.experiment.machine)
-        if (held := shelf.find(name)) is not None:
-            return held
-        found = self.keeper.from_cache(name, shape, lambda: self.blocks(parts.prefix, loader, label))
-        if found is None and small:
-            found = self.keeper.for_this_run(shape, lambda: self.blocks(parts.prefix, loader, label))
-        return None if found is None else shelf.put(name, found)
+        if not small and machine.device.type != "cpu":
+            return None  # copying so much to the device would take longer than computing it there
+        key = feature_key(self.digest(cut.prefix), loader, machine)
+        if (rows := cache.in_memory(key)) is not None:
+            return rows
+
+        def blocks() -> Iterator[Tensor]:
+            return self.blocks(cut.prefix, loader, label)
+
+        matrix = cache.from_disk(key, shape, blocks) if self.on_disk else None
+        if matrix is None and small:
+            matrix = cache.compute(shape, blocks)
+        return None if matrix is None else cache.put_in_memory(key, matrix)
+
+    @cached_property
+    def on_disk(self) -> bool:
+        return self.experiment.feature_cache.stores(self.model)
 
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
-        """[b, D] of one batch after the other."""
-        parts = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
+        """The prefix's outputs [b, D] of one batch after the other."""
+        micro_batches = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
         for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
             with torch.inference_mode():
-                rows = fitting(prefix, batch.images, parts, self.experiment.machine)
+                rows = in_micro_batches(prefix, batch.images, micro_batches, self.experiment.machine)
             yield rows
 
     def digest(self, prefix: Prefix) -> str:
-        """Of all that the frozen part depends on."""
+        """Of all that the prefix's outputs depend on, besides the images."""
         if prefix not in self._digests:
-            self._digests[prefix] = f"{digest_of(prefix)} {prefix.forms} {prefix.graph.code}"
+            self._digests[prefix] = f"{network_digest(prefix)} {prefix.layouts} {prefix.graph.code}"
         return self._digests[prefix]
 
 
-def ahead_of(model: nn.Module, plan: Plan, config: Training, experiment: Experiment, log: Log) -> Ahead | None:
-    """What can be computed ahead of a run, or None where nothing can.
+def frozen_prefix_of(
+    model: nn.Module, plan: Plan, epochs: int, ema: float | None, experiment: Experiment, log: Log
+) -> FrozenPrefix | None:
+    """The frozen prefix of a model under a plan; None where every epoch needs the whole network.
 
-    Not with a running mean of the weights, which is a network of its own; not where gradients are scored, which looks
-    at the whole network; not in several processes, which would need the rows of one another; and not compiled, because
-    every part of every run would be compiled anew.
+    So it is with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored; in
+    several processes, which would need each other's rows; and compiled, because every run would compile anew.
     """
-    tuned, machine = plan.ever(config.epochs), experiment.machine
-    apart = config.ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
-    if apart or tuned >= {name for name, _ in model.named_parameters()}:
+    tuned, machine = plan.trainable(epochs), experiment.machine
+    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
+    if whole or tuned >= {name for name, _ in model.named_parameters()}:
         return None
-    return Ahead(model, tuned, experiment, log)
+    return FrozenPrefix(model, tuned, experiment, log)

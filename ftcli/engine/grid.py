@@ -10,26 +10,26 @@ from ftcli.config.training import Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.plan import Plan
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.train import Stage, fit
+from ftcli.engine.train import fit
 from ftcli.log import Log
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a method gives back: every run, one pick per seed, and the stages that came before."""
+    """The result of a method: every run, one pick per seed, and the stages that came before."""
 
     runs: list[dict[str, Any]]
     picks: list[Candidate]
     before: dict[str, "Trained"] = field(default_factory=dict)
-    features_s: float | None = None  # seconds that features of a frozen network took, where there were any
+    stage: str = ""  # the name of this, the last stage, where there may be stages before it
+    features_s: float | None = None  # seconds that computing the features of a frozen network took
     images: int = 0  # training images that went through the loop
-    moved: Collection[str] = ()  # names of the tensors that trained
-    frozen: bool = False  # whether the picks' bodies are the very one that the method was given
+    moved: Collection[str] = ()  # names of the parameters that trained
+    frozen: bool = False  # whether the picks have the body that the method was given
     scores: list[dict[str, Any]] = field(default_factory=list)  # of each pick's run, by epoch
-    seconds: float = 0.0  # that one of several choices took
-    choices: dict[str, "Trained"] = field(default_factory=dict)  # everything that was tried, this being one of them
-    choice: str | None = None  # which one
-    stage: str = ""  # what this is called where other stages came before it
+    seconds: float = 0.0  # of one of several choices
+    choices: dict[str, "Trained"] = field(default_factory=dict)  # the result of every choice; this is one of them
+    choice: str | None = None  # the name of this one
 
     @property
     def best(self) -> Candidate:
@@ -53,8 +53,8 @@ def search(
 ) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
-    choice: the name of this search where it is one of several, which their method has announced; it may then end
-    without a pick. Raises RunError when every run diverged.
+    choice: the name of this search where it is one of several; it may then end without a pick. Raises RunError where
+    every run diverged.
     """
     grid, seeds = config.lr, config.seed_list()
     if not choice:
@@ -63,42 +63,42 @@ def search(
     picks: list[Candidate] = []
     scores: list[dict[str, Any]] = []
     for seed in seeds:
-        kept: Candidate | None = None
-        seen: list[dict[str, Any]] = []
-        keeper = ""
+        pick: Candidate | None = None
+        pick_scores: list[dict[str, Any]] = []
+        pick_name = ""
         for lr in grid:
             name = f"{choice} lr {lr:g} seed {seed}".strip()
-            run = fit(start(seed), Stage(plan, lr, config), experiment, seed, log, name)
+            run = fit(start(seed), plan, lr, config, experiment, seed, log, name)
             runs.append(run.describe())
-            # Only the best weights of a seed stay, in memory and in the states.
-            if run.candidate and (kept is None or best([kept, run.candidate]) is run.candidate):
-                kept, seen, keeper, name = run.candidate, run.scores, name, keeper
-            if experiment.checkpointer and name:
-                experiment.checkpointer.slim(name)
-        if kept:
-            picks.append(with_edge(kept, grid, log, choice))
-            scores += [{"seed": seed, "lr": kept.lr, "epochs": seen}] if seen else []
+            # Only the best weights of a seed are kept, in memory and among the saved states.
+            beaten = name
+            if run.candidate and (pick is None or best([pick, run.candidate]) is run.candidate):
+                pick, pick_scores, pick_name, beaten = run.candidate, run.scores, name, pick_name
+            if experiment.checkpointer and beaten:
+                experiment.checkpointer.drop_weights(beaten)
+        if pick:
+            picks.append(mark_edge(pick, grid, log, choice))
+            scores += [{"seed": seed, "lr": pick.lr, "epochs": pick_scores}] if pick_scores else []
     if not choice:
-        best(picks)  # refuses where nothing is left
+        best(picks)  # raises where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
-        log.warn("seed-diverged", f"{named(seed, choice)}: every run diverged; it has no part in the results")
+        log.warn("seed-diverged", f"{run_label(seed, choice)}: every run diverged; it has no part in the results")
     passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
     assert experiment.task.train is not None
     ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
     images = passes * len(experiment.task.train)
-    return Trained(ordered, picks, images=images, moved=plan.ever(config.epochs), scores=scores)
+    return Trained(ordered, picks, images=images, moved=plan.trainable(config.epochs), scores=scores)
 
 
-def with_edge(pick: Candidate, grid: Collection[float], log: Log, choice: str) -> Candidate:
+def mark_edge(pick: Candidate, grid: Collection[float], log: Log, choice: str) -> Candidate:
     """The pick, marked and warned about where a better rate may lie outside the grid."""
     edge = len(grid) > 1 and pick.lr in (min(grid), max(grid))
     if edge:
         side = "lowest" if pick.lr == min(grid) else "highest"
-        of = named(pick.seed, choice)
+        of = run_label(pick.seed, choice)
         log.warn("edge-of-grid", f"{of}: the picked rate {pick.lr:g} is the {side} of the grid; widen --lr")
     return replace(pick, edge_of_grid=edge)
 
 
-def named(seed: int, choice: str) -> str:
-    """What a warning is about."""
+def run_label(seed: int, choice: str) -> str:
     return f"{choice}, seed {seed}" if choice else f"seed {seed}"

@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory are cut into parts, and these into smaller ones, until they fit."""
+"""Batches that do not fit into memory go through the network as micro-batches, halved until they fit."""
 
 from traceback import clear_frames
 from types import TracebackType
@@ -6,46 +6,50 @@ from types import TracebackType
 from torch import Tensor
 
 from ftcli.data.loaders import Batch
-from ftcli.engine.device import give_memory_back
+from ftcli.engine.device import free_memory
 from ftcli.errors import ResourceLimit, ran_out_of_memory
 from ftcli.log import Log
 from ftcli.text import reason
 
 
 class MicroBatches:
-    """How many parts a batch is cut into: one, until that did not fit.
+    """How many micro-batches a batch is divided into: one, until the first error that says "out of memory".
 
-    As a context it swallows the error that says so, and cuts finer: a loop around it tries again.
+    As a context manager it swallows that error and doubles the count; a loop around the context tries again. Raises
+    ResourceLimit where a micro-batch cannot become smaller.
 
     Args:
-        what: is being done, in words. n: images of a batch in this process.
-        fewest: images that a part needs. consequence: of cutting, in words.
+        task: what runs, for messages: "training", "a pass over sketch".
+        batch_size: images of a batch in this process.
+        smallest: images that a micro-batch needs at least.
+        consequence: what dividing changes, for the warning.
     """
 
-    def __init__(self, what: str, n: int, log: Log, *, fewest: int = 1, consequence: str = "") -> None:
-        self.what, self.n, self.log, self.fewest, self.consequence = what, n, log, fewest, consequence
-        self.number = 1
+    def __init__(self, task: str, batch_size: int, log: Log, *, smallest: int = 1, consequence: str = "") -> None:
+        self.task, self.batch_size, self.log = task, batch_size, log
+        self.smallest, self.consequence = smallest, consequence
+        self.count = 1
 
     def of_images(self, images: Tensor) -> tuple[Tensor, ...]:
-        """images [b, …] in parts, equal in size to one image; of too few images for all parts, in fewer."""
-        number = min(self.number, len(images) // self.fewest)
-        return (images,) if number < 2 else images.tensor_split(number)
+        """images [b, …] in `count` micro-batches, equal in size to one image; in fewer where b is too small."""
+        count = min(self.count, len(images) // self.smallest)
+        return (images,) if count < 2 else images.tensor_split(count)
 
     def of(self, batch: Batch) -> list[Batch]:
-        """This process's share of a batch in parts, each with the labels of the whole batch."""
-        if self.number == 1:
+        """This process's share of a batch in micro-batches, each with the labels of the whole batch."""
+        if self.count == 1:
             return [batch]
         pairs = zip(self.of_images(batch.images), self.of_images(batch.labels), strict=True)
         return [Batch(images, labels, batch.whole, batch.counted) for images, labels in pairs]
 
-    def cut(self, number: int) -> None:
-        """So many parts from now on."""
-        self.number = number
-        if number > 1:
+    def set_count(self, count: int) -> None:
+        """Divide every batch into so many from now on; warns where that is more than one."""
+        self.count = count
+        if count > 1:
             self.log.warn(
                 "batch-split",
-                f"{self.what}: a batch of {self.n} images does not fit into memory; it goes through the network in "
-                f"{number} parts{self.consequence}",
+                f"{self.task}: a batch of {self.batch_size} images does not fit into memory; it goes through the "
+                f"network in {count} parts{self.consequence}",
             )
 
     def __enter__(self) -> None:
@@ -54,12 +58,13 @@ class MicroBatches:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None or not ran_out_of_memory(error):
             return False
-        if self.n < 2 * self.number * self.fewest:
+        if self.batch_size < 2 * self.count * self.smallest:
             raise ResourceLimit(
-                f"out of memory: {self.what}, with {-(-self.n // self.number)} images at once ({reason(error)}).",
+                f"out of memory: {self.task}, with {-(-self.batch_size // self.count)} images at once "
+                f"({reason(error)}).",
                 "a smaller --batch-size, --image-size or model, which begins anew; or more memory",
             ) from None
-        clear_frames(trace)  # what was tried holds what it has made
-        give_memory_back()
-        self.cut(2 * self.number)
+        clear_frames(trace)  # the local variables of the failed attempt hold its activations
+        free_memory()
+        self.set_count(2 * self.count)
         return True

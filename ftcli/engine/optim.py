@@ -1,4 +1,4 @@
-"""Update rules and the learning rate over time."""
+"""Optimizers, what they hold in memory, and the learning rate over the steps."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,49 +8,48 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from ftcli.config.training import Training
-
 
 def make_optimizer(
-    parameters: Iterable[tuple[Parameter, float]], config: Training, lr: float, *, apart: bool = False
-) -> Optimizer:
+    parameters: Iterable[tuple[Parameter, float]], name: str, lr: float, momentum: float, weight_decay: float, *,
+    group_each: bool = False,
+) -> Optimizer:  # fmt: skip
     """sgd as the papers have it (plain momentum, coupled decay), adam (coupled decay) or adamw (decoupled).
 
-    `parameters` come with their shares of the rate, which are folded into the rates of the groups: schedules multiply
-    those, so every share holds at every step. `apart`: a group for each, so that each may get another peak.
+    parameters: with their factors on the rate, which are folded into the rates of the groups: schedules multiply those,
+    so every factor holds at every step. group_each: a group for each parameter, so that each may get another peak rate.
     """
     members: dict[tuple[int, float], list[Parameter]] = {}
-    for place, (parameter, share) in enumerate(parameters):
-        members.setdefault((place if apart else 0, share), []).append(parameter)
-    groups = [{"params": group, "lr": lr * share} for (_, share), group in members.items()]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return rule(groups, lr, weight_decay=config.weight_decay)
+    for index, (parameter, factor) in enumerate(parameters):
+        members.setdefault((index if group_each else 0, factor), []).append(parameter)
+    groups = [{"params": group, "lr": lr * factor} for (_, factor), group in members.items()]
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr, momentum=momentum, weight_decay=weight_decay)
+    rule = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+    return rule(groups, lr, weight_decay=weight_decay)
 
 
-def memory_of(optimizer: Optimizer) -> dict[str, Tensor]:
-    """What the optimiser remembers of every tensor, under "INDEX.NAME"."""
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimizer holds for every parameter, such as momentum, under "INDEX.NAME"."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{index}.{name}": value for index, memory in state.items() for name, value in memory.items()
+        f"{index}.{name}": value for index, tensors in state.items() for name, value in tensors.items()
         if value is not None
     }  # fmt: skip
 
 
-def remember(optimizer: Optimizer, memory: Mapping[str, Tensor]) -> None:
-    """Have the optimiser remember this; the rates stay what they are."""
+def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the result of `optimizer_tensors` back; the rates stay what they are."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in memory.items():
+    for key, value in tensors.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class Schedule:
-    """The rate of every group at every update: its peak, times a factor of the update's number.
+    """The learning rate of every parameter group at every step: its peak rate times `factor(step)`.
 
-    Written into the groups only where it changes: what watches a rate that stays should not cost a small network time.
+    Written into the groups only where it changes, because torch's optimizers react to every write.
     """
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
@@ -60,18 +59,18 @@ class Schedule:
         self._write()
 
     def step(self) -> None:
-        """After an update."""
+        """Call it after every update of the weights."""
         self.updates += 1
         if self.factor(self.updates) != self.written:
             self._write()
 
     def go_to(self, updates: int) -> None:
-        """Stand where so many updates have been made."""
+        """Set the rates of the step after so many updates."""
         self.updates = updates
         self._write()
 
-    def peak_at(self, rates: Sequence[float]) -> None:
-        """Give each group another peak from the next update on; the schedule goes on where it is."""
+    def set_peaks(self, rates: Sequence[float]) -> None:
+        """Give each group another peak rate from the next update on."""
         self.peaks = list(rates)
         self._write()
 
@@ -81,19 +80,17 @@ class Schedule:
             group["lr"] = peak * self.written
 
 
-def make_schedule(optimizer: Optimizer, config: Training, steps_per_epoch: int) -> Schedule:
-    """The rate at every step: a linear rise over `warmup` epochs, then a cosine to 0 at the last step, or constant."""
-    return Schedule(optimizer, rate_factor(config, steps_per_epoch))
+def rate_factor(schedule: str, warmup: float, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """step -> the factor on the peak rate; step counts updates from 0.
 
-
-def rate_factor(config: Training, steps_per_epoch: int) -> Callable[[int], float]:
-    """step -> the factor on the peak rate; step counts updates from 0."""
-    warm, total = config.warmup * steps_per_epoch, config.epochs * steps_per_epoch
+    A linear rise over `warmup` epochs, then a cosine to 0 at the last step, or, with schedule="constant", no change.
+    """
+    warm, total = warmup * steps_per_epoch, epochs * steps_per_epoch
 
     def factor(step: int) -> float:
         if step < warm:
             return (step + 1) / (warm + 1)
-        if config.schedule == "constant":
+        if schedule == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm)))
 

@@ -1,4 +1,4 @@
-"""The one prediction pass: images in, features and logits out. Everything that is reported comes through here."""
+"""The one prediction pass: images in, features and logits out. Every reported figure comes from it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,14 +12,18 @@ from ftcli.engine.device import Machine
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
-from ftcli.model.prefix import Forward
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a model comes from what a loader gives of a batch to features [B, D], and from there to logits."""
+class SuffixForward:
+    """The rest of a model's forward pass, where its frozen prefix has been computed for a whole set.
 
-    body: Forward
+    loader: gives the prefix's outputs as rows [B, D'] in the place of images. network: rows to the head's input [B, D],
+    or to logits [B, K] where it is for training. head: of the model.
+    """
+
+    loader: Loader
+    network: Callable[[Tensor], Tensor]
     head: Head
 
 
@@ -31,50 +35,53 @@ class Outputs:
     logits: Tensor  # [N, K]
 
 
-def predict(
-    model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str, way: Way | None = None
-) -> Outputs:
-    """Every example once, over all processes; on the CPU."""
-    parts = list(passes(model, loader, machine, log, label, way))
-    return Outputs(torch.cat([part.features for part in parts]).cpu(), torch.cat([part.logits for part in parts]).cpu())
+def predict(model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str) -> Outputs:
+    """The outputs of `passes` for a whole set, on the CPU."""
+    chunks = list(passes(model, data, machine, log, label))
+    return Outputs(
+        torch.cat([chunk.features for chunk in chunks]).cpu(), torch.cat([chunk.logits for chunk in chunks]).cpu()
+    )
 
 
-def passes(
-    model: nn.Module, loader: Loader, machine: Machine, log: Log, label: str, way: Way | None = None
-) -> Iterator[Outputs]:
+def passes(model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str) -> Iterator[Outputs]:
     """The outputs a few batches at a time, in order, on the machine's device; the same in every process.
 
-    The model is in eval behaviour. The body runs in the machine's format, the head in float32. Each process makes whole
-    batches, so that their number changes no bit of any output. `way`: another one than through the whole model, for a
-    loader that gives something else than images.
+    The model is in eval behaviour. The body runs in the machine's number format, the head in float32. Each process
+    makes whole batches, so that the number of processes changes no bit of any output.
     """
-    if way is None or model.training:  # a shorter way is for a model that has been in eval behaviour already
+    if isinstance(data, Loader):
         model.eval()
-    way = way or Way(compiled_features() if machine.compiled else features, head_of(model))
-    head, body = way.head, way.body
+        loader, head = data, head_of(model)
+        body: Callable[[Tensor], Tensor] = partial(compiled_features() if machine.compiled else features, model)
+    else:
+        if model.training:  # switching the mode costs time, and a suffix is run many times
+            model.eval()
+        loader, head, body = data.loader, data.head, data.network
     own = iter(loader.ordered())
     K, D = head.weight.shape
-    todo = rounds(loader.n, loader.batch_size, machine.processes)
-    parts = MicroBatches(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
-    for counts in log.track(todo, label, len(todo)):
+    rounds = batch_sizes(loader.n, loader.batch_size, machine.processes)
+    micro_batches = MicroBatches(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
+    for sizes in log.track(rounds, label, len(rounds)):
         phi, logits = head.weight.new_empty(0, D), head.weight.new_empty(0, K)
         with torch.inference_mode():
-            if counts[machine.rank]:
-                phi = fitting(partial(body, model), next(own).images, parts, machine).float()  # [B, D]
+            if sizes[machine.rank]:
+                phi = in_micro_batches(body, next(own).images, micro_batches, machine).float()  # [B, D]
                 logits = head(phi)  # [B, K]
-        yield Outputs(machine.gather(phi, counts), machine.gather(logits, counts))
+        yield Outputs(machine.gather(phi, sizes), machine.gather(logits, sizes))
 
 
-def fitting(body: Callable[[Tensor], Tensor], images: Tensor, parts: MicroBatches, machine: Machine) -> Tensor:
-    """The features of a batch [B, D], in as many parts as it takes."""
+def in_micro_batches(
+    network: Callable[[Tensor], Tensor], images: Tensor, micro_batches: MicroBatches, machine: Machine
+) -> Tensor:
+    """network(images) [B, D], in as many micro-batches as memory asks for."""
     while True:
-        with parts, machine.autocast():
-            found = [body(part) for part in parts.of_images(images)]
-            return found[0] if len(found) == 1 else torch.cat(found)
+        with micro_batches, machine.autocast():
+            outputs = [network(micro_batch) for micro_batch in micro_batches.of_images(images)]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def rounds(n: int, batch_size: int, processes: int) -> list[list[int]]:
-    """Examples that each process looks at, round by round: batch after batch is dealt out to one after the other."""
+def batch_sizes(n: int, batch_size: int, processes: int) -> list[list[int]]:
+    """The size of every process's batch, round by round: batches are dealt out to one process after the other."""
     sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
     sizes += [0] * (-len(sizes) % processes)
     return [sizes[start : start + processes] for start in range(0, len(sizes), processes)]
@@ -87,11 +94,11 @@ def compiled_features():  # type: ignore[no-untyped-def]
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Accuracy (a fraction) and mean cross-entropy (nats) of logits [N, K] on labels [N]; what selection looks at."""
-    accuracy = right(logits, labels).double().mean()
+    """Accuracy (a fraction) and mean cross-entropy (nats) of logits [N, K] on labels [N]; selection goes by these."""
+    accuracy = correct(logits, labels).double().mean()
     return accuracy.item(), nn.functional.cross_entropy(logits.double(), labels).item()
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which examples are predicted right, bool [N]; none whose logits [K] are not finite."""
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which examples are predicted correctly, bool [N]; none whose logits [K] are not finite."""
     return (logits.argmax(1) == labels) & logits.isfinite().all(1)

@@ -55,8 +55,8 @@ def oracle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for name in (*epochs[0][1]["ood"], "ood_mean") if epochs else ():
         by_candidate = {}
         for run, entry in epochs:
-            seen = list(entry["ood"].values()) if name == "ood_mean" else [entry["ood"][name]]
-            accuracy, loss = (fmean(one[figure] for one in seen) for figure in ("accuracy", "loss"))
+            sets = list(entry["ood"].values()) if name == "ood_mean" else [entry["ood"][name]]
+            accuracy, loss = (fmean(figures[key] for figures in sets) for key in ("accuracy", "loss"))
             by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run.get("lr"))] = run, entry
         pick = best(by_candidate)
         run, entry = by_candidate[pick]

@@ -1,165 +1,206 @@
-"""THE loop: the only place where weights are trained step by step. A method says which tensors, how fast, how long."""
+"""The training loop: epochs, steps, and in each step forward pass, loss, backward pass, clipping and optimizer step.
+
+It is the only place where weights are trained on labels. A method gives it a plan: which tensors train in which epoch.
+"""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ftcli.config.training import Training
-from ftcli.data.loaders import Batch, Loader
+from ftcli.data.loaders import Batch
+from ftcli.engine.divergence import Diverged
+from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.frozen_prefix import Ahead, ahead_of
-from ftcli.engine.gradient_scores import BATCHES
+from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
+from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
+from ftcli.engine.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.plan import Plan
-from ftcli.engine.predict import predict, score
-from ftcli.engine.resume.progress import Progress
+from ftcli.engine.resume.checkpointer import RunCheckpoint
+from ftcli.engine.resume.position import Position, capture_run, restore_run, set_random_states
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.training_run import Run
-from ftcli.engine.update import Diverged, Updater
+from ftcli.engine.training_run import Run, copy_to_cpu
+from ftcli.engine.training_state import TrainingState
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
 from ftcli.seeds import derive_seed
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stretch of training: the plan of the method, and the peak rate. The rest is the configuration's."""
-
-    plan: Plan
-    lr: float
-    config: Training
-
-
-def fit(model: nn.Module, stage: Stage, experiment: Experiment, seed: int, log: Log, name: str = "") -> Run:
-    """Train `model` in place through one stage.
+def fit(
+    model: nn.Module, plan: Plan, lr: float, config: Training, experiment: Experiment, seed: int, log: Log,
+    name: str = "",
+) -> Run:  # fmt: skip
+    """Train `model` in place under a plan, at the peak learning rate `lr`; `name` is the run's, in messages and states.
 
     The order of the data, the augmentation and dropout depend on (seed, epoch) alone: not on workers, on what ran
     before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    config, run, machine = stage.config, Run(seed, stage.lr), experiment.machine
-    skip_single = config.bn == "train"  # batch statistics of a single image mean nothing
-    assert experiment.train is not None
-    steps = experiment.train.steps(skip_single=skip_single)
-    if skip_single:
-        check_batches(model, config, experiment.train.n, machine.processes)
-    updater = Updater(model, stage.plan, config, stage.lr, machine, steps, experiment.class_weights(config), log)
-    progress = Progress(experiment.checkpointer, name, run, updater)
-    if progress.at.finished:
+    run, state = Run(seed, lr), training_state(model, plan, lr, config, experiment, log)
+    checkpoint = RunCheckpoint(experiment.checkpointer, name, lambda: capture_run(run, state, position))
+    position = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs)) or Position()
+    experiment.machine.wait_for_all()  # the first process may replace the saved state once all have read it
+    if position.finished:
         return run
-    ahead = ahead_of(model, stage.plan, config, experiment, log)
+    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, experiment, log)
     if config.epoch_zero and not run.history:
-        consider(run, updater, 0, None, experiment, log, time.perf_counter(), ahead)
-    for epoch in range(progress.at.epochs + 1, config.epochs + 1):
-        started, done = time.perf_counter(), progress.at.updates
-        torch.manual_seed(derive_seed("noise in the network", seed, epoch, *([machine.rank] if machine.rank else [])))
+        evaluate_epoch(run, state, 0, None, config, experiment, prefix, log, time.perf_counter())
+    for epoch in range(position.epochs + 1, config.epochs + 1):
+        started = time.perf_counter()
         try:
-            shares = progress.at.shares if done else shares_of(epoch, updater, experiment, run)
-            updater.begin(epoch, shares)
-            loader = experiment.train
-            if ahead and (short := ahead.training(updater.moving or ())):
-                loader, updater.network = short.loader, short.network
-            progress.enter()
-            batches = batches_of(epoch, config, loader, seed, done)
-            for updates, batch in enumerate(
-                log.track(batches, f"{name} epoch {epoch}/{config.epochs}", steps), done + 1
-            ):
-                updater.update(batch)
-                progress.stepped(epoch, updates, shares)
-            consider(run, updater, epoch, updater.end(), experiment, log, started, ahead)
+            position, network, batches = begin_epoch(run, state, epoch, position, config, experiment, prefix)
+            checkpoint.begin_steps()
+            for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", state.steps_per_epoch):
+                train_step(state, network, batch)
+                position = replace(position, updates=position.updates + 1)
+                checkpoint.after_step()
+            loss = state.loss_watch.mean_of_epoch(state.parameters.values())
+            state.machine.broadcast_buffers(state.result)
+            evaluate_epoch(run, state, epoch, loss, config, experiment, prefix, log, started)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
             break
         last = run.history[-1]
         log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
-        progress.ended(epoch)
-    progress.finished()
+        position = Position(epoch)
+        checkpoint.after_epoch()
+    position = Position(finished=True)
+    checkpoint.end_steps(save=True)
     return run
 
 
-def batches_of(epoch: int, config: Training, loader: Loader, seed: int, done: int = 0) -> Iterator[Batch]:
-    """The batches of an epoch, the same each time they are asked for; without the first ones that are `done`."""
-    balanced, skip_single = config.sampling == "balanced", config.bn == "train"
-    return loader.shuffled(seed, epoch, skip_single=skip_single, balanced=balanced, done=done)
+def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> None:
+    """One update. Raises Diverged; on a GPU some steps late, because reading a loss makes the host wait for it."""
+    while True:
+        state.clear_gradients()
+        with state.micro_batches:  # out of memory: the loop tries again, in more micro-batches
+            losses = [forward_and_backward(state, network, micro) for micro in state.micro_batches.of(batch)]
+            break
+    state.loss_watch.add(losses)  # before the step: on a CPU, nothing that diverged is applied
+    if not state.trainable:  # no tensor's gradient score reached the threshold in this epoch
+        state.optimizer.step()
+        state.schedule.step()
+        return
+    state.scaler.unscale_(state.optimizer)
+    state.anchor_penalty.add_gradients()
+    if state.clip_norm is not None:
+        nn.utils.clip_grad_norm_(list(state.parameters.values()), state.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.schedule.step()
+    if state.ema is not None:
+        state.ema.update(state.model)
 
 
-def shares_of(epoch: int, updater: Updater, experiment: Experiment, run: Run) -> dict[str, float] | None:
-    """Each tensor's share of the rate, by its score on the epoch's first batches; None without scoring."""
-    scoring = updater.plan.scoring
-    if scoring is None:
-        return None
-    assert experiment.train is not None
-    scores = updater.scores(list(islice(batches_of(epoch, updater.config, experiment.train, run.seed), BATCHES)))
-    run.scores.append({"epoch": epoch, "tensors": scores})
-    return scoring.shares(scores)
+def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """Add the gradients of a batch's, or a micro-batch's, share of the loss; gives this share, a scalar."""
+    with state.machine.autocast():
+        logits = network(batch.images)  # [b, K]
+    loss = state.loss_function(logits.float(), batch)
+    if state.trainable:
+        # Processes average their gradients: times the number of processes, the average is the sum.
+        processes = state.machine.processes
+        state.scaler.scale(loss * processes if processes > 1 else loss).backward()
+    return loss.detach()
 
 
-def check_batches(model: nn.Module, config: Training, n: int, processes: int) -> None:
-    """Raises RequestError where a process would have to find the variance of a single one of the n images."""
-    fewest = 2 * processes
-    if n < fewest:
+def training_state(
+    model: nn.Module, plan: Plan, lr: float, config: Training, experiment: Experiment, log: Log
+) -> TrainingState:
+    """The state before the first step. Raises RequestError for batches too small for BatchNorm."""
+    train, machine, weights = experiment.train, experiment.machine, None
+    assert train is not None and experiment.task.train is not None
+    batch_statistics = config.bn == "train"
+    if batch_statistics:
+        check_batch_size(model, config.batch_size, train.n, machine.processes)
+    if config.class_weights == "balanced":
+        weights = balanced_class_weights(experiment.task.train.labels, experiment.num_classes).to(machine.device)
+    loss_function = BatchLoss(weights, config.label_smoothing)
+    steps_per_epoch = train.steps(skip_single=batch_statistics)
+    return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log)
+
+
+def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) -> None:
+    """Raises RequestError where BatchNorm would have to find the variance of a single image of the n in a process."""
+    smallest = 2 * processes
+    if n < smallest:
         raise RequestError(
             f"{n} training images are fewer than two for each of {processes} processes, and one has no statistics.",
             "--bn eval, or fewer processes",
         )
-    if config.batch_size < fewest and batch_norms(model):
+    if batch_size < smallest and batch_norms(model):
         raise RequestError(
-            f"--batch-size {config.batch_size} leaves BatchNorm batches of one image, which have no variance.",
-            f"--batch-size {fewest} or more, or --bn eval",
+            f"--batch-size {batch_size} leaves BatchNorm batches of one image, which have no variance.",
+            f"--batch-size {smallest} or more, or --bn eval",
         )
 
 
-def consider(
-    run: Run, updater: Updater, epoch: int, loss: float | None, experiment: Experiment, log: Log, started: float,
-    ahead: Ahead | None,
-) -> None:  # fmt: skip
-    """Write the epoch into the run's history; keep its weights where it is the one that the run stands for.
+def begin_epoch(
+    run: Run, state: TrainingState, epoch: int, position: Position, config: Training, experiment: Experiment,
+    prefix: FrozenPrefix | None,
+) -> tuple[Position, Callable[[Tensor], Tensor], Iterator[Batch]]:  # fmt: skip
+    """Seed the epoch and freeze what does not train in it; gives the position in it, the network and its batches.
 
-    Raises Diverged where ID-val shows it first: with one step an epoch, the training loss comes from before that step.
+    The position is the epoch's start, or the one that was restored; the batches follow it. Where the frozen prefix's
+    outputs are stored, batches hold these and the network is the rest.
     """
-    model, config = updater.result, updater.config
-    id_val = figures_on(model, "id_val", experiment, log, ahead)
-    updater.check_loss(id_val["loss"], "the ID-val loss")
-    entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "id_val": id_val}
-    if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(model, name, experiment, log, ahead) for name in experiment.task.ood}
-    run.history.append(entry | {"seconds": round(time.perf_counter() - started, 3)})
+    machine, loader = state.machine, experiment.train
+    assert loader is not None
+    torch.manual_seed(derive_seed("noise in the network", run.seed, epoch, *([machine.rank] if machine.rank else [])))
+    options: dict[str, Any] = {"skip_single": config.bn == "train", "balanced": config.sampling == "balanced"}
+    shares = position.shares
+    if state.plan.scoring is not None and not position.updates:
+        first = list(islice(loader.shuffled(run.seed, epoch, **options), SCORED_BATCHES))
+        scores = gradient_scores(state, state.plan.scoring, first)
+        run.scores.append({"epoch": epoch, "tensors": scores})
+        shares = state.plan.scoring.rate_shares(scores)
+    state.begin_epoch(epoch, shares)
+    network: Callable[[Tensor], Tensor] = state.network
+    if prefix and (suffix := prefix.training_forward(state.trainable or ())):
+        loader, network = suffix.loader, suffix.network
+    state.loss_watch.losses = list(position.losses)
+    if position.updates:
+        set_random_states(position.random_states, machine.device)
+    position = replace(position, shares=shares, losses=state.loss_watch.losses)
+    return position, network, loader.shuffled(run.seed, epoch, done=position.updates, **options)
+
+
+def gradient_scores(state: TrainingState, scoring: Scoring, batches: list[Batch]) -> dict[str, float]:
+    """The score of every tensor that may train. Raises Diverged where one is not finite."""
+    state.begin_scoring()
+    source = GradientSource(
+        state.model, state.parameters, batches, state.loss_function, state.machine, state.micro_batches
+    )
+    scores = scoring.scores(source)
+    if not all(map(isfinite, scores.values())):
+        raise Diverged("a score is not finite")
+    return scores
+
+
+def evaluate_epoch(
+    run: Run, state: TrainingState, epoch: int, loss: float | None, config: Training, experiment: Experiment,
+    prefix: FrozenPrefix | None, log: Log, started: float,
+) -> None:  # fmt: skip
+    """Add an epoch to the run's history, and keep its weights where it becomes the epoch that the run puts forward.
+
+    started: of time.perf_counter. Raises Diverged where ID-val shows it first: with one step an epoch, the training
+    loss comes from before that step.
+    """
+    figures = figures_of_epoch(state.result, experiment, log, config.ood_every_epoch, prefix)
+    id_val = figures["id_val"]
+    state.loss_watch.check(id_val["loss"], "the ID-val loss")
+    seconds = round(time.perf_counter() - started, 3)
+    run.history.append({"epoch": epoch, "loss": loss, **figures, "seconds": seconds})
     candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
         earlier = run.candidate.state if run.candidate else {}
-        changed = snapshot_of(updater.changing if earlier else updater.weights)
+        changed = copy_to_cpu(state.changing if earlier else state.weights)
         run.candidate = replace(candidate, state=earlier | changed)
-
-
-def figures_on(
-    model: nn.Module, name: str, experiment: Experiment, log: Log, ahead: Ahead | None = None
-) -> dict[str, float]:
-    """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers.
-
-    ahead: what is known of this very model before the pass.
-    """
-    data, loader, machine = experiment.task.sets()[name], experiment.sets[name], experiment.machine
-    if ahead and (short := ahead.evaluating(name)):
-        logits = predict(model, short.loader, machine, log, name, short.way).logits
-    else:
-        logits = predict(model, loader, machine, log, name).logits
-    labels = torch.from_numpy(data.labels)
-    if data.restrict is not None:
-        covered = torch.tensor(data.restrict)
-        logits, labels = logits[:, covered], torch.searchsorted(covered, labels)
-    accuracy, loss = score(logits, labels)
-    return {"accuracy": accuracy, "loss": loss}
-
-
-def snapshot(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights on the CPU."""
-    return snapshot_of(model.state_dict())
-
-
-def snapshot_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}

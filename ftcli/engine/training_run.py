@@ -1,27 +1,42 @@
-"""One training run: what it went through, and what it puts forward."""
+"""One training run: its history, and the epoch that it puts forward with a copy of that epoch's weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor, nn
 
 from ftcli.engine.select import Candidate
 
 
 @dataclass
 class Run:
-    """One training run: what it went through, and the candidate it puts forward (none when it diverged)."""
+    """One training run: an entry for each epoch, and the candidate it puts forward (none when it diverged).
+
+    diverged: in which epoch and why. scores: the gradient scores of the plan's tensors, by epoch.
+    """
 
     seed: int
     lr: float
     history: list[dict[str, Any]] = field(default_factory=list)
     candidate: Candidate | None = None
     diverged: str | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)  # of the plan's tensors, by epoch
+    scores: list[dict[str, Any]] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
         """One entry of the report's `runs`."""
-        kept = self.candidate
+        pick = self.candidate
         return {
-            "seed": self.seed, "lr": self.lr, "epoch": kept.epoch if kept else None,
-            "id_val": {"accuracy": kept.accuracy, "loss": kept.loss} if kept else None,
+            "seed": self.seed, "lr": self.lr, "epoch": pick.epoch if pick else None,
+            "id_val": {"accuracy": pick.accuracy, "loss": pick.loss} if pick else None,
             "diverged": self.diverged is not None, "reason": self.diverged, "history": self.history,
         }  # fmt: skip
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's parameters and buffers on the CPU."""
+    return copy_to_cpu(model.state_dict())
+
+
+def copy_to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}

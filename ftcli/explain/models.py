@@ -16,7 +16,7 @@ from ftcli.engine.experiment import Experiment
 from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
 from ftcli.log import Log
-from ftcli.methods.start import order_rows, rows_for
+from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.head import classifier_tensors
 from ftcli.model.loading.from_options import load_all_with_heads
 from ftcli.model.loading.load import Loaded
@@ -129,8 +129,8 @@ def order_heads(compared: ComparedModels, classes: tuple[str, ...]) -> list[bool
     """Put the rows of every head in the order of these classes; which models have a head of exactly these classes."""
     fits = []
     for model in compared.loaded:
-        if (order := rows_for(model, classes, compared.log)) is not None:
-            order_rows(model.model, order)
+        if (order := head_order(model, classes, compared.log)) is not None:
+            reorder_head(model.model, order)
         fits.append(order is not None)
     return fits
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
+from ftcli.engine.evaluate import all_logits
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.frozen_body import all_logits
 from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature

@@ -1,7 +1,7 @@
-"""Test-time adaptation of chosen blocks: TENT (Wang et al. 2021) and MEMO (Zhang et al. 2022), on each set apart.
+"""Test-time adaptation of chosen blocks: TENT (Wang et al. 2021) and MEMO (Zhang et al. 2022), on each set by itself.
 
-No label is used but to count what was right, so nothing is selected and nothing is worth saving: there is one adapted
-network for every choice and set.
+Labels serve to count correct predictions only, so nothing is selected and no model is saved: every choice and set has
+an adapted network of its own.
 """
 
 import time
@@ -12,30 +12,25 @@ import numpy as np
 from torch import Tensor, nn
 
 from ftcli.config.adapting import Adapt
-from ftcli.data.images import ImageSet
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer
-from ftcli.engine.resume.passage import Passage
-from ftcli.engine.tta.adapter import Adapter
+from ftcli.engine.tta.adapter import RULES, Adapter
 from ftcli.engine.tta.stream import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.measures.accuracy import predictions
 from ftcli.model.block_names import model_blocks
 from ftcli.model.normalization import batch_norms, norm_tensors
 from ftcli.processes import process_count
 
-POINTS = 20  # of a curve
-
 
 @dataclass(frozen=True)
 class Adapted:
-    """One choice on every set. Logits are [N, K], in the set's order."""
+    """One choice of tensors on every set. Logits are [N, K], in the set's order."""
 
     tensors: tuple[str, ...]
-    stream: dict[str, Tensor]  # the answers as they were given
-    order: dict[str, np.ndarray]  # int64 [N], the examples as they came
-    after: dict[str, Tensor]  # the answers of the weights at the end; online only
+    stream: dict[str, Tensor]  # the logits as they were predicted along the stream
+    order: dict[str, np.ndarray]  # int64 [N], which example of the set came when
+    after: dict[str, Tensor]  # the logits by the weights at the end; online only
     seconds: float
 
 
@@ -46,35 +41,35 @@ def adapt(
     """Every choice on every set, each from the weights that `model` has, and has again in the end."""
     adapted = {}
     for choice, names in choices.items():
-        started, adapter = time.perf_counter(), Adapter(model, names, config, machine)
-        given, orders, after = {}, {}, {}
+        started = time.perf_counter()
+        adapter = Adapter(
+            model, names, RULES[config.method], machine, lr=config.lr, steps=config.steps, episodic=config.episodic
+        )
+        along, order, after = {}, {}, {}
         for name, stream in streams.items():
-            passage = Passage(checkpointer, f"{choice} {name}", machine.device)
-            given[name], order = adapter.along(stream, passage, log)
-            orders[name] = order.numpy()
-            if not config.episodic:
-                again = passage.again
-                after[name] = adapter.again(stream, log, f"{choice} {name}, again") if again is None else again
-            passage.ended(after.get(name))
+            predictions = adapter.run(stream, f"{choice} {name}", checkpointer, log)
             adapter.restore()
-        adapted[choice] = Adapted(tuple(names), given, orders, after, time.perf_counter() - started)
+            along[name], order[name] = predictions.along(), predictions.order().numpy()
+            if predictions.at_end is not None:
+                after[name] = predictions.at_end
+        adapted[choice] = Adapted(tuple(names), along, order, after, time.perf_counter() - started)
     return adapted
 
 
 def chosen_tensors(model: nn.Module, config: Adapt, log: Log) -> dict[str, list[str]]:
-    """Names of the tensors that adapt, by choice, in the order asked for; none of them under `none`.
+    """Names of the tensors that adapt, by choice, in the order of --blocks; none under the choice `none`.
 
     Raises RequestError where the method cannot work on this network, and for a choice with nothing to tune in it.
     """
     check(model, config)
-    anatomy, allowed = model_blocks(model, config.merge), set(norm_tensors(model))
-    found: dict[str, list[str]] = {}
+    blocks, norms = model_blocks(model, config.merge), set(norm_tensors(model))
+    by_choice: dict[str, list[str]] = {}
     for word in config.blocks:
-        for choice in anatomy.each() if word == "each" else [word]:
-            tensors = [name for block in anatomy.select(choice) for name in block.tensors]
-            names = [name for name in tensors if name in allowed] if config.norms_only else tensors
+        for choice in blocks.each() if word == "each" else [word]:
+            tensors = [name for block in blocks.select(choice) for name in block.tensors]
+            names = [name for name in tensors if name in norms] if config.norms_only else tensors
             if names or choice == "none":
-                found[choice] = names
+                by_choice[choice] = names
             elif word == "each":
                 log.note(f"{choice} is left out: no normalisation layer with parameters is there")
             else:
@@ -82,18 +77,18 @@ def chosen_tensors(model: nn.Module, config: Adapt, log: Log) -> dict[str, list[
                     f"--blocks {choice}: no normalisation layer with parameters is there.",
                     "--tensors all, or --blocks all",
                 )
-    if not found:
+    if not by_choice:
         raise RequestError(
             f"--blocks each: {type(model).__name__} has no normalisation layer with parameters.", "--tensors all"
         )
-    return found
+    return by_choice
 
 
 def check(model: nn.Module, config: Adapt) -> None:
     """Raises RequestError where the method cannot work here."""
     if config.method == "tent" and not batch_norms(model):
         raise RequestError(
-            f"--method tent goes by the statistics of a batch, and {type(model).__name__} has no BatchNorm.",
+            f"--method tent normalises by batch statistics, and {type(model).__name__} has no BatchNorm.",
             "--method memo",
         )
     if process_count() > 1:
@@ -101,15 +96,3 @@ def check(model: nn.Module, config: Adapt) -> None:
             f"adapt takes one step after the other, and there are {process_count()} processes.",
             "start it as one process",
         )
-
-
-def right(logits: Tensor, data: ImageSet) -> np.ndarray:
-    """Which examples of a set are right [N] bool, among the classes that the set covers."""
-    return predictions(logits.numpy(), data.restrict)[0] == data.labels
-
-
-def curve(correct: np.ndarray) -> list[list[float]]:
-    """[n, accuracy of the first n answers] at up to `POINTS` even points; correct [N] in the stream's order."""
-    N = len(correct)
-    points = sorted({-(-N * k // POINTS) for k in range(1, POINTS + 1)})
-    return [[n, float(correct[:n].mean())] for n in points]

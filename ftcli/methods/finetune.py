@@ -2,32 +2,33 @@
 
 import timm
 import torch
+from torch import nn
 
 from ftcli.config.training import Finetune, Training
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.loading.load import Loaded
 from ftcli.seeds import derive_seed
 
 
 def finetune(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
-    """Each seed draws its own head, and with `--init random` its own body too; what trains is as the options say.
+    """Each seed draws its own head, and with `--init random` its own body too; the options say what trains.
 
     The rate and the epoch are picked per seed, on ID-val.
     """
     assert isinstance(config, Finetune)
-    body, plan = loaded.model, tuning_plan(loaded.model, config)
-    if config.init == "random":
-        return search(
-            lambda seed: fresh_start(random_body(loaded, seed), experiment, seed), plan, config, experiment, log
-        )
-    return search(lambda seed: fresh_start(body, experiment, seed), plan, config, experiment, log)
+
+    def start(seed: int) -> nn.Module:
+        body = random_body(loaded, seed) if config.init == "random" else loaded.model
+        return copy_with_fresh_head(body, experiment, seed)
+
+    return search(start, tuning_plan(loaded.model, config), config, experiment, log)
 
 
-def random_body(loaded: Loaded, seed: int) -> torch.nn.Module:
+def random_body(loaded: Loaded, seed: int) -> nn.Module:
     """The same architecture with weights drawn by timm's own rule, from a generator seeded for them alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("body", seed))

@@ -14,8 +14,8 @@ from ftcli.model.loading.load import Loaded
 
 def lpft(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
     """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
+    assert isinstance(config, Lpft)
     probed = linear_probe(loaded, experiment, config, log)
     model = loaded.model  # its head is the probe's now
-    assert isinstance(config, Lpft)
     tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, experiment, log)
     return replace(tuned, before={"probe": probed}, stage="finetune")

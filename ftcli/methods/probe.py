@@ -15,15 +15,15 @@ from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
 from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.train import snapshot
+from ftcli.engine.training_run import snapshot
 from ftcli.errors import RunError
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import classifier_tensors, set_head
 from ftcli.model.loading.load import Loaded
 
-OF_THE_LOOP = (
+LOOP_OPTIONS = (
     "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
     "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
 )  # fmt: skip
@@ -35,7 +35,7 @@ def probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) ->
     if isinstance(config, Probe) and config.solver == "sgd":
         return sgd_probe(loaded, experiment, config, log)
     defaults = {field.name: field.default for field in fields(config)}
-    if unused := [f"--{name.replace('_', '-')}" for name in OF_THE_LOOP if getattr(config, name) != defaults[name]]:
+    if unused := [f"--{name.replace('_', '-')}" for name in LOOP_OPTIONS if getattr(config, name) != defaults[name]]:
         log.warn(
             "unused-option",
             f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
@@ -44,34 +44,34 @@ def probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) ->
 
 
 def linear_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
-    """The exact probe, on the model of `loaded`, whose head changes in place to the picked one."""
+    """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
     model, seed = experiment.machine.place(loaded.model), config.seed_list()[0]
     candidates, pick, features_s = fit_head(model, experiment, seed, log)
     runs = [
         {"seed": seed, "C": c.C, "id_val": {"accuracy": c.accuracy, "loss": c.loss}, "diverged": False}
         for c in candidates
     ]
-    kept = replace(pick, state=snapshot(model))
-    return Trained(runs, [kept], features_s=features_s, moved=classifier_tensors(model), frozen=True)
+    pick = replace(pick, state=snapshot(model))
+    return Trained(runs, [pick], features_s=features_s, moved=classifier_tensors(model), frozen=True)
 
 
 def fit_head(model: nn.Module, experiment: Experiment, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
     """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C; the pick on ID-val becomes the model's head.
 
-    Gives all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits are
-    not the probe's.
+    Returns all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits
+    differ from the probe's.
     """
     assert experiment.plain is not None
     started = time.perf_counter()
-    body = FrozenBody(model, experiment.machine, experiment.cache, log)
+    body = FrozenBody(model, experiment.feature_cache, log)
     train = body.features(experiment.plain, "features of train")
     id_val = body.whole(experiment.sets["id_val"], "features of ID-val")
     features_s = time.perf_counter() - started
     mean, std = scale_of(train)
-    found = path(train.scaled(mean, std), labels_of(experiment, None), experiment.num_classes, DEFAULT_CS)
+    solutions = path(train.scaled(mean, std), labels_of(experiment, None), experiment.num_classes, DEFAULT_CS)
 
     inputs, labels = (id_val.double() - mean) / std, labels_of(experiment, "id_val")
-    heads = list(zip(found.weights.double().cpu(), found.bias.double().cpu(), strict=True))
+    heads = list(zip(solutions.weights.double().cpu(), solutions.bias.double().cpu(), strict=True))
     candidates = []
     for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
         accuracy, loss = score(inputs @ weight.T + bias, labels)  # logits [N, K]
@@ -81,7 +81,7 @@ def fit_head(model: nn.Module, experiment: Experiment, seed: int, log: Log) -> t
     weight, bias = heads[index]
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
-    check(body, experiment, inputs @ weight.T + bias, log)
+    check_head(body, experiment, inputs @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
@@ -92,7 +92,9 @@ def scale_of(features: FeatureMatrix) -> tuple[float, float]:
     """One mean and one standard deviation of all entries of features [N, D]. Raises RunError where all are equal."""
     mean, std = features.moments()
     if not std > 0:
-        raise RunError("every feature of the training set has the same value: the network tells the images not apart.")
+        raise RunError(
+            "every feature of the training set has the same value: the network does not distinguish the images."
+        )
     return mean, std
 
 
@@ -103,19 +105,19 @@ def labels_of(experiment: Experiment, name: str | None) -> Tensor:
     return torch.from_numpy(data.labels)
 
 
-def check(body: FrozenBody, experiment: Experiment, expected: Tensor, log: Log) -> None:
+def check_head(body: FrozenBody, experiment: Experiment, expected: Tensor, log: Log) -> None:
     """Raises RunError unless the model's logits on ID-val are the probe's `expected` [N, K].
 
-    The head is checked on all of ID-val's features, the network from the images on in ID-val's first batch: features
-    may come from an earlier run. Classes without a training example are left aside: their constant -1e4 would make any
-    difference look small.
+    The head is checked on all features of ID-val, the whole network on the first batch of its images: features may come
+    from an earlier run. Classes without a training example are left out: their constant -1e4 would make any difference
+    look small.
     """
     loader = experiment.sets["id_val"]
-    seen = expected[0] > ABSENT_BIAS / 2  # [K]
-    size = expected[:, seen].abs().max().item()
-    whole = next(passes(body.model, loader, experiment.machine, log, "check of the head")).logits
-    for got in (body.logits(loader, "features of ID-val"), whole.cpu()):
-        difference = (got.double() - expected[: len(got)])[:, seen].abs().max().item()
+    present = expected[0] > ABSENT_BIAS / 2  # [K]
+    size = expected[:, present].abs().max().item()
+    first_batch = next(passes(body.model, loader, experiment.machine, log, "check of the head")).logits
+    for logits in (body.logits(loader, "features of ID-val"), first_batch.cpu()):
+        difference = (logits.double() - expected[: len(logits)])[:, present].abs().max().item()
         if not difference <= HEAD_TOLERANCE * size:
             raise RunError(
                 f"the saved head does not compute what the probe found: logits differ by {difference:.3g}, "
@@ -127,5 +129,5 @@ def sgd_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log
     """The head by minibatches, in the one loop; the body is frozen, BatchNorm statistics and all."""
     head = blocks_of(loaded.model)[1]
     return search(
-        lambda seed: fresh_start(loaded.model, experiment, seed), always(head.tensors), config, experiment, log
+        lambda seed: copy_with_fresh_head(loaded.model, experiment, seed), always(head.tensors), config, experiment, log
     )

@@ -1,4 +1,4 @@
-"""Surgical fine-tuning (Lee et al. 2022): a part of the network trains, chosen by hand, by trying, or by gradients.
+"""Surgical fine-tuning (Lee et al. 2022): only chosen blocks train - by name, each in turn, or chosen by gradients.
 
 Here ID means the target: its training set is what the weights are fitted to, and its ID-val picks.
 """
@@ -7,18 +7,20 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from torch import nn
 
 from ftcli.config.training import Surgical, Training
+from ftcli.data.task import Task
+from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import Plan, always
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.train import figures_on, snapshot
+from ftcli.engine.training_run import snapshot
 from ftcli.log import Log
+from ftcli.methods.initial_head import match_head_to_task
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import blocks_started
 from ftcli.model.block_names import ModelBlocks, model_blocks
@@ -28,12 +30,12 @@ from ftcli.model.normalization import norm_tensors
 
 
 def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
-    """Every choice is a search of its own from the same start. The one that is saved is picked on ID-val.
+    """A search for every choice of blocks, each from the same start. ID-val picks the choice that is saved.
 
-    A head that does not know the target's classes is probed first, whatever is chosen.
+    A head that does not have the target's classes is probed first, under every choice.
     """
     assert isinstance(config, Surgical)
-    searches = sum(map(bool, tuned_by_choice(loaded.model, config).values()))
+    searches = sum(map(bool, trainable_by_choice(loaded.model, config).values()))
     log.plan(searches * len(config.lr) * len(config.seed_list()), config.epochs)
     before = {} if loaded.head_loaded else {"probe": linear_probe(loaded, experiment, config, log)}
     model = experiment.machine.place(loaded.model)
@@ -42,67 +44,72 @@ def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log)
         started = time.perf_counter()
         tuned = tune(model, plan, choice, experiment, config, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
-    best(pick for part in choices.values() for pick in part.picks)  # refuses where nothing is left
-    kept = min((choice for choice, part in choices.items() if part.picks), key=lambda choice: merit(choices[choice]))
+    best(pick for trained in choices.values() for pick in trained.picks)  # raises where nothing is left
+    picked = min((choice for choice, trained in choices.items() if trained.picks), key=lambda c: merit(choices[c]))
     runs = [{"choice": choice, **run} for choice in sorted(choices) for run in choices[choice].runs]
-    images = sum(part.images for part in choices.values())
+    images = sum(trained.images for trained in choices.values())
     return replace(
-        choices[kept], runs=runs, before=before, images=images, choices=choices, choice=kept, stage="surgical"
+        choices[picked], runs=runs, before=before, stage="surgical", images=images, choices=choices, choice=picked
     )
 
 
-def tuned_by_choice(model: nn.Module, config: Training) -> dict[str, int]:
-    """How many parameters may train under each choice; empty where a method has none to make."""
-    if not isinstance(config, Surgical):
-        return {}
+def match_head(loaded: Loaded, task: Task, config: Training, log: Log) -> Loaded:
+    """The model with its own head where that fits the target's classes: see `match_head_to_task`."""
+    assert isinstance(config, Surgical)
+    return match_head_to_task(loaded, task, config.head, log)
+
+
+def trainable_by_choice(model: nn.Module, config: Training) -> dict[str, int]:
+    """How many parameters train under each choice. Raises RequestError for blocks that are not there."""
+    assert isinstance(config, Surgical)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     plans = plans_of(model, model_blocks(model, config.merge), config)
-    return {choice: sum(sizes[name] for name in plan.ever(config.epochs)) for choice, plan in plans.items()}
+    return {choice: sum(sizes[name] for name in plan.trainable(config.epochs)) for choice, plan in plans.items()}
 
 
-def plans_of(model: nn.Module, anatomy: ModelBlocks, config: Surgical) -> dict[str, Plan]:
-    """What trains under each choice, in the order asked for."""
-    asked = [one for choice in config.blocks or () for one in (anatomy.each() if choice == "each" else [choice])]
-    plans = {choice: always([name for block in anatomy.select(choice) for name in block.tensors]) for choice in asked}
-    return plans | {choice: automatic(choice, model, anatomy, config) for choice in config.auto or ()}
+def plans_of(model: nn.Module, blocks: ModelBlocks, config: Surgical) -> dict[str, Plan]:
+    """The plan of each choice, in the order of the options."""
+    choices = [name for choice in config.blocks or () for name in (blocks.each() if choice == "each" else [choice])]
+    plans = {choice: always([name for block in blocks.select(choice) for name in block.tensors]) for choice in choices}
+    return plans | {choice: automatic_plan(choice, model, blocks, config) for choice in config.auto or ()}
 
 
-def automatic(choice: str, model: nn.Module, anatomy: ModelBlocks, config: Surgical) -> Plan:
-    """The plan of a choice that no hand has made."""
-    every = [name for block in anatomy.blocks for name in block.tensors]
+def automatic_plan(choice: str, model: nn.Module, blocks: ModelBlocks, config: Surgical) -> Plan:
+    """The plan of a value of --auto."""
+    tensors = [name for block in blocks.blocks for name in block.tensors]
     if choice in SCORINGS:
         norms = set(norm_tensors(model))
-        rest = [name for name in every if name not in norms]
-        return replace(always(rest), scoring=SCORINGS[choice](config.snr_threshold))
+        scored = [name for name in tensors if name not in norms]
+        return replace(always(scored), scoring=SCORINGS[choice](config.snr_threshold))
     if choice == "l1":
-        held = [name for block in anatomy.body for name in block.tensors]
-        return replace(always(every), held=held, l1=config.l1_sp)
-    order = anatomy.blocks if choice == "gradual-first" else anatomy.blocks[::-1]
+        of_body = [name for block in blocks.body for name in block.tensors]
+        return replace(always(tensors), anchored=of_body, l1=config.l1_sp)
+    order = blocks.blocks if choice == "gradual-first" else blocks.blocks[::-1]
 
-    def moves(epoch: int) -> list[str]:
+    def tensors_in(epoch: int) -> list[str]:
         started = order[: blocks_started(epoch, config.epochs, len(order))]
         return [name for block in started for name in block.tensors]
 
-    return Plan(moves)
+    return Plan(tensors_in)
 
 
 def tune(model: nn.Module, plan: Plan, choice: str, experiment: Experiment, config: Surgical, log: Log) -> Trained:
-    """The search of one choice; where nothing trains, the model as it is."""
-    if moved := plan.ever(config.epochs):
+    """The search of one choice; the model as it is where nothing trains."""
+    if trainable := plan.trainable(config.epochs):
         tuned = search(lambda seed: deepcopy(model), plan, config, experiment, log, choice)
-        return replace(tuned, frozen=moved <= set(classifier_tensors(model)))
+        return replace(tuned, frozen=trainable <= set(classifier_tensors(model)))
     started, seed = time.perf_counter(), config.seed_list()[0]
-    figures = figures_on(model, "id_val", experiment, log)
-    pick = Candidate(seed, figures["accuracy"], figures["loss"], epoch=0, state=snapshot(model))
-    entry: dict[str, Any] = {"epoch": 0, "loss": None, "id_val": figures}
-    if config.ood_every_epoch:
-        entry["ood"] = {name: figures_on(model, name, experiment, log) for name in experiment.task.ood}
-    history = [entry | {"seconds": round(time.perf_counter() - started, 3)}]
-    run = {"seed": seed, "epoch": 0, "id_val": figures, "diverged": False, "reason": None, "history": history}
+    figures = figures_of_epoch(model, experiment, log, config.ood_every_epoch)
+    pick = Candidate(seed, **figures["id_val"], epoch=0, state=snapshot(model))
+    seconds = round(time.perf_counter() - started, 3)
+    run = {
+        "seed": seed, "epoch": 0, "id_val": figures["id_val"], "diverged": False, "reason": None,
+        "history": [{"epoch": 0, "loss": None, **figures, "seconds": seconds}],
+    }  # fmt: skip
     return Trained([run], [pick], frozen=True)
 
 
 def merit(trained: Trained) -> tuple[float, float, int]:
-    """Smaller is better: the mean ID-val accuracy of the seeds' picks, their mean loss, then the fewer tensors."""
+    """Smaller is better: minus the mean ID-val accuracy of the seeds' picks, their mean loss, trained tensors."""
     accuracy, loss = fmean(pick.accuracy for pick in trained.picks), fmean(pick.loss for pick in trained.picks)
     return (-accuracy, loss, len(trained.moved))

@@ -1,4 +1,4 @@
-"""The variants of fine-tuning that the papers compare: what trains, when, how fast, and what holds it back.
+"""The variants of fine-tuning that the papers compare: what trains, when, how fast, under which penalties.
 
 Kumar et al. 2022 (head rate, layer-wise rates, L2-SP), Neyshabur et al. 2020, Lee et al. 2022 (gradual unfreezing, L1).
 """
@@ -21,23 +21,23 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
     """
     body, head = blocks_of(model)
     factors = rate_factors(body, head, config)
-    chosen = {name for name in chosen_tensors(model, body, config.tune) if factors[name]}
-    always = [name for name in head.tensors if factors[name]]
-    gradual = {"at-once": body, "first-to-last": body, "last-to-first": body[::-1]}[config.unfreeze]
-    steady = config.unfreeze == "at-once"
+    select = {name for name in trainable_of_body(model, body, config.tune) if factors[name]}
+    head_tensors = [name for name in head.tensors if factors[name]]
+    order = {"at-once": body, "first-to-last": body, "last-to-first": body[::-1]}[config.unfreeze]
+    at_once = config.unfreeze == "at-once"
 
-    def moves(epoch: int) -> Collection[str]:
-        started = gradual if steady else gradual[: blocks_started(epoch, config.epochs, len(body))]
-        return [name for block in started for name in block.tensors if name in chosen] + always
+    def tensors_in(epoch: int) -> Collection[str]:
+        started = order if at_once else order[: blocks_started(epoch, config.epochs, len(body))]
+        return [name for block in started for name in block.tensors if name in select] + head_tensors
 
-    if not all(moves(epoch) for epoch in range(1, config.epochs + 1)):
+    if not all(tensors_in(epoch) for epoch in range(1, config.epochs + 1)):
         raise RequestError(
             "Nothing trains in some epoch.", "raise --head-rate or --layer-decay above 0, or leave --unfreeze at-once"
         )
-    return Plan(moves, factors, chosen, config.l2_sp, config.l1_sp)
+    return Plan(tensors_in, factors, select, config.l2_sp, config.l1_sp)
 
 
-def chosen_tensors(model: nn.Module, body: list[Block], tune: str) -> set[str]:
+def trainable_of_body(model: nn.Module, body: list[Block], tune: str) -> set[str]:
     """The tensors of the body that train at all."""
     if tune == "bn-affine":
         return affine_tensors(model)
@@ -46,12 +46,12 @@ def chosen_tensors(model: nn.Module, body: list[Block], tune: str) -> set[str]:
 
 def affine_tensors(model: nn.Module) -> set[str]:
     """Scale and shift of every BatchNorm. Raises RequestError where there is none."""
-    found = set(norm_tensors(model, batch_only=True))
-    if not found:
+    tensors = set(norm_tensors(model, batch_only=True))
+    if not tensors:
         raise RequestError(
             f"--tune bn-affine: {type(model).__name__} has no BatchNorm with parameters.", "--tune all or no-embedding"
         )
-    return found
+    return tensors
 
 
 def blocks_started(epoch: int, epochs: int, L: int) -> int:
@@ -60,9 +60,9 @@ def blocks_started(epoch: int, epochs: int, L: int) -> int:
 
 
 def rate_factors(body: list[Block], head: Block, config: Tuning) -> dict[str, float]:
-    """Each tensor's share of the rate: decay^(L - i) for block i of L, the head rate for the head.
+    """Each tensor's factor on the rate: decay^(L - i) for block i of L, the head rate for the head.
 
-    A share of 0 freezes: such a tensor's gradient must not count when gradients are clipped.
+    A factor of 0 freezes: such a tensor's gradient must not count when gradients are clipped.
     """
     L = len(body)
     factors = {name: config.layer_decay ** (L - i) for i, block in enumerate(body) for name in block.tensors}

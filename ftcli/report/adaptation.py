@@ -11,7 +11,8 @@ from ftcli.config.adapting import Adapt
 from ftcli.console.cells import SET_NAMES, new_table, percent, table_width, text
 from ftcli.data.task import Task
 from ftcli.measures.results import Results
-from ftcli.methods.adapt import Adapted, curve, right
+from ftcli.measures.stream_accuracy import accuracy_curve, correct_predictions
+from ftcli.methods.adapt import Adapted
 from ftcli.model.block_names import model_blocks
 
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -51,13 +52,13 @@ def describe_sets(one: Adapted, results: Results, before: Results, task: Task) -
     """
     described = {}
     for name, data in task.sets().items():
-        as_given = right(one.stream[name], data)  # [N]
-        after = right(one.after[name], data) if name in one.after else as_given
+        as_given = correct_predictions(one.stream[name], data)  # [N]
+        after = correct_predictions(one.after[name], data) if name in one.after else as_given
         described[name] = {
             "before": accuracy_of(before, name),
             "stream": accuracy_of(results, name),
             "after": float(after.mean()),
-            "curve": curve(as_given[one.order[name]]),
+            "curve": accuracy_curve(as_given[one.order[name]]),
         }
     return described
 

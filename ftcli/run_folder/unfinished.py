@@ -42,7 +42,7 @@ def resumable_run(
         folder / STATE, config.save_every * MINUTE, resume_command(folder), machine.rank, machine.processes
     )
     if machine.rank:
-        machine.meet()  # until the first process has checked the folder
+        machine.wait_for_all()  # until the first process has checked the folder
         yield folder, checkpointer
         return
     with locked(folder, log):
@@ -51,20 +51,20 @@ def resumable_run(
             remove_partial_files(folder)
             remove_partial_files(folder / STATE)
             check_same_request(folder, request, config.overwrite)
-            machine.meet()
-            with checkpointer.listening():
+            machine.wait_for_all()
+            with checkpointer.handling_signals():
                 yield folder, checkpointer
         except Unusable:
             raise
         except BaseException as error:
             limit = isinstance(error, ResourceLimit)
-            if limit and checkpointer.stop is not None:  # the signal to this process has killed a worker too
-                raise Stopped("interrupted.", checkpointer.again, checkpointer.stop) from error
+            if limit and checkpointer.exit_code is not None:  # the signal to this process has killed a worker too
+                raise Stopped("interrupted.", checkpointer.resume_command, checkpointer.exit_code) from error
             saved = any((folder / STATE).glob("*.safetensors"))
             if not saved or (isinstance(error, FtcliError) and not limit):
                 remove_state(folder, folder_too=new)
             elif isinstance(error, ResourceLimit):
-                error.fix += f"; what is saved goes on with: {checkpointer.again}"
+                error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
             raise
         remove_state(folder)
 

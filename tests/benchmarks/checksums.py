@@ -53,7 +53,7 @@ def share(work: Callable[[], Any], rounds: int) -> str:
 def features(world: World) -> None:
     experiment = world.experiment
     assert experiment.train is not None
-    body = FrozenBody(world.loaded.model, experiment.machine, experiment.cache, Log())
+    body = FrozenBody(world.loaded.model, experiment.feature_cache, Log())
     for loader in (experiment.train, experiment.sets["id_val"]):
         for _ in body.features(loader, "").blocks():
             pass
@@ -64,7 +64,11 @@ def pixels(world: World, *, through: bool) -> None:
     assert experiment.train is not None
     like, machine = experiment.train, experiment.machine
     loader = Loader(
-        like.data, like.transform, batch_size=like.batch_size, device=machine.device, cache=experiment.cache
+        like.data,
+        like.transform,
+        batch_size=like.batch_size,
+        device=machine.device,
+        cache=experiment.feature_cache.disk,
     )
     if through:
         predict(world.loaded.model, loader, machine, Log(), "")

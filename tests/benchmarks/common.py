@@ -24,7 +24,7 @@ from ftcli.context import Context
 from ftcli.data.images import ImageSet
 from ftcli.engine.device import machine_of
 from ftcli.engine.experiment import Experiment, experiment_of
-from ftcli.engine.train import Stage, fit
+from ftcli.engine.train import fit
 from ftcli.log import Log
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.head import fresh_head
@@ -88,7 +88,9 @@ def without_id_val(world: World) -> Experiment:
     experiment = world.experiment
     assert experiment.task.id_val is not None
     task = replace(experiment.task, id_val=spread(experiment.task.id_val, 1))
-    return experiment_of(task, world.loaded.data_config, experiment.machine, world.config, world.log, experiment.cache)
+    return experiment_of(
+        task, world.loaded.data_config, experiment.machine, world.config, world.log, experiment.feature_cache.disk
+    )
 
 
 @contextmanager
@@ -136,10 +138,10 @@ def our_epoch(world: World, model: nn.Module, experiment: Experiment) -> Contest
     """One epoch of `fit` on a copy of the model, at the first rate of the configuration."""
     config = world.config
     assert isinstance(config, Tuning)
-    stage = Stage(tuning_plan(model, config), config.lr[0], config)
+    plan = tuning_plan(model, config)
 
     def work() -> None:
-        run = fit(deepcopy(model), stage, experiment, 0, world.log)
+        run = fit(deepcopy(model), plan, config.lr[0], config, experiment, 0, world.log)
         if run.diverged:
             sys.exit(f"not a whole epoch: {run.diverged}")
 

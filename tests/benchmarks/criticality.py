@@ -28,13 +28,13 @@ def plain_way(model: nn.Module, start: dict[str, Tensor], batches: Batches, conf
     for block in blocks_of(model)[0]:
         with Perturbed(model, block.tensors, start) as moved:
             for alpha in (*config.alphas, 0.0):
-                moved.stand(alpha)
+                moved.move_to(alpha)
                 wrong.append(mistakes(model, batches))
             for draw in range(config.draws):
                 noise = moved.noise(config.seed, block.name, draw)
                 for alpha in config.alphas:
                     for sigma in config.sigmas:
-                        moved.stand(alpha, sigma, noise)
+                        moved.move_to(alpha, sigma, noise)
                         wrong.append(mistakes(model, batches))
     return wrong
 

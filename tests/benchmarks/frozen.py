@@ -10,7 +10,7 @@ for ID-val; `head` is shown with the ID-val set of the task too, as users run it
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -26,10 +26,11 @@ from torch.nn.functional import cross_entropy
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.frozen_prefix import Rows, Short, ahead_of
+from ftcli.engine.frozen_prefix import RowLoader, frozen_prefix_of
+from ftcli.engine.gradient_scores import Scoring
 from ftcli.engine.plan import Plan
-from ftcli.engine.train import Stage, fit
-from ftcli.engine.update import Updater
+from ftcli.engine.predict import SuffixForward
+from ftcli.engine.train import fit
 from ftcli.log import Log
 from ftcli.methods.surgical import plans_of
 from ftcli.model.block_names import model_blocks
@@ -74,7 +75,7 @@ class Clock(Log):
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Inside, the time that scores take is noted."""
-        scores = Updater.scores
+        scores = Scoring.scores
 
         def timed(*arguments: Any) -> dict[str, float]:
             started = time.perf_counter()
@@ -82,7 +83,7 @@ class Clock(Log):
             self.scoring.append(time.perf_counter() - started)
             return found
 
-        with mock.patch.object(Updater, "scores", timed):
+        with mock.patch.object(Scoring, "scores", timed):
             yield
 
 
@@ -93,7 +94,7 @@ def ours(world: World, model: nn.Module, experiment: Experiment, choice: str, pl
     def turn() -> float:
         clock = Clock()
         with clock.watching():
-            fit(deepcopy(model), Stage(plan, LR, config), experiment, 0, clock)
+            fit(deepcopy(model), plan, LR, config, experiment, 0, clock)
         if clock.scoring:
             print(f"scoring: {sum(clock.scoring[1:]) / len(clock.scoring[1:]):.3f} s an epoch", flush=True)
         return (clock.ends[-1] - clock.ends[0] - sum(clock.scoring[1:])) / (len(clock.ends) - 1)
@@ -101,23 +102,24 @@ def ours(world: World, model: nn.Module, experiment: Experiment, choice: str, pl
     return turn
 
 
-def shortened(world: World, model: nn.Module, plan: Plan) -> Short:
+def shortened(world: World, model: nn.Module, plan: Plan) -> SuffixForward:
     """The end of the network that trains under a plan, and the loader of what goes into it."""
-    moving = plan.moves(1)
-    freeze_all_but(model, moving)
+    trainable = plan.tensors_in(1)
+    freeze_all_but(model, trainable)
     training_mode(model, world.config.bn)
-    ahead = ahead_of(model, plan, world.config, world.experiment, world.log)
-    short = ahead and ahead.training(moving)
-    assert short is not None
-    return short
+    config = world.config
+    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, world.experiment, world.log)
+    suffix = prefix and prefix.training_forward(trainable)
+    assert suffix is not None
+    return suffix
 
 
 def bare(world: World, model: nn.Module, choice: str, plan: Plan) -> Contestant:
     """Seconds of an epoch of a loop over the end of the network alone."""
     copy = deepcopy(model)
-    short = shortened(world, copy, plan)
-    assert isinstance(short.loader, Rows)
-    rows, labels = short.loader.rows.clone(), torch.from_numpy(short.loader.data.labels)
+    suffix = shortened(world, copy, plan)
+    assert isinstance(suffix.loader, RowLoader)
+    rows, labels = suffix.loader.rows.clone(), torch.from_numpy(suffix.loader.data.labels)
     epochs = EPOCHS[choice] - 1
 
     @as_torch_comes()
@@ -127,13 +129,15 @@ def bare(world: World, model: nn.Module, choice: str, plan: Plan) -> Contestant:
         training_mode(copy, world.config.bn)
         started = time.perf_counter()
         for _ in range(epochs):
-            bare_epoch(short.network, optimizer, rows, labels)
+            bare_epoch(suffix.network, optimizer, rows, labels)
         return (time.perf_counter() - started) / epochs
 
     return turn
 
 
-def bare_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor, labels: Tensor) -> None:
+def bare_epoch(
+    network: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, rows: Tensor, labels: Tensor
+) -> None:
     for batch in torch.randperm(len(labels)).split(BATCH):
         loss = cross_entropy(network(rows[batch]), labels[batch])
         optimizer.zero_grad()

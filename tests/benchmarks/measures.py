@@ -13,9 +13,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ftcli.engine.evaluate import figures_on
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
-from ftcli.engine.train import figures_on
 from ftcli.explain.distortion.measure import Side, Wanted, apart
 from ftcli.explain.interpolation.measure import Averager, along, points
 from ftcli.log import Log

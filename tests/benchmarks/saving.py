@@ -31,7 +31,7 @@ def main() -> None:
         started = time.perf_counter()
         plain(checkpointer, run, *what)
         took.append(time.perf_counter() - started)
-        sizes.append(checkpointer.place(run).stat().st_size)
+        sizes.append(checkpointer.path(run).stat().st_size)
 
     with tempfile.TemporaryDirectory(prefix="ftcli-saving-") as folder, mock.patch.object(Checkpointer, "save", save):
         report = ftcli.finetune(

@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ftcli import __version__
+from ftcli.engine import train
 from ftcli.engine.resume.checkpointer import Checkpointer, checksum
-from ftcli.engine.update import Updater
 from ftcli.errors import RequestError, ResourceLimit, Stopped
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
@@ -120,7 +120,7 @@ class Stopper:
     def check(self, checkpointer: Checkpointer) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Stopped("interrupted; the state is saved.", checkpointer.again, 130)
+            raise Stopped("interrupted; the state is saved.", checkpointer.resume_command, 130)
 
 
 def stopped(after: int, *asked: Any) -> Any:
@@ -269,19 +269,19 @@ def test_imported_code_that_has_changed_is_another_request(place: Path, tmp_path
 def test_a_signal_saves_and_goes_on(place: Path, tmp_path: Path) -> None:
     """SIGUSR1 in the middle of a run has a state saved soon, although none is due, and changes nothing."""
     out, saved, plain = tmp_path / "o", list[float](), Checkpointer.save
-    step, steps = Updater.update, [0]
+    step, steps = train.train_step, [0]
 
     def save(checkpointer: Checkpointer, *what: Any) -> None:
         saved.append(steps[0])
         plain(checkpointer, *what)
 
-    def update(updater: Updater, batch: Any) -> None:
+    def counted_step(*arguments: Any) -> None:
         steps[0] += 1
         if steps[0] == 3:
             os.kill(os.getpid(), signal.SIGUSR1)
-        step(updater, batch)
+        step(*arguments)
 
-    patches = mock.patch.object(Checkpointer, "save", save), mock.patch.object(Updater, "update", update)
+    patches = mock.patch.object(Checkpointer, "save", save), mock.patch.object(train, "train_step", counted_step)
     with patches[0], patches[1], mock.patch.object(Checkpointer, "due_at_epoch", Checkpointer.due):
         assert inside(*words(place, "finetune", out)).returncode == 0
     assert saved[0] in (3, 4), saved
@@ -390,14 +390,14 @@ def killed(_: Checkpointer) -> None:
 
 def test_a_step_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:
     """SIGTERM, while a disk does not answer."""
-    checkpointer = Checkpointer(tmp_path, 60.0, "ftcli again", attended=True)
+    checkpointer = Checkpointer(tmp_path, 60.0, "ftcli again", in_steps=True)
     with (
-        mock.patch("ftcli.engine.resume.checkpointer.PATIENCE", 1),
-        checkpointer.listening(),
+        mock.patch("ftcli.engine.resume.checkpointer.GRACE_PERIOD", 1),
+        checkpointer.handling_signals(),
         pytest.raises(Stopped) as stop,
     ):
         os.kill(os.getpid(), signal.SIGTERM)
-        assert checkpointer.stop == 143
+        assert checkpointer.exit_code == 143
         time.sleep(120)
     assert stop.value.exit_code == 143 and stop.value.fix == "ftcli again"
 
@@ -410,7 +410,7 @@ def test_a_killed_worker_leaves_the_state_and_says_how_to_go_on(stop: int | None
     def check(checkpointer: Checkpointer) -> None:
         saves[0] += 1
         if saves[0] == 3:
-            checkpointer.stop = stop
+            checkpointer.exit_code = stop
             raise ResourceLimit("a process was killed", "fewer --workers")
 
     with mock.patch.object(Checkpointer, "due", lambda _: True), mock.patch.object(Checkpointer, "check", check):

@@ -19,7 +19,7 @@ from ftcli.data.loaders import Loader
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from tests.helpers.tiny import SIDE
@@ -78,7 +78,7 @@ def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
 def last_state(name: str, folder: Path, **options: Any) -> State:
     """The plain loop's weights at the end of `finetune`."""
     experiment, config = small(name, folder, **options)
-    return plain_loop(fresh_start(precise(name).model, experiment, seed=0), experiment, config)[-1]
+    return plain_loop(copy_with_fresh_head(precise(name).model, experiment, seed=0), experiment, config)[-1]
 
 
 def difference(state: State, other: State) -> float:

@@ -14,7 +14,7 @@ from ftcli.config.declare import Words
 from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
-from ftcli.engine.train import snapshot
+from ftcli.engine.training_run import snapshot
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
 from tests.helpers.plain_loop import USUAL, State

@@ -123,7 +123,7 @@ def test_no_space_for_the_result(
     assert done.returncode == 1 and "No space left on device" in done.stderr and "MB are needed" in done.stderr
     assert not (out / "report.json").exists() and not list(out.rglob(f"*{PART}"))
     assert len(list((out / STATE).glob("*.safetensors"))) == 2
-    with mock.patch("ftcli.engine.train.Updater.update", side_effect=AssertionError("nothing is trained again")):
+    with mock.patch("ftcli.engine.train.train_step", side_effect=AssertionError("nothing is trained again")):
         goes_on(asked, out, calm)
 
 

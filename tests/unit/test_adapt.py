@@ -19,13 +19,13 @@ from ftcli.data.images import ImageSet
 from ftcli.data.task import Task, build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import machine_of
-from ftcli.engine.resume.passage import Passage
-from ftcli.engine.train import snapshot
-from ftcli.engine.tta.adapter import Adapter
+from ftcli.engine.training_run import snapshot
+from ftcli.engine.tta.adapter import RULES, Adapter
 from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
-from ftcli.methods.adapt import chosen_tensors, curve
+from ftcli.measures.stream_accuracy import accuracy_curve
+from ftcli.methods.adapt import chosen_tensors
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import problem_with
 from ftcli.seeds import derive_seed
@@ -61,8 +61,12 @@ def along(model: nn.Module, data: ImageSet, config: Adapt, names: list[str], cfg
     """The logits along the stream of a set, the order, the adapter and the stream."""
     machine = machine_of(config)
     stream = stream_of(data, cfg, machine, config, Log(), None)
-    adapter = Adapter(machine.place(model), names, config, machine)
-    return *adapter.along(stream, Passage(None, "test", machine.device), Log()), adapter, stream
+    adapter = Adapter(
+        machine.place(model), names, RULES[config.method], machine, lr=config.lr, steps=config.steps,
+        episodic=config.episodic,
+    )  # fmt: skip
+    predictions = adapter.run(stream, "test", None, Log())
+    return predictions.along(), predictions.order(), adapter, stream
 
 
 def images_of(data: ImageSet) -> Tensor:
@@ -209,7 +213,7 @@ def test_a_last_image_goes_with_the_batch_before_it(folder: Path) -> None:
     data = task_of(folder).ood["far"]
     odd = data.select(np.arange(17))
     found, _, _, stream = along(loaded("test_resnet").model, odd, request(batch_size=8), [])
-    assert [len(piece.rows) for piece in stream.pieces()] == [8, 9] and stream.steps == 2
+    assert [len(piece.rows) for piece in stream.batches()] == [8, 9] and stream.steps == 2
     alone, network = order_of(17, 0)[8:], without_statistics(loaded("test_resnet").model)
     expected = network(images_of(odd).float()[alone]).detach()
     assert (found[alone] - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -224,7 +228,7 @@ def test_views_are_drawn_by_example_and_seed(folder: Path) -> None:
     def views(data: ImageSet, seed: int = 0, workers: int = 0) -> dict[int, Tensor]:
         machine = replace(machine_of(config), workers=workers)
         stream = stream_of(data, CONFIG_32, machine, replace(config, seed=seed), Log(), None)
-        return {int(piece.rows): piece.views for piece in stream.pieces()}
+        return {int(piece.rows): piece.views for piece in stream.batches()}
 
     data = task_of(folder).ood["far"]
     part = data.select(np.arange(7))
@@ -241,7 +245,7 @@ def test_views_of_a_shuffled_set_are_shuffled_one_by_one(folder: Path) -> None:
 
     def views(spec: str) -> list[Tensor]:
         data = task_of(Path(spec)).ood["far"]
-        return [piece.views for piece in stream_of(data, CONFIG_32, machine_of(config), config, Log(), None).pieces()]
+        return [piece.views for piece in stream_of(data, CONFIG_32, machine_of(config), config, Log(), None).batches()]
 
     def blocks(view: Tensor) -> list[list[float]]:
         """The blocks of 16 x 16 pixels, sorted."""
@@ -274,10 +278,10 @@ def test_weights_that_run_away_are_an_error(folder: Path) -> None:
 
 def test_the_curve_is_the_accuracy_so_far() -> None:
     correct = np.random.default_rng(0).random(47) < 0.6
-    found = curve(correct)
+    found = accuracy_curve(correct)
     assert [n for n, _ in found] == [int(np.ceil(47 * k / 20)) for k in range(1, 21)]
     assert all(accuracy == pytest.approx(sum(correct[:n]) / n) for n, accuracy in found)
-    assert curve(correct[:3]) == [[n, correct[:n].mean()] for n in (1, 2, 3)]
+    assert accuracy_curve(correct[:3]) == [[n, correct[:n].mean()] for n in (1, 2, 3)]
 
 
 def test_each_leaves_out_what_has_nothing_to_tune() -> None:

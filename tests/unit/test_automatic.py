@@ -13,7 +13,7 @@ from ftcli.commands import method_of
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.training import Surgical
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.gradient_scores import SCORINGS, Scoring
+from ftcli.engine.gradient_scores import SCORINGS, GradientSource, Scoring
 from ftcli.engine.grid import Trained
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
@@ -164,13 +164,13 @@ def test_an_epoch_in_which_nothing_reaches_the_cut_leaves_all_as_it_is(
 ) -> None:
     by_epoch = iter(found)
 
-    def score(model: nn.Module, tensors: Shares, *seen: object) -> Shares:
-        return dict.fromkeys(tensors, next(by_epoch))
+    def score(gradients: GradientSource) -> Shares:
+        return dict.fromkeys(gradients.tensors, next(by_epoch))
 
     def rule(model: nn.Module, epoch: int, batches: Batches) -> Shares:
         return {name: found[epoch - 1] for name, _ in model.named_parameters() if name not in norm_parameters(model)}
 
-    monkeypatch.setitem(SCORINGS, "snr-code", lambda threshold: Scoring(score, relative=False, cut=0.95))
+    monkeypatch.setitem(SCORINGS, "snr-code", lambda threshold: Scoring(score, relative=False, threshold=0.95))
     assert apart(folder, engine(folder, auto=Words(["snr-code"])), rule) < 1e-6
 
 

@@ -140,13 +140,13 @@ def test_the_ends_of_the_line(name: str, experiment: Experiment, usual: Usual) -
 def test_the_same_without_the_cut(
     name: str, experiment: Experiment, usual: Usual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftcli.engine.frozen_prefix.split", lambda *_: None)
+    monkeypatch.setattr("ftcli.engine.frozen_prefix.cut_network", lambda *_: None)
     assert measured(name, experiment) == usual(name)
 
 
 def test_the_same_where_nothing_is_kept(experiment: Experiment, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
     """The images are made anew in every pass, and come in the batches of --batch-size."""
-    monkeypatch.setattr("ftcli.engine.frozen_prefix.split", lambda *_: None)
+    monkeypatch.setattr("ftcli.engine.frozen_prefix.cut_network", lambda *_: None)
     monkeypatch.setattr("ftcli.explain.criticality.suffix.IN_MEMORY", 0)
     assert measured("test_resnet", experiment) == usual("test_resnet")
 
@@ -187,7 +187,7 @@ def test_left_as_it_was_after_an_error(experiment: Experiment) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     block = blocks_of(model)[0][1]
     with pytest.raises(KeyboardInterrupt), Perturbed(model, block.tensors, start) as moved:
-        moved.stand(0.3, 0.5, moved.noise(0, block.name, 0))
+        moved.move_to(0.3, 0.5, moved.noise(0, block.name, 0))
         assert {key for key, value in model.state_dict().items() if not value.equal(before[key])} == set(block.tensors)
         raise KeyboardInterrupt
     assert all(value.equal(before[key]) for key, value in model.state_dict().items())
@@ -219,7 +219,7 @@ def test_what_a_layer_keeps_in_eval_behaviour_is_made_anew() -> None:
     with torch.inference_mode():
         own = model(images)
         with Perturbed(model, names, start) as moved:
-            moved.stand(0.0)
+            moved.move_to(0.0)
             there = model(images)
         again = model(images)
     fresh = deepcopy(model)

@@ -1,5 +1,6 @@
 """Features that are kept: the same as those that are computed, and under another key as soon as anything differs."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from io import FileIO
@@ -13,6 +14,7 @@ from torch import nn
 
 from ftcli.cache import Cache
 from ftcli.engine.experiment import Experiment
+from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import passes, predict
 from ftcli.log import Log
@@ -40,7 +42,7 @@ def experiment(tmp_path: Path) -> Experiment:
 
 
 def frozen(experiment: Experiment, cache: Cache | None, name: str = "test_resnet", **machine: Any) -> FrozenBody:
-    return FrozenBody(loaded(name).model, replace(experiment.machine, **machine), cache, Log())
+    return FrozenBody(loaded(name).model, FeatureCache(replace(experiment.machine, **machine), cache), Log())
 
 
 def test_kept_features_are_the_computed_ones(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
@@ -84,23 +86,23 @@ def one_setting(body: FrozenBody) -> None:
 @pytest.mark.parametrize("change", [one_weight, one_statistic, one_setting])
 def test_another_body_is_another_key(experiment: Experiment, change: Callable[[FrozenBody], None]) -> None:
     body = frozen(experiment, None)
-    before = body.name_of(experiment.sets["id_val"])
-    assert frozen(experiment, None).name_of(experiment.sets["id_val"]) == before
+    before = body.key(experiment.sets["id_val"])
+    assert frozen(experiment, None).key(experiment.sets["id_val"]) == before
     changed = frozen(experiment, None)
     change(changed)
-    assert changed.name_of(experiment.sets["id_val"]) != before
+    assert changed.key(experiment.sets["id_val"]) != before
 
 
 def test_another_machine_or_batch_is_another_key(experiment: Experiment) -> None:
     loader = experiment.sets["id_val"]
-    names = {frozen(experiment, None).name_of(loader)}
+    names = {frozen(experiment, None).key(loader)}
     for machine in ({"precision": "bf16"}, {"compiled": True}):
-        names.add(frozen(experiment, None, **machine).name_of(loader))
+        names.add(frozen(experiment, None, **machine).key(loader))
     loader.batch_size += 1
-    names.add(frozen(experiment, None).name_of(loader))
+    names.add(frozen(experiment, None).key(loader))
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
-    names.add(frozen(experiment, None).name_of(loader))
+    names.add(frozen(experiment, None).key(loader))
     torch.set_num_threads(threads)
     assert len(names) == 5
 
@@ -110,7 +112,7 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
 
     def name(**options: Any) -> str:
         experiment = world(folder, "probe", id_val=str(folder), id_test=str(folder), **options)[0]
-        return frozen(experiment, None).name_of(experiment.sets["id_val"])
+        return frozen(experiment, None).key(experiment.sets["id_val"])
 
     before = name()
     assert name() == before
@@ -123,10 +125,10 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
 
 def test_other_constants_are_another_key(experiment: Experiment) -> None:
     loader = experiment.sets["id_val"]
-    names = {frozen(experiment, None).name_of(loader)}
+    names = {frozen(experiment, None).key(loader)}
     for change in ({"mean": (0.4,) * 3}, {"std": (0.4,) * 3}, {"key": loader.transform.key + " "}):
         loader.transform = replace(loader.transform, **change)
-        names.add(frozen(experiment, None).name_of(loader))
+        names.add(frozen(experiment, None).key(loader))
     assert len(names) == 4
 
 
@@ -223,5 +225,6 @@ def test_features_larger_than_memory_go_to_a_file(experiment: Experiment, monkey
     monkeypatch.setattr("ftcli.engine.features.feature_cache.IN_MEMORY", 10)
     body = frozen(experiment, None)
     matrix = body.features(loader, "")
-    assert isinstance(matrix.source, FileIO) and Path(matrix.source.name).exists()
+    assert isinstance(matrix.source, FileIO) and not Path(matrix.source.name).exists()  # nobody else sees it
+    assert os.fstat(matrix.source.fileno()).st_size == matrix.start + plain.nbytes
     assert body.whole(loader, "").equal(plain)

@@ -17,7 +17,7 @@ from ftcli.commands import method_of
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.errors import ResourceLimit
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from tests.helpers.plain_loop import difference, float64, precise, small, tuned, unbalanced
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.worlds import coloured
@@ -78,7 +78,7 @@ def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> N
     log = Log()
     with memory_for(5), float64:
         state = method_of("finetune")(precise("test_resnet"), experiment, config, log).best.state
-        network = fresh_start(precise("test_resnet").model, experiment, seed=0).train()
+        network = copy_with_fresh_head(precise("test_resnet").model, experiment, seed=0).train()
         assert experiment.train is not None
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9)
         batches = list(experiment.train.shuffled(0, 1, skip_single=True))
@@ -94,9 +94,9 @@ def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> N
 
 
 def test_parts_are_as_few_and_as_equal_as_can_be() -> None:
-    parts = MicroBatches("training", 9, Log(), fewest=2)
+    parts = MicroBatches("training", 9, Log(), smallest=2)
     assert [len(part) for part in parts.of_images(torch.zeros(9, 1))] == [9]
-    parts.cut(4)
+    parts.set_count(4)
     assert [len(part) for part in parts.of_images(torch.zeros(9, 1))] == [3, 2, 2, 2]
     assert [len(part) for part in parts.of_images(torch.zeros(5, 1))] == [3, 2]
     assert [len(part) for part in parts.of_images(torch.zeros(1, 1))] == [1]
@@ -108,7 +108,7 @@ def test_other_errors_are_not_swallowed_and_one_image_is_the_end() -> None:
         raise RuntimeError("shapes do not match")
     with parts:
         refuse(torch.zeros(1))
-    assert parts.number == 2
+    assert parts.count == 2
     with pytest.raises(ResourceLimit, match="training, with 1 images at once"), parts:
         refuse(torch.zeros(1))
 

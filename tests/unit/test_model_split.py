@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ftcli.model.block_names import model_blocks
 from ftcli.model.head import features
-from ftcli.model.prefix import Split, split
+from ftcli.model.prefix import CutNetwork, cut_network
 from ftcli.model.trainable import freeze_all_but, training_mode
 from tests.helpers.tiny import SIDE, SIX, images, tiny
 
@@ -32,7 +32,7 @@ def test_parts_give_the_bits_of_the_whole(name: str, choice: str, bn: str) -> No
     model, tuned = prepared(name, choice, bn)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     modes, chance = [module.training for module in model.modules()], torch.get_rng_state()
-    parts = split(model, tuned, pictures(3))
+    parts = cut_network(model, tuned, pictures(3))
     assert parts is not None
     assert torch.get_rng_state().equal(chance) and modes == [module.training for module in model.modules()]
     assert all(value.equal(before[key]) for key, value in model.state_dict().items())
@@ -51,7 +51,7 @@ def test_the_body_alone_in_eval_behaviour(name: str) -> None:
     for choice in ("last", "head"):
         model, tuned = prepared(name, choice, "train")
         model.eval()
-        parts = split(model, tuned, pictures(3), features)
+        parts = cut_network(model, tuned, pictures(3), features)
         assert parts is not None
         with torch.no_grad():
             assert parts.suffix(parts.prefix(pictures(5))).equal(features(model, pictures(5)))
@@ -60,7 +60,7 @@ def test_the_body_alone_in_eval_behaviour(name: str) -> None:
 @pytest.mark.parametrize("name", SIX)
 def test_the_parts_are_the_model_itself(name: str) -> None:
     model, tuned = prepared(name, "last", "eval")
-    parts = split(model, tuned, pictures(3))
+    parts = cut_network(model, tuned, pictures(3))
     assert parts is not None
     own = {id(parameter): key for key, parameter in model.named_parameters()}
     behind = {own[id(parameter)] for parameter in parts.suffix.parameters()}
@@ -71,7 +71,7 @@ def test_the_parts_are_the_model_itself(name: str) -> None:
 @pytest.mark.parametrize("name", SIX)
 def test_no_gradient_in_front_of_what_trains(name: str) -> None:
     model, tuned = prepared(name, "last", "eval")
-    parts = split(model, tuned, pictures(3))
+    parts = cut_network(model, tuned, pictures(3))
     assert parts is not None
     frozen_before = {id(p) for p in parts.prefix.parameters()} - {id(p) for p in parts.suffix.parameters()}
     reached: list[str] = []
@@ -97,7 +97,7 @@ def test_no_gradient_in_front_of_what_trains(name: str) -> None:
 def test_nothing_in_front_of_what_trains() -> None:
     for choice in ("all", "embed", "first"):
         model, tuned = prepared("test_resnet", choice, "eval")
-        assert split(model, tuned, pictures(3)) is None
+        assert cut_network(model, tuned, pictures(3)) is None
 
 
 class Net(nn.Module):
@@ -122,10 +122,10 @@ class Mixing(nn.Module):
         return x - x.mean(0)
 
 
-def halves(between: nn.Module, *, training: bool = False) -> Split | None:
+def halves(between: nn.Module, *, training: bool = False) -> CutNetwork | None:
     torch.manual_seed(0)
     net = Net(between).train(training)
-    return split(net, ["head.weight", "head.bias"], images(4, SIDE // 4))
+    return cut_network(net, ["head.weight", "head.bias"], images(4, SIDE // 4))
 
 
 def test_what_no_cut_can_keep() -> None:
@@ -165,5 +165,5 @@ def test_what_other_threads_call_goes_on_as_ever() -> None:
     model = Beside(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)), other)
     tuned = ["model.2.weight", "model.2.bias"]
     freeze_all_but(model, tuned)
-    assert split(model, tuned, torch.rand(4, 3, 3, 3)) is not None
+    assert cut_network(model, tuned, torch.rand(4, 3, 3, 3)) is not None
     assert len(model.seen) > 1 and all(seen.equal(expected) for seen in model.seen)

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ftcli.cache import Cache
 from ftcli.data.loaders import Loader
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.feature_cache import Shelf
-from ftcli.engine.frozen_prefix import Rows, ahead_of
+from ftcli.engine.features.feature_cache import FeatureCache
+from ftcli.engine.frozen_prefix import FrozenPrefix, RowLoader, frozen_prefix_of
 from ftcli.engine.gradient_scores import SCORINGS
-from ftcli.engine.plan import always
-from ftcli.engine.train import Run, Stage, fit
+from ftcli.engine.plan import Plan, always
+from ftcli.engine.train import fit
+from ftcli.engine.training_run import Run
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.block_names import model_blocks
 from tests.helpers.tiny import SIX
 from tests.helpers.worlds import coloured, loaded, world
@@ -46,15 +47,24 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def the_whole_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return lambda: monkeypatch.setattr("ftcli.engine.train.ahead_of", lambda *_: None)
+    return lambda: monkeypatch.setattr("ftcli.engine.train.frozen_prefix_of", lambda *_: None)
 
 
 def trained(
     experiment: Experiment, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2
 ) -> Run:
-    model = fresh_start(loaded(name).model, experiment, seed=3)
-    tuned = [tensor for block in model_blocks(model).select(choice) for tensor in block.tensors]
-    return fit(model, Stage(always(tuned), lr, config), experiment, 3, Log())
+    model = copy_with_fresh_head(loaded(name).model, experiment, seed=3)
+    tuned = [tensor for block in model_blocks(model).chosen(choice) for tensor in block.tensors]
+    return fit(model, always(tuned), lr, config, experiment, 3, Log())
+
+
+def empty_cache(experiment: Experiment, disk: Cache | None = None) -> Experiment:
+    """As a new command would see it: nothing in memory, and what `disk` holds."""
+    return replace(experiment, feature_cache=FeatureCache(experiment.machine, disk))
+
+
+def prefix_of(model: nn.Module, plan: Plan, config: Any, experiment: Experiment) -> FrozenPrefix | None:
+    return frozen_prefix_of(model, plan, config.epochs, config.ema, experiment, Log())
 
 
 def state(run: Run) -> dict[str, Tensor]:
@@ -68,7 +78,7 @@ def test_as_through_the_whole_network(
     folder: Path, name: str, choice: str, bn: str, looks: list[int], the_whole_way: Callable[[], None]
 ) -> None:
     experiment, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
-    runs = [trained(replace(experiment, shelf=Shelf()), config, name, choice) for _ in range(2)]
+    runs = [trained(empty_cache(experiment), config, name, choice) for _ in range(2)]
     assert all(state(runs[0])[key].equal(value) for key, value in state(runs[1]).items())
     assert runs[0].history[-1]["loss"] == runs[1].history[-1]["loss"]
     ahead = len(looks) / 2
@@ -87,7 +97,7 @@ def test_as_through_the_whole_network(
 def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[int]) -> None:
     experiment, config = world(folder, "finetune", epochs=3)
     assert experiment.train is not None
-    experiment = replace(experiment, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    experiment = empty_cache(experiment, disk := Cache(tmp_path / "cache", 10**8, Log()))
     trained(experiment, config)
     once = (
         experiment.train.n + experiment.sets["id_val"].n + min(experiment.train.batch_size, experiment.train.n)
@@ -96,7 +106,7 @@ def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[i
     looks.clear()
     trained(experiment, config, lr=1e-3)  # another point of the grid
     assert len(looks) == 1
-    trained(replace(experiment, shelf=Shelf()), config)  # another command
+    trained(empty_cache(experiment, disk), config)  # another command
     assert len(looks) == 2
     trained(experiment, config, choice="middle")  # another cut
     assert sum(looks) > once
@@ -114,7 +124,7 @@ def test_rows_come_in_the_loaders_order(folder: Path) -> None:
     experiment, _ = world(folder, "finetune")
     loader = experiment.train
     assert loader is not None
-    rows = Rows(loader, torch.cat([batch.images.flatten(1) for batch in loader.ordered()]))
+    rows = RowLoader(loader, torch.cat([batch.images.flatten(1) for batch in loader.ordered()]))
     ways: list[dict[str, Any]] = [{"skip_single": True}, {"skip_single": False, "balanced": True}]
     for way in ways:
         pairs = list(zip(loader.shuffled(5, 2, **way), rows.shuffled(5, 2, **way), strict=True))
@@ -131,8 +141,7 @@ def test_without_room_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPa
     kept = trained(experiment, config)
     looks.clear()
     monkeypatch.setattr("ftcli.engine.frozen_prefix.IN_MEMORY", 10)
-    experiment = replace(experiment, shelf=Shelf())
-    whole = trained(experiment, config)
+    whole = trained(empty_cache(experiment), config)
     assert experiment.train is not None
     assert sum(looks) >= 2 * (experiment.train.n + experiment.sets["id_val"].n)
     for key, value in state(whole).items():
@@ -141,30 +150,30 @@ def test_without_room_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_where_nothing_is_computed_ahead(folder: Path) -> None:
     experiment, config = world(folder, "finetune")
-    model = fresh_start(loaded("test_resnet").model, experiment, seed=0)
+    model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=0)
     head = always(["fc.weight", "fc.bias"])
-    assert ahead_of(model, head, config, experiment, Log()) is not None
+    assert prefix_of(model, head, config, experiment) is not None
     scored = replace(head, scoring=SCORINGS["rgn"](0.5))
-    assert ahead_of(model, scored, config, experiment, Log()) is None
-    assert ahead_of(model, always([name for name, _ in model.named_parameters()]), config, experiment, Log()) is None
+    assert prefix_of(model, scored, config, experiment) is None
+    assert prefix_of(model, always([name for name, _ in model.named_parameters()]), config, experiment) is None
     _, averaged = world(folder, "finetune", ema=0.9)
-    assert ahead_of(model, head, averaged, experiment, Log()) is None
+    assert prefix_of(model, head, averaged, experiment) is None
     for machine in ({"processes": 2}, {"compiled": True}):
         other = replace(experiment, machine=replace(experiment.machine, **machine))
-        assert ahead_of(model, head, config, other, Log()) is None
+        assert prefix_of(model, head, config, other) is None
 
 
 def test_other_frozen_weights_are_another_key(folder: Path, tmp_path: Path, looks: list[int]) -> None:
     experiment, config = world(folder, "finetune", epochs=1)
-    experiment = replace(experiment, cache=Cache(tmp_path / "cache", 10**8, Log()))
+    experiment = empty_cache(experiment, Cache(tmp_path / "cache", 10**8, Log()))
     rows = []
     for shift in (0.0, 1e-3):
-        model = fresh_start(loaded("test_resnet").model, experiment, seed=0)
+        model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=0)
         with torch.no_grad():
             next(model.parameters()).add_(shift)
-        ahead = ahead_of(model, always(["fc.weight", "fc.bias"]), config, experiment, Log())
-        assert ahead is not None
-        short = ahead.evaluating("id_val")
-        assert short is not None and isinstance(short.loader, Rows)
-        rows.append(short.loader.rows.numpy())
+        prefix = prefix_of(model, always(["fc.weight", "fc.bias"]), config, experiment)
+        assert prefix is not None
+        forward = prefix.evaluation_forward("id_val")
+        assert forward is not None and isinstance(forward.loader, RowLoader)
+        rows.append(forward.loader.rows.numpy())
     assert not np.array_equal(*rows)

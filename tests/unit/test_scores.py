@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.data.loaders import Batch
 from ftcli.engine.device import Machine
-from ftcli.engine.gradient_scores import SCORINGS, Scoring, rgn, snr, snr_code
+from ftcli.engine.gradient_scores import SCORINGS, GradientSource, Scoring, rgn, snr, snr_code
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log
 from ftcli.model.normalization import norm_tensors
@@ -79,7 +79,7 @@ def mean_loss(logits: Tensor, batch: Batch) -> Tensor:
 def scored(model: nn.Module, batches: list[Batch], what: Callable[..., dict[str, float]]) -> dict[str, float]:
     """A score of every parameter by the package, in float64."""
     with float64:
-        return what(model, dict(model.named_parameters()), batches, mean_loss, CPU, WHOLE)
+        return what(GradientSource(model, dict(model.named_parameters()), batches, mean_loss, CPU, WHOLE))
 
 
 def plain(model: nn.Module, batches: list[Batch], formula: Formula) -> dict[str, float]:
@@ -190,7 +190,7 @@ def test_only_the_tensors_asked_for(network: nn.Module, batches: list[Batch]) ->
     few = {name: p for name, p in network.named_parameters() if name.startswith("fc")}
     for score in (rgn, snr, snr_code):
         with float64:
-            found = score(network, few, batches, mean_loss, CPU, WHOLE)
+            found = score(GradientSource(network, few, batches, mean_loss, CPU, WHOLE))
         whole = scored(network, batches, score)
         assert_close(found, {name: whole[name] for name in few}, rel=1e-9)
 
@@ -215,7 +215,8 @@ def test_float32_agrees_with_float64(network: nn.Module, batches: list[Batch], n
     scoring = SCORINGS[name](0.5)
     exact = scored(network, batches, scoring.scores)
     narrow = [batch._replace(images=batch.images.float()) for batch in batches]
-    found = scoring.scores(network.float(), dict(network.named_parameters()), narrow, mean_loss, CPU, WHOLE)
+    tensors = dict(network.float().named_parameters())
+    found = scoring.scores(GradientSource(network, tensors, narrow, mean_loss, CPU, WHOLE))
     assert_close(found, exact, rel=1e-3)
 
 
@@ -237,20 +238,20 @@ def test_snr_trains_what_reaches_its_share_of_the_highest(
     scoring = SCORINGS["snr"](threshold)
     scores = scored(network, batches, scoring.scores)
     assert_close(scores, expected)
-    assert scoring.shares(scores) == {name: float(value >= threshold) for name, value in scores.items()}
-    assert sum(scoring.shares(scores).values()) >= 1
+    assert scoring.rate_shares(scores) == {name: float(value >= threshold) for name, value in scores.items()}
+    assert sum(scoring.rate_shares(scores).values()) >= 1
 
 
 def test_snr_code_is_not_divided_and_cut_at_095(network: nn.Module, batches: list[Batch]) -> None:
     raw, scoring = plain(network, batches, plain_snr_code), SCORINGS["snr-code"](0.5)
     scores = scored(network, batches, scoring.scores)
     assert_close(scores, raw)
-    assert scoring.shares({"a": 0.9499, "b": 0.95, "c": 17.0}) == {"a": 0.0, "b": 1.0, "c": 1.0}
+    assert scoring.rate_shares({"a": 0.9499, "b": 0.95, "c": 17.0}) == {"a": 0.0, "b": 1.0, "c": 1.0}
 
 
 def test_scores_that_are_all_zero_stay_zero() -> None:
-    scoring = Scoring(lambda *seen: {"a": 0.0, "b": 0.0})
-    assert scoring.scores() == {"a": 0.0, "b": 0.0}
+    scoring = Scoring(lambda _: {"a": 0.0, "b": 0.0})
+    assert scoring.scores(GradientSource(nn.Identity(), {}, [], mean_loss, CPU, WHOLE)) == {"a": 0.0, "b": 0.0}
 
 
 def test_norm_layers_are_known_by_their_type(network: nn.Module) -> None:

@@ -22,6 +22,7 @@ from ftcli.data.spec import parse
 from ftcli.data.task import build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import Machine
+from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -121,9 +122,9 @@ def test_no_two_settings_share_a_key_or_a_fingerprint(pets: Path) -> None:
 
 
 def test_features_of_every_setting_have_a_key_of_their_own(pets: Path) -> None:
-    body = FrozenBody(tiny("test_resnet"), Machine(torch.device("cpu"), "fp32", 0), None, Log())
+    body = FrozenBody(tiny("test_resnet"), FeatureCache(Machine(torch.device("cpu"), "fp32", 0), None), Log())
     settings = ["", "shift=fog:1", "shift=fog:2", "shuffle=4", "shuffle=4:1", "shuffle=channels"]
-    assert len({body.name_of(loader(opened(pets, setting))) for setting in settings}) == len(settings)
+    assert len({body.key(loader(opened(pets, setting))) for setting in settings}) == len(settings)
 
 
 def test_a_set_without_a_shift_keeps_its_fingerprint_and_its_keys() -> None:

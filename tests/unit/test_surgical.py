@@ -12,12 +12,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ftcli.commands import method_of
 from ftcli.config.declare import Words
 from ftcli.config.training import AUTOMATIC
+from ftcli.engine import train
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.train import snapshot
-from ftcli.engine.update import Updater
+from ftcli.engine.training_run import snapshot
+from ftcli.engine.training_state import TrainingState
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.methods.start import with_target_head
+from ftcli.methods.initial_head import match_head_to_task
 from ftcli.model.blocks import blocks_of
 from tests.helpers.plain_loop import unbalanced
 from tests.helpers.surgical_runs import CLASSES, changes, knowing, norm_parameters, operated, setting_for
@@ -39,13 +40,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def meddling(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     """Before every update somebody calls train(); the models of whom that was."""
     calls: list[nn.Module] = []
-    update = Updater.update
+    step = train.train_step
 
-    def meddle(self: Updater, batch: Any) -> None:
-        calls.append(self.model.train())
-        update(self, batch)
+    def meddle(state: TrainingState, *arguments: Any) -> None:
+        calls.append(state.model.train())
+        step(state, *arguments)
 
-    monkeypatch.setattr(Updater, "update", meddle)
+    monkeypatch.setattr(train, "train_step", meddle)
     return calls
 
 
@@ -159,7 +160,7 @@ def test_a_head_whose_classes_are_the_targets_is_kept_in_their_order(folder: Pat
     experiment, config = setting_for("test_resnet", folder, blocks=Words(["none"]))
     network, images = knowing(loaded("test_resnet"), names), torch.randn(7, 3, 32, 32)
     before = dict(zip(names, network.model(images).T, strict=True))  # logits of each class
-    kept = with_target_head(network, experiment.task, config.head, Log())
+    kept = match_head_to_task(network, experiment.task, config.head, Log())
     assert kept.head_loaded and kept.label_names == CLASSES
     for name, logits in zip(CLASSES, kept.model(images).T, strict=True):
         assert logits.equal(before[name])
@@ -173,7 +174,7 @@ def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...]
     experiment, config = setting_for("test_resnet", folder, blocks=Words(["none", "embed", "all"]), head=wish, epochs=1)
     network = knowing(loaded("test_resnet"), names) if names else loaded("test_resnet")
     before = snapshot(network.model)
-    network = with_target_head(network, experiment.task, wish, Log())
+    network = match_head_to_task(network, experiment.task, wish, Log())
     trained = method_of("surgical")(network, experiment, config, Log())
     probed = trained.before["probe"].best.state
     assert changes(trained.before["probe"], before) == {"fc.weight", "fc.bias"}
@@ -192,6 +193,6 @@ def setting_and_probe(folder: Path) -> tuple[Experiment, Any]:
 def test_a_head_of_other_classes_cannot_be_kept(folder: Path) -> None:
     experiment, _ = setting_for("test_resnet", folder, blocks=Words(["none"]))
     with pytest.raises(RequestError, match="other") as refusal:
-        with_target_head(knowing(loaded("test_resnet"), ("a", "b", "other")), experiment.task, "keep", Log())
+        match_head_to_task(knowing(loaded("test_resnet"), ("a", "b", "other")), experiment.task, "keep", Log())
     assert "--head probe" in refusal.value.fix
-    assert with_target_head(knowing(loaded("test_resnet")), experiment.task, "keep", Log()).head_loaded
+    assert match_head_to_task(knowing(loaded("test_resnet")), experiment.task, "keep", Log()).head_loaded

@@ -12,10 +12,11 @@ from ftcli.config.declare import Numbers
 from ftcli.engine.optim import rate_factor
 from ftcli.engine.plan import always
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.train import Stage, fit, snapshot
+from ftcli.engine.train import fit
+from ftcli.engine.training_run import snapshot
 from ftcli.errors import RunError
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.head import classifier_tensors
 from tests.helpers.tiny import SIX
 from tests.helpers.worlds import coloured, loaded, moved, world
@@ -34,9 +35,9 @@ def everything(model: nn.Module) -> list[str]:
 @pytest.mark.parametrize("bn", ["train", "eval"])
 def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
     experiment, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
-    model = fresh_start(loaded("test_resnet").model, experiment, seed=3)
-    plain = fresh_start(loaded("test_resnet").model, experiment, seed=3)
-    run = fit(model, Stage(always(everything(model)), 1e-2, config), experiment, 3, Log())
+    model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=3)
+    plain = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=3)
+    run = fit(model, always(everything(model)), 1e-2, config, experiment, 3, Log())
 
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, weight_decay=1e-2),
@@ -61,16 +62,14 @@ def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
         torch.testing.assert_close(run.candidate.state[name], tensor, rtol=1e-6, atol=1e-7, msg=name)
 
 
-def test_rate_over_time(folder: Path) -> None:
-    _, config = world(folder, "finetune", epochs=4, warmup=1.0)
-    factor = rate_factor(config, steps_per_epoch=10)
+def test_rate_over_time() -> None:
+    factor = rate_factor("cosine", 1.0, 4, steps_per_epoch=10)
     rises = [factor(step) for step in range(10)]
     assert rises == sorted(rises) and 0 < rises[0] < 0.2
     assert factor(10) == 1.0
     assert factor(25) == pytest.approx(0.5)
     assert factor(40) == pytest.approx(0.0)
-    _, config = world(folder, "finetune", epochs=4, schedule="constant")
-    assert {rate_factor(config, 10)(step) for step in range(40)} == {1.0}
+    assert {rate_factor("constant", 0.0, 4, 10)(step) for step in range(40)} == {1.0}
 
 
 @pytest.mark.parametrize("name", SIX)

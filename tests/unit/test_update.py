@@ -1,7 +1,6 @@
 """What is done in a step - loss, penalties, clipping, running mean, what is drawn - against a plain loop."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import torch
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
+from ftcli.engine.loss import balanced_class_weights
 from ftcli.log import Log
-from ftcli.methods.start import fresh_start
+from ftcli.methods.initial_head import copy_with_fresh_head
 from tests.helpers.plain_loop import (
     check_against_plain_loop,
     difference,
@@ -54,7 +54,7 @@ def test_equals_the_plain_loop(folder: Path, options: dict[str, Any]) -> None:
 def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:
     options = {"ema": 0.9, "pick": "best", "epochs": 4}
     trained, (experiment, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
-    model = fresh_start(precise("test_resnet").model, experiment, seed=0)
+    model = copy_with_fresh_head(precise("test_resnet").model, experiment, seed=0)
     states = plain_loop(model, experiment, config)
     for epoch, state in zip(trained.runs[0]["history"], states, strict=True):
         assert epoch["id_val"] == pytest.approx(figures(model, state, experiment.sets["id_val"]), rel=1e-5)
@@ -110,13 +110,10 @@ def binomial_std(n: int, p: float) -> float:
 
 
 def test_class_weights_leave_out_a_class_without_examples(folder: Path) -> None:
-    experiment, config = small("test_resnet", folder, class_weights="balanced")
-    train = experiment.task.train
+    train = small("test_resnet", folder)[0].task.train
     assert train is not None
     labels = train.labels.copy()
     labels[labels == 1] = 0
-    experiment = replace(experiment, task=replace(experiment.task, train=replace(train, labels=labels)))
     n = [int((labels == k).sum()) for k in range(3)]
-    weights = experiment.class_weights(config)
-    assert weights is not None
+    weights = balanced_class_weights(labels, 3)
     assert weights.tolist() == pytest.approx([len(labels) / (2 * n[0]), 0, len(labels) / (2 * n[2])])

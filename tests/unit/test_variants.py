@@ -11,11 +11,11 @@ from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.config.training import Finetune
 from ftcli.engine.grid import Trained
-from ftcli.engine.train import snapshot
+from ftcli.engine.training_run import snapshot
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.methods.probe import linear_probe
-from ftcli.methods.start import fresh_start
 from ftcli.model.loading.load import Loaded
 from tests.helpers.plain_loop import State, check_against_plain_loop, difference, plain_loop, precise, small, unbalanced
 from tests.helpers.worlds import loaded, moved
@@ -75,7 +75,7 @@ def changes(name: str, folder: Path, **options: Any) -> tuple[set[str], dict[str
     """The tensors that a run has moved from where it started, and all that there were."""
     setting, config = small(name, folder, **{"epochs": 1, **options})
     network = loaded(name)
-    before = snapshot(fresh_start(network.model, setting, seed=0))
+    before = snapshot(copy_with_fresh_head(network.model, setting, seed=0))
     trained = method_of("finetune")(network, setting, config, Log())
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)

@@ -1,4 +1,4 @@
-"""A feature matrix that is read block by block: in memory on any device, or in a .npy file too large for memory."""
+"""A feature matrix read block by block: in memory on any device, or in a .npy file too large for memory."""
 
 import math
 import os
@@ -68,12 +68,12 @@ class FeatureMatrix:
         A block is valid only until the next one is asked for. Raises RunError where the file ends too early.
         """
         rows = rows or max(64, BLOCK_BYTES[self.device.type] // (4 * max(1, self.shape[1])))
-        for part, block in self._in_memory(rows) if isinstance(self.source, Tensor) else self._from_file(rows):
+        for span, block in self._in_memory(rows) if isinstance(self.source, Tensor) else self._from_file(rows):
             if isinstance(self.source, FileIO):
                 block.sub_(self.mean).div_(self.std)
             elif (self.mean, self.std) != (0.0, 1.0):
                 block = (block - self.mean) / self.std
-            yield part, block
+            yield span, block
 
     def moments(self) -> tuple[float, float]:
         """Mean and population standard deviation of all N·D entries, in float64, from the blocks' own moments."""
@@ -81,39 +81,39 @@ class FeatureMatrix:
         for _, block in self.blocks():
             wide, n = block.double(), block.numel()
             block_mean = float(wide.mean())
-            apart = block_mean - mean
-            squares += float((wide - block_mean).square().sum()) + apart**2 * count * n / (count + n)
-            mean += apart * n / (count + n)
+            delta = block_mean - mean
+            squares += float((wide - block_mean).square().sum()) + delta**2 * count * n / (count + n)
+            mean += delta * n / (count + n)
             count += n
         return mean, math.sqrt(squares / count)
 
     def _in_memory(self, rows: int) -> Iterator[tuple[slice, Tensor]]:
         assert isinstance(self.source, Tensor)
         for begin in range(0, self.shape[0], rows):
-            part = slice(begin, min(begin + rows, self.shape[0]))
-            yield part, self.source[part]
+            span = slice(begin, min(begin + rows, self.shape[0]))
+            yield span, self.source[span]
 
     def _from_file(self, rows: int) -> Iterator[tuple[slice, Tensor]]:
-        """Two buffers: one is filled by a thread while the caller works on the other."""
+        """Two buffers: a thread fills one of them while the caller works on the other."""
         assert isinstance(self.source, FileIO)
         file = self.source
         N, D = self.shape
-        parts = [slice(begin, min(begin + rows, N)) for begin in range(0, N, rows)]
+        spans = [slice(begin, min(begin + rows, N)) for begin in range(0, N, rows)]
         buffers = [np.empty((min(rows, N), D), dtype=np.float32) for _ in range(2)]
         with ThreadPoolExecutor(1) as reader:
 
             def fill(i: int) -> Tensor:
-                part, wanted = parts[i], buffers[i % 2][: parts[i].stop - parts[i].start]
-                view, place = wanted.reshape(-1).view(np.uint8).data, self.start + 4 * D * part.start
+                span, target = spans[i], buffers[i % 2][: spans[i].stop - spans[i].start]
+                view, offset = target.reshape(-1).view(np.uint8).data, self.start + 4 * D * span.start
                 while view:
-                    if not (got := os.preadv(file.fileno(), [view], place)):
-                        raise RunError(f"{file.name} ends before row {part.stop} of {N}: it is not complete")
-                    view, place = view[got:], place + got
-                return torch.from_numpy(wanted)
+                    if not (count := os.preadv(file.fileno(), [view], offset)):
+                        raise RunError(f"{file.name} ends before row {span.stop} of {N}: it is not complete")
+                    view, offset = view[count:], offset + count
+                return torch.from_numpy(target)
 
-            coming = reader.submit(fill, 0)
-            for i, part in enumerate(parts):
-                block = coming.result()
-                if i + 1 < len(parts):
-                    coming = reader.submit(fill, i + 1)
-                yield part, block.to(self.device)
+            next_block = reader.submit(fill, 0)
+            for i, span in enumerate(spans):
+                block = next_block.result()
+                if i + 1 < len(spans):
+                    next_block = reader.submit(fill, i + 1)
+                yield span, block.to(self.device)

@@ -23,7 +23,7 @@ class Goal:
     """When a search ends; every number but one is a fraction of the objective.
 
     At a duality gap of `certain`; at one of `proven` where the Newton decrement is at most `estimated`; at one of
-    `bounded` where besides the last `WINDOW` evaluations lowered the objective by at most `settled`. In each case the
+    `bounded` where also the last `WINDOW` evaluations lowered the objective by at most `settled`. In each case the
     decrement along the weights must be at most the fraction `formed` of the penalty too: under a strong one the
     objective hardly depends on the weights, which would otherwise be left as they started.
     """
@@ -78,10 +78,10 @@ class Curvature:
 
     def __getitem__(self, members: Tensor) -> "Curvature":
         used = min(self.added, MEMORY)
-        kept = Curvature(self.S[members, 0])
-        kept.S[:, :used], kept.Y[:, :used] = self.S[members, :used], self.Y[members, :used]
-        kept.SY, kept.added = self.SY[members], self.added
-        return kept
+        subset = Curvature(self.S[members, 0])
+        subset.S[:, :used], subset.Y[:, :used] = self.S[members, :used], self.Y[members, :used]
+        subset.SY, subset.added = self.SY[members], self.added
+        return subset
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Preconditioner:
         return (self.Q @ turned).flatten(1)
 
     def stale(self, spread: Tensor) -> Tensor:
-        """Whether one of the members has moved so far that its preconditioner is no longer good: a bool tensor []."""
+        """Whether a member has moved so far that the preconditioners must be computed anew: a bool tensor []."""
         change = spread.diagonal(dim1=1, dim2=2) / self.spread.diagonal(dim1=1, dim2=2)
         return (torch.maximum(change, 1 / change) > STALE).any()
 
@@ -117,9 +117,9 @@ class Preconditioner:
 
 @dataclass
 class _Search:
-    """Where the members of a batch are on their way; every field has one entry, [G, …], for each of them."""
+    """The search of G members of a batch; every field has one entry, [G, …], for each of them."""
 
-    member: Tensor  # its place in the batch as it came
+    member: Tensor  # its index in the whole batch
     penalty: Tensor
     point: Points
     direction: Tensor  # [G, K, R + 1]
@@ -150,7 +150,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal) -> tupl
 
     Returns the points found and, of the members that did not reach the goal, the relative duality gap, else 0: [G].
     """
-    found, shortfall = x.clone(), torch.zeros_like(penalties)
+    solution, shortfall = x.clone(), torch.zeros_like(penalties)
     search = _Search.begin(problem, x, penalties)
     for count in range(MAX_STEPS + 1):
         gap, done = _aim(problem, search, goal)
@@ -161,7 +161,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal) -> tupl
         over, stale = torch.stack([leave.any(), search.precondition.stale(search.point.spread)]).tolist()
         if over:
             failed = stuck & ~done
-            found[search.member[leave]] = search.point.x[leave]
+            solution[search.member[leave]] = search.point.x[leave]
             shortfall[search.member[failed]] = (gap / search.point.objective)[failed].nan_to_num(math.inf)
             stay = (~leave).nonzero()[:, 0]
             if not len(stay):
@@ -170,7 +170,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal) -> tupl
         if stale:
             search.precondition = Preconditioner.at(problem, search.point.spread, search.penalty)
         _advance(problem, search)
-    return found, shortfall
+    return solution, shortfall
 
 
 def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]:

@@ -51,8 +51,8 @@ class Problem:
         self.labels, self.K, self.N, self.dtype = labels, K, len(labels), dtype
         self.counts = torch.bincount(labels, minlength=K).double()  # [K]
         sums = torch.zeros(K, features.shape[1], dtype=torch.float64, device=labels.device)
-        for part, X in features.blocks():
-            sums.index_add_(0, labels[part], X.double())
+        for span, X in features.blocks():
+            sums.index_add_(0, labels[span], X.double())
         self.mean = sums.sum(dim=0) / self.N  # [D]
         self.w, self.V = self._basis(features)
         own = sums - self.counts[:, None] * self.mean
@@ -60,10 +60,8 @@ class Problem:
         self.features, self.rotated = features, False
         if dtype == torch.float32 and 4 * self.N * len(self.w) <= ROTATED_BYTES:
             mean = self.mean.float()
-            self.features, self.rotated = (
-                FeatureMatrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()])),
-                True,
-            )
+            self.features = FeatureMatrix.of(torch.cat([(X - mean) @ self.V for _, X in features.blocks()]))
+            self.rotated = True
 
     def _basis(self, features: FeatureMatrix) -> tuple[Tensor, Tensor]:
         """Squared singular values w [R] of the centred features and their right singular vectors V [D, R]."""
@@ -84,13 +82,6 @@ class Problem:
         padded = V.new_zeros(D, len(w))
         padded[varying] = V
         return w.clamp_min(0), padded
-
-    def _rotate(self, features: FeatureMatrix) -> FeatureMatrix:
-        """(x_i - mean) V: [N, R]."""
-        Z, mean = self.V.new_empty(self.N, len(self.w)), self.mean.float()
-        for part, X in features.blocks():
-            torch.mm(X - mean, self.V, out=Z[part])
-        return FeatureMatrix.of(Z)
 
     def weights(self, x: Tensor) -> Tensor:
         """W [G, K, D] of x [G, K, R + 1], in float64 with the accuracy of float32.
@@ -146,10 +137,10 @@ class Problem:
         bias = c.to(rows.dtype).view(-1, 1)
         loss, by_c, overlaps = c.new_zeros(G), torch.zeros_like(c), c.new_zeros(G, K, K)
         by_rows = torch.zeros_like(rows, dtype=torch.float64)
-        for part, X in self.features.blocks():
+        for span, X in self.features.blocks():
             X = X.to(rows.dtype)
             scores = torch.addmm(bias, rows, X.T).view(G, K, -1)  # [G, K, n]
-            losses, residuals, products = softmax_loss(scores, self.labels[part].expand(G, 1, -1))
+            losses, residuals, products = softmax_loss(scores, self.labels[span].expand(G, 1, -1))
             loss += losses
             by_c += residuals.sum(dim=2, dtype=torch.float64)
             overlaps += products

@@ -10,9 +10,9 @@ Divided by C, with λ = 1/C, this is `F(W, b) = Σ_i CE(W x_i + b, y_i) + λ/2 �
    a few values of C have to be solved from afar. First every `STRIDE`th in turn and roughly, each from an extrapolation
    of those before it; then these together and finely; then the middles between them, the middles between those, and so
    on, each level together from polynomials through the solutions around. Most of the last start where they end.
-2. Batch. All values of C of a level are evaluated in one pass over the features (multinomial.py), which makes the
+2. Batch. All values of C of a level are evaluated in one pass over the features (logistic_loss.py), which makes the
    products with them wide, and a file is read once for all. The members that have reached their goal leave the batch.
-3. Search. L-BFGS with a preconditioner that knows the features' scatter and the classes' (quasi_newton.py).
+3. Search. L-BFGS with a preconditioner that knows the features' scatter and the classes' (lbfgs.py).
 4. Stop. Every point has a duality gap: a proof of `F - F* ≤ gap`. The search ends, in fractions of F named as in
    `FINE`, at a gap of `certain`; or of `proven`, while the Newton decrement, the sharper estimate of the same distance,
    is at most `estimated`; or, where a weak penalty makes the proof much wider than the truth, of `bounded`, while F has
@@ -79,20 +79,20 @@ def path(features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs:
         return Path(weights, bias)
     solver = _Solver(matrix, compact, len(present), Cs)
     solver.solve()
-    for part in torch.arange(len(Cs), device=matrix.device).split(32):
-        rows = solver.problem.weights(solver.x[part])  # [32, K present, D], rounded to float32
-        shift = solver.x[part, :, -1] - rows @ solver.problem.mean
-        weights[part[:, None], present] = rows.float()
-        bias[part[:, None], present] = (shift - shift.mean(dim=1, keepdim=True)).float()
+    for span in torch.arange(len(Cs), device=matrix.device).split(32):
+        rows = solver.problem.weights(solver.x[span])  # [32, K present, D], rounded to float32
+        shift = solver.x[span, :, -1] - rows @ solver.problem.mean
+        weights[span[:, None], present] = rows.float()
+        bias[span[:, None], present] = (shift - shift.mean(dim=1, keepdim=True)).float()
     return Path(weights, bias)
 
 
 def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
     bad, first = 0, -1
-    for part, X in features.blocks():
+    for span, X in features.blocks():
         rows = ~X.isfinite().all(dim=1)
         if bool(rows.any()):
-            first = part.start + int(rows.nonzero()[0]) if not bad else first
+            first = span.start + int(rows.nonzero()[0]) if not bad else first
             bad += int(rows.sum())
     if bad:
         problem = f"the features of {bad} of {features.shape[0]} examples are not finite (the first: {first})"
@@ -107,8 +107,8 @@ def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequen
 def levels(count: int) -> list[list[int]]:
     """Indices 0 … count - 1, every one once: each `STRIDE`th and the last, then the middles between them, and so on."""
     steps = [STRIDE >> i for i in range(STRIDE.bit_length())]
-    found = [sorted({*range(0, count, STRIDE), count - 1})]
-    return found + [level for step in steps[1:] if (level := [i for i in range(step, count - 1, 2 * step)])]
+    first = sorted({*range(0, count, STRIDE), count - 1})
+    return [first, *(level for step in steps[1:] if (level := list(range(step, count - 1, 2 * step))))]
 
 
 class _Solver:
@@ -127,8 +127,8 @@ class _Solver:
         first, *rest = levels(len(self.Cs))
         counts = self.problem.counts
         self.x[0, :, -1] = (counts / counts.sum()).log()
-        for place, i in enumerate(first):
-            self._start(i, first[max(0, place - CHAIN) : place])
+        for position, i in enumerate(first):
+            self._start(i, first[max(0, position - CHAIN) : position])
             self.x[i] = minimise(self.problem, self.x[[i]], self.penalties[[i]], ROUGH)[0][0]
         self._improve(first)
         known = first
@@ -164,11 +164,11 @@ class _Solver:
         x = torch.cat([W @ self.exact.V, self.x[[i], :, -1:].double()], dim=2)
         x, shortfall = minimise(self.exact, x, self.penalties[[i]], FINE)
         if gap := float(shortfall):
-            problem = (
+            raise RunError(
                 f"the linear probe did not reach its optimum at C = {self.Cs[i]:g}: its objective is proven to lie"
+                f" within {gap:.1e} of the least, {FINE.bounded:.0e} is asked for (relative)",
+                "leave out the values of C from there on",
             )
-            problem += f" within {gap:.1e} of the least, {FINE.bounded:.0e} is asked for (relative)"
-            raise RunError(problem, "leave out the values of C from there on")
         W = self.exact.weights(x)  # [1, K, D]
         self.x[i] = torch.cat([W @ self.problem.V.double(), x[:, :, -1:]], dim=2)[0].float()
 

@@ -1,4 +1,4 @@
-"""Test-time adaptation: a network learns from the very images that it is asked about, without their labels."""
+"""Test-time adaptation: a network adapts to the images that it predicts, without their labels."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.optim import SGD, Adam, Optimizer
 
-from ftcli.config.adapting import Adapt
 from ftcli.engine.device import Machine
-from ftcli.engine.optim import memory_of, remember
+from ftcli.engine.optim import load_optimizer_tensors, optimizer_tensors
 from ftcli.engine.predict import compiled_features
-from ftcli.engine.resume.passage import Passage
-from ftcli.engine.tta.stream import Piece, Stream
+from ftcli.engine.resume.checkpointer import Checkpointer, RunCheckpoint, SavedState
+from ftcli.engine.tta.stream import Stream, StreamBatch
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
@@ -25,16 +24,16 @@ from ftcli.model.trainable import freeze_all_but, training_mode
 
 @dataclass(frozen=True)
 class Rule:
-    """How a method learns from the images of a piece, and when it answers.
+    """A method of test-time adaptation.
 
-    loss: of logits [V, K], in nats, a scalar. answers_after: the answer is a pass of its own after the step; otherwise
-    it is what the step has learned from, the logits before it.
+    loss: of logits [V, K], in nats, a scalar. batch_statistics: BatchNorm normalises by the statistics of the batch.
+    predicts_after: predictions come from a pass after the step; otherwise from the logits that the step's loss is of.
     """
 
     loss: Callable[[Tensor], Tensor]
     optimizer: Callable[..., Optimizer]
     batch_statistics: bool
-    answers_after: bool
+    predicts_after: bool
 
 
 def mean_entropy(logits: Tensor) -> Tensor:
@@ -53,68 +52,81 @@ def entropy(log_p: Tensor) -> Tensor:
 
 
 RULES = {
-    "tent": Rule(mean_entropy, Adam, batch_statistics=True, answers_after=False),
-    "memo": Rule(entropy_of_mean, SGD, batch_statistics=False, answers_after=True),
+    "tent": Rule(mean_entropy, Adam, batch_statistics=True, predicts_after=False),
+    "memo": Rule(entropy_of_mean, SGD, batch_statistics=False, predicts_after=True),
 }
 
 
 class Adapter:
-    """A network of which the tensors `names` follow a stream; everything else in it, buffers too, stays as it is.
+    """A network whose tensors `names` adapt to streams; everything else in it stays as it is, buffers too.
 
-    The network is in eval behaviour, but for the BatchNorm layers where the rule goes by the statistics of a batch.
-    Every stream starts from the weights that the network had when this object was made; `restore` brings them back.
+    The network is in eval mode, except for BatchNorm where the rule normalises by the statistics of the batch. Every
+    stream starts from the weights that the network had when this object was made. episodic: so does every batch.
     """
 
-    def __init__(self, model: nn.Module, names: Collection[str], config: Adapt, machine: Machine) -> None:
-        self.model, self.config, self.machine, self.rule = model, config, machine, RULES[config.method]
+    def __init__(
+        self, model: nn.Module, names: Collection[str], rule: Rule, machine: Machine, *, lr: float, steps: int,
+        episodic: bool,
+    ) -> None:  # fmt: skip
+        self.model, self.rule, self.machine = model, rule, machine
+        self.lr, self.steps, self.episodic = lr, steps, episodic
         self.tensors = [parameter for name, parameter in model.named_parameters() if name in names]
-        # An answer before the one step after which the weights are thrown away would not know of it.
-        self.answers_after = self.rule.answers_after or config.episodic
+        # Where the weights start anew after every step, a prediction before the step would not depend on it.
+        self.predicts_after = rule.predicts_after or episodic
         self.start = [tensor.detach().clone() for tensor in self.tensors]
         freeze_all_but(model, names)
         training_mode(model, "eval")
 
-    def along(self, stream: Stream, passage: Passage, log: Log) -> tuple[Tensor, Tensor]:
-        """The answers as they are given, logits [N, K] in the set's order, and the examples [N] in the stream's order.
+    def run(self, stream: Stream, name: str, checkpointer: Checkpointer | None, log: Log) -> "StreamPredictions":
+        """The predictions along a stream and, unless episodic, by the weights at its end, which stay in the network.
 
-        Raises RunError where the weights have run away: an answer is not finite.
+        name: of the run, in messages and saved states. Raises RunError where a prediction is not finite.
         """
         self.restart()
-        self.go_on_from(passage.learned)
-        pieces = (stream.pieces if self.tensors else stream.without_views)(passage.done)
-        with self.statistics():
-            for piece in log.track(pieces, passage.name, stream.steps - passage.done):
-                if self.config.episodic:
+        done = StreamPredictions()
+        checkpoint = RunCheckpoint(checkpointer, name, lambda: done.state(self.adapted()))
+        checkpoint.restore(lambda saved: self.resume(done, saved))
+        checkpoint.begin_steps()
+        batches = (stream.batches if self.tensors else stream.batches_without_views)(done.batches)
+        with self.normalisation():
+            for batch in log.track(batches, name, stream.steps - done.batches):
+                if self.episodic:
                     self.restart()
-                passage.step(piece.rows, self.learn(piece), self.learned)
-        if self.config.episodic:
+                done.add(batch.rows, self.step(batch))
+                checkpoint.after_step()
+        if self.episodic:
             self.restore()
-        order, given = torch.cat(passage.rows), torch.cat(passage.answers).cpu()  # [N], [N, K]
-        if lost := int((~given.isfinite().all(1)).sum()):
-            raise RunError(f"{passage.name}: {lost} of {len(order)} answers are not finite.", "a smaller --lr")
-        return in_the_order_of_the_set(order, given), order
+        if lost := int((~done.along().isfinite().all(1)).sum()):
+            raise RunError(f"{name}: {lost} of {len(done.order())} answers are not finite.", "a smaller --lr")
+        if not self.episodic and done.at_end is None:
+            done.at_end, done.changed = self.predict(stream, log, f"{name}, again"), True
+        done.complete = True
+        if done.changed:
+            checkpoint.after_epoch()
+        checkpoint.end_steps()
+        return done
 
-    def again(self, stream: Stream, log: Log, label: str) -> Tensor:
-        """The answers of the weights of now to the whole stream: logits [N, K] in the set's order."""
-        with self.statistics():
-            pieces = log.track(stream.without_views(), label, stream.steps)
-            pairs = [(piece.rows, self.answer(piece)) for piece in pieces]
-        rows, answers = zip(*pairs, strict=True)
-        return in_the_order_of_the_set(torch.cat(rows), torch.cat(answers).cpu())
-
-    def learn(self, piece: Piece) -> Tensor:
-        """The steps on one piece, and the answer to its images [B, K]."""
+    def step(self, batch: StreamBatch) -> Tensor:
+        """Adapt to a batch; gives the logits of its images [B, K]."""
         logits = None
-        for _ in range(self.config.steps if self.tensors else 0):
-            logits = self.logits(piece.views)
+        for _ in range(self.steps if self.tensors else 0):
+            logits = self.logits(batch.views)
             self.optimizer.zero_grad(set_to_none=True)
             self.rule.loss(logits).backward()
             self.optimizer.step()
-        return self.answer(piece) if logits is None or self.answers_after else logits.detach()
+        if logits is not None and not self.predicts_after:
+            return logits.detach()
+        with torch.no_grad():
+            return self.logits(batch.images)
 
     @torch.no_grad()
-    def answer(self, piece: Piece) -> Tensor:
-        return self.logits(piece.images)
+    def predict(self, stream: Stream, log: Log, label: str) -> Tensor:
+        """The logits of the whole stream by the weights of now, [N, K] in the set's order, on the CPU."""
+        with self.normalisation():
+            batches = log.track(stream.batches_without_views(), label, stream.steps)
+            pairs = [(batch.rows, self.logits(batch.images)) for batch in batches]
+        rows, logits = zip(*pairs, strict=True)
+        return in_set_order(torch.cat(rows), torch.cat(logits).cpu())
 
     def logits(self, images: Tensor) -> Tensor:
         """[B, K] with a gradient; the body in the machine's format, the head in float32, as in every prediction."""
@@ -125,45 +137,91 @@ class Adapter:
         return linear(phi.float(), head.weight.flatten(1), head.bias)  # type: ignore[union-attr, operator, arg-type]
 
     def restart(self) -> None:
-        """From the start once more: the weights, and an optimiser that remembers nothing."""
+        """Restore the weights of the start, with a new optimizer."""
         self.restore()
         if self.tensors:
-            self.optimizer = self.rule.optimizer(self.tensors, lr=self.config.lr)
-
-    def learned(self) -> dict[str, Tensor]:
-        """Everything that the steps have changed, by name."""
-        if not self.tensors:
-            return {}
-        weights = {f"weight.{index}": tensor for index, tensor in enumerate(self.tensors)}
-        return weights | {f"memory.{name}": tensor for name, tensor in memory_of(self.optimizer).items()}
-
-    @torch.no_grad()
-    def go_on_from(self, learned: Mapping[str, Tensor]) -> None:
-        """Put what was learned back in its place."""
-        for index, tensor in enumerate(self.tensors if learned else ()):
-            tensor.copy_(learned[f"weight.{index}"])
-        memory = {name.removeprefix("memory."): value for name, value in learned.items() if name.startswith("memory.")}
-        if memory:
-            remember(self.optimizer, memory)
+            self.optimizer = self.rule.optimizer(self.tensors, lr=self.lr)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """The weights of the start, to the bit."""
+        """Restore the weights of the start, to the bit."""
         for tensor, start in zip(self.tensors, self.start, strict=True):
             tensor.copy_(start)
 
-    def statistics(self) -> AbstractContextManager[None]:
-        """Inside, normalisation layers go by what the rule says."""
+    def adapted(self) -> dict[str, Tensor]:
+        """Everything that the steps have changed, by name: weights, and what the optimizer holds."""
+        if not self.tensors:
+            return {}
+        weights = {f"weight.{index}": tensor for index, tensor in enumerate(self.tensors)}
+        return weights | {f"memory.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+
+    @torch.no_grad()
+    def resume(self, done: "StreamPredictions", saved: SavedState) -> None:
+        """Put predictions, weights and optimizer back to a saved state."""
+        done.load(saved, self.machine.device)
+        adapted = saved.under("learned.")
+        for index, tensor in enumerate(self.tensors if adapted else ()):
+            tensor.copy_(adapted[f"weight.{index}"])
+        if of_optimizer := saved.under("learned.memory."):
+            load_optimizer_tensors(self.optimizer, of_optimizer)
+
+    def normalisation(self) -> AbstractContextManager[None]:
+        """Inside, BatchNorm layers normalise as the rule says."""
         return batch_statistics(self.model) if self.rule.batch_statistics else nullcontext()
+
+
+class StreamPredictions:
+    """The predictions of an adapting network along a stream, so far.
+
+    Attributes:
+        batches: that have been predicted.
+        at_end: [N, K], the logits of the whole set by the weights at the end, in the set's order; None if not known.
+        changed: since the saved state. complete: no step follows, so that the weights are not needed any more.
+    """
+
+    def __init__(self) -> None:
+        self.batches, self.changed, self.complete = 0, False, False
+        self.rows, self.logits = list[Tensor](), list[Tensor]()
+        self.at_end: Tensor | None = None
+
+    def add(self, rows: Tensor, logits: Tensor) -> None:
+        """The next batch: which examples of the set [b], and their logits [b, K]."""
+        self.rows.append(rows)
+        self.logits.append(logits)
+        self.batches, self.changed = self.batches + 1, True
+
+    def order(self) -> Tensor:
+        """int64 [N]: which example of the set came when."""
+        return torch.cat(self.rows)
+
+    def along(self) -> Tensor:
+        """[N, K] on the CPU, in the set's order: the logits as they were predicted along the stream."""
+        return in_set_order(self.order(), torch.cat(self.logits).cpu())
+
+    def state(self, adapted: Mapping[str, Tensor]) -> SavedState:
+        tensors = {"rows": self.order(), "answers": torch.cat(self.logits)}
+        if not self.complete:
+            tensors |= {f"learned.{name}": tensor for name, tensor in adapted.items()}
+        elif self.at_end is not None:
+            tensors["again"] = self.at_end
+        return SavedState(tensors, {"done": self.batches})
+
+    def load(self, saved: SavedState, device: torch.device) -> None:
+        """Raises ValueError for a state that no stream can have."""
+        self.batches = saved.values["done"]
+        rows, logits = saved.tensors["rows"], saved.tensors["answers"]
+        if not (isinstance(self.batches, int) and self.batches > 0 and rows.ndim == 1 and len(logits) == len(rows)):
+            raise ValueError("pieces, examples and answers do not fit")
+        self.rows, self.logits, self.at_end = [rows], [logits.to(device)], saved.tensors.get("again")
 
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Inside, every BatchNorm normalises by the batch that it sees, and its running statistics are left alone."""
+    """Inside, every BatchNorm normalises by the statistics of its batch, and its running statistics do not change."""
     layers = batch_norms(model)
     modes = [(layer.training, layer.track_running_stats) for layer in layers]
     for layer in layers:
-        layer.training, layer.track_running_stats = True, False  # so it neither reads nor moves them
+        layer.training, layer.track_running_stats = True, False  # neither read nor updated
     try:
         yield
     finally:
@@ -171,6 +229,6 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
             layer.training, layer.track_running_stats = mode
 
 
-def in_the_order_of_the_set(rows: Tensor, values: Tensor) -> Tensor:
-    """values [N, …] that belong to the examples `rows` [N], sorted by example."""
+def in_set_order(rows: Tensor, values: Tensor) -> Tensor:
+    """values [N, …] of the examples `rows` [N], sorted by example."""
     return values[rows.argsort()]

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from ftcli.console.answer import Answer
+from ftcli.engine.evaluate import all_logits
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.features.frozen_body import all_logits
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
 from ftcli.explain.agreement.options import Agreement
@@ -17,7 +17,7 @@ from ftcli.explain.models import ComparedModels, compared_models, order_heads
 from ftcli.figures.contact_sheet import check_sheet, save_rows
 from ftcli.measures.accuracy import predictions
 from ftcli.measures.results import Results, results_from
-from ftcli.methods.start import class_names
+from ftcli.methods.initial_head import class_names
 from ftcli.model.loading.load import Loaded
 from ftcli.report.models import describe_models
 from ftcli.text import counted, listed

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ftcli.data.loaders import Loader
 from ftcli.data.stratified import limit, strata
 from ftcli.engine.experiment import Experiment
-from ftcli.engine.resume.tally import Tally
+from ftcli.engine.resume.saved_counts import SavedCounts
 from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
-from ftcli.explain.criticality.suffix import Behind, behind
+from ftcli.explain.criticality.suffix import mistake_counter
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.seeds import derive_seed
@@ -59,14 +59,14 @@ def measure_criticality(
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
     body, _ = blocks_of(model)
-    tally = Tally(experiment.checkpointer, "criticality")
-    own = (
-        tally.count("own", lambda: behind(model, body[0].tensors, loader, experiment, log).mistakes(finite=True))
-        / loader.n
-    )
+    tally = SavedCounts(experiment.checkpointer, "criticality")
+    of_all = partial(mistake_counter, model, body[0].tensors, loader, experiment, log)
+    own = tally.count("own", lambda: of_all()(finite=True)) / loader.n
     blocks = {}
     for block in body:
-        path = cache(partial(behind, model, block.tensors, loader, experiment, log))  # made where a count is missing
+        path = cache(
+            partial(mistake_counter, model, block.tensors, loader, experiment, log)
+        )  # made where a count is missing
         with Perturbed(model, block.tensors, start) as moved:
             off = OffItsPlace(block.name, moved, path, tally, config.seed)
             blocks[block.name] = of_block(off, loader.n, own, config, log)
@@ -93,7 +93,9 @@ def measure_criticality(
 class OffItsPlace:
     """A block of a model, and the mistakes that the model makes with it elsewhere; each place is looked at once."""
 
-    def __init__(self, name: str, moved: Perturbed, path: Callable[[], Behind], tally: Tally, seed: int) -> None:
+    def __init__(
+        self, name: str, moved: Perturbed, path: Callable[[], Callable[..., int]], tally: SavedCounts, seed: int
+    ) -> None:
         self.name, self.moved, self.path, self.tally = name, moved, path, tally
         self.noise = lru_cache(maxsize=1)(partial(moved.noise, seed, name))  # of a draw
 
@@ -101,9 +103,9 @@ class OffItsPlace:
         """With the block at (1 - α) θ⁰ + α θᶠ + σ z, z that draw."""
 
         def looked_at() -> int:
-            path = self.path()  # before anything moves, the first time
-            self.moved.stand(alpha, sigma, () if draw is None else self.noise(draw))
-            return path.mistakes()
+            mistakes = self.path()  # made before anything moves, the first time
+            self.moved.move_to(alpha, sigma, () if draw is None else self.noise(draw))
+            return mistakes()
 
         return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
 
@@ -139,5 +141,5 @@ def images_for(experiment: Experiment, most: int, seed: int) -> Loader:
     whole = experiment.plain
     assert whole is not None
     labels = whole.data.labels
-    chosen = limit(strata(labels, experiment.task.classes), most, derive_seed("criticality", seed))
-    return Loader(whole.data.select(chosen), whole.transform, batch_size=whole.batch_size, device=whole.device)
+    select = limit(strata(labels, experiment.task.classes), most, derive_seed("criticality", seed))
+    return Loader(whole.data.select(select), whole.transform, batch_size=whole.batch_size, device=whole.device)

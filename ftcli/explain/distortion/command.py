@@ -6,7 +6,7 @@ from ftcli.explain.distortion.options import Distortion
 from ftcli.explain.distortion.tables import distortion_panels
 from ftcli.explain.models import check_same_architecture, compared_models, order_heads
 from ftcli.figures.plots import save_panels
-from ftcli.methods.start import class_names
+from ftcli.methods.initial_head import class_names
 
 
 def distortion(config: Distortion) -> Answer:

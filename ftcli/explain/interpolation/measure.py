@@ -13,9 +13,10 @@ from typing import Any
 from torch import nn
 
 from ftcli.engine.batchnorm import reestimate
+from ftcli.engine.evaluate import figures_on
 from ftcli.engine.experiment import Experiment
+from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.select import Candidate, best
-from ftcli.engine.train import figures_on
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.probe import fit_head
@@ -48,7 +49,8 @@ class Averager:
                 self.model, self.experiment.plain, self.experiment.machine, self.seed, self.log, f"{label}, BatchNorm"
             )
         if self.probed:
-            fit_head(self.model, replace(self.experiment, cache=None), self.seed, self.log)
+            uncached = replace(self.experiment, feature_cache=FeatureCache(self.experiment.machine, None))
+            fit_head(self.model, uncached, self.seed, self.log)
 
     def figures(self, state: State, statistics: str, label: str, sets: Sequence[str] | None = None) -> Figures:
         """Accuracy (a fraction) and mean cross-entropy on each set."""

@@ -1,4 +1,4 @@
-"""Where runs start: a copy of the body, a head fresh or the checkpoint's own, on the machine."""
+"""The head that runs start from: drawn afresh, or the checkpoint's own with its rows in the task's order of classes."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -16,18 +16,19 @@ from ftcli.model.loading.load import Loaded
 from ftcli.text import listed
 
 
-def fresh_start(body: nn.Module, experiment: Experiment, seed: int) -> nn.Module:
-    """A copy of `body` under a head drawn for `seed`; one rule for every method that starts from a fresh head."""
-    model = deepcopy(body)
-    fresh_head(model, experiment.num_classes, seed)
-    return experiment.machine.place(model)
+def copy_with_fresh_head(model: nn.Module, experiment: Experiment, seed: int) -> nn.Module:
+    """A copy of a model on the machine, with a head drawn for `seed`: one rule for every method with a fresh head."""
+    copy = deepcopy(model)
+    fresh_head(copy, experiment.num_classes, seed)
+    return experiment.machine.place(copy)
 
 
-def with_target_head(loaded: Loaded, task: Task, wish: str, log: Log) -> Loaded:
-    """The checkpoint's head, its rows in the order of the task's classes; where it does not know them, or `wish` is
-    "probe", as if the checkpoint had none: `head_loaded` is False, and the head has to be probed.
+def match_head_to_task(loaded: Loaded, task: Task, option: str, log: Log) -> Loaded:
+    """The model with its head's rows in the order of the task's classes, or with `head_loaded` False.
 
-    Raises RequestError where `wish` is "keep" and the head does not fit, and for fewer training images than classes.
+    The latter, which asks for a probe first, where the head does not have just these classes, and where `option`, the
+    value of --head, is "probe". Raises RequestError where `option` is "keep" and the head does not fit, and for fewer
+    training images than classes.
     """
     assert task.train is not None
     if len(task.train) < len(task.classes):
@@ -35,27 +36,26 @@ def with_target_head(loaded: Loaded, task: Task, wish: str, log: Log) -> Loaded:
             f"the target {task.train.spec} has {len(task.train)} training images for {len(task.classes)} classes.",
             "give at least one of each class, as with per-class=1 after its SPEC",
         )
-    order = rows_for(loaded, task.classes, log)
-    if order is None and wish == "keep":
+    order = head_order(loaded, task.classes, log)
+    if order is None and option == "keep":
         known = listed(loaded.label_names) if loaded.label_names else "another number of them"
         raise RequestError(
             f"--head keep: the target has the classes {listed(task.classes)}, the checkpoint's head has {known}.",
             "--head probe, which trains one for them first",
         )
-    if order is None or wish == "probe":
+    if order is None or option == "probe":
         why = "its classes are not the target's" if order is None else "as --head probe says"
         log.note(f"the head is probed first: {why}")
         return replace(loaded, head_loaded=False, label_names=None)
-    order_rows(loaded.model, order)
+    reorder_head(loaded.model, order)
     return replace(loaded, label_names=task.classes)
 
 
-def rows_for(loaded: Loaded, classes: tuple[str, ...], log: Log) -> list[int] | None:
-    """Which row of the checkpoint's head is which of the `classes`; None where it does not have just those.
+def head_order(loaded: Loaded, classes: tuple[str, ...], log: Log) -> list[int] | None:
+    """For each of the `classes`, its row of the checkpoint's head; None where the head does not have just these.
 
-    By name; as numbers where both sides are numbers, in whatever order; by position where one side alone has names.
-
-    Raises RequestError where a class that is looked for is there twice.
+    Matched by name; by number where both sides are numbers, in whatever order; by position where one side alone has
+    names. Raises RequestError where one of the classes is there twice.
     """
     known = class_names(loaded)
     if not loaded.head_loaded or len(known) != len(classes):
@@ -75,11 +75,11 @@ def rows_for(loaded: Loaded, classes: tuple[str, ...], log: Log) -> list[int] | 
 
 
 def class_names(loaded: Loaded) -> tuple[str, ...]:
-    """What the rows of a model's head stand for: its label names, or else their numbers."""
+    """The classes of a head's rows: label names, or the numbers 0, 1, … where it has none."""
     return loaded.label_names or numbers(len(head_of(loaded.model).bias))
 
 
-def order_rows(model: nn.Module, order: list[int]) -> None:
-    """Put the rows of a head in this order."""
+def reorder_head(model: nn.Module, order: list[int]) -> None:
+    """Put the rows of a model's head in this order."""
     head = head_of(model)
     set_head(model, head.weight[order], head.bias[order])

@@ -1,0 +1,134 @@
+"""What the steps of a run change, and checkpoints hold: weights, running mean, optimizer, schedule, loss scaler."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from ftcli.config.training import Training
+from ftcli.engine.anchor import AnchorPenalty
+from ftcli.engine.device import Machine
+from ftcli.engine.divergence import LossWatch
+from ftcli.engine.loss import BatchLoss
+from ftcli.engine.micro_batches import MicroBatches
+from ftcli.engine.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
+from ftcli.engine.plan import Plan
+from ftcli.log import Log
+from ftcli.model.normalization import batch_norms
+from ftcli.model.trainable import freeze_all_but, training_mode
+
+
+class TrainingState:
+    """A model under training with everything that a step reads and changes.
+
+    Attributes:
+        parameters: by name, those that train in some epoch of the plan.
+        trainable: names of those that train now; None before the first epoch.
+        network: the model as a step calls it: wrapped for several processes and compiled where asked for.
+        result: the model that is evaluated and saved: the running mean of the weights (EMA) where one is asked for.
+        weights: the tensors of `result`, parameters and buffers; a step changes them in place.
+        changing: those of `weights` that a step of the plan may change.
+    """
+
+    def __init__(
+        self, model: nn.Module, plan: Plan, lr: float, config: Training, loss_function: BatchLoss, steps_per_epoch: int,
+        machine: Machine, log: Log,
+    ) -> None:  # fmt: skip
+        self.model, self.plan, self.lr, self.loss_function, self.machine = model, plan, lr, loss_function, machine
+        self.bn, self.clip_norm, self.steps_per_epoch = config.bn, config.clip_norm, steps_per_epoch
+        trainable = plan.trainable(config.epochs)
+        self.parameters = {name: tensor for name, tensor in model.named_parameters() if name in trainable}
+        self.trainable: set[str] | None = None
+        self.network = model
+        self.anchor_penalty = AnchorPenalty(
+            (p for name, p in self.parameters.items() if name in plan.anchored), plan.l2, plan.l1
+        )
+        factors = [(parameter, plan.factors.get(name, 1.0)) for name, parameter in self.parameters.items()]
+        self.optimizer = make_optimizer(
+            factors, config.optimizer, lr, config.momentum, config.weight_decay, group_each=plan.scoring is not None
+        )
+        self.schedule = Schedule(
+            self.optimizer, rate_factor(config.schedule, config.warmup, config.epochs, steps_per_epoch)
+        )
+        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
+        self.ema = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
+        self.result = model if self.ema is None else self.ema.module
+        self.weights = self.result.state_dict()
+        constant = {name for name, _ in model.named_parameters()} - trainable  # not the second name of a shared tensor
+        if config.bn == "eval":
+            constant.update(name for name, _ in model.named_buffers())
+        self.changing = {name: tensor for name, tensor in self.weights.items() if name not in constant}
+        self.loss_watch = LossWatch(machine)
+        self.micro_batches = micro_batches_of(model, config.bn, config.batch_size, machine, log)
+
+    def begin_epoch(self, epoch: int, rate_shares: Mapping[str, float] | None) -> None:
+        """Freeze everything but the plan's tensors of this epoch, and put the model in its training mode.
+
+        rate_shares: where the plan scores gradients, each tensor's share of the rate; a share of 0 freezes it.
+        """
+        trainable = set(self.plan.tensors_in(epoch))
+        if rate_shares is not None:
+            trainable = {name for name in trainable if rate_shares[name]}
+            self.schedule.set_peaks([self.lr * rate_shares[name] for name in self.parameters])
+        if trainable != self.trainable:
+            freeze_all_but(self.model, trainable)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.network = self.machine.wrap_for_training(self.model) if trainable else self.model
+            self.trainable = trainable
+            training_mode(self.model, self.bn)
+        elif self.bn == "train":  # evaluation has put the model in eval mode since
+            self.model.train()
+
+    def begin_scoring(self) -> None:
+        """Let every tensor of the plan have a gradient, with the model in eval mode."""
+        self.trainable = None  # so that `begin_epoch` freezes anew
+        freeze_all_but(self.model, self.parameters)
+        training_mode(self.model, "eval")
+
+    def clear_gradients(self) -> None:
+        """As optimizer.zero_grad(set_to_none=True), without the profiler record that costs small networks time."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the rest of the run depends on: weights, running mean, what the optimizer holds."""
+        own = self.model.state_dict()
+        tensors = {f"model.{name}": own[name] for name in self.changing}
+        if self.ema is not None:
+            tensors |= {f"mean.{name}": tensor for name, tensor in self.changing.items()}
+        return tensors | {f"memory.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+
+    def numbers(self) -> dict[str, Any]:
+        """All numbers that the rest of the run depends on, as JSON has them."""
+        return {
+            "updates": self.schedule.updates, "ceiling": self.loss_watch.ceiling, "scaler": self.scaler.state_dict(),
+            "parts": self.micro_batches.count,
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Put the results of `tensors` and `numbers` back, copying into the tensors that are there."""
+        own, of_optimizer = self.model.state_dict(), dict[str, Tensor]()
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition(".")
+            if kind == "memory":
+                of_optimizer[name] = tensor
+            else:
+                (own if kind == "model" else self.weights)[name].copy_(tensor)
+        load_optimizer_tensors(self.optimizer, of_optimizer)
+        self.schedule.go_to(numbers["updates"])
+        self.loss_watch.ceiling = numbers["ceiling"]
+        self.scaler.load_state_dict(numbers["scaler"])
+
+
+def micro_batches_of(model: nn.Module, bn: str, batch_size: int, machine: Machine, log: Log) -> MicroBatches:
+    """The division of training batches; several processes never divide, because they would have to agree on it."""
+    batch_statistics = bn == "train" and bool(batch_norms(model))
+    n = -(-batch_size // machine.processes)
+    return MicroBatches(
+        "training", n, log, smallest=n if machine.processes > 1 else 1 + batch_statistics,
+        consequence=", whose gradients are summed"
+        + "; BatchNorm goes by the statistics of a part" * batch_statistics,
+    )  # fmt: skip
