@@ -11,7 +11,7 @@ from ftcli.config.shared import LARGEST_SEED, Common, ConfigFile, Overwrite
 from ftcli.errors import RequestError
 
 AXES = Words(("epsilon", "n", "k", "d", "angle"))
-MOST_NUMBERS = 10**8  # in the matrices [worlds, d, d] of a point
+MOST_NUMBERS = 10**8  # in the matrices [problems, d, d] of a point
 LEAST_NORM = 1e-100  # of which a float64 can hold the square, and a small share of that
 LONGEST = 10.0  # true weights, and entries of a random head: beyond, the equations are too stiff for the solver
 
@@ -54,7 +54,15 @@ class Theory(Common):
             metavar="DEVIATION",
         ),
     ] = 0.1
-    worlds: Annotated[int, option("Random worlds at every point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
+    worlds: Annotated[
+        int,
+        option(
+            "Random problems (data, true and pretrained features) at every point.",
+            panel=MEASURE,
+            min=1,
+            metavar="WORLDS",
+        ),
+    ] = 50
     sweep: Annotated[
         Words,
         option(
@@ -75,7 +83,7 @@ class Theory(Common):
             metavar="SHARE",
         ),
     ] = 0.1
-    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=LARGEST_SEED, metavar="SEED")] = 0
+    seed: Annotated[int, option("Seed of the problems.", panel=MEASURE, min=0, max=LARGEST_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
     out: Annotated[
         Path | None,
@@ -98,7 +106,7 @@ class Theory(Common):
         if self.worlds * self.d**2 > MOST_NUMBERS:
             raise RequestError(
                 f"--worlds {self.worlds} of --d {self.d}: their matrices have more than {MOST_NUMBERS:,} numbers.",
-                f"--d {isqrt(MOST_NUMBERS // self.worlds)} or less with so many worlds",
+                f"--d {isqrt(MOST_NUMBERS // self.worlds)} or less with so many problems",
             )
         if not 0 <= self.epsilon <= sqrt(2):
             raise RequestError(f"--epsilon {self.epsilon:g}: no two subspaces lie that far apart.", "0 to 1.41421")
