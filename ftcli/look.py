@@ -74,7 +74,7 @@ def data(config: options.Data) -> Answer:
     from ftcli.console.progress import ConsoleLog
     from ftcli.data.sources.source import open_source
     from ftcli.data.spec import parse
-    from ftcli.figures.contact_sheet import check_sheet, save_sheet
+    from ftcli.figures.contact_sheet import check_sheet, save_classes
 
     spec = parse(config.source)
     if config.save:
@@ -83,7 +83,7 @@ def data(config: options.Data) -> Answer:
         images = open_source(spec, log, damaged=config.damaged).flipped()
     assert images.labels is not None
     if config.save:
-        save_sheet(images, config.save)
+        save_classes(images, config.save)
     counts = Counter(images.labels.tolist())
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
     asked = {"labels": "flip" if spec.flip else None, "shift": spec.shift, "shuffle": spec.shuffle}
