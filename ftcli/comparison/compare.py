@@ -14,7 +14,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.run_folder.folder import REPORT
 
-PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
+ALL_PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def notes_on_data(name: str, reports: Sequence[ComparedReport]) -> list[str]:
 
 def pairs(reports: Sequence[ComparedReport], against: str | None) -> list[tuple[ComparedReport, ComparedReport]]:
     """The pairs to compare, the minuend first: each with each, or each with `against` or the first report."""
-    if against is None and len(reports) <= PAIRS_UP_TO:
+    if against is None and len(reports) <= ALL_PAIRS_UP_TO:
         return list(itertools.combinations(reports, 2))
     reference = reports[0] if against is None else report_named(against, reports)
     return [(report, reference) for report in reports if report is not reference]

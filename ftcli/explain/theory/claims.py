@@ -38,13 +38,13 @@ def linear_claims(results: TheoryResults) -> Iterator[Claim]:
 def surgical_claims(surgery: Surgery) -> Iterator[Claim]:
     """The claims of Lee et al. 2022. Errors are fractions of that of answering 0."""
     inputs, outputs, few = surgery.input_shift, surgery.output_shift, surgery.few_examples
-    yield at_most("inputs Ax: a first layer is exact", "largest error", inputs.first_exact.max, ROUNDING)
-    yield above_0("inputs Ax: no last layer is", "smallest error of the best", inputs.last_best.min)
-    yield at_most("labels ty: a last layer is exact", "largest error", outputs.last_exact.max, ROUNDING)
-    flipped = outputs.first_flipped.min
+    yield at_most("inputs Ax: a first layer is exact", "largest error", inputs["first_exact"].max, ROUNDING)
+    yield above_0("inputs Ax: no last layer is", "smallest error of the best", inputs["last_best"].min)
+    yield at_most("labels ty: a last layer is exact", "largest error", outputs["last_exact"].max, ROUNDING)
+    flipped = outputs["first_flipped"].min
     yield Claim("labels -y, v ≥ 0: no first layer is", "smallest error found", flipped, flipped >= 1 - ROUNDING)
-    yield at_most("few examples: first layer ends at 0", "largest target loss", few.first.max, ROUNDING)
-    yield above_0("few examples: full tuning does not", "smallest target loss", few.full.min)
+    yield at_most("few examples: first layer ends at 0", "largest target loss", few["first"].max, ROUNDING)
+    yield above_0("few examples: full tuning does not", "smallest target loss", few["full"].min)
 
 
 def at_most(claim: str, seen: str, value: float, limit: float) -> Claim:

@@ -54,15 +54,7 @@ class Theory(Common):
             metavar="DEVIATION",
         ),
     ] = 0.1
-    worlds: Annotated[
-        int,
-        option(
-            "Random problems (data, true and pretrained features) at every point.",
-            panel=MEASURE,
-            min=1,
-            metavar="WORLDS",
-        ),
-    ] = 50
+    worlds: Annotated[int, option("Random problems at every point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
     sweep: Annotated[
         Words,
         option(

@@ -26,7 +26,7 @@ from ftcli.explain.theory.training import (
     stable_rate,
 )
 from ftcli.explain.theory.trajectory import CONVERGED, Trajectory, ood_loss, record
-from ftcli.explain.theory.types import Bound, Curves, Descent, Invariants, PerfectFeatures, Point, Quantiles
+from ftcli.explain.theory.types import Bound, LossCurves, Descent, Invariants, PerfectFeatures, Point, Quantiles
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ def perfect_features_of(simulation: Simulation) -> PerfectFeatures:
     )
 
 
-def simulate_descent(simulation: Simulation, fraction: float, until: float) -> tuple[Descent, dict[str, Curves]]:
+def simulate_descent(simulation: Simulation, fraction: float, until: float) -> tuple[Descent, dict[str, LossCurves]]:
     """Train on the same problems by gradient descent with a `fraction` of the largest stable learning rate; and the
     training of the first problem, by method.
     """
@@ -137,7 +137,7 @@ def simulate_descent(simulation: Simulation, fraction: float, until: float) -> t
     return descent, {method: first_problem(run) for method, run in runs.items()}
 
 
-def flow_curves(simulation: Simulation) -> dict[str, Curves]:
+def flow_curves(simulation: Simulation) -> dict[str, LossCurves]:
     """The first problem under gradient flow, by method; LP in closed form, at FT's times."""
     problems = simulation.problems
     states = linear_probe_flow(problems.X, problems.Y, problems.v0, problems.B0, simulation.ft.times)
@@ -145,10 +145,10 @@ def flow_curves(simulation: Simulation) -> dict[str, Curves]:
     return {"lp": first_problem(lp), "ft": first_problem(simulation.ft), "lpft": first_problem(simulation.lpft)}
 
 
-def first_problem(run: Trajectory) -> Curves:
+def first_problem(run: Trajectory) -> LossCurves:
     """The first problem at CURVE_POINTS times at most, evenly spaced in the number of steps."""
     at = np.unique(np.linspace(0, len(run.times) - 1, CURVE_POINTS).round().astype(int))
-    return Curves(run.times[at].tolist(), run.loss[at, 0].tolist(), run.ood[at, 0].tolist())
+    return LossCurves(run.times[at].tolist(), run.loss[at, 0].tolist(), run.ood[at, 0].tolist())
 
 
 def of_ratio(figure: Callable[[Array], T], problems: Problems, above: Array, below: Array) -> T | None:

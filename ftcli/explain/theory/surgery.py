@@ -19,7 +19,7 @@ from ftcli.explain.theory.problems import (
 )
 from ftcli.explain.theory.training import gradient_flow, residual
 from ftcli.explain.theory.trajectory import ood_loss, record
-from ftcli.explain.theory.types import Extremes, FewExamples, InputShift, OutputShift, Surgery
+from ftcli.explain.theory.types import Extremes, Surgery
 
 INPUTS, HIDDEN, EXAMPLES = 6, 8, 200  # of a ReLU network and its data: enough examples to pin every weight down
 FLIP, SCALE = -1.0, 2.0  # the changes t of the labels
@@ -126,9 +126,9 @@ def simulate_shifts(
     """
     few = few_examples(count, family, until, random_numbers("few_examples"))
     return Surgery(
-        input_shift=InputShift(**in_networks(input_shift, random_numbers("input_shift"))),
-        output_shift=OutputShift(**in_networks(output_shift, random_numbers("output_shift"))),
-        few_examples=FewExamples(**{name: extremes(errors) for name, errors in few.items()}),
+        input_shift=in_networks(input_shift, random_numbers("input_shift")),
+        output_shift=in_networks(output_shift, random_numbers("output_shift")),
+        few_examples={name: extremes(errors) for name, errors in few.items()},
     )
 
 

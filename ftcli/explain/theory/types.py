@@ -61,7 +61,7 @@ class Point(Part, kw_only=True):
     unsettled: Count  # problems whose training had not ended in time
 
 
-class Curves(Part):
+class LossCurves(Part):
     """The training of the first problem: times, training losses and L_ood of equal length."""
 
     time: list[float]
@@ -72,8 +72,8 @@ class Curves(Part):
 class Trajectories(Part):
     """The training of the first problem by method, under gradient flow and under gradient descent."""
 
-    flow: dict[str, Curves]
-    descent: dict[str, Curves]
+    flow: dict[str, LossCurves]
+    descent: dict[str, LossCurves]
 
 
 class Descent(Part):
@@ -106,40 +106,12 @@ class Sweep(Part):
     slope: float | UnsetType | None = UNSET
 
 
-class InputShift(Part):
-    """Errors on transformed inputs, without tuning and with the first or the last layer set or tuned."""
-
-    untuned: Extremes
-    first_exact: Extremes
-    first_tuned: Extremes
-    last_best: Extremes
-
-
-class OutputShift(Part):
-    """Errors on multiplied labels, without tuning and with the first or the last layer set or tuned."""
-
-    untuned: Extremes
-    last_exact: Extremes
-    first_flipped: Extremes
-    first_scaled: Extremes
-
-
-class FewExamples(Part):
-    """Target and training losses where the target has fewer examples than inputs: first-layer and full tuning."""
-
-    untuned: Extremes
-    first: Extremes
-    first_training: Extremes
-    full: Extremes
-    full_training: Extremes
-
-
 class Surgery(Part):
-    """Which layer corrects which shift."""
+    """Which layer corrects which shift: for each shift, the errors by how the network was tuned or set."""
 
-    input_shift: InputShift
-    output_shift: OutputShift
-    few_examples: FewExamples
+    input_shift: dict[str, Extremes]
+    output_shift: dict[str, Extremes]
+    few_examples: dict[str, Extremes]
 
 
 class Claim(Part):
