@@ -26,7 +26,7 @@ from ftcli.explain.theory.training import (
     stable_rate,
 )
 from ftcli.explain.theory.trajectory import CONVERGED, Trajectory, ood_loss, record
-from ftcli.explain.theory.types import Bound, LossCurves, Descent, Invariants, PerfectFeatures, Point, Quantiles
+from ftcli.explain.theory.types import Bound, Descent, Invariants, LossCurves, PerfectFeatures, Point, Quantiles
 
 T = TypeVar("T")
 
