@@ -3,10 +3,11 @@
 import csv
 import io
 import itertools
+import json
 import math
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +32,7 @@ CSV_FIELDS = [
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The whole comparison in plain lists and dictionaries; accuracies are fractions."""
-    return {"schema": SCHEMA, **msgspec.json.decode(msgspec.json.encode(comparison))}
+    return {"schema": SCHEMA, **json.loads(json.dumps(asdict(comparison), allow_nan=False))}
 
 
 def to_csv(comparison: Comparison) -> str:
