@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ftcli.figures.panels import Curve, Panel
+from ftcli.figures.panels import Curve, LinePlot
 from ftcli.figures.plots import save_panels
 from ftcli.report.read import read_report
 
@@ -33,7 +33,7 @@ def speed(reports: list[dict[str, Any]], label: str) -> Curve:
 def main(runs: Path) -> None:
     by_kind = {kind: [read_report(runs / f"shuffle-{kind}-{size}") for size in SIZES] for kind in KINDS}
     panels = [
-        Panel(
+        LinePlot(
             title, [curve(by_kind[kind], label) for kind, label in KINDS.items()], x="side of a block (pixels)",
             y="accuracy (%)", log_x=True,
         )

@@ -38,7 +38,7 @@ from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
 from ftcli.run_folder.request import command_of, digest_of, options_of, other_classes, other_options, request_of
-from ftcli.run_folder.unfinished import resumable_run
+from ftcli.run_folder.resumable import resumable_run
 
 Options = TypeVar("Options", bound=Common)
 

@@ -74,7 +74,7 @@ def data(config: options.Data) -> Answer:
     from ftcli.console.progress import ConsoleLog
     from ftcli.data.examples import open_images
     from ftcli.data.spec import parse
-    from ftcli.figures.contact_sheet import check_sheet, save_sheet
+    from ftcli.figures.contact_sheet import check_sheet, save_classes
 
     spec = parse(config.source)
     if config.save:
@@ -82,7 +82,7 @@ def data(config: options.Data) -> Answer:
     with ConsoleLog(config.quiet) as log:
         images = open_images(spec, log, damaged=config.damaged).flipped()
     if config.save:
-        save_sheet(images, config.save)
+        save_classes(images, config.save)
     counts = Counter(images.labels.tolist())
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
     asked = {"labels": "flip" if spec.flip else None, "shift": spec.shift, "shuffle": spec.shuffle}

@@ -73,8 +73,8 @@ def on_sigterm(*_: object) -> None:
 
 def exit_code_of(error: Exception) -> int:
     """Print one plain message for the error that ended a command; gives the exit code."""
-    if isinstance(error, BrokenPipeError) and streams.reader_left():  # nobody is left to tell
-        return streams.NO_READER
+    if isinstance(error, BrokenPipeError) and streams.reader_has_gone():  # nobody is left to tell
+        return streams.SIGPIPE_EXIT
     if isinstance(error, FtcliError):
         return print_error(error.problem, error.fix, error.exit_code)
     if ran_out_of_memory(error):
@@ -157,7 +157,7 @@ def help_for(words: Sequence[str]) -> int:
 def unwritable_output(error: OSError) -> int:
     """The same for what stdout or stderr did not take."""
     if isinstance(error, BrokenPipeError):
-        return streams.NO_READER
+        return streams.SIGPIPE_EXIT
     return print_error(f"the output cannot be written: {error.strerror}", "", 1)
 
 
@@ -167,7 +167,7 @@ def process() -> None:
     One that was stopped ends at once, and by its exit code: Python would take its time, in which a second signal meets
     nobody, and may end by the signal once more.
     """
-    streams.prepare()
+    streams.prepare_streams()
     code = 0
     try:
         main()
@@ -175,9 +175,9 @@ def process() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except OSError as error:  # of a stream: whatever else there is, `run` has met
         code = unwritable_output(error)
-    if (left := streams.flush()) and code in (0, 1):
+    if (left := streams.flush_outputs()) and code in (0, 1):
         code = unwritable_output(left)
-        streams.flush()
+        streams.flush_outputs()
     if code in (INTERRUPTED, TERMINATED):
         os._exit(code)
     sys.exit(code)

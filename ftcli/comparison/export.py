@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -11,19 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.comparison.compare import Cell, Comparison, Difference, Row
-from ftcli.console.cells import SET_NAMES, interval, name_intervals, new_table, percent, text
+from ftcli.console.cells import GAP, SET_NAMES, interval, name_intervals, new_table, percent, text
 from ftcli.text import printable
 
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
-GAP = 3  # characters that a column of a table takes beside its content
 DIFFERENCES = "Paired differences of accuracy, in percentage points"
 TEST = (
     "points and interval: means over the seeds, 95 % paired bootstrap over examples with the seeds as they are; "
     "p: McNemar's exact test on the two selected runs; p Holm: corrected over the sets of the pair; "
     f"* where p Holm < {ALPHA} and the interval leaves out 0"
 )
-FIELDS = [
+DIFFERENCE_HEADS = ["points", "interval", "p", "p Holm"]
+CSV_FIELDS = [
     "kind", "name", "command", "minus", "set", "n", "accuracy", "low", "high", "interval", "seeds",
     "only_first", "only_second", "p", "p_holm",
 ]  # fmt: skip
@@ -31,22 +32,17 @@ FIELDS = [
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The whole comparison in plain lists and dictionaries; accuracies are fractions."""
-    plain = {key: list(value) for key, value in asdict(comparison).items()}
-    for difference in plain["differences"]:
-        difference |= {"interval": list(difference["interval"]), "seeds": list(difference["seeds"])}
-    for cell in (cell for row in plain["rows"] for cell in row["cells"].values() if cell and cell["interval"]):
-        cell["interval"] = list(cell["interval"])
-    return {"schema": SCHEMA, **plain}
+    return {"schema": SCHEMA, **json.loads(json.dumps(asdict(comparison), allow_nan=False))}
 
 
 def to_csv(comparison: Comparison) -> str:
     """One line per report and set (kind accuracy), then one per pair and set (kind difference); fractions."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
 
-    def write(**cells: Any) -> None:
-        writer.writerow({key: printable(cell) if isinstance(cell, str) else cell for key, cell in cells.items()})
+    def write(**fields: Any) -> None:
+        writer.writerow({key: printable(value) if isinstance(value, str) else value for key, value in fields.items()})
 
     for row in comparison.rows:
         for name, cell in row.cells.items():
@@ -70,18 +66,19 @@ def to_csv(comparison: Comparison) -> str:
 def to_markdown(comparison: Comparison) -> str:
     """The two tables and the notes; names are escaped so that they stay text."""
     sets = comparison.sets
-    body = [[_label(row), str(row.seeds), *(_accuracy(row.cells[name]) for name in sets)] for row in comparison.rows]
-    heads = ["", "seeds", *(SET_NAMES.get(name, name) for name in sets)]
-    parts = [_markdown(_accuracy_title(comparison)), _markdown_table(heads, body, left=1)]
+    body = [[label(row), str(row.seeds), *(cell_text(row.cells[name]) for name in sets)] for row in comparison.rows]
+    heads = ["", "seeds", *map(set_name, sets)]
+    blocks = [escape_markdown(accuracy_title(comparison)), markdown_table(heads, body, left=1)]
     if comparison.differences:
         body = [
-            [f"{pair.first} - {pair.second}", SET_NAMES.get(pair.set, pair.set), *_difference(pair)]
+            [f"{pair.first} - {pair.second}", set_name(pair.set), *difference_texts(pair)]
             for pair in comparison.differences
         ]
-        parts += [DIFFERENCES, _markdown_table(["", "set", "points", "interval", "p", "p Holm"], body, left=2)]
-        parts.append(_markdown(TEST))
-    parts += ["\n".join(f"- {_markdown(note)}" for note in comparison.notes)] if comparison.notes else []
-    return "\n\n".join(parts) + "\n"
+        table = markdown_table(["", "set", *DIFFERENCE_HEADS], body, left=2)
+        blocks += [DIFFERENCES, table, escape_markdown(TEST)]
+    if comparison.notes:
+        blocks.append("\n".join(f"- {escape_markdown(note)}" for note in comparison.notes))
+    return "\n\n".join(blocks) + "\n"
 
 
 def tables(comparison: Comparison, width: int = 100) -> list[Table]:
@@ -89,93 +86,97 @@ def tables(comparison: Comparison, width: int = 100) -> list[Table]:
 
     Names are Text, so that nothing in them is read as markup; long ones are folded, never cut.
     """
-    names = max(len(_label(row)) for row in comparison.rows)
-    room = width - min(24, names) - (0 if _common_seeds(comparison) else len("seeds") + GAP)
-    one_line = len(comparison.sets) * (len("91.2 [90.1, 92.3]") + GAP) <= room
-    most = len(comparison.sets) if one_line else max(1, room // (len("[90.1, 92.3]") + GAP))
-    each = math.ceil(len(comparison.sets) / math.ceil(len(comparison.sets) / max(1, most)))  # of nearly equal width
-    chunks = [comparison.sets[first : first + each] for first in range(0, len(comparison.sets), each)]
-    result = [_accuracy_table(comparison, chunk, " " if one_line else "\n") for chunk in chunks]
-    return [*result, _difference_table(comparison)] if comparison.differences else result
+    sets = comparison.sets
+    longest = max(len(label(row)) for row in comparison.rows)
+    for_sets = width - min(24, longest) - (0 if common_seeds(comparison) else len("seeds") + GAP)
+    one_line = len(sets) * (len("91.2 [90.1, 92.3]") + GAP) <= for_sets
+    most = len(sets) if one_line else max(1, for_sets // (len("[90.1, 92.3]") + GAP))
+    per_table = math.ceil(len(sets) / math.ceil(len(sets) / most))  # tables of nearly equal width
+    result = [
+        accuracy_table(comparison, sets[first : first + per_table], " " if one_line else "\n")
+        for first in range(0, len(sets), per_table)
+    ]
+    return [*result, difference_table(comparison)] if comparison.differences else result
 
 
-def _accuracy_table(comparison: Comparison, sets: tuple[str, ...], between: str) -> Table:
-    """Some sets of the comparison; `between` stands between an accuracy and its interval."""
-    rows, table = comparison.rows, new_table(_accuracy_title(comparison))
+def accuracy_table(comparison: Comparison, sets: tuple[str, ...], separator: str) -> Table:
+    """Some sets of the comparison; `separator` is between an accuracy and its interval."""
+    rows, table, seeds = comparison.rows, new_table(accuracy_title(comparison)), common_seeds(comparison)
     table.add_column("", overflow="fold")
-    if not _common_seeds(comparison):
+    if not seeds:
         table.add_column("seeds", justify="right")
     for name in sets:
-        table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")
+        table.add_column(text(set_name(name)), justify="right", overflow="fold")
     best = {name: max(cell.accuracy for row in rows if (cell := row.cells[name])) for name in sets}
     for row in rows:
-        cells = [] if _common_seeds(comparison) else [Text(str(row.seeds))]
+        cells = [] if seeds else [Text(str(row.seeds))]
         for name in sets:
             cell = row.cells[name]
             # Bold for the best of several; the console leaves it out where there is no terminal.
             style = "bold" if cell and len(rows) > 1 and cell.accuracy == best[name] else ""
-            cells.append(Text(_accuracy(cell, between), style=style))
-        table.add_row(text(_label(row)), *cells)
+            cells.append(Text(cell_text(cell, separator), style=style))
+        table.add_row(text(label(row)), *cells)
     return table
 
 
-def _difference_table(comparison: Comparison) -> Table:
-    """A section for each pair, its sets below its name."""
+def difference_table(comparison: Comparison) -> Table:
+    """A section for each pair of reports, its sets below their names."""
     table = new_table(DIFFERENCES, TEST)
     table.add_column("", overflow="fold")
-    for name in ("points", "interval", "p", "p Holm"):
-        table.add_column(name, justify="right", overflow="fold")
-    for (first, second), pairs in itertools.groupby(comparison.differences, key=lambda pair: (pair.first, pair.second)):
+    for head in DIFFERENCE_HEADS:
+        table.add_column(head, justify="right", overflow="fold")
+    for names, differences in itertools.groupby(comparison.differences, key=lambda pair: (pair.first, pair.second)):
         table.add_section()
-        table.add_row(text(f"{first} - {second}", "bold"))
-        for pair in pairs:
-            table.add_row(text(f"  {SET_NAMES.get(pair.set, pair.set)}"), *(Text(value) for value in _difference(pair)))
+        table.add_row(text(" - ".join(names), "bold"))
+        for difference in differences:
+            table.add_row(text(f"  {set_name(difference.set)}"), *map(Text, difference_texts(difference)))
     return table
 
 
-def _accuracy_title(comparison: Comparison) -> str:
+def accuracy_title(comparison: Comparison) -> str:
     """Says how many seeds, where that is one number, and which interval the brackets hold."""
-    seeds = _common_seeds(comparison)
+    seeds = common_seeds(comparison)
     count = f", {seeds} {'seed' if seeds == 1 else 'seeds'}" if seeds else ""
     named = name_intervals({cell.kind for row in comparison.rows for cell in row.cells.values() if cell})
     return f"Accuracy in per cent{count}" + (f" [{named}]" if named else "")
 
 
-def _common_seeds(comparison: Comparison) -> int | None:
+def common_seeds(comparison: Comparison) -> int | None:
     """The number of seeds that all reports have, None where they differ."""
     counts = {row.seeds for row in comparison.rows}
     return counts.pop() if len(counts) == 1 else None
 
 
-def _accuracy(cell: Cell | None, between: str = " ") -> str:
+def set_name(name: str) -> str:
+    return SET_NAMES.get(name, name)
+
+
+def cell_text(cell: Cell | None, separator: str = " ") -> str:
     if cell is None:
         return "-"
-    return percent(cell.accuracy) + (between + interval(cell.interval) if cell.interval else "")
+    return percent(cell.accuracy) + (separator + interval(cell.interval) if cell.interval else "")
 
 
-def _difference(pair: Difference) -> list[str]:
+def difference_texts(pair: Difference) -> list[str]:
     """Difference (starred where significant), interval, p and corrected p."""
     low, high = pair.interval
     star = "*" if pair.p_holm is not None and pair.p_holm < ALPHA and not low <= 0 <= high else ""
-    return [f"{100 * pair.difference:+z.1f}{star}", interval(pair.interval), _p(pair.p), _p(pair.p_holm)]
+    p_values = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (pair.p, pair.p_holm)]
+    return [f"{100 * pair.difference:+z.1f}{star}", interval(pair.interval), *p_values]
 
 
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+def label(row: Row) -> str:
+    """The row's name, with the command and the choice where the name does not contain them."""
+    missing = [word for word in (row.command, row.choice) if word and word not in row.name]
+    return f"{row.name} ({', '.join(missing)})" if missing else row.name
 
 
-def _label(row: Row) -> str:
-    """The row's name, with the method and the choice where the name does not tell them."""
-    said = [one for one in (row.command, row.choice) if one and one not in row.name]
-    return f"{row.name} ({', '.join(said)})" if said else row.name
-
-
-def _markdown(words: str) -> str:
+def escape_markdown(words: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`|*[]<>&~" else sign for sign in printable(words))
 
 
-def _markdown_table(heads: list[str], body: list[list[str]], left: int) -> str:
+def markdown_table(heads: list[str], body: list[list[str]], left: int) -> str:
     """Pipe table; the first `left` columns are aligned left, the others right."""
     rule = ["---" if i < left else "---:" for i in range(len(heads))]
-    lines = [[_markdown(cell) for cell in heads], rule, *([_markdown(cell) for cell in row] for row in body)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[escape_markdown(cell) for cell in row] for row in (heads, *body)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (rows[0], rule, *rows[1:]))

@@ -1,100 +1,107 @@
-"""A report held against itself and against its predictions: figures that were edited, or predictions of another run
-copied beside, are refused before anything is computed from them.
+"""Reports checked against themselves, their predictions and each other: figures that were edited, or predictions of
+another run copied beside them, are refused before anything is computed from them.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ftcli.comparison.predictions import PredictionTable
+from ftcli.comparison.predictions import SetPredictions
+from ftcli.comparison.reports import Accuracy, ComparedReport
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
 from ftcli.run_folder.folder import PREDICTIONS
 from ftcli.text import quoted
 
 ROUNDING = 1e-6  # of an accuracy that was written and read back, or summed in another order
-AGAIN = "run the command again into another folder"
-ALONE = f"{AGAIN}, or move {PREDICTIONS} away to compare without paired differences"
+RUN_AGAIN = "run the command again into another folder"
+RUN_AGAIN_OR_MOVE = f"{RUN_AGAIN}, or move {PREDICTIONS} away to compare without paired differences"
 
 
-def figures_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The entry R of each set that has an accuracy, in the order of the report; `ood_mean` last."""
-    results = content["results"]
-    roles = {role: results.get(role) for role in ("id_val", "id_test")}
-    every = roles | (results.get("ood") or {}) | {"ood_mean": results.get("ood_mean")}
-    return {name: entry for name, entry in every.items() if entry and entry.get("accuracy") is not None}
-
-
-def check_report(file: Path, content: dict[str, Any]) -> None:
+def check_accuracies(report: ComparedReport) -> None:
     """Raises RequestError where an accuracy does not fit its own interval, or the OOD mean its sets."""
-    figures = figures_of(content)
-    mean = (figures.pop("ood_mean", None) or {}).get("accuracy")
-    ood = [figures[name]["accuracy"] for name in content["results"].get("ood") or {} if name in figures]
-    if mean is not None and ood and abs(mean - fmean(ood)) > ROUNDING:
+    accuracies = {name: entry for name, entry in report.accuracies.items() if name != "ood_mean"}
+    mean = report.accuracies.get("ood_mean")
+    ood = [entry.accuracy for name, entry in accuracies.items() if name in report.ood_sets]
+    if mean and ood and abs(mean.accuracy - fmean(ood)) > ROUNDING:
         raise RequestError(
-            f"{str(file)!r}: ood_mean is {mean:.6g}, and the mean over its OOD sets is {fmean(ood):.6g}.", AGAIN
+            f"{str(report.file)!r}: ood_mean is {mean.accuracy:.6g}, and the mean over its OOD sets is "
+            f"{fmean(ood):.6g}.",
+            RUN_AGAIN,
         )
-    for name, entry in figures.items():
-        if not (entry.get("n") and entry.get("accuracy_ci95")):
+    for name, entry in accuracies.items():
+        if not (entry.n and entry.ci95):
             continue
-        expected = wilson(entry["accuracy"], entry["n"])
-        if any(abs(a - b) > ROUNDING for a, b in zip(expected, entry["accuracy_ci95"], strict=True)):
-            said = " to ".join(f"{end:.6g}" for end in entry["accuracy_ci95"])
+        expected = wilson(entry.accuracy, entry.n)
+        if any(abs(a - b) > ROUNDING for a, b in zip(expected, entry.ci95, strict=True)):
+            interval = " to ".join(f"{end:.6g}" for end in entry.ci95)
             raise RequestError(
-                f"{str(file)!r}: {quoted(name)} has an accuracy of {entry['accuracy']:.6g} on {entry['n']:,} examples, "
-                f"which does not fit its interval, {said}.",
-                AGAIN,
+                f"{str(report.file)!r}: {quoted(name)} has an accuracy of {entry.accuracy:.6g} on {entry.n:,} "
+                f"examples, which does not fit its interval, {interval}.",
+                RUN_AGAIN,
             )
 
 
-def check_predictions(file: Path, content: dict[str, Any], scored: Mapping[str, PredictionTable | None]) -> None:
-    """Raises RequestError where a set of predictions has other examples, seeds, classes or accuracies than the report
-    beside it says. `file`: that of the predictions. Sets that are None are left out.
+def check_predictions(report: ComparedReport) -> None:
+    """Raises RequestError where the predictions on a set have other examples, seeds, classes or accuracies than the
+    report says.
     """
-    classes = pa.array(content["data"]["classes"], pa.string())
-    of_seeds = {one["selected"]["seed"]: figures_of(one) for one in content.get("seeds") or []}
-    for name, entry in figures_of(content).items():
-        if (found := scored.get(name)) is None:
+    classes = pa.array(report.class_names, pa.string())
+    file = f"{str(report.predictions_file)!r} is not of the report beside it"
+    for name, entry in report.accuracies.items():
+        predictions = (report.predictions or {}).get(name)
+        if predictions is None:
             continue
-        one = {found.seeds[0]: entry["accuracy"]} if len(found.seeds) == 1 else {}
-        one |= {seed: of_seeds[seed][name]["accuracy"] for seed in found.seeds if name in of_seeds.get(seed, {})}
-        held = [
-            ("examples", entry.get("n"), len(found.examples), 0.0),
-            ("seeds", int(entry.get("n_seeds") or 1), len(found.seeds), 0.0),
-            ("accuracy", entry["accuracy"], float(found.correct.mean()), 0.5 / found.correct.size),
-            *(
-                (f"accuracy of seed {seed}", one.get(seed), float(right.mean()), 0.5 / len(right))
-                for seed, right in zip(found.seeds, found.correct, strict=True)
-            ),
-        ]
-        for what, said, seen, within in held:
-            if said is not None and abs(said - seen) > within + ROUNDING:
+        seeds = {seed: by_set[name] for seed, by_set in report.seed_accuracies.items() if name in by_set}
+        for what, reported, predicted, tolerance in expectations(entry, seeds, predictions):
+            if reported is not None and abs(reported - predicted) > tolerance + ROUNDING:
                 raise RequestError(
-                    f"{str(file)!r} is not of the report beside it: {what} of {quoted(name)}, the report says "
-                    f"{said:.6g}, the predictions {seen:.6g}.",
-                    ALONE,
+                    f"{file}: {what} of {quoted(name)}, the report says {reported:.6g}, the predictions "
+                    f"{predicted:.6g}.",
+                    RUN_AGAIN_OR_MOVE,
                 )
-        unknown = found.names.filter(pc.invert(pc.is_in(found.names, classes)))
+        unknown = predictions.class_names.filter(pc.invert(pc.is_in(predictions.class_names, classes)))
         if len(unknown):
             raise RequestError(
-                f"{str(file)!r} is not of the report beside it: {quoted(unknown[0].as_py())}, in {quoted(name)}, is "
-                "not among the report's classes.",
-                ALONE,
+                f"{file}: {quoted(unknown[0].as_py())}, in {quoted(name)}, is not among the report's classes.",
+                RUN_AGAIN_OR_MOVE,
             )
 
 
-def check_labels(name: str, files: tuple[Path, Path], first: PredictionTable, second: PredictionTable) -> None:
-    """Raises RequestError where two runs that saw the same examples of a set, by id, say that their labels differ."""
-    if first.labels.equals(second.labels):
+def expectations(
+    entry: Accuracy, seeds: dict[int, Accuracy], predictions: SetPredictions
+) -> list[tuple[str, float | None, float, float]]:
+    """What predictions on a set must have: its name, the report's figure, that of the predictions, the tolerance."""
+    of_seed = {predictions.seeds[0]: entry} | seeds if len(predictions.seeds) == 1 else seeds
+    return [
+        ("examples", entry.n, len(predictions.examples), 0.0),
+        ("seeds", entry.seeds, len(predictions.seeds), 0.0),
+        ("accuracy", entry.accuracy, float(predictions.correct.mean()), 0.5 / predictions.correct.size),
+        *(
+            (
+                f"accuracy of seed {seed}",
+                of_seed[seed].accuracy if seed in of_seed else None,
+                float(correct.mean()),
+                0.5 / len(correct),
+            )
+            for seed, correct in zip(predictions.seeds, predictions.correct, strict=True)
+        ),
+    ]
+
+
+def check_labels(
+    name: str, first: ComparedReport, second: ComparedReport, predictions: tuple[SetPredictions, SetPredictions]
+) -> None:
+    """Raises RequestError where two runs that saw the same examples of a set, by id, have different labels for them."""
+    a, b = predictions
+    if a.labels.equals(b.labels):
         return
-    i = pc.index(pc.not_equal(first.labels, second.labels), True).as_py()
-    one, other = (quoted(scored.labels[i].as_py()) for scored in (first, second))
+    i = pc.index(pc.not_equal(a.labels, b.labels), True).as_py()
+    label, other = (quoted(table.labels[i].as_py()) for table in predictions)
     raise RequestError(
-        f"{str(files[0])!r} and {str(files[1])!r} have the same examples of {quoted(name)} under other labels: "
-        f"{quoted(str(first.examples[i]))} is {one} in the first and {other} in the second.",
-        ALONE,
+        f"{str(first.predictions_file)!r} and {str(second.predictions_file)!r} have the same examples of "
+        f"{quoted(name)} under other labels: {quoted(str(a.examples[i]))} is {label} in the first and {other} in the "
+        "second.",
+        RUN_AGAIN_OR_MOVE,
     )

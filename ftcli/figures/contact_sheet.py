@@ -1,4 +1,4 @@
-"""Pictures in rows on a sheet, as a PNG: the first few of each class of a set."""
+"""Contact sheets: images in rows on one PNG, such as the first few of each class of a set."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from ftcli.errors import RequestError
 from ftcli.files import write_atomically
 from ftcli.text import printable
 
-SIDE, LABEL, GAP, LINE = 96, 160, 4, 13  # pixels; LINE: of the words below a picture
-PER_ROW, MOST_ROWS = 8, 40
-LONGEST, LONGEST_BELOW = 24, 16  # characters beside a row, and below a picture
+SIDE, LABEL_WIDTH, GAP, LINE_HEIGHT = 96, 160, 4, 13  # pixels; LINE_HEIGHT: of the caption of an image
+PER_ROW, MAX_ROWS = 8, 40
+MAX_LABEL, MAX_CAPTION = 24, 16  # characters on a line of the label of a row, and on one of a caption
 
 
 @dataclass(frozen=True)
 class Row:
-    """Examples of one set side by side. `label`: lines beside them; `below` [len(examples)]: lines below each."""
+    """Examples of one set side by side. `label`: lines to their left; `captions` [len(examples)]: lines below each."""
 
     label: Sequence[str]
     images: ImageSet
     examples: Sequence[int]
-    below: Sequence[Sequence[str]] = ()
+    captions: Sequence[Sequence[str]] = ()
 
 
 def check_sheet(path: Path, option: str) -> None:
@@ -34,38 +34,34 @@ def check_sheet(path: Path, option: str) -> None:
         raise RequestError(f"{option} {str(path)!r}: the picture is a PNG.", "end its name with .png")
 
 
-def save_sheet(images: ImageSet, path: Path) -> None:
-    """Write a PNG with the first examples of each class, in the set's order. Raises RequestError for another ending."""
-    check_sheet(path, "--save")
-    save_rows(rows_by_class(images), path)
-
-
-def rows_by_class(images: ImageSet) -> Iterable[Row]:
-    """A row per class that occurs, with its first examples."""
-    for label in np.unique(images.labels):
-        yield Row([images.classes[label]], images, np.flatnonzero(images.labels == label)[:PER_ROW].tolist())
+def save_classes(images: ImageSet, path: Path) -> None:
+    """Write a PNG with a row per class that occurs, and in it its first examples."""
+    labels = images.labels
+    save_rows((Row([images.classes[k]], images, np.flatnonzero(labels == k).tolist()) for k in np.unique(labels)), path)
 
 
 def save_rows(rows: Iterable[Row], path: Path) -> None:
-    """Write the first MOST_ROWS rows as a PNG, in each its first PER_ROW pictures. There is one row at least."""
-    shown = list(islice(rows, MOST_ROWS))
-    lines = max(len(words) for row in shown for words in (*row.below, ()))
-    across, down = SIDE + GAP, SIDE + GAP + lines * LINE
-    sheet = Image.new("RGB", (LABEL + PER_ROW * across, len(shown) * down), "white")
+    """Write the first MAX_ROWS rows as a PNG, in each its first PER_ROW images. There is one row at least."""
+    shown = list(islice(rows, MAX_ROWS))
+    lines = max(len(caption) for row in shown for caption in (*row.captions, ()))
+    width, height = SIDE + GAP, SIDE + GAP + lines * LINE_HEIGHT  # of a place on the sheet
+    sheet = Image.new("RGB", (LABEL_WIDTH + PER_ROW * width, len(shown) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for i, row in enumerate(shown):
-        beside = "\n".join(printable(line)[:LONGEST] for line in row.label)
-        draw.text((GAP, i * down + SIDE // 2), beside, fill="black", anchor="lm")
+        draw.text((GAP, i * height + SIDE // 2), cut_lines(row.label, MAX_LABEL), fill="black", anchor="lm")
         for j, index in enumerate(row.examples[:PER_ROW]):
-            corner = (LABEL + j * across, i * down)
-            sheet.paste(tile(row.images.image(int(index))), corner)
-            if row.below:
-                words = "\n".join(printable(line)[:LONGEST_BELOW] for line in row.below[j])
-                draw.multiline_text((corner[0], corner[1] + SIDE), words, fill="black", spacing=1)
+            x, y = LABEL_WIDTH + j * width, i * height
+            sheet.paste(square(row.images.image(int(index))), (x, y))
+            if row.captions:
+                draw.multiline_text((x, y + SIDE), cut_lines(row.captions[j], MAX_CAPTION), fill="black", spacing=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda place: sheet.save(place, format="PNG"))
+    write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
-def tile(image: Image.Image) -> Image.Image:
-    """A picture as a square of SIDE; one that is smaller keeps its pixels as squares."""
+def cut_lines(lines: Sequence[str], width: int) -> str:
+    return "\n".join(printable(line)[:width] for line in lines)
+
+
+def square(image: Image.Image) -> Image.Image:
+    """An image as a square of SIDE; one that is smaller keeps its pixels as squares."""
     return image.resize((SIDE, SIDE), Image.Resampling.NEAREST if image.width < SIDE else Image.Resampling.LANCZOS)

@@ -1,4 +1,7 @@
-"""What a figure shows, whether it is drawn to a file or in a terminal: curves, heat maps, bars, and their numbers."""
+"""What a figure shows, in a file or in a terminal: line plots, heat maps, bar charts, and how numbers are written.
+
+Values that are None or not finite are missing: a gap in a curve, a blank cell, a dash in place of a bar.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +11,9 @@ from typing import TypeGuard
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: `x` and `y` of equal length; None, and whatever is not finite, is a gap. `low`, `high`: a band about it.
+    """A curve: `x` and `y` of equal length. `low`, `high`: a band about it.
 
-    An empty `label`, or one that says what the title of its panel says, is not in the legend.
+    An empty `label`, or one that equals the title of its plot, is not in the legend.
     """
 
     label: str
@@ -22,8 +25,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Curves on one pair of axes. `x`, `y`: names with units. What a logarithmic axis cannot show is a gap."""
+class LinePlot:
+    """Curves on one pair of axes. `x`, `y`: names with units. What a logarithmic axis cannot show is missing."""
 
     title: str
     curves: Sequence[Curve]
@@ -32,10 +35,20 @@ class Panel:
     log_x: bool = False
     log_y: bool = False
 
+    def points(self) -> list[list[tuple[float, float]]]:
+        """The points (x, y) of every curve in the order given; (nan, nan) for those that are missing."""
+        return [
+            [
+                (x, y) if y is not None and on_axis(x, self.log_x) and on_axis(y, self.log_y) else (nan, nan)
+                for x, y in zip(curve.x, curve.y, strict=True)
+            ]
+            for curve in self.curves
+        ]
+
 
 @dataclass(frozen=True)
-class Heat:
-    """A heat map: `values` [rows][columns], None is blank; `y` names the rows, `x` the columns, `z` the shade."""
+class HeatMap:
+    """A heat map of `values` [rows][columns]; `y` names the rows, `x` the columns, `z` the shade."""
 
     title: str
     values: Sequence[Sequence[float | None]]
@@ -45,14 +58,14 @@ class Heat:
     x: str
     z: str
 
-    def shaded(self) -> list[float]:
-        """The values of all cells that are not blank."""
-        return [value for row in self.values for value in row if filled(value)]
+    def numbers(self) -> list[float]:
+        """The values of all cells that are not blank, row by row."""
+        return [value for row in self.values for value in row if is_number(value)]
 
 
 @dataclass(frozen=True)
-class Bars:
-    """Horizontal bars: a group per label, in each a bar per series; None is written as a dash. `x`: name with unit."""
+class BarChart:
+    """Horizontal bars: a group per label, in each a bar per series. `x`: name with unit."""
 
     title: str
     labels: Sequence[str]
@@ -60,42 +73,36 @@ class Bars:
     x: str
 
 
-def filled(value: float | None) -> TypeGuard[float]:
-    """Whether there is a number to show."""
+Panel = LinePlot | HeatMap | BarChart
+
+
+def is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and isfinite(value)
 
 
-def points(curve: Curve, panel: Panel) -> list[tuple[float, float]]:
-    """The points (x, y) of a curve in the order given; (nan, nan) where one is missing or its axes have no place."""
-    pairs = zip(curve.x, curve.y, strict=True)
-    return [
-        (x, y) if y is not None and shows(x, panel.log_x) and shows(y, panel.log_y) else (nan, nan) for x, y in pairs
-    ]
-
-
-def shows(value: float, log: bool) -> bool:
-    """Whether an axis has a place for a value."""
+def on_axis(value: float, log: bool) -> bool:
+    """Whether an axis can show a value."""
     return isfinite(value) and (value > 0 or not log)
 
 
-def extent(values: Iterable[float], log: bool = False) -> tuple[float, float]:
-    """The least and the greatest value, moved apart where they are one; (1, 10) or (0, 1) where there is none."""
-    found = list(values)
-    if not found:
+def axis_limits(values: Iterable[float], log: bool = False) -> tuple[float, float]:
+    """The least and the greatest value; apart from each other also where all values are equal or there is none."""
+    numbers = list(values)
+    if not numbers:
         return (1.0, 10.0) if log else (0.0, 1.0)
-    low, high = min(found), max(found)
+    low, high = min(numbers), max(numbers)
     if low < high:
         return low, high
     return (low / 2, high * 2) if log else (low - (abs(low) / 10 or 1), high + (abs(high) / 10 or 1))
 
 
-def write_alike(values: Sequence[float], digits: int = 3) -> list[str]:
-    """Numbers that stand together: all with as many decimals as show so many digits of their span."""
+def format_numbers(values: Sequence[float], digits: int = 3) -> list[str]:
+    """Numbers with equally many decimals: as many as show `digits` digits of their span."""
     if not values:
         return []
     largest = max(map(abs, values))
     span = max(values) - min(values) or largest or 1.0
-    places = digits - 1 - floor(log10(span))
-    if places > 7 or largest >= 1e6:
+    decimals = digits - 1 - floor(log10(span))
+    if decimals > 7 or largest >= 1e6:
         return [f"{value:.{digits}g}" for value in values]
-    return [f"{value:z.{max(places, 0)}f}" for value in values]
+    return [f"{value:z.{max(decimals, 0)}f}" for value in values]

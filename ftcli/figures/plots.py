@@ -1,4 +1,4 @@
-"""Figures as files: curves, heat maps and bars in one style that survives a black-and-white printer.
+"""Figures as files: panels side by side, in one style that survives a black-and-white printer.
 
 matplotlib is the extra `plots` and is imported only when a figure is drawn; pyplot, which keeps state, never is.
 """
@@ -12,32 +12,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftcli.errors import RequestError
-from ftcli.figures.drawing import (
-    CHARACTER,
-    LINE,
-    NAME,
-    TITLE,
+from ftcli.figures.matplotlib_panels import (
+    CHARACTER_WIDTH,
+    LINE_HEIGHT,
+    NAME_WIDTH,
+    TITLE_WIDTH,
     Legend,
     column_width,
-    draw_bars,
-    draw_curves,
-    draw_heats,
-    labels_of,
-    longest,
-    wrapped,
+    draw_bar_chart,
+    draw_heat_maps,
+    draw_line_plot,
+    legend_labels,
+    longest_line,
+    wrap,
 )
-from ftcli.figures.panels import Bars, Curve, Heat, Panel
+from ftcli.figures.panels import BarChart, HeatMap, LinePlot, Panel
 from ftcli.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bars", "Curve", "Heat", "Panel", "check_plot", "save_panels"]
-
 ENDINGS = (".svg", ".png")
 INSTALL = "python -m pip install matplotlib, or in a clone of ftcli: python -m pip install '.[plots]'"
-ACROSS = 3  # panels in a row
+MAX_COLUMNS = 3  # panels in a row
 
 STYLE: Any = {
     "axes.labelsize": 9,
@@ -57,9 +55,7 @@ STYLE: Any = {
 
 
 def check_plot(path: Path | None) -> None:
-    """What can be known before any work. Raises RequestError for an ending other than .svg or .png, for a folder, and
-    where matplotlib is not installed.
-    """
+    """Raises RequestError for another ending than .svg or .png, for a folder, and where matplotlib is not installed."""
     if path is None:
         return
     if path.suffix.lower() not in ENDINGS:
@@ -70,11 +66,11 @@ def check_plot(path: Path | None) -> None:
         raise RequestError("--plot needs matplotlib, which is not installed.", INSTALL)
 
 
-def save_panels(path: Path, panels: Sequence[Panel | Heat | Bars]) -> None:
+def save_panels(path: Path, panels: Sequence[Panel]) -> None:
     """Write one figure with the panels side by side, three to a row; with their titles where there are several.
 
-    A label has one style throughout and stands once, in one legend; heat maps of one `z` share their shades. The same
-    panels give the same bytes. A PNG shows a box for a sign that DejaVu Sans lacks; an SVG leaves it to the viewer.
+    A label has one style throughout and is in the one legend once; heat maps of one `z` share a colour bar. The same
+    panels give the same bytes. A character that DejaVu Sans lacks is a box in a PNG.
     Raises RequestError as `check_plot` does, and ValueError where there is no panel.
     """
     check_plot(path)
@@ -84,48 +80,48 @@ def save_panels(path: Path, panels: Sequence[Panel | Heat | Bars]) -> None:
     from matplotlib.figure import Figure
 
     kind = path.suffix.lower()[1:]
-    unsigned: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         matplotlib.rcdefaults()  # not what the user has set for figures of their own
         matplotlib.rcParams.update(STYLE)
         figure = Figure(layout="constrained")
-        draw_all(figure, panels)
-        write_atomically(path, lambda place: figure.savefig(place, format=kind, metadata=unsigned))
+        draw_figure(figure, panels)
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, metadata=metadata))
 
 
-def draw_all(figure: "Figure", panels: Sequence[Panel | Heat | Bars]) -> None:
-    """Lay the panels out, draw each, add what they share: the legend, and the shades of heat maps."""
-    across = 2 if len(panels) == 4 else min(len(panels), ACROSS)  # four are two by two
-    down = ceil(len(panels) / across)
-    sizes = [size_of(panel) for panel in panels]
-    width, height = across * max(size[0] for size in sizes), down * max(size[1] for size in sizes)
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
+def draw_figure(figure: "Figure", panels: Sequence[Panel]) -> None:
+    """Lay the panels out, draw each, add what they share: the legend, and the colour bars of heat maps."""
+    columns = 2 if len(panels) == 4 else min(len(panels), MAX_COLUMNS)  # four are two by two
+    rows = ceil(len(panels) / columns)
+    sizes = [panel_size(panel) for panel in panels]
+    width, height = columns * max(size[0] for size in sizes), rows * max(size[1] for size in sizes)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    labels = list(dict.fromkeys(chain.from_iterable(labels_of(panel) for panel in panels)))
+    labels = list(dict.fromkeys(chain.from_iterable(legend_labels(panel) for panel in panels)))
     legend: Legend = {}
-    heats: dict[str, list[tuple[Axes, Heat]]] = {}
-    alike: dict[tuple[str, str], list[Axes]] = {}  # axes of one quantity, by its direction and name
+    heat_maps: dict[str, list[tuple[Axes, HeatMap]]] = {}
+    same_quantity: dict[tuple[str, str], list[Axes]] = {}  # axes by their direction and name
     for axes, panel in zip(grid[: len(panels)], panels, strict=True):
         if len(panels) > 1:
-            axes.set_title(wrapped(panel.title, TITLE), loc="left")
-        same = [label for label in labels if label[0] is type(panel)]
-        if isinstance(panel, Heat):
-            heats.setdefault(panel.z, []).append((axes, panel))
-        elif isinstance(panel, Bars):
-            legend = draw_bars(axes, panel, same) | legend
-            alike.setdefault(("x", panel.x), []).append(axes)
+            axes.set_title(wrap(panel.title, TITLE_WIDTH), loc="left")
+        own_labels = [label for label in labels if label[0] is type(panel)]
+        if isinstance(panel, HeatMap):
+            heat_maps.setdefault(panel.z, []).append((axes, panel))
+        elif isinstance(panel, BarChart):
+            legend = draw_bar_chart(axes, panel, own_labels) | legend
+            same_quantity.setdefault(("x", panel.x), []).append(axes)
         else:
-            legend = draw_curves(axes, panel, same) | legend
-            alike.setdefault(("y", panel.y), []).append(axes)
-    for (direction, _), group in alike.items():
+            legend = draw_line_plot(axes, panel, own_labels) | legend
+            same_quantity.setdefault(("y", panel.y), []).append(axes)
+    for (direction, _), group in same_quantity.items():
         share_limits(direction, group)
-    for maps in heats.values():
-        draw_heats(figure, maps)
-    beside, least = add_legend(figure, {label: legend[label] for label in labels if label[1]})
-    figure.set_size_inches(width + beside, max(height, least))
+    for maps in heat_maps.values():
+        draw_heat_maps(figure, maps)
+    legend_width, legend_height = add_legend(figure, {label: legend[label] for label in labels if label[1]})
+    figure.set_size_inches(width + legend_width, max(height, legend_height))
 
 
 def share_limits(direction: str, group: Sequence["Axes"]) -> None:
@@ -136,27 +132,27 @@ def share_limits(direction: str, group: Sequence["Axes"]) -> None:
         axes.set(**{f"{direction}lim": (min(low for low, _ in limits), max(high for _, high in limits))})
 
 
-def size_of(panel: Panel | Heat | Bars) -> tuple[float, float]:
+def panel_size(panel: Panel) -> tuple[float, float]:
     """Width and height of a panel in inches, with the names on its axes."""
-    if isinstance(panel, Panel):
+    if isinstance(panel, LinePlot):
         return 4.2, 3.1
-    names = panel.rows if isinstance(panel, Heat) else panel.labels
-    beside = CHARACTER * longest(names)
-    if isinstance(panel, Bars):
-        return 3.4 + beside, 0.8 + 0.17 * len(names) * (len(panel.series) + 0.8)
-    wide, below = column_width(panel), CHARACTER * longest(panel.columns)
-    across = max(wide * len(panel.columns), 1.2)
-    return 1.5 + beside + across, 0.9 + (below if below > wide else 0.1) + max(0.26 * len(names), 0.6)
+    names = panel.rows if isinstance(panel, HeatMap) else panel.labels
+    names_width = CHARACTER_WIDTH * longest_line(names)
+    if isinstance(panel, BarChart):
+        return 3.4 + names_width, 0.8 + 0.17 * len(names) * (len(panel.series) + 0.8)
+    column, column_names = column_width(panel), CHARACTER_WIDTH * longest_line(panel.columns)
+    width = 1.5 + names_width + max(column * len(panel.columns), 1.2)
+    return width, 0.9 + (column_names if column_names > column else 0.1) + max(0.26 * len(names), 0.6)
 
 
 def add_legend(figure: "Figure", legend: Legend) -> tuple[float, float]:
     """The legend, to the right of all panels, and its width and height in inches."""
     if not legend:
         return 0.0, 0.0
-    names = [wrapped(name, NAME) for _, name in legend]
-    shown = figure.legend(list(legend.values()), ["-"] * len(names), loc="outside right upper")
-    for text, name in zip(shown.get_texts(), names, strict=True):
+    names = [wrap(name, NAME_WIDTH) for _, name in legend]
+    drawn = figure.legend(list(legend.values()), ["-"] * len(names), loc="outside right upper")
+    for text, name in zip(drawn.get_texts(), names, strict=True):
         text.set_text(name)  # handed to `legend` itself, a name that begins with "_" would be left out
     lines = [name.split("\n") for name in names]
-    across = 0.7 + CHARACTER * max(len(line) for name in lines for line in name)
-    return across, 0.2 + sum(0.06 + LINE * len(name) for name in lines)
+    width = 0.7 + CHARACTER_WIDTH * max(len(line) for name in lines for line in name)
+    return width, 0.2 + sum(0.06 + LINE_HEIGHT * len(name) for name in lines)

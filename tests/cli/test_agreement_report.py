@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.metrics import cohen_kappa_score
 
 from ftcli.explain.agreement.measure import DISJOINT, KINDS
-from ftcli.figures.contact_sheet import GAP, LABEL, LINE, SIDE
+from ftcli.figures.contact_sheet import GAP, LABEL_WIDTH, LINE_HEIGHT, SIDE
 from ftcli.log import Log
 from ftcli.measures.paired import bootstrap_difference
 from ftcli.model.checkpoints.checkpoint import open_checkpoint
@@ -229,12 +229,12 @@ def test_the_sheet_shows_the_mistakes_of_its_kind(place: Path, tmp_path: Path, k
             rows.setdefault((row["set"], row["label"]), []).append(row["example"])
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
-    down = SIDE + GAP + 2 * LINE
+    down = SIDE + GAP + 2 * LINE_HEIGHT
     assert pixels.shape[0] == down * len(rows) > 0
     folders = {"id_test": place / "test", "far": place / "far"}
     for i, ((name, _), examples) in enumerate(rows.items()):
         for j in range(8):
-            left = LABEL + j * (SIDE + GAP)
+            left = LABEL_WIDTH + j * (SIDE + GAP)
             seen = pixels[i * down : i * down + SIDE, left : left + SIDE]
             if j >= len(examples):
                 assert (seen == 255).all()

@@ -17,7 +17,7 @@ from scipy import stats
 
 from ftcli.comparison.compare import compare
 from ftcli.comparison.export import tables, to_csv, to_json, to_markdown
-from ftcli.comparison.verify import figures_of
+from ftcli.comparison.reports import accuracies_of
 from ftcli.errors import RequestError
 from ftcli.measures.accuracy import over_seeds
 from ftcli.measures.intervals import wilson
@@ -166,7 +166,9 @@ def test_more_than_four_are_held_against_the_first(tmp_path: Path) -> None:
 def test_many_sets_are_looked_up_and_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sets of a report are listed a fixed number of times, however many there are; beyond a limit it is refused."""
     listed = []
-    monkeypatch.setattr("ftcli.comparison.compare.figures_of", lambda content: listed.append(1) or figures_of(content))
+    monkeypatch.setattr(
+        "ftcli.comparison.reports.accuracies_of", lambda content: listed.append(1) or accuracies_of(content)
+    )
     counts = []
     for sets in (3, 60):
         right = {f"set{i}": np.ones((1, N), dtype=bool) for i in range(sets)}
@@ -175,7 +177,7 @@ def test_many_sets_are_looked_up_and_not_searched_for(tmp_path: Path, monkeypatc
         counts.append(len(listed))
         listed.clear()
     assert counts[0] == counts[1]
-    monkeypatch.setattr("ftcli.comparison.compare.MAX_COMPARED_SETS", 60)  # and their mean
+    monkeypatch.setattr("ftcli.comparison.reports.MAX_COMPARED_SETS", 60)  # and their mean
     with pytest.raises(RequestError, match="61 sets, and at most 60"):
         compare(files)
 

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from ftcli.explain.criticality.tables import criticality_panels, criticality_tables
-from ftcli.figures.panels import Heat
+from ftcli.figures.panels import HeatMap
 from ftcli.model.loading.save import save_model
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.worlds import coloured, loaded
@@ -73,5 +73,5 @@ def test_the_tables() -> None:
     assert ["stem", "4", "1", "1", "2", "+12.5"] in rows and ["[red]last", "-", "-", "-", "2", "+12.5"] in rows
     assert ["sum", "-"] in rows
     panel = criticality_panels(report)[0]
-    assert isinstance(panel, Heat) and panel.values == [[30.0, 40.0], [10.0, 50.0]]
+    assert isinstance(panel, HeatMap) and panel.values == [[30.0, 40.0], [10.0, 50.0]]
     assert (panel.title, panel.rows, panel.columns) == ("stem", ["0", "1"], ["0.1", "1"])

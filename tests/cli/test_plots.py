@@ -13,28 +13,28 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from ftcli.errors import RequestError
-from ftcli.figures.panels import extent, write_alike
-from ftcli.figures.plots import Bars, Curve, Heat, Panel, check_plot, save_panels
-from ftcli.figures.terminal import LINE, SEVERAL, SHADES, sketch_curves, sketch_heat
+from ftcli.figures.panels import BarChart, Curve, HeatMap, LinePlot, Panel, axis_limits, format_numbers
+from ftcli.figures.plots import check_plot, save_panels
+from ftcli.figures.terminal import LINE, SEVERAL, SHADES, sketch_curves, sketch_heat_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 BLUE, ORANGE = "#0072b2", "#d55e00"
 STEPS = [i / 10 for i in range(11)]
 LONG = "a set with a name so long that nobody would type it twice, let alone a third time"
-FALLING = Panel("falls", [Curve("one", STEPS, [3 - 2 * x for x in STEPS])], "λ", "loss (nats)")
-CROSSING = Panel(
+FALLING = LinePlot("falls", [Curve("one", STEPS, [3 - 2 * x for x in STEPS])], "λ", "loss (nats)")
+CROSSING = LinePlot(
     "cross", [Curve("$up_1$", STEPS, STEPS), Curve("_down", STEPS, [1 - x for x in STEPS])], "λ", "accuracy"
 )
-TWELVE = Panel("twelve", [Curve(f"{LONG} {k}", STEPS, [k + x for x in STEPS]) for k in range(12)], "λ", "loss")
-LOG = Panel("log", [Curve("a", [0, 1e-3, 1e-1, 10], [1, 1e-4, -1, 1])], "ε", "ratio", log_x=True, log_y=True)
-EMPTY = Panel("empty", [Curve("a", [0.0, 1.0], [None, math.nan])], "x", "y", log_y=True)
-ONE = Panel("one point", [Curve("a", [0.5], [2.0], [1.0], [4.0], marker=False)], "x", "y")
-CONSTANT = Panel("constant", [Curve("a", STEPS, [0.0] * 11)], "x", "y")
-GRID = Heat("grid", [[0.0, 0.25, None], [0.5, 0.75, 1.0]], ["r0", "r1"], ["c0", "c1", "c2"], "σ", "α", "error")
-SINGLE = Heat("single", [[0.5]], ["r"], ["c"], "row", "column", "error")
-BLANK = Heat("blank", [[None]], ["r"], ["c"], "row", "column", "error")
-WIDE = Heat("wide", [[j / 40 for j in range(40)]], [LONG], [f"layer{j}.conv" for j in range(40)], "block", "at", "d")
-BARS = Bars("bars", ["photo", "$sketch_"], {"LP": [90.0, None], "FT": [95.0, -30.0]}, "difference (%)")
+TWELVE = LinePlot("twelve", [Curve(f"{LONG} {k}", STEPS, [k + x for x in STEPS]) for k in range(12)], "λ", "loss")
+LOG = LinePlot("log", [Curve("a", [0, 1e-3, 1e-1, 10], [1, 1e-4, -1, 1])], "ε", "ratio", log_x=True, log_y=True)
+EMPTY = LinePlot("empty", [Curve("a", [0.0, 1.0], [None, math.nan])], "x", "y", log_y=True)
+ONE = LinePlot("one point", [Curve("a", [0.5], [2.0], [1.0], [4.0], marker=False)], "x", "y")
+CONSTANT = LinePlot("constant", [Curve("a", STEPS, [0.0] * 11)], "x", "y")
+GRID = HeatMap("grid", [[0.0, 0.25, None], [0.5, 0.75, 1.0]], ["r0", "r1"], ["c0", "c1", "c2"], "σ", "α", "error")
+SINGLE = HeatMap("single", [[0.5]], ["r"], ["c"], "row", "column", "error")
+BLANK = HeatMap("blank", [[None]], ["r"], ["c"], "row", "column", "error")
+WIDE = HeatMap("wide", [[j / 40 for j in range(40)]], [LONG], [f"layer{j}.conv" for j in range(40)], "block", "at", "d")
+BARS = BarChart("bars", ["photo", "$sketch_"], {"LP": [90.0, None], "FT": [95.0, -30.0]}, "difference (%)")
 ALL = [FALLING, CROSSING, TWELVE, LOG, EMPTY, ONE, CONSTANT, GRID, SINGLE, BLANK, WIDE, BARS]
 
 
@@ -43,7 +43,7 @@ def matplotlib() -> None:
     pytest.importorskip("matplotlib")
 
 
-def drawn(path: Path, *panels: Panel | Heat | Bars) -> ElementTree.Element:
+def drawn(path: Path, *panels: Panel) -> ElementTree.Element:
     save_panels(path, panels)
     return ElementTree.parse(path).getroot()
 
@@ -95,7 +95,7 @@ def test_the_extremes_lie_at_the_ends_of_the_axes(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("matplotlib")
 def test_a_gap_cuts_a_curve_and_a_point_alone_is_marked(tmp_path: Path) -> None:
     gap = Curve("a", [0, 1, 2, 3, 4], [1.0, 2.0, None, math.inf, 1.5], marker=False)
-    root = drawn(tmp_path / "a.svg", Panel("", [gap], "x", "y"))
+    root = drawn(tmp_path / "a.svg", LinePlot("", [gap], "x", "y"))
     (line,) = (d for d in paths(root, f"stroke: {BLUE}") if "C" not in d and d.count("L") == 1)
     assert line.count("M") <= 2
     marks = [one for one in root.iter(f"{SVG}use") if f"fill: {BLUE}" in (one.get("style") or "")]
@@ -112,15 +112,15 @@ def test_a_logarithmic_axis_leaves_out_what_it_has_no_place_for(tmp_path: Path) 
 
 @pytest.mark.usefixtures("matplotlib")
 def test_a_label_stands_in_the_legend_once_and_the_name_of_its_panel_never(tmp_path: Path) -> None:
-    again = Panel("again", [Curve("one", STEPS, STEPS), Curve("again", STEPS, STEPS)], "λ", "loss")
+    again = LinePlot("again", [Curve("one", STEPS, STEPS), Curve("again", STEPS, STEPS)], "λ", "loss")
     written = texts(drawn(tmp_path / "a.svg", FALLING, again))
     assert [written.count(name) for name in ("one", "again", "falls")] == [1, 1, 1]
 
 
 @pytest.mark.usefixtures("matplotlib")
 def test_a_label_has_one_style_in_all_panels(tmp_path: Path) -> None:
-    first = Panel("first", [Curve("a", STEPS, STEPS), Curve("b", STEPS, STEPS)], "x", "y")
-    second = Panel("second", [Curve("b", STEPS, STEPS)], "x", "y")
+    first = LinePlot("first", [Curve("a", STEPS, STEPS), Curve("b", STEPS, STEPS)], "x", "y")
+    second = LinePlot("second", [Curve("b", STEPS, STEPS)], "x", "y")
     root = drawn(tmp_path / "a.svg", first, second)
     curves = {c: len([d for d in paths(root, f"stroke: {c}") if d.count("L") == 10]) for c in (BLUE, ORANGE)}
     dashed = len([d for d in paths(root, "stroke-dasharray") if d.count("L") == 10])
@@ -129,7 +129,7 @@ def test_a_label_has_one_style_in_all_panels(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("matplotlib")
 def test_a_heat_map_darkens_with_its_values(tmp_path: Path) -> None:
-    save_panels(tmp_path / "a.png", [Heat("", [[0.0, 0.4, 0.7, 1.0, None]], ["r"], list("abcde"), "y", "x", "z")])
+    save_panels(tmp_path / "a.png", [HeatMap("", [[0.0, 0.4, 0.7, 1.0, None]], ["r"], list("abcde"), "y", "x", "z")])
     grey = np.asarray(Image.open(tmp_path / "a.png").convert("L")).astype(int)
     row = grey[20]  # above the numbers, inside the cells
     cells = row[: np.flatnonzero(row < 250)[-1]]
@@ -235,9 +235,9 @@ def test_a_folder_is_refused_and_capitals_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [20, 60, 100, 200])
-@pytest.mark.parametrize("panel", [p for p in ALL if not isinstance(p, Bars)], ids=lambda p: p.title)
-def test_a_sketch_keeps_to_its_width(panel: Panel | Heat, width: int) -> None:
-    sketch = sketch_heat(panel, width) if isinstance(panel, Heat) else sketch_curves(panel, width)
+@pytest.mark.parametrize("panel", [p for p in ALL if not isinstance(p, BarChart)], ids=lambda p: p.title)
+def test_a_sketch_keeps_to_its_width(panel: LinePlot | HeatMap, width: int) -> None:
+    sketch = sketch_heat_map(panel, width) if isinstance(panel, HeatMap) else sketch_curves(panel, width)
     lines = shown(sketch, 300)  # in a terminal that would have room for more
     assert lines[0].startswith(panel.title) and max(map(cell_len, lines)) <= width
 
@@ -261,13 +261,13 @@ def test_points_that_fall_together_are_several() -> None:
 
 
 def test_a_gap_in_a_sketch_has_no_line_across() -> None:
-    gap = Panel("", [Curve("a", [0, 1, 2, 3], [0.0, None, None, 3.0])], "x", "y")
+    gap = LinePlot("", [Curve("a", [0, 1, 2, 3], [0.0, None, None, 3.0])], "x", "y")
     assert LINE not in "".join(canvas(shown(sketch_curves(gap, 60))))
     assert shown(sketch_curves(EMPTY, 60)) == ["empty", "y: nothing to show"]
 
 
 def test_a_logarithmic_sketch_puts_equal_ratios_at_equal_distances() -> None:
-    decades = Panel("", [Curve("", [1, 10, 100, 1000, 0], [1, 10, 100, 1000, 5])], "n", "e", log_x=True, log_y=True)
+    decades = LinePlot("", [Curve("", [1, 10, 100, 1000, 0], [1, 10, 100, 1000, 5])], "n", "e", log_x=True, log_y=True)
     lines = shown(sketch_curves(decades, 45, height=7))
     rows = canvas(lines)
     where = [(i, row.index("o")) for i, row in enumerate(rows) if "o" in row]
@@ -277,7 +277,7 @@ def test_a_logarithmic_sketch_puts_equal_ratios_at_equal_distances() -> None:
 
 
 def test_a_sketched_heat_map() -> None:
-    assert shown(sketch_heat(GRID, 60)) == [
+    assert shown(sketch_heat_map(GRID, 60)) == [
         "grid",
         "↓ σ   → α",
         "   c0     c1     c2",
@@ -285,14 +285,14 @@ def test_a_sketched_heat_map() -> None:
         "r1 ▓▓0.50 ██0.75 ██1.00",
         "error: 0.00 ░ 0.25 ▒ 0.50 ▓ 0.75 █ 1.00",
     ]
-    narrow = shown(sketch_heat(GRID, 14))
+    narrow = shown(sketch_heat_map(GRID, 14))
     assert narrow[3:5] == ["r0 ░░ ▒▒", "r1 ▓▓ ██ ██"], "no room for numbers"
-    assert shown(sketch_heat(SINGLE, 60))[-1] == "error: ▓ 0.500"
-    assert shown(sketch_heat(BLANK, 60))[-1] == "error: nothing to show"
+    assert shown(sketch_heat_map(SINGLE, 60))[-1] == "error: ▓ 0.500"
+    assert shown(sketch_heat_map(BLANK, 60))[-1] == "error: nothing to show"
 
 
 def test_a_wide_heat_map_goes_on_below() -> None:
-    lines = "".join(shown(sketch_heat(WIDE, 60)))
+    lines = "".join(shown(sketch_heat_map(WIDE, 60)))
     counts = [lines.count(sign * 6) for sign in SHADES]
     assert counts == [10, 10, 10, 10], "none is lost"
 
@@ -313,11 +313,11 @@ def test_a_wide_heat_map_goes_on_below() -> None:
     ],
 )
 def test_numbers_that_stand_together_are_written_alike(values: list[float], written: list[str]) -> None:
-    assert write_alike(values) == written
+    assert format_numbers(values) == written
 
 
 def test_an_extent_is_never_empty() -> None:
     for values in ([], [0.0], [3.0], [-2.0], [1.0, 4.0]):
-        low, high = extent(values)
+        low, high = axis_limits(values)
         assert low < high and all(low <= value <= high for value in values)
-    assert extent([8.0], log=True) == (4.0, 16.0) and extent([], log=True)[0] > 0
+    assert axis_limits([8.0], log=True) == (4.0, 16.0) and axis_limits([], log=True)[0] > 0

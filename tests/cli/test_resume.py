@@ -26,10 +26,10 @@ from ftcli.engine.resume.checkpointer import Checkpointer, checksum
 from ftcli.errors import RequestError, ResourceLimit, Stopped
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
-from ftcli.run_folder import unfinished
+from ftcli.run_folder import resumable as unfinished
 from ftcli.run_folder.folder import STATE
 from ftcli.run_folder.lock import LOCK, check_unlocked, locked
-from ftcli.run_folder.unfinished import REQUEST
+from ftcli.run_folder.resumable import REQUEST
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.worlds import coloured, loaded
 

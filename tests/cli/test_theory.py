@@ -7,17 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
 from ftcli.errors import RequestError, RunError
-from ftcli.explain.theory.claims import checked
+from ftcli.explain.theory.claims import check_claims
 from ftcli.explain.theory.command import theory
 from ftcli.explain.theory.options import Theory
-from ftcli.explain.theory.sweeps import grid, slope, varied
+from ftcli.explain.theory.problems import ProblemFamily
+from ftcli.explain.theory.sweeps import axis_values, ratio_slope, with_value
 from ftcli.explain.theory.tables import sweep_table, theory_tables
-from ftcli.explain.theory.worlds import Shape
+from ftcli.explain.theory.types import Point, Quantiles, TheoryResults
 from ftcli.report.schema import problem_with
 
 SMALL: dict[str, Any] = {"k": 2, "n": 6, "d": 12, "worlds": 8, "points": 2, "until": 100.0, "rate": 0.4, "quiet": True}
@@ -43,6 +45,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any
 @pytest.fixture(scope="module")
 def report(run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     return run()
+
+
+@pytest.fixture
+def results(report: dict[str, Any]) -> TheoryResults:
+    return msgspec.convert(report["theory"], TheoryResults)
 
 
 def test_the_report_says_what_was_asked_and_found(report: dict[str, Any]) -> None:
@@ -72,7 +79,7 @@ def test_a_claim_that_does_not_hold_says_so(report: dict[str, Any]) -> None:
     shift["first_exact"]["max"] = flip["last_exact"]["max"] = few["first"]["max"] = 1e-3
     shift["last_best"]["min"] = few["full"]["min"] = 0.0
     flip["first_flipped"]["min"] = 0.9
-    assert not any(one["holds"] for one in checked(broken))
+    assert not any(claim.holds for claim in check_claims(msgspec.convert(broken, TheoryResults)))
 
 
 def test_trajectories_start_together_and_fit(report: dict[str, Any]) -> None:
@@ -104,10 +111,10 @@ def test_nothing_swept(run: Callable[..., dict[str, Any]]) -> None:
     assert found["sweeps"] == {} and not [one for one in found["claims"] if "falls with" in one["claim"]]
 
 
-def test_worlds_that_do_not_settle_are_said(run: Callable[..., dict[str, Any]]) -> None:
+def test_problems_that_do_not_converge_are_reported(run: Callable[..., dict[str, Any]]) -> None:
     warnings = run(until=2.0, sweep=("none",))["warnings"]
     assert [warning["code"] for warning in warnings] == ["unsettled", "unsettled"]
-    assert "8 worlds" in warnings[0]["text"] and "--until" in warnings[0]["text"]
+    assert "8 problems" in warnings[0]["text"] and "--until" in warnings[0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -121,25 +128,28 @@ def test_worlds_that_do_not_settle_are_said(run: Callable[..., dict[str, Any]]) 
     ],
 )
 def test_what_a_sweep_goes_through(axis: str, expected: list[float]) -> None:
-    values = grid(axis, Shape(3, 6, 12, 0.1), 3)
+    values = axis_values(axis, ProblemFamily(3, 6, 12, 0.1), 3)
     assert values == pytest.approx(expected)
     for value in values:
-        changed = varied(Shape(3, 6, 12, 0.1), axis, value)
+        changed = with_value(ProblemFamily(3, 6, 12, 0.1), axis, value)
         assert getattr(changed, axis) == value and changed.k < changed.n < changed.d
-        assert replace(changed, **{axis: getattr(Shape(3, 6, 12, 0.1), axis)}) == Shape(3, 6, 12, 0.1)
+        assert replace(changed, **{axis: getattr(ProblemFamily(3, 6, 12, 0.1), axis)}) == ProblemFamily(3, 6, 12, 0.1)
 
 
 @pytest.mark.parametrize("axis", ["n", "k", "d"])
 def test_a_sweep_at_an_angle_meets_no_shape_without_one(axis: str) -> None:
-    shape = Shape(3, 10, 14, 0.1, 60.0)
-    for value in grid(axis, shape, 6):
-        changed = varied(shape, axis, value)
+    family = ProblemFamily(3, 10, 14, 0.1, 60.0)
+    for value in axis_values(axis, family, 6):
+        changed = with_value(family, axis, value)
         assert changed.k < changed.n and changed.d - changed.n >= changed.k
 
 
-def test_the_slope_is_the_power() -> None:
-    points = [{"epsilon": e, "ratio": {"lp": {"median": 3 * e**2.5}}} for e in (0.001, 0.1, 0.3)]
-    assert slope(points) == pytest.approx(2.5)
+def test_the_slope_is_the_power(results: TheoryResults) -> None:
+    points = [
+        msgspec.structs.replace(results.point, epsilon=e, ratio={"lp": Quantiles(3 * e**2.5, 0.0, 1.0)})
+        for e in (0.001, 0.1, 0.3)
+    ]
+    assert ratio_slope(points) == pytest.approx(2.5)
 
 
 def test_the_tables(report: dict[str, Any], tmp_path: Path) -> None:
@@ -189,7 +199,7 @@ def test_what_cannot_be_simulated(options: dict[str, Any], problem: str, fix: st
 
 
 def test_a_descent_too_fast_ends_in_a_plain_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftcli.explain.theory.points.steady_rate", lambda X, v0, norm, share: np.full(len(X), 5.0))
+    monkeypatch.setattr("ftcli.explain.theory.simulation.stable_rate", lambda X, v0, norm, share: np.full(len(X), 5.0))
     with pytest.raises(RunError, match="diverged"):
         theory(Theory(out=tmp_path / "run", **SMALL | {"sweep": ("none",)}))
     assert not (tmp_path / "run").exists()
@@ -203,10 +213,10 @@ def test_a_finished_run_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [{"k": 1, "n": 2, "d": 3}, {"k": 5, "n": 6, "d": 7, "sweep": ("epsilon", "n", "k", "d")}]
+    "family", [{"k": 1, "n": 2, "d": 3}, {"k": 5, "n": 6, "d": 7, "sweep": ("epsilon", "n", "k", "d")}]
 )
-def test_the_smallest_and_the_tightest_shapes(run: Callable[..., dict[str, Any]], shape: dict[str, Any]) -> None:
-    found = run(**shape, worlds=1, points=2, until=20.0)["theory"]
+def test_the_smallest_and_the_tightest_shapes(run: Callable[..., dict[str, Any]], family: dict[str, Any]) -> None:
+    found = run(**family, worlds=1, points=2, until=20.0)["theory"]
     for sweep in found["sweeps"].values():
         for point in sweep["points"]:
             assert np.isfinite([point["ood"][method]["median"] for method in ("lp", "ft", "lpft")]).all()
@@ -252,17 +262,16 @@ def test_a_sweep_through_ratios_over_nothing(run: Callable[..., dict[str, Any]],
     assert [point["ratio"]["lp"] is None for point in points] == [False, False, True]
     assert points[-1]["bound"] == {**points[-1]["bound"], "positive": 0, "violated": 0, "nearest": None}
     out = Console(width=120, record=True, file=io.StringIO())
-    out.print(sweep_table("angle", points))
+    out.print(sweep_table("angle", msgspec.convert(points, list[Point])))
     assert out.export_text().splitlines()[-2].split()[4:6] == ["-", "-"]
 
 
-@pytest.mark.parametrize("ratio", [None, {"median": 0.0, "q10": 0.0, "q90": 0.0}])
-def test_a_point_without_a_ratio_leaves_no_slope(report: dict[str, Any], ratio: dict[str, float] | None) -> None:
-    theory = json.loads(json.dumps(report["theory"]))
-    sweep = theory["sweeps"]["epsilon"]
-    sweep["points"][1]["ratio"]["lp"] = ratio
-    sweep["slope"] = slope(sweep["points"])
-    assert sweep["slope"] is None and not [one for one in checked(theory) if "falls with" in one["claim"]]
+@pytest.mark.parametrize("ratio", [None, Quantiles(0.0, 0.0, 0.0)])
+def test_a_point_without_a_ratio_leaves_no_slope(results: TheoryResults, ratio: Quantiles | None) -> None:
+    sweep = results.sweeps["epsilon"]
+    sweep.points[1].ratio["lp"] = ratio
+    sweep.slope = ratio_slope(sweep.points)
+    assert sweep.slope is None and not [claim for claim in check_claims(results) if "falls with" in claim.claim]
 
 
 @pytest.mark.parametrize("ratio", ["inf", [1.0], {"median": None, "q10": 0.0, "q90": 0.0}])

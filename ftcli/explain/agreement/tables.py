@@ -11,7 +11,7 @@ from rich.text import Text
 from ftcli.console.cells import SET_NAMES, interval, new_table, percent, table_width, text
 from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import DISJOINT, Pair
-from ftcli.figures.contact_sheet import MOST_ROWS, PER_ROW, Row
+from ftcli.figures.contact_sheet import MAX_ROWS, PER_ROW, Row
 from ftcli.report.classes import MOST_CLASSES
 from ftcli.report.models import letters
 
@@ -92,7 +92,7 @@ def mistake_rows(by_set: Mapping[str, Pair], task: Task, kind: str) -> Iterator[
     """Of a contact sheet of the mistakes of one kind: a row per set and true class, and below each picture what A and B
     take it for. Every set gets as many rows; where it has more classes, those with the most mistakes stay.
     """
-    sets, most = task.sets(), max(1, MOST_ROWS // len(by_set))
+    sets, most = task.sets(), max(1, MAX_ROWS // len(by_set))
     for name, one in by_set.items():
         wrong = one.mistakes(kind)
         counts = np.bincount(one.labels[wrong], minlength=len(task.classes))

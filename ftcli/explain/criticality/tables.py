@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ftcli.console.cells import new_table, percent, text
-from ftcli.figures.panels import Bars, Heat, Panel
-from ftcli.figures.terminal import sketch_heat
+from ftcli.figures.panels import HeatMap, Panel
+from ftcli.figures.terminal import sketch_heat_map
 from ftcli.text import counted
 
 ERROR = "error (%)"
@@ -16,7 +16,7 @@ ERROR = "error (%)"
 def criticality_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
     """Every block on a line, then the two edges of its grid: no noise, and no way back."""
     found = report["criticality"]
-    return [blocks_table(found), sketch_heat(way_back(found), width), sketch_heat(under_noise(found), width)]
+    return [blocks_table(found), sketch_heat_map(way_back(found), width), sketch_heat_map(under_noise(found), width)]
 
 
 def blocks_table(found: dict[str, Any]) -> Table:
@@ -43,26 +43,26 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def way_back(found: dict[str, Any]) -> Heat:
+def way_back(found: dict[str, Any]) -> HeatMap:
     """The error of every block on the line from θ⁰ to θᶠ, without noise."""
     values = [[100 * error for error in one["plain"]] for one in found["blocks"].values()]
     columns = [number(alpha) for alpha in found["alphas"]]
-    return Heat("On the way back, without noise", values, list(found["blocks"]), columns, y="block", x="α", z=ERROR)
+    return HeatMap("On the way back, without noise", values, list(found["blocks"]), columns, y="block", x="α", z=ERROR)
 
 
-def under_noise(found: dict[str, Any]) -> Heat:
+def under_noise(found: dict[str, Any]) -> HeatMap:
     """The error of every block at the largest α of the grid, which is θᶠ as a rule, by the noise."""
     values = [[100 * error for error in one["grid"][-1]] for one in found["blocks"].values()]
     columns = [number(sigma) for sigma in found["sigmas"]]
     title = f"Under noise, at α = {number(found['alphas'][-1])}"
-    return Heat(title, values, list(found["blocks"]), columns, y="block", x="σ", z=ERROR)
+    return HeatMap(title, values, list(found["blocks"]), columns, y="block", x="σ", z=ERROR)
 
 
-def criticality_panels(report: dict[str, Any]) -> list[Panel | Heat | Bars]:
+def criticality_panels(report: dict[str, Any]) -> list[Panel]:
     """The whole grid of each block, a heat map each."""
     found = report["criticality"]
     rows, columns = [number(alpha) for alpha in found["alphas"]], [number(sigma) for sigma in found["sigmas"]]
     return [
-        Heat(name, [[100 * error for error in row] for row in one["grid"]], rows, columns, y="α", x="σ", z=ERROR)
+        HeatMap(name, [[100 * error for error in row] for row in one["grid"]], rows, columns, y="α", x="σ", z=ERROR)
         for name, one in found["blocks"].items()
     ]

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.console.cells import METHOD_NAMES, SET_NAMES, new_table, table_width, text
-from ftcli.figures.plots import Bars, Heat, Panel
+from ftcli.figures.panels import BarChart, HeatMap, Panel
 from ftcli.model.block_outputs import PENULTIMATE
 from ftcli.report.models import letters
 
@@ -148,19 +148,19 @@ def number(value: float | None) -> str:
     return f"{value:.3f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:#.3g}"
 
 
-def distortion_panels(report: dict[str, Any]) -> list[Panel | Heat | Bars]:
+def distortion_panels(report: dict[str, Any]) -> list[Panel]:
     """RMS distance of every block, a bar for each set, a panel for each model; and CKA matrices where there are any."""
-    panels: list[Panel | Heat | Bars] = []
+    panels: list[Panel] = []
     for one in compared(report):
         sets = sets_of(one["distortion"])
         blocks = list(next(iter(sets.values()), {}))
         series = {SET_NAMES.get(name, name): [found[block]["rms"] for block in blocks] for name, found in sets.items()}
-        panels.append(Bars(one["label"], blocks, series, "distance over √C"))
+        panels.append(BarChart(one["label"], blocks, series, "distance over √C"))
         for name, found in one["similarity"].items():
             if "matrix" in found:
                 matrix = found["matrix"]
                 panels.append(
-                    Heat(
+                    HeatMap(
                         f"{one['label']}, {SET_NAMES.get(name, name)}", matrix["values"], matrix["rows"],
                         matrix["columns"], y="block of A", x=f"block of {one['label']}", z="linear CKA",
                     )

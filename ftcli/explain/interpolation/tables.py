@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ftcli.console.cells import SET_NAMES, new_table, percent, text
-from ftcli.figures.plots import Bars, Curve, Heat, Panel
+from ftcli.figures.panels import Curve, LinePlot, Panel
 from ftcli.figures.terminal import sketch_curves
 
 SHORT = {"raw": "as it is", "reestimated": "estimated anew"}
@@ -92,11 +92,11 @@ def best_line(report: dict[str, Any]) -> str:
     return f"best by ID-val: {what}, {KINDS[best['statistics']]}, {percent(best['id_val']['accuracy'])}{saved}"
 
 
-def loss_panels(found: dict[str, Any]) -> list[Panel]:
+def loss_panels(found: dict[str, Any]) -> list[LinePlot]:
     """Loss against λ, a curve for each set, a panel for each kind of statistics."""
     weights = [point["lambda"] for point in found["points"]]
     return [
-        Panel(KINDS[kind], curves(found, kind, weights, "loss", 1.0), x="λ (0: A, 1: B)", y="loss (nats)")
+        LinePlot(KINDS[kind], curves(found, kind, weights, "loss", 1.0), x="λ (0: A, 1: B)", y="loss (nats)")
         for kind in kinds(found)
     ]
 
@@ -116,14 +116,14 @@ def curves(found: dict[str, Any], kind: str, weights: list[float], figure: str, 
     ]
 
 
-def interpolation_panels(report: dict[str, Any]) -> list[Panel | Heat | Bars]:
+def interpolation_panels(report: dict[str, Any]) -> list[Panel]:
     """The figure: loss, and accuracy in per cent."""
     found = report["interpolation"]
     weights = [point["lambda"] for point in found["points"]]
     return [
         *loss_panels(found),
         *(
-            Panel(KINDS[kind], curves(found, kind, weights, "accuracy", 100.0), x="λ (0: A, 1: B)", y="accuracy (%)")
+            LinePlot(KINDS[kind], curves(found, kind, weights, "accuracy", 100.0), x="λ (0: A, 1: B)", y="accuracy (%)")
             for kind in kinds(found)
         ),
     ]

@@ -1,68 +1,55 @@
-"""What the papers claim, held against what the simulations gave: each claim with its figure, and whether it holds."""
+"""The claims of the papers compared with the simulations: each with a figure, and whether it holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+
+from ftcli.explain.theory.types import Claim, Surgery, TheoryResults
 
 EXACT = 1e-8  # what a conserved quantity may move: a thousand times the solver's tolerance
-NOTHING = 1e-12  # an error that is rounding, the flows being stopped where the training loss is
+ROUNDING = 1e-12  # an error that is rounding, the flows being stopped where the training loss is
 
 
-def checked(theory: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every claim about what was simulated: `claim`, `figure` (in words what was seen), `value`, `holds`."""
-    rows = [*linear_claims(theory), *surgical_claims(theory["surgery"])]
-    return [dict(zip(("claim", "seen", "value", "holds"), row, strict=True)) for row in rows]
+def check_claims(results: TheoryResults) -> list[Claim]:
+    """Every claim about what was simulated; a claim whose simulation was left out is left out too."""
+    return [*linear_claims(results), *surgical_claims(results.surgery)]
 
 
-def linear_claims(theory: dict[str, Any]) -> Iterator[tuple[str, str, float, bool]]:
-    """Of Kumar et al. 2022."""
-    points = every_point(theory)
-    for name, claim in (
-        ("outside", "flow: B(t)u = B0u, u ⟂ inputs"),
-        ("balance", "flow: vvᵀ - BBᵀ is constant"),
-    ):
-        value = max(point["invariants"][name] for point in points)
-        yield claim, "largest change", value, value <= EXACT
-    value = theory["descent"]["outside"]
-    yield "descent: B(t)u = B0u, u ⟂ inputs", "largest change", value, value <= EXACT
-    bounds, worlds = [point["bound"] for point in points], sum(point["worlds"] for point in points)
-    violated, positive = sum(one["violated"] for one in bounds), sum(one["positive"] for one in bounds)
-    seen = f"worlds of {worlds:,}; it is above 0 in {positive:,}"
-    yield "flow: FT never below its bound", seen, violated, violated == 0
-    perfect = theory["perfect"]
-    value = perfect["gradient"]
-    yield "perfect features: gradient 0 after LP", "largest entry", value, value <= EXACT
-    value = perfect["lpft_largest"]
-    yield "perfect features: LP-FT always at 0", "largest L_ood", value, value <= NOTHING
-    value = perfect["ft_smallest"]
-    yield "perfect features: FT never at 0", "smallest L_ood", value, value > NOTHING
-    sweep = theory["sweeps"].get("epsilon")
-    if sweep and sweep["slope"] is not None:
-        falls = rises([point["ratio"]["lp"]["median"] for point in sweep["points"]])
-        yield "LP/FT falls with ε", "power of ε that it goes with", sweep["slope"], falls
+def linear_claims(results: TheoryResults) -> Iterator[Claim]:
+    """The claims of Kumar et al. 2022."""
+    points, perfect = list(results.points()), results.perfect
+    outside = max(point.invariants.outside for point in points)
+    yield at_most("flow: B(t)u = B0u, u ⟂ inputs", "largest change", outside, EXACT)
+    balance = max(point.invariants.balance for point in points)
+    yield at_most("flow: vvᵀ - BBᵀ is constant", "largest change", balance, EXACT)
+    yield at_most("descent: B(t)u = B0u, u ⟂ inputs", "largest change", results.descent.outside, EXACT)
+    problems, positive = sum(point.worlds for point in points), sum(point.bound.positive for point in points)
+    seen = f"problems of {problems:,}; it is above 0 in {positive:,}"
+    yield at_most("flow: FT never below its bound", seen, sum(point.bound.violated for point in points), 0)
+    yield at_most("perfect features: gradient 0 after LP", "largest entry", perfect.gradient, EXACT)
+    yield at_most("perfect features: LP-FT always at 0", "largest L_ood", perfect.lpft_largest, ROUNDING)
+    yield above_0("perfect features: FT never at 0", "smallest L_ood", perfect.ft_smallest)
+    sweep = results.sweeps.get("epsilon")
+    if sweep and isinstance(sweep.slope, float):
+        ratios = [ratio.median for point in sweep.points if (ratio := point.ratio["lp"])]
+        falls = all(nearer < farther for nearer, farther in pairwise(ratios))
+        yield Claim("LP/FT falls with ε", "power of ε that it goes with", sweep.slope, falls)
 
 
-def surgical_claims(surgery: dict[str, Any]) -> Iterator[tuple[str, str, float, bool]]:
-    """Of Lee et al. 2022. Errors are fractions of that of answering 0."""
-    inputs, outputs, few = surgery["input_shift"], surgery["output_shift"], surgery["few_examples"]
-    value = inputs["first_exact"]["max"]
-    yield "inputs Ax: a first layer is exact", "largest error", value, value <= NOTHING
-    value = inputs["last_best"]["min"]
-    yield "inputs Ax: no last layer is", "smallest error of the best", value, value > NOTHING
-    value = outputs["last_exact"]["max"]
-    yield "labels ty: a last layer is exact", "largest error", value, value <= NOTHING
-    value = outputs["first_flipped"]["min"]
-    yield "labels -y, v ≥ 0: no first layer is", "smallest error found", value, value >= 1 - NOTHING
-    value = few["first"]["max"]
-    yield "few examples: first layer ends at 0", "largest target loss", value, value <= NOTHING
-    value = few["full"]["min"]
-    yield "few examples: full tuning does not", "smallest target loss", value, value > NOTHING
+def surgical_claims(surgery: Surgery) -> Iterator[Claim]:
+    """The claims of Lee et al. 2022. Errors are fractions of that of answering 0."""
+    inputs, outputs, few = surgery.input_shift, surgery.output_shift, surgery.few_examples
+    yield at_most("inputs Ax: a first layer is exact", "largest error", inputs["first_exact"].max, ROUNDING)
+    yield above_0("inputs Ax: no last layer is", "smallest error of the best", inputs["last_best"].min)
+    yield at_most("labels ty: a last layer is exact", "largest error", outputs["last_exact"].max, ROUNDING)
+    flipped = outputs["first_flipped"].min
+    yield Claim("labels -y, v ≥ 0: no first layer is", "smallest error found", flipped, flipped >= 1 - ROUNDING)
+    yield at_most("few examples: first layer ends at 0", "largest target loss", few["first"].max, ROUNDING)
+    yield above_0("few examples: full tuning does not", "smallest target loss", few["full"].min)
 
 
-def every_point(theory: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every point that was simulated: the one asked for, and those of the sweeps."""
-    return [theory["point"], *(point for sweep in theory["sweeps"].values() for point in sweep["points"])]
+def at_most(claim: str, seen: str, value: float, limit: float) -> Claim:
+    return Claim(claim, seen, value, value <= limit)
 
 
-def rises(values: Sequence[float]) -> bool:
-    return all(before < after for before, after in pairwise(values))
+def above_0(claim: str, seen: str, value: float) -> Claim:
+    return Claim(claim, seen, value, value > ROUNDING)

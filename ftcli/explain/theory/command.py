@@ -1,11 +1,6 @@
-"""The command `theory`: LP, FT and LP-FT in random worlds of two-layer linear networks, and what the papers claim.
-
-A shape gives worlds; in each a probe, two flows and a descent are watched; their figures make a point. Sweeps are many
-points; claims are held against all of them.
-"""
+"""The command `theory`: LP, FT and LP-FT on random problems of two-layer linear networks, and the papers' claims."""
 
 import time
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -13,13 +8,14 @@ from threadpoolctl import threadpool_limits
 from ftcli.console.answer import Answer
 from ftcli.context import open_context
 from ftcli.errors import RunError
-from ftcli.explain.theory.claims import checked, every_point
+from ftcli.explain.theory.claims import check_claims
 from ftcli.explain.theory.options import Theory
-from ftcli.explain.theory.points import describe, describe_descent, describe_perfect, flow_trajectories, run_point
-from ftcli.explain.theory.surgery import simulate
-from ftcli.explain.theory.sweeps import grid, slope, varied
+from ftcli.explain.theory.problems import ProblemFamily
+from ftcli.explain.theory.simulation import flow_curves, perfect_features_of, point_of, simulate, simulate_descent
+from ftcli.explain.theory.surgery import simulate_shifts
+from ftcli.explain.theory.sweeps import axis_values, ratio_slope, with_value
 from ftcli.explain.theory.tables import theory_panels
-from ftcli.explain.theory.worlds import Shape
+from ftcli.explain.theory.types import Sweep, TheoryResults, Trajectories
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.report.build import opening
@@ -29,67 +25,76 @@ from ftcli.text import counted
 
 
 def theory(config: Theory) -> Answer:
-    """Simulate, write the report, and the figure where one is asked for. Raises RunError where a training diverges."""
+    """Simulate, and write the report and the requested figure. Raises RunError where a training diverges."""
     check_plot(config.plot)
     with open_context(config) as context:
-        part = simulated(config, context.log)
+        try:
+            # Matrices this small are slower on several threads than on one.
+            with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
+                results = simulate_theory(config, context.log)
+        except FloatingPointError as error:
+            raise RunError(f"a training diverged: {error}.", "a smaller --rate, --norm or --head-std") from None
         timing = {"total_s": round(time.perf_counter() - context.started, 3)}
-        report = {**opening(config), "theory": part, "timing": timing, "warnings": context.log.warnings}
+        report = {
+            **opening(config), "theory": results.to_dict(), "timing": timing, "warnings": context.log.warnings,
+        }  # fmt: skip
         context.write(report)
         if config.plot:
-            save_panels(config.plot, theory_panels(part))
+            save_panels(config.plot, theory_panels(results))
         return report_answer(report, context.folder)
 
 
-def simulated(config: Theory, log: Log) -> dict[str, Any]:
-    """The report's `theory`."""
-    try:
-        # Matrices this small are slower on several threads than on one.
-        with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
-            return studied(config, log)
-    except FloatingPointError as error:
-        raise RunError(f"a training diverged: {error}.", "a smaller --rate, --norm or --head-std") from None
+def simulate_theory(config: Theory, log: Log) -> TheoryResults:
+    """The requested point, perfect features, the sweeps and the shifts; then every claim.
+
+    Raises FloatingPointError where a training diverges.
+    """
+    family = ProblemFamily(config.k, config.n, config.d, config.epsilon, config.angle, config.norm, config.head_std)
+    simulation = simulate(family, config.worlds, config.until, random_numbers(config, "point"))
+    descent, descent_curves = simulate_descent(simulation, config.rate, config.until)
+    perfect = simulate(
+        with_value(family, "epsilon", 0.0), config.worlds, config.until, random_numbers(config, "perfect")
+    )
+    sweeps = simulate_sweeps(config, family, log)
+    results = TheoryResults(
+        point=point_of(simulation),
+        trajectories=Trajectories(flow=flow_curves(simulation), descent=descent_curves),
+        descent=descent,
+        perfect=perfect_features_of(perfect),
+        sweeps=sweeps,
+        surgery=simulate_shifts(config.worlds, family, config.until, lambda name: random_numbers(config, name)),
+        claims=[],
+    )
+    results.claims = check_claims(results)
+    warn_unsettled(results, config, log)
+    return results
 
 
-def studied(config: Theory, log: Log) -> dict[str, Any]:
-    """The point asked for, perfect features, the sweeps and the shifts; then every claim."""
-    shape = Shape(config.k, config.n, config.d, config.epsilon, config.angle, config.norm, config.head_std)
-    grids = {axis: grid(axis, shape, config.points) for axis in config.axes}
-    jobs = [(axis, value) for axis, values in grids.items() for value in values]
-    point = run_point(shape, config.worlds, config.until, stream(config, "point"))
-    descent, descended = describe_descent(point, config.rate, config.until)
-    perfect = run_point(varied(shape, "epsilon", 0.0), config.worlds, config.until, stream(config, "perfect"))
-    found: dict[str, Any] = {
-        "point": describe(point),
-        "trajectories": {"flow": flow_trajectories(point), "descent": descended},
-        "descent": descent,
-        "perfect": describe_perfect(perfect),
-        "sweeps": {axis: {"points": []} for axis in grids},
-    }
+def simulate_sweeps(config: Theory, family: ProblemFamily, log: Log) -> dict[str, Sweep]:
+    """The points of every sweep, by axis."""
+    jobs = [(axis, value) for axis in config.axes for value in axis_values(axis, family, config.points)]
+    sweeps = {axis: Sweep([]) for axis in config.axes}
     for axis, value in log.track(jobs, "sweeps", len(jobs)):
-        rng = stream(config, axis, f"{value:g}")
-        swept = run_point(varied(shape, axis, value), config.worlds, config.until, rng)
-        found["sweeps"][axis]["points"].append({"value": value, **describe(swept)})
-    if "epsilon" in grids:
-        found["sweeps"]["epsilon"]["slope"] = slope(found["sweeps"]["epsilon"]["points"])
-    found["surgery"] = simulate(config.worlds, shape, config.until, lambda name: stream(config, name))
-    found["claims"] = checked(found)
-    warn_unsettled(found, config, log)
-    return found
+        rng = random_numbers(config, axis, f"{value:g}")
+        swept = simulate(with_value(family, axis, value), config.worlds, config.until, rng)
+        sweeps[axis].points.append(point_of(swept, value))
+    if "epsilon" in sweeps:
+        sweeps["epsilon"].slope = ratio_slope(sweeps["epsilon"].points)
+    return sweeps
 
 
-def stream(config: Theory, *words: str) -> np.random.Generator:
-    """The random numbers of one part of the study: its own, so that no part changes another's worlds."""
+def random_numbers(config: Theory, *words: str) -> np.random.Generator:
+    """The random numbers of one simulation: its own, so that none changes the problems of another."""
     return np.random.default_rng(derive_seed("theory", config.seed, *words))
 
 
-def warn_unsettled(found: dict[str, Any], config: Theory, log: Log) -> None:
-    """Say in how many worlds the training loss was not yet 0 when the time was over."""
-    flows, descents = sum(point["unsettled"] for point in every_point(found)), found["descent"]["unsettled"]
-    for count, what in ((flows, "flow"), (descents, "descent")):
+def warn_unsettled(results: TheoryResults, config: Theory, log: Log) -> None:
+    """Warn of problems whose training loss was not yet 0 when the time was over."""
+    flows, descents = sum(point.unsettled for point in results.points()), results.descent.unsettled
+    for count, training in ((flows, "flow"), (descents, "descent")):
         if count:
             log.warn(
                 "unsettled",
-                f"gradient {what} had not ended at time {config.until:g} in {counted(count, 'world', 'worlds')}:"
-                " L_ood is that of then; a longer --until lets it end",
+                f"gradient {training} had not converged at time {config.until:g} in"
+                f" {counted(count, 'problem', 'problems')}: L_ood is the value at that time; increase --until",
             )

@@ -52,7 +52,7 @@ class Theory(RunFolder):
             metavar="DEVIATION",
         ),
     ] = 0.1
-    worlds: Annotated[int, option("Random worlds at every point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
+    worlds: Annotated[int, option("Random problems at every point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
     sweep: Annotated[
         Words,
         option(
@@ -73,7 +73,7 @@ class Theory(RunFolder):
             metavar="SHARE",
         ),
     ] = 0.1
-    seed: Annotated[int, option("Seed of the worlds.", panel=MEASURE, min=0, max=MAX_SEED, metavar="SEED")] = 0
+    seed: Annotated[int, option("Seed of the problems.", panel=MEASURE, min=0, max=MAX_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
     plot: Annotated[Path | None, figure("Figure of the sweeps.")] = None
 
@@ -92,7 +92,7 @@ class Theory(RunFolder):
             raise RequestError(
                 f"--worlds {self.worlds} of --d {self.d}: their matrices have more than {MAX_THEORY_NUMBERS:,} "
                 "numbers.",
-                f"--d {isqrt(MAX_THEORY_NUMBERS // self.worlds)} or less with so many worlds",
+                f"--d {isqrt(MAX_THEORY_NUMBERS // self.worlds)} or less with so many problems",
             )
         if not 0 <= self.epsilon <= sqrt(2):
             raise RequestError(f"--epsilon {self.epsilon:g}: no two subspaces lie that far apart.", "0 to 1.41421")

@@ -1,4 +1,4 @@
-"""Sweeps: one quantity of the worlds is varied, the others stay."""
+"""Sweeps: one quantity of a family of problems is varied, the others stay."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -6,47 +6,47 @@ from typing import Any
 
 import numpy as np
 
-from ftcli.explain.theory.worlds import Shape
+from ftcli.explain.theory.problems import ProblemFamily
+from ftcli.explain.theory.types import Point
 
-NEAR, FAR = 1e-3, 1.0  # ε of its sweep
-WIDEST = 4  # the largest d of its sweep over the one asked for
+EPSILONS = (1e-3, 1.0)  # the ends of the sweep of ε
+LARGEST_D = 4  # the largest d of its sweep over the requested one
 
 
-def grid(axis: str, shape: Shape, points: int) -> list[float]:
-    """The values that an axis takes; whole numbers without repeats for k, n and d.
+def axis_values(axis: str, family: ProblemFamily, points: int) -> list[float]:
+    """The values that an axis takes; integers without repeats for k, n and d.
 
-    ε is equal in ratio from NEAR to FAR, and so is d from its least to WIDEST times the one asked for; k, n and the
-    angle are equal in steps. Where an angle is asked for, only shapes that have one are met: d - n ≥ k.
+    ε is equal in ratio between EPSILONS, and so is d from its least to LARGEST_D times the requested one; k, n and the
+    angle are equal in steps. Where the family has an angle, d - n ≥ k, without which there is none.
     """
-    k, n, d = shape.k, shape.n, shape.d
-    room = k if shape.angle is not None else 1
+    k, n, d = family.k, family.n, family.d
+    unseen = k if family.angle is not None else 1  # directions that no input has, at least
     if axis == "epsilon":
-        return np.geomspace(NEAR, FAR, points).tolist()
+        return np.geomspace(*EPSILONS, points).tolist()
     if axis == "angle":
         return np.linspace(90 / points, 90, points).tolist()
     if axis == "d":
-        return whole(np.geomspace(n + room, WIDEST * d, points))
+        return integers(np.geomspace(n + unseen, LARGEST_D * d, points))
     if axis == "n":
-        return whole(np.linspace(k + 1, d - room, points))
-    return whole(np.linspace(1, min(n - 1, d - n) if shape.angle is not None else n - 1, points))
+        return integers(np.linspace(k + 1, d - unseen, points))
+    return integers(np.linspace(1, min(n - 1, d - n) if family.angle is not None else n - 1, points))
 
 
-def whole(values: Iterable[float]) -> list[float]:
+def integers(values: Iterable[float]) -> list[float]:
     return sorted({round(value) for value in values})
 
 
-def varied(shape: Shape, axis: str, value: float) -> Shape:
-    """The shape with one quantity changed."""
-    changed: dict[str, Any] = {axis: value}
-    return replace(shape, **changed)
+def with_value(family: ProblemFamily, axis: str, value: float) -> ProblemFamily:
+    """The family with one quantity changed."""
+    changed: Any = {axis: value}
+    return replace(family, **changed)
 
 
-def slope(points: Sequence[dict[str, Any]]) -> float | None:
+def ratio_slope(points: Sequence[Point]) -> float | None:
     """The power of ε that LP/FT goes with: the slope of log median ratio against log ε, by least squares; None where a
     point has no ratio, or one of 0.
     """
-    epsilon = [point["epsilon"] for point in points]
-    ratio = [point["ratio"]["lp"] and point["ratio"]["lp"]["median"] for point in points]
-    if not all(ratio):
+    ratios = [ratio.median for point in points if (ratio := point.ratio["lp"]) and ratio.median]
+    if len(ratios) < len(points):
         return None
-    return float(np.polyfit(np.log(epsilon), np.log(ratio), 1)[0])
+    return float(np.polyfit(np.log([point.epsilon for point in points]), np.log(ratios), 1)[0])
