@@ -87,8 +87,8 @@ def check_probabilities(file: pq.ParquetFile) -> None:
 
 
 def without_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Dictionary-encoded text as strings. Raises ValueError where they take more than MAX_PREDICTION_NAME_BYTES: one long name may be
-    repeated in every row.
+    """Dictionary-encoded text as strings. Raises ValueError where they take more than
+    MAX_PREDICTION_NAME_BYTES: one long name may be repeated in every row.
     """
     if not pa.types.is_dictionary(column.type):
         return column

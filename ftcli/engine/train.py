@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from ftcli.config.training import Training
 from ftcli.data.loaders import Batch
-from ftcli.engine.divergence import Diverged
 from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
 from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
-from ftcli.engine.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.plan import Plan
 from ftcli.engine.resume.checkpointer import RunCheckpoint
 from ftcli.engine.resume.position import Position, capture_run, restore_run, set_random_states
 from ftcli.engine.select import Candidate, best
+from ftcli.engine.training.divergence import Diverged
+from ftcli.engine.training.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
 from ftcli.errors import RequestError

@@ -8,13 +8,13 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from ftcli.config.training import Training
-from ftcli.engine.anchor import AnchorPenalty
 from ftcli.engine.device import Machine
-from ftcli.engine.divergence import LossWatch
-from ftcli.engine.loss import BatchLoss
 from ftcli.engine.micro_batches import MicroBatches
-from ftcli.engine.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
 from ftcli.engine.plan import Plan
+from ftcli.engine.training.anchor import AnchorPenalty
+from ftcli.engine.training.divergence import LossWatch
+from ftcli.engine.training.loss import BatchLoss
+from ftcli.engine.training.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode

@@ -9,10 +9,10 @@ from torch import nn
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
-from ftcli.engine.optim import rate_factor
 from ftcli.engine.plan import always
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
+from ftcli.engine.training.optim import rate_factor
 from ftcli.engine.training_run import snapshot
 from ftcli.errors import RunError
 from ftcli.log import Log

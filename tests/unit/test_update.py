@@ -9,7 +9,7 @@ import torch
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
-from ftcli.engine.loss import balanced_class_weights
+from ftcli.engine.training.loss import balanced_class_weights
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from tests.helpers.plain_loop import (

@@ -11,9 +11,9 @@ from torch.nn.functional import linear
 from torch.optim import SGD, Adam, Optimizer
 
 from ftcli.engine.device import Machine
-from ftcli.engine.optim import load_optimizer_tensors, optimizer_tensors
 from ftcli.engine.predict import compiled_features
 from ftcli.engine.resume.checkpointer import Checkpointer, RunCheckpoint, SavedState
+from ftcli.engine.training.optim import load_optimizer_tensors, optimizer_tensors
 from ftcli.engine.tta.stream import Stream, StreamBatch
 from ftcli.errors import RunError
 from ftcli.log import Log
