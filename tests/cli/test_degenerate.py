@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_requests import refused
 
 from ftcli.engine.predict import score
 from ftcli.model.loading.save import save_model
+from tests.cli.test_requests import refused
 from tests.helpers.program import SMALL, inside
 from tests.helpers.worlds import coloured, loaded
 

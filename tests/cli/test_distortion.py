@@ -15,9 +15,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.linalg import subspace_angles
-from test_outputs import resnet
-from test_requests import refused
-from test_similarity import hsic, textbook
 from timm.data import create_transform
 
 from ftcli.data.loaders import Loader
@@ -28,10 +25,13 @@ from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
 from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, pooled_outputs
 from ftcli.report.schema import REPORT_SCHEMA
+from tests.cli.test_requests import refused
 from tests.helpers.ended import Ended
 from tests.helpers.program import checkpoint, inside, read
 from tests.helpers.tiny import SIX, tiny
 from tests.helpers.worlds import DATA_CONFIG, coloured, world
+from tests.unit.test_outputs import resnet
+from tests.unit.test_similarity import hsic, textbook
 
 MODEL = ["--image-size", 32, "--threads", 1, "--batch-size", 16]
 BLOCKS = ["stem", "layer1", "layer2", "layer3", "layer4", PENULTIMATE]

@@ -14,8 +14,6 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_distortion import numbers, saved
-from test_requests import refused
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -28,6 +26,8 @@ from ftcli.log import Log
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import REPORT_SCHEMA
 from ftcli.seeds import derive_seed
+from tests.cli.test_distortion import numbers, saved
+from tests.cli.test_requests import refused
 from tests.helpers.ended import Ended
 from tests.helpers.program import checkpoint, inside, read
 from tests.helpers.tiny import tiny

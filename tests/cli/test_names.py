@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from test_requests import refused
-from test_task import built, codes, names, numbered, refusal, table
 
 from ftcli.data.classes.alignment import correspond, similar_names
 from ftcli.data.classes.class_names import as_numbers, folded
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
+from tests.cli.test_requests import refused
 from tests.helpers.pictures import folder
 from tests.helpers.program import SMALL, inside
 from tests.helpers.worlds import coloured, loaded
+from tests.unit.test_task import built, codes, names, numbered, refusal, table
 
 SIZES = [*SMALL[:4], "--threads", 1, "--json"]
 WORDS = ["Ångström", "한국어", "Đà Nẵng", "plain"]

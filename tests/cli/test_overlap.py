@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_task import built, codes, table
 
 from ftcli.data.overlap import warn_repeated
 from ftcli.data.task import FEWEST_TO_PICK, warn_few_to_pick
 from ftcli.log import Log
 from tests.helpers.pictures import folder, picture
 from tests.helpers.program import SMALL, checkpoint, inside
+from tests.unit.test_task import built, codes, table
 
 PETS = ("ant", "bee", "cat")
 

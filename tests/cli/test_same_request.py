@@ -9,9 +9,9 @@ from typing import Any
 
 import datasets
 import pytest
-from test_resume import stopped
 
 from ftcli.run_folder.folder import STATE
+from tests.cli.test_resume import stopped
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.worlds import coloured
 

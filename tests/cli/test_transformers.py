@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_save import loaded_with
 
 from ftcli.model.loading.save import save_model
 from tests.helpers.tiny import SIX, images, tiny
+from tests.unit.test_save import loaded_with
 
 transformers = pytest.importorskip("transformers")
 

@@ -4,13 +4,13 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from test_blocks import bare, one_per_family
 from torch import nn
 
 from ftcli.errors import RequestError
 from ftcli.model.block_names import ModelBlocks, balanced_bounds, model_blocks
 from ftcli.model.blocks import Block, blocks_of
 from tests.helpers.tiny import SIX, tiny
+from tests.unit.test_blocks import bare, one_per_family
 
 RESNET = ("stem", "layer1", "layer2", "layer3", "layer4", "fc")
 TABLE: list[tuple[str, tuple[str, ...]]] = [  # a choice, and the children of test_resnet whose tensors it names
