@@ -12,6 +12,7 @@ from statistics import median
 
 from ftcli.config.declare import Numbers
 from ftcli.config.training import Lpft
+from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.methods.probe import linear_probe
 from tests.benchmarks.common import (
     our_epoch,
@@ -37,7 +38,8 @@ def main() -> None:
         config = Lpft(**photo_options(asked.data, lr=Numbers((LR,)), threads=asked.threads))
         world = world_of(config, asked.images)
         model = world.experiment.machine.place(world.loaded.model)
-        no_features = replace(world.experiment, cache=None)  # the loaders keep theirs: pixels stay warm
+        memory_only = FeatureCache(world.experiment.machine, None)  # the loaders keep their cache: pixels stay warm
+        no_features = replace(world.experiment, feature_cache=memory_only)
         assert world.experiment.plain is not None
         linear_probe(world.loaded, no_features, config, world.log)  # gives stage 2 its head
         print_machine()
@@ -50,7 +52,7 @@ def main() -> None:
             asked.pairs,
         )
         first = seconds["stage 1"]
-        print(f"stage 1: {median(first):.2f} s for {world.setting.plain.n} training images")
+        print(f"stage 1: {median(first):.2f} s for {world.experiment.plain.n} training images")
         for name in ("one epoch of stage 2", "its training part"):
             print(f"{name}: {median(seconds[name]):.2f} s; stage 1 over it: {ratio(first, seconds[name])}")
 

@@ -142,7 +142,7 @@ def test_the_rows_of_a_sheet_are_shared_among_its_sets(tmp_path: Path) -> None:
     made = {k: int((wrong != data.labels)[data.labels == k].sum()) for k in range(45)}
     kept = [made[images.classes.index(row.label[0])] for row in rows[:20]]
     assert sorted(kept) == sorted(made.values())[-20:]
-    assert rows[0].below[0] == [f"A: {images.classes[wrong[rows[0].examples[0]]]}", f"B: {rows[0].label[0]}"]
+    assert rows[0].captions[0] == [f"A: {images.classes[wrong[rows[0].examples[0]]]}", f"B: {rows[0].label[0]}"]
 
 
 def shown(pair: dict[str, Any], width: int) -> str:

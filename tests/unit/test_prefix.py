@@ -54,7 +54,7 @@ def trained(
     experiment: Experiment, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2
 ) -> Run:
     model = copy_with_fresh_head(loaded(name).model, experiment, seed=3)
-    tuned = [tensor for block in model_blocks(model).chosen(choice) for tensor in block.tensors]
+    tuned = [tensor for block in model_blocks(model).select(choice) for tensor in block.tensors]
     return fit(model, always(tuned), lr, config, experiment, 3, Log())
 
 

@@ -226,7 +226,7 @@ def test_rgn_is_the_share_of_the_rate(network: nn.Module, batches: list[Batch]) 
     scores = scored(network, batches, SCORINGS["rgn"](0.5).scores)
     assert_close(scores, {name: value / max(raw.values()) for name, value in raw.items()})
     assert max(scores.values()) == 1.0
-    assert SCORINGS["rgn"](0.5).shares(scores) == scores
+    assert SCORINGS["rgn"](0.5).rate_shares(scores) == scores
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 1.0])
