@@ -1,0 +1,195 @@
+"""JSON objects with types: structs whose attributes also read as the keys of a mapping."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+from msgspec.inspect import DictType, ListType, StructType, Type, UnionType, type_info
+
+from ftcli.text import shortened
+
+Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Interval = Annotated[list[float], Meta(min_length=2, max_length=2)]  # [low, high]
+OTHERS = "*"  # JSON name of the field that holds what is keyed by names from data, beside fixed keys
+
+STEP = re.compile(r"\.([^.\[`]+)|\[(\d+|\.\.\.)\]")  # of a place in what msgspec says: `$.ood[...].curve[3]`
+
+R = TypeVar("R")
+Nested = Callable[[Any], Any]
+
+
+class Record(msgspec.Struct):
+    """A JSON object with typed fields.
+
+    `record.accuracy` and `record["accuracy"]` are one value. A field that is absent is msgspec.UNSET as an attribute and
+    no key of the mapping. Keys are the names in JSON, in the order in which they are written. A field of the name `*` in
+    JSON holds all keys that are not fixed: `record.sets["sketch"]` is `record["sketch"]`.
+    """
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Every key that is present, with its value."""
+        for key, attribute in attributes(type(self)).items():
+            value = getattr(self, attribute)
+            if key == OTHERS:
+                yield from value.items()
+            elif value is not msgspec.UNSET:
+                yield key, value
+
+    def keys(self) -> list[str]:
+        return [key for key, _ in self.items()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __getitem__(self, key: str) -> Any:
+        named = attributes(type(self))
+        if key != OTHERS and key in named:
+            value = getattr(self, named[key])
+        else:
+            value = getattr(self, named[OTHERS]).get(key, msgspec.UNSET) if OTHERS in named else msgspec.UNSET
+        if value is msgspec.UNSET:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default
+
+    def __eq__(self, other: object) -> bool:
+        """A dictionary is equal where it has the same keys and values."""
+        return self.to_dict() == plain(other) if isinstance(other, dict) else super().__eq__(other)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object in dictionaries and lists alone, as JSON has it."""
+        return {key: plain(value) for key, value in self.items()}
+
+
+def plain(value: Any) -> Any:
+    """A value in dictionaries and lists alone."""
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):  # a list of numbers, such as a row of a matrix, is not walked
+        return [plain(inner) for inner in value] if value and isinstance(value[0], Record | dict | list) else [*value]
+    return value
+
+
+@cache
+def attributes(kind: type[Record]) -> dict[str, str]:
+    """The attribute of each key."""
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+
+
+def decoded(content: Any, kind: type[R]) -> R:
+    """JSON values as `kind`, which may be list[Record] and the like; records inside are taken as they are.
+
+    Raises msgspec.ValidationError where they do not fit. Keys that no type knows are left out.
+    """
+    nest = nesting(kind)
+    return msgspec.convert(nest(content) if nest else content, kind)
+
+
+@cache
+def nesting(kind: Any) -> Nested | None:
+    """How the keys that are names from data are put under `*`, anywhere in JSON values of a type."""
+    return nesting_of(type_info(kind))
+
+
+def nesting_of(info: Type) -> Nested | None:
+    """None where there is nothing to put elsewhere: large matrices are not walked."""
+    if isinstance(info, UnionType):
+        return next(filter(None, map(nesting_of, info.types)), None)  # at most one type of a union is an object
+    if isinstance(info, DictType):
+        return each(dict, nesting_of(info.value_type))
+    if isinstance(info, ListType):
+        return each(list, nesting_of(info.item_type))
+    if not isinstance(info, StructType):
+        return None
+    within = {one.encode_name: nesting_of(one.type) for one in info.fields}
+    if not any(within.values()) and OTHERS not in within:
+        return None
+
+    def nest(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        fixed = {key: inner for key, inner in value.items() if key in within and key != OTHERS}
+        if OTHERS in within:
+            fixed[OTHERS] = {key: inner for key, inner in value.items() if key not in fixed}
+        return {key: change(inner) if (change := within[key]) else inner for key, inner in fixed.items()}
+
+    return nest
+
+
+def each(container: type, change: Nested | None) -> Nested | None:
+    """A change of every value of a dictionary or a list."""
+    if change is None:
+        return None
+
+    def changed(values: Any) -> Any:
+        if not isinstance(values, container):
+            return values
+        return {key: change(v) for key, v in values.items()} if container is dict else [change(v) for v in values]
+
+    return changed
+
+
+def problem_with(content: Any, kind: Any) -> str:
+    """What in JSON values does not fit a type first, and where; empty where all fits."""
+    nest = nesting(kind)
+    content = nest(content) if nest else content
+    if not (error := refusal(content, kind)):
+        return ""
+    reason, _, path = error.rpartition(" - at ") if " - at `$" in error else (error, "", "")
+    place: list[str | int] = []
+    for name, index in STEP.findall(path):
+        place.append(name or (key_at(content, place, kind, error) if index == "..." else int(index)))
+    reason = reason.replace("`", "")
+    if reason.startswith("Expected") and ", got" not in reason:
+        reason += f", got {shortened(repr(at(content, place)), 60)}"
+    where = "/".join(str(step) for step in place if step != OTHERS)
+    return f"{shortened(where or 'the whole')}: {reason[:120]}"
+
+
+def refusal(content: Any, kind: Any) -> str:
+    """What msgspec says of JSON values that do not fit a type."""
+    try:
+        msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def key_at(content: Any, place: list[str | int], kind: Any, error: str) -> str:
+    """The first key of the object at `place` with which the content is refused by this error, which does not name it."""
+    whole: dict[str, Any] = at(content, place)
+    keys = list(whole)
+    while len(keys) > 1:
+        half = keys[: len(keys) // 2]
+        fails = refusal(replaced(content, place, {key: whole[key] for key in half}), kind) == error
+        keys = half if fails else keys[len(half) :]
+    return keys[0]
+
+
+def at(content: Any, place: list[str | int]) -> Any:
+    for step in place:
+        content = content[step]
+    return content
+
+
+def replaced(content: Any, place: list[str | int], value: Any) -> Any:
+    """The content with another value at `place`; nothing of the original changes."""
+    if not place:
+        return value
+    copy = content.copy()
+    copy[place[0]] = replaced(content[place[0]], place[1:], value)
+    return copy
