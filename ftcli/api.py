@@ -102,7 +102,7 @@ def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     module, function = COMMANDS[command].runs.split(":")
     with ONE_AT_A_TIME if isinstance(config, Loading | Theory) else nullcontext():
         answer = getattr(import_module(module), function)(config)
-    return json.loads(json.dumps(answer.content))
+    return json.loads(json.dumps(answer.content)) if answer.report is None else answer.report
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:

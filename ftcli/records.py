@@ -62,7 +62,10 @@ class Record(msgspec.Struct):
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def __eq__(self, other: object) -> bool:
         """A dictionary is equal where it has the same keys and values."""
@@ -80,7 +83,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):  # a list of numbers, such as a row of a matrix, is not walked
-        return [plain(inner) for inner in value] if value and isinstance(value[0], Record | dict | list) else [*value]
+        return (
+            [plain(inner) for inner in value]
+            if value and isinstance(value[0], Record | dict | list | tuple)
+            else [*value]
+        )
     return value
 
 
@@ -130,7 +137,7 @@ def nesting_of(info: Type) -> Nested | None:
     return nest
 
 
-def each(container: type, change: Nested | None) -> Nested | None:
+def each(container: type[dict] | type[list], change: Nested | None) -> Nested | None:
     """A change of every value of a dictionary or a list."""
     if change is None:
         return None

@@ -44,10 +44,11 @@ from ftcli.engine.features.frozen_body import all_logits
 from ftcli.engine.grid import Trained
 from ftcli.engine.tta.stream import stream_of
 from ftcli.errors import RequestError
-from ftcli.explain.distortion.measure import Side, Wanted, apart
+from ftcli.explain.distortion.measure import NamedModel, of_training
 from ftcli.log import Log
 from ftcli.measures.confusion import check_pairs
 from ftcli.measures.results import Results, join_seeds, measure, results_from
+from ftcli.measures.types import FiguresBySet
 from ftcli.methods import METHODS
 from ftcli.methods.adapt import adapt as adapted_to
 from ftcli.methods.adapt import chosen_tensors
@@ -61,11 +62,13 @@ from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.requested import load_as_is, open_as_asked
 from ftcli.model.loading.save import save_model
 from ftcli.processes import process_index
+from ftcli.records import decoded
 from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import build, time_since
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_target, label_table, labels_answer
+from ftcli.report.types import Choice, Report, Stage
 from ftcli.run_folder.folder import claim, made, write_run
 from ftcli.run_folder.request import digest_of, request_of
 from ftcli.run_folder.unfinished import finished, held, shown
@@ -97,7 +100,7 @@ def train(config: Training) -> Answer:
 
 def trained_and_saved(
     config: Training, loaded: Loaded, experiment: Experiment, folder: Path, request: str, log: Log, started: float
-) -> dict[str, Any]:
+) -> Report:
     """The work of a training command, once everything about it is known: its report. `request`: its digest."""
     command, task, machine = type(config).__name__.lower(), experiment.task, experiment.machine
     before = before_of(loaded, experiment, config, log)
@@ -237,7 +240,7 @@ def task_of(config: Reporting, log: Log, cache: Cache | None, judge: Loaded | No
     return task
 
 
-def before_of(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> dict[str, Any] | None:
+def before_of(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> FiguresBySet | None:
     """The figures of the untouched checkpoint, where a method starts from its head and it can answer already."""
     if not isinstance(config, Surgical) or not loaded.head_loaded:
         return None
@@ -258,7 +261,7 @@ def results_of(
 
 def stages_of(
     command: str, trained: Trained, results: list[Results], model: nn.Module, experiment: Experiment, log: Log
-) -> dict[str, Any] | None:
+) -> dict[str, Stage] | None:
     """The stages of a method that has several, each with its own pick and figures, in order."""
     if not trained.before:
         return None
@@ -268,14 +271,14 @@ def stages_of(
     }
     parts["finetune" if command == "lpft" else command] = (trained, results)
     return {
-        name: {"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}
+        name: decoded({"selected": part.best.describe(), "results": join_seeds(figures), "runs": part.runs}, Stage)
         for name, (part, figures) in parts.items()
     }
 
 
 def choices_of(
     trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, log: Log, merge: int | None
-) -> dict[str, Any] | None:
+) -> dict[str, Choice] | None:
     """What a method tried, choice by choice; `results` are those of the one that it kept."""
     if not trained.choices:
         return None
@@ -299,14 +302,13 @@ def measured(
         order_rows(start, order)
     loaded.model.load_state_dict(trained.best.state)
     before, after = (
-        Side(name, experiment.machine.place(one)) for name, one in (("the start", start), ("the pick", loaded.model))
+        NamedModel(name, experiment.machine.place(one))
+        for name, one in (("the start", start), ("the pick", loaded.model))
     )
-    return apart(replace(before, head=order is not None), [after], experiment, Wanted(), log)[0]
+    return of_training(replace(before, head=order is not None), after, experiment, log)
 
 
-def save(
-    folder: Path, report: dict[str, Any], trained: Trained, results: list[Results], loaded: Loaded, task: Task
-) -> None:
+def save(folder: Path, report: Report, trained: Trained, results: list[Results], loaded: Loaded, task: Task) -> None:
     """The picked model and everything that was found out, in one folder."""
     loaded.model.load_state_dict(trained.best.state)
     history = [
@@ -315,7 +317,7 @@ def save(
         for epoch in run.get("history", [])
     ]
     predictions = pa.concat_tables([one.predictions for one in results])
-    T = report["temperature"]
+    T = report.temperature or None
     write_run(
         folder, report, history, predictions, lambda place: save_model(place, loaded, loaded.model, task.classes, T)
     )

@@ -13,15 +13,19 @@ from rich.text import Text
 from ftcli.console.cells import text
 from ftcli.console.streams import Console, is_unicode
 from ftcli.report.tables import tables
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import as_json as to_json
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command gives: `content` to `--json` and to a caller in Python, `show` to a person at a terminal."""
+    """What a command gives: `content` to `--json`, `show` to a person at a terminal; to a caller in Python `report`, or
+    `content` where that is none.
+    """
 
     content: Any
     show: Callable[[Console], None]
+    report: Report | None = None
 
     def deliver(self, as_json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""
@@ -46,7 +50,7 @@ def console() -> Console:
     )
 
 
-def report_answer(report: dict[str, Any], folder: Path | None = None) -> Answer:
+def report_answer(report: Report, folder: Path | None = None) -> Answer:
     """A report; for a person its tables, and below them where it was put."""
 
     def show(out: Console) -> None:
@@ -54,7 +58,7 @@ def report_answer(report: dict[str, Any], folder: Path | None = None) -> Answer:
         if folder:
             out.print(text(f"saved in {folder}"), soft_wrap=True)
 
-    return Answer(report, show)
+    return Answer(report, show, report)
 
 
 def show_parts(out: Console, parts: list[RenderableType]) -> None:

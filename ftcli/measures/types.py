@@ -42,8 +42,8 @@ class Figures(Record, kw_only=True):
     ece_calibrated: Fraction | UnsetType = UNSET
     accuracy_all_classes: Fraction | UnsetType = UNSET
     accuracy_std: float | UnsetType = UNSET
-    ci90: Interval | None | UnsetType = UNSET  # Student's t, of the mean over seeds
-    ci90_paper: Interval | None | UnsetType = UNSET  # mean ± 1.645 std / √n
+    ci90: Interval | UnsetType | None = UNSET  # Student's t, of the mean over seeds
+    ci90_paper: Interval | UnsetType | None = UNSET  # mean ± 1.645 std / √n
     n_seeds: Count | UnsetType = UNSET
     per_class: list[ClassFigures] | UnsetType = UNSET
     confusion: ConfusionMatrix | UnsetType = UNSET
@@ -54,8 +54,8 @@ class MeanAccuracy(Record):
 
     accuracy: Fraction
     accuracy_std: float | UnsetType = UNSET
-    ci90: Interval | None | UnsetType = UNSET
-    ci90_paper: Interval | None | UnsetType = UNSET
+    ci90: Interval | UnsetType | None = UNSET
+    ci90_paper: Interval | UnsetType | None = UNSET
     n_seeds: Count | UnsetType = UNSET
 
 

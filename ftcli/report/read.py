@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
-from ftcli.report.schema import problem_with
+from ftcli.report.schema import report_from
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, STATE
 from ftcli.text import reason, shortened
 
@@ -18,8 +19,15 @@ MOST_BYTES = 256 * 2**20  # confusion matrices of a thousand classes on ten sets
 MOST_NUMBERS, MOST_LISTS = 30 * 10**6, 200_000  # together less than a GB of memory and ten seconds
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> Report:
     """A report from its file or its folder. Raises RequestError where there is none, or where it breaks the schema."""
+    return read_both(path)[1]
+
+
+def read_both(path: Path) -> tuple[dict[str, Any], Report]:
+    """The JSON of a report, with the keys that this version does not know, and the report. Raises RequestError as
+    `read_report` does.
+    """
     file = path / REPORT if path.is_dir() else path
     try:
         text = read_regular(file, MOST_BYTES)
@@ -40,17 +48,18 @@ def read_report(path: Path) -> dict[str, Any]:
         content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         raise RequestError(f"{str(file)!r} is not JSON.", FIX) from None
-    if problem := problem_with(content):
+    try:
+        return content, report_from(content)
+    except ValueError as error:
         raise RequestError(
-            f"{str(file)!r} is not a report of ftcli: {problem}.", f"{FIX}; `ftcli schema` says what it holds"
-        )
-    return content
+            f"{str(file)!r} is not a report of ftcli: {error}.", f"{FIX}; `ftcli schema` says what it holds"
+        ) from None
 
 
 @contextmanager
 def untrusted(what: str) -> Iterator[None]:
-    """Inside, something is made of reports that keep the schema and may yet be anybody's: figures of runs that are not
-    there, names in place of numbers. Raises RequestError for whatever that leads to.
+    """Inside, reports that keep the schema are used and may yet be anybody's, with figures of runs that are not there.
+    Raises RequestError for whatever that leads to.
     """
     try:
         yield

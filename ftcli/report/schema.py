@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from msgspec import ValidationError
 from msgspec.json import schema_components
 
-from ftcli import records
 from ftcli.config import COMMANDS
-from ftcli.records import OTHERS
+from ftcli.records import OTHERS, decoded, problem_with
 from ftcli.report.parts import whole_type
-from ftcli.report.types import NOT_OF_THEORY
+from ftcli.report.types import NOT_OF_THEORY, Report
+from ftcli.text import shortened
 
 Schema = dict[str, Any]
 
@@ -35,11 +36,15 @@ def report_schema() -> Schema:
     }
 
 
-def problem_with(content: Any) -> str:
-    """What breaks the schema first, in words; empty where nothing does."""
-    if problem := records.problem_with(content, whole_type()):
-        return problem
-    if content["command"] not in COMMANDS:
-        return f"command: {content['command']!r} is no command"
-    missing = [key for key in (["theory"] if content["command"] == "theory" else NOT_OF_THEORY) if key not in content]
-    return f"the whole: Object missing required field {missing[0]}" if missing else ""
+def report_from(content: Any) -> Report:
+    """JSON values as a report. Raises ValueError that says what breaks the schema first."""
+    try:
+        report = decoded(content, whole_type())
+    except ValidationError:
+        raise ValueError(problem_with(content, whole_type())) from None
+    if report.command not in COMMANDS:
+        raise ValueError(f"command: {shortened(repr(report.command), 60)} is no command")
+    needed = ("theory",) if report.command == "theory" else NOT_OF_THEORY
+    if missing := [key for key in needed if key not in report]:
+        raise ValueError(f"the whole: Object missing required field {missing[0]}")
+    return report

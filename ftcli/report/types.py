@@ -16,7 +16,6 @@ from ftcli.text import printable
 Foreign = dict[str, Any]  # the options of a command, or timm's data configuration
 LAST = ("oracle", "timing", "warnings")  # keys of a report that stand behind those of its command
 NOT_OF_THEORY = ("environment", "model", "data", "runs", "selected", "results")
-SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
 
 
 class Score(Record):
@@ -67,10 +66,10 @@ class Run(Record, kw_only=True):
     seed: int
     lr: float | UnsetType = UNSET
     C: float | UnsetType = UNSET
-    epoch: Count | None | UnsetType = UNSET
+    epoch: Count | UnsetType | None = UNSET
     id_val: Score | None
     diverged: bool
-    reason: str | None | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
     history: list[Epoch] | UnsetType = UNSET
 
 
@@ -120,7 +119,7 @@ class Choice(Record, kw_only=True):
     trainable: Count
     tensors: Literal["norm", "all"] | UnsetType = UNSET
     mode: Literal["online", "episodic"] | UnsetType = UNSET
-    selected: Selected | None | UnsetType = UNSET
+    selected: Selected | UnsetType | None = UNSET
     results: FiguresBySet | None
     adaptation: dict[str, Adaptation] | UnsetType = UNSET
     seconds: float
@@ -137,7 +136,7 @@ class SetData(Record):
     fingerprint: str
     dropped: Count
     damaged: Count
-    restricted_to: list[Count] | None | UnsetType = UNSET
+    restricted_to: list[Count] | UnsetType | None = UNSET
 
 
 class Data(Record, kw_only=True):
@@ -189,7 +188,7 @@ class ComparedModel(Model, kw_only=True):
     """One of several models. `label`: what tables call it; `made_by`: None where no report lies beside its weights."""
 
     label: str
-    made_by: MadeBy | None | UnsetType = UNSET
+    made_by: MadeBy | UnsetType | None = UNSET
     results: FiguresBySet | UnsetType = UNSET
 
 
@@ -206,7 +205,7 @@ class SeedResult(Record, kw_only=True):
 
     selected: Selected
     results: FiguresBySet
-    temperature: float | None | UnsetType = UNSET
+    temperature: float | UnsetType | None = UNSET
 
 
 class Environment(Record, kw_only=True):
@@ -214,13 +213,13 @@ class Environment(Record, kw_only=True):
 
     python: str
     torch: str
-    torchvision: str | None | UnsetType = UNSET
+    torchvision: str | UnsetType | None = UNSET
     timm: str
-    numpy: str | None | UnsetType = UNSET
-    scipy: str | None | UnsetType = UNSET
-    scikit_learn: str | None | UnsetType = msgspec.field(name="scikit-learn", default=UNSET)
-    pillow: str | None | UnsetType = UNSET
-    libjpeg: str | None | UnsetType = UNSET
+    numpy: str | UnsetType | None = UNSET
+    scipy: str | UnsetType | None = UNSET
+    scikit_learn: str | UnsetType | None = msgspec.field(name="scikit-learn", default=UNSET)
+    pillow: str | UnsetType | None = UNSET
+    libjpeg: str | UnsetType | None = UNSET
     device: str
     precision: str
     processes: Count
@@ -231,9 +230,9 @@ class Timing(Record):
     """Seconds, and images per second of the training loop with its ID-val passes."""
 
     total_s: float
-    features_s: float | None | UnsetType = UNSET
-    train_s: float | None | UnsetType = UNSET
-    images_per_s: float | None | UnsetType = UNSET
+    features_s: float | UnsetType | None = UNSET
+    train_s: float | UnsetType | None = UNSET
+    images_per_s: float | UnsetType | None = UNSET
 
 
 class ReportWarning(Record):
@@ -264,7 +263,7 @@ class Report(Record, kw_only=True):
     runs: list[Run] = absent  # every candidate, sorted by (choice, seed, lr)
     selected: Selected | None = absent
     results: FiguresBySet = absent
-    temperature: float | None | UnsetType = UNSET
+    temperature: float | UnsetType | None = UNSET
     seeds: list[SeedResult] | UnsetType = UNSET
     models: list[ComparedModel] | UnsetType = UNSET
     request: str | UnsetType = UNSET  # digest of everything that the figures follow from
@@ -287,8 +286,7 @@ class Report(Record, kw_only=True):
             mean = self.results.ood_mean
             entries = {**self.results.by_set(), **({"ood_mean": mean} if mean else {})}
             rows = [
-                f"<tr><td>{html(SET_NAMES.get(name, name))}</td><td>{100 * entry.accuracy:.1f}</td></tr>"
-                for name, entry in entries.items()
+                f"<tr><td>{html(name)}</td><td>{100 * entry.accuracy:.1f}</td></tr>" for name, entry in entries.items()
             ]
         warnings = "".join(f"<p>warning: {html(warning.text)}</p>" for warning in self.warnings)
         title = f"<caption>{html(self.command)}: accuracy in per cent</caption>"

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make, nearest, resource_limit, write_whole
+from ftcli.records import plain
+from ftcli.report.types import Report
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.text import escaped
 
@@ -82,7 +84,7 @@ def check_not_finished(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(
-    folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table | None,
+    folder: Path, report: Report, history: list[dict[str, Any]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""
@@ -103,4 +105,4 @@ def write_run(
 
 def as_json(value: Any, *, ascii: bool = False) -> str:
     """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
-    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"
+    return escaped(json.dumps(plain(value), indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from msgspec import UNSET
+
 from ftcli.config import Resumable
 from ftcli.console.answer import Answer, report_answer
 from ftcli.engine.device import Machine
@@ -17,6 +19,7 @@ from ftcli.files import make, sweep, write_whole
 from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.report.read import read_report
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, STATE, check_not_finished, made
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.request import (
@@ -33,25 +36,25 @@ REQUEST = "request.json"
 MINUTE = 60.0
 
 
-def finished(config: Resumable) -> dict[str, Any] | None:
+def finished(config: Resumable) -> Report | None:
     """The report that is there, where --resume asks for it. Raises RequestError where it is one of other options."""
     if not (config.resume and config.out and (config.out / REPORT).exists()):
         return None
     report = read_report(config.out)
-    if report["command"] != command_of(config):
+    if report.command != command_of(config):
         refuse(config, f"command {report['command']}, and this one has {command_of(config)}")
-    if other := other_options(report["config"], options_of(config)):
+    if other := other_options(report.config, options_of(config)):
         refuse(config, other)
     return report
 
 
-def shown(report: dict[str, Any], request: Mapping[str, Any], config: Resumable) -> Answer:
+def shown(report: Report, request: Mapping[str, Any], config: Resumable) -> Answer:
     """A finished run's report. Raises RequestError where what its options name does not hold what it held then."""
     assert config.out is not None
-    if "request" not in report:
+    if report.request is UNSET:
         refuse(config, "no digest of its data")
-    if report["request"] != digest_of(request):
-        classes = other_classes(report["data"]["classes"], request["classes"])
+    if report.request != digest_of(request):
+        classes = other_classes(report.data.classes, request["classes"])
         refuse(config, classes or "other data, model or imported code under the same names")
     return report_answer(report, config.out)
 

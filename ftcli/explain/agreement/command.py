@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from ftcli.config import Agreement
 from ftcli.console.answer import Answer
@@ -13,6 +14,8 @@ from ftcli.engine.features.frozen_body import all_logits
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
 from ftcli.explain.agreement.tables import mistake_rows
+from ftcli.explain.agreement.types import Agreement as AgreementPart
+from ftcli.explain.agreement.types import PairMistakes
 from ftcli.explain.models import Study, heads_in_order, study_of
 from ftcli.figures.contact_sheet import check_sheet, save_rows
 from ftcli.measures.accuracy import predictions
@@ -38,7 +41,7 @@ def agreement(config: Agreement) -> Answer:
         ]
         ids = {name: data.ids for name, data in task.sets().items()}
         pairs = [
-            {"a": a, "b": b, "sets": describe_pair(both, task.classes, ids, config.seed)}
+            PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed))
             for (a, b), both in zip(combinations(names, 2), held, strict=True)
         ]
         pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
@@ -47,8 +50,8 @@ def agreement(config: Agreement) -> Answer:
                 "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
             )
         described = zip(describe_models(config.models, study.loaded), results, strict=True)
-        models = [model | {"results": one.figures} for model, one in described]
-        parts = {"models": models, "agreement": {"pairs": pairs}}
+        models = [replace(model, results=of_model.figures) for model, of_model in described]
+        parts = {"models": models, "agreement": AgreementPart(pairs)}
         answer = study.answer(parts, results[:1], predictions_of(names, results))
         if config.sheet and pictures:
             save_rows(pictures, config.sheet)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import product
 from math import fsum
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +16,8 @@ from ftcli.engine.experiment import Experiment
 from ftcli.engine.resume.tally import Tally
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.explain.criticality.suffix import Behind, behind
+from ftcli.explain.criticality.types import CriticalBlock
+from ftcli.explain.criticality.types import Criticality as CriticalityPart
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.seeds import derive_seed
@@ -52,7 +53,7 @@ def least(
 
 def measure_criticality(
     model: nn.Module, start: Mapping[str, Tensor], loader: Loader, experiment: Experiment, config: Criticality, log: Log
-) -> dict[str, Any]:
+) -> CriticalityPart:
     """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
 
     `model`: θᶠ, on the setting's machine; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
@@ -65,30 +66,30 @@ def measure_criticality(
         tally.count("own", lambda: behind(model, body[0].tensors, loader, experiment, log).mistakes(finite=True))
         / loader.n
     )
-    blocks = {}
+    blocks: dict[str, CriticalBlock] = {}
     for block in body:
         path = cache(partial(behind, model, block.tensors, loader, experiment, log))  # made where a count is missing
         with Perturbed(model, block.tensors, start) as moved:
             off = OffItsPlace(block.name, moved, path, tally, config.seed)
             blocks[block.name] = of_block(off, loader.n, own, config, log)
     tally.close()
-    without = [name for name, found in blocks.items() if found["mu"] is None]
+    without = [name for name, block in blocks.items() if block.mu is None]
     if without:
         log.warn(
             "criticality-open",
             f"no cell of the grid keeps the error of {', '.join(without)} within {100 * (own + config.epsilon):.1f} %: "
             "no μ, and no sum over the blocks; smaller --sigmas may show one",
         )
-    return {
-        "epsilon": config.epsilon,
-        "error": own,
-        "images": loader.n,
-        "alphas": list(config.alphas),
-        "sigmas": list(config.sigmas),
-        "draws": config.draws,
-        "blocks": blocks,
-        "sum": None if without else fsum(found["mu"] for found in blocks.values()),
-    }
+    return CriticalityPart(
+        epsilon=config.epsilon,
+        error=own,
+        images=loader.n,
+        alphas=list(config.alphas),
+        sigmas=list(config.sigmas),
+        draws=config.draws,
+        blocks=blocks,
+        sum=None if without else fsum(block.mu or 0.0 for block in blocks.values()),
+    )
 
 
 class OffItsPlace:
@@ -109,7 +110,7 @@ class OffItsPlace:
         return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
 
 
-def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> dict[str, Any]:
+def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> CriticalBlock:
     """The entry of one block of a model that errs on `own` of n images.
 
     A draw z is the same in every cell, u = σ z: cells differ by α and σ alone.
@@ -124,15 +125,15 @@ def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log
             wrong[a][s] += off.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
     cell = least(grid, alphas, sigmas, off.moved.distance, own + config.epsilon)
-    return {
-        "mu": cell and cell.mu,
-        "rewind": rewind,
-        "distance": off.moved.distance,
-        "plain": plain,
-        "grid": grid,
-        "alpha": cell and cell.alpha,
-        "sigma": cell and cell.sigma,
-    }
+    return CriticalBlock(
+        mu=cell.mu if cell else None,
+        rewind=rewind,
+        distance=off.moved.distance,
+        plain=plain,
+        grid=grid,
+        alpha=cell.alpha if cell else None,
+        sigma=cell.sigma if cell else None,
+    )
 
 
 def images_for(experiment: Experiment, most: int, seed: int) -> Loader:

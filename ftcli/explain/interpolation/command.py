@@ -1,7 +1,6 @@
 """The command `interpolate`."""
 
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +9,8 @@ from ftcli.console.answer import Answer
 from ftcli.engine.batchnorm import has_statistics
 from ftcli.errors import RequestError
 from ftcli.explain.interpolation.measure import Averager, along, barriers, best_of, of_the_line, points, soups
-from ftcli.explain.interpolation.tables import interpolation_panels
+from ftcli.explain.interpolation.tables import panels
+from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statistics
 from ftcli.explain.models import Study, heads_in_order, same_architecture, study_of
 from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure
@@ -27,29 +27,30 @@ def interpolate(config: Interpolate) -> Answer:
         averager = Averager(vessel, study.experiment, statistics_of(study), head == "probe", config.seed, study.log)
         A, B = states[:2]
         line = along(A, B, points(config.from_, config.to, config.points), averager)
-        found: dict[str, Any] = {"head": head, "points": line, "barrier": barriers(line, averager.statistics)}
-        averages = of_the_line(A, B, line, averager.statistics)
+        part = Interpolation(head, line, barriers(line))
+        averages = of_the_line(A, B, line)
         if config.soup:
             members = dict(zip(study.names, states, strict=True))
-            found["soups"], cooked = soups(members, averager)
-            averages += cooked
+            part.soups, made = soups(members, averager)
+            averages += made
         results, save = [], None
         if (best := best_of(averages)) is not None:
-            found["best"] = {**best.made, "statistics": best.statistics, "id_val": best.id_val}
-            averager.put(best.state(), best.statistics, "the best")
+            assert best.id_val is not None
+            part.best = Best(kind=best.kind, weight=best.weight, statistics=best.statistics, id_val=best.id_val)
+            averager.load(best.state(), best.statistics, "the best")
             results = [measure(vessel, study.experiment, config.seed, study.log)]
             save = partial(
                 save_model, loaded=study.judge, model=vessel, label_names=study.task.classes,
                 temperature=results[0].temperature,
             )  # fmt: skip
         predictions = results[0].predictions if results else None
-        answer = study.answer({"interpolation": found}, results, predictions, save if config.save_best else None)
+        answer = study.answer({"interpolation": part}, results, predictions, save if config.save_best else None)
         if config.plot:
-            save_panels(config.plot, interpolation_panels(answer.content))
+            save_panels(config.plot, panels(answer.content))
         return answer
 
 
-def head_on_the_line(study: Study) -> str:
+def head_on_the_line(study: Study) -> Head:
     """Which head the points have: "interpolated", "a", "b" or "probe".
 
     Raises RequestError for soups of models whose heads do not correspond.
@@ -69,7 +70,7 @@ def head_on_the_line(study: Study) -> str:
     return "interpolated" if same else "b"
 
 
-def states_of(study: Study, head: str) -> list[dict[str, Tensor]]:
+def states_of(study: Study, head: Head) -> list[dict[str, Tensor]]:
     """The weights of every model, apart from the networks; with one head in all of them unless it is interpolated."""
     states = [{name: t.detach().clone() for name, t in model.state_dict().items()} for model in study.models]
     if head == "interpolated":
@@ -79,7 +80,7 @@ def states_of(study: Study, head: str) -> list[dict[str, Tensor]]:
     return [state | shared for state in states]
 
 
-def statistics_of(study: Study) -> tuple[str, ...]:
+def statistics_of(study: Study) -> tuple[Statistics, ...]:
     """The kinds of BatchNorm statistics that are tried. Raises RequestError for several processes."""
     config = study.config
     assert isinstance(config, Interpolate)

@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType, field
 
 from ftcli.records import Fraction, Record
 
+Head = Literal["interpolated", "a", "b", "probe"]
 Statistics = Literal["raw", "reestimated"]  # BatchNorm's, as the weights bring them or of the training set
 
 
@@ -63,7 +64,7 @@ class Best(Record, kw_only=True):
 class Interpolation(Record):
     """The line between A and B. `head`: whose head the points have."""
 
-    head: Literal["interpolated", "a", "b", "probe"]
+    head: Head
     points: list[Point]
     barrier: dict[Statistics, dict[str, Barrier]]  # empty where the ends are not among the points
     soups: dict[Statistics, Soups] | UnsetType = UNSET

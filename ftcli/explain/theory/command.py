@@ -22,7 +22,7 @@ from ftcli.explain.theory.tables import theory_panels
 from ftcli.explain.theory.worlds import Shape
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
-from ftcli.report.build import opening, time_since
+from ftcli.report.build import report_of, time_since
 from ftcli.run_folder.folder import claim, made, write_run
 from ftcli.seeds import derive_seed
 from ftcli.text import counted
@@ -35,7 +35,7 @@ def theory(config: Theory) -> Answer:
     with ConsoleLog(config.quiet) as log:
         folder = claim(config.out, "theory", config.overwrite)
         found = simulated(config, log)
-        report = {**opening("theory", config), "theory": found, "timing": time_since(started), "warnings": log.warnings}
+        report = report_of("theory", config, {"theory": found}, time_since(started), log)
         folder = made(folder, config.out)
         write_run(folder, report, [], None, None)
         if config.plot:

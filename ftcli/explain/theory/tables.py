@@ -16,7 +16,7 @@ NAMES = {"lp": METHOD_NAMES["probe"], "ft": METHOD_NAMES["finetune"], "lpft": ME
 AXIS_NAMES = {"epsilon": "ε", "n": "n", "k": "k", "d": "d", "angle": "θ_k, degrees"}
 
 
-def theory_tables(report: dict[str, Any], _: int) -> list[RenderableType]:
+def tables(report: Any, _: int) -> list[RenderableType]:
     """Everything that is shown of a theory report but its warnings, at any width."""
     theory = report["theory"]
     sweeps = [sweep_table(axis, sweep["points"]) for axis, sweep in theory["sweeps"].items()]
