@@ -25,9 +25,9 @@ Nested = Callable[[Any], Any]
 class Record(msgspec.Struct):
     """A JSON object with typed fields.
 
-    `record.accuracy` and `record["accuracy"]` are one value. A field that is absent is msgspec.UNSET as an attribute and
-    no key of the mapping. Keys are the names in JSON, in the order in which they are written. A field of the name `*` in
-    JSON holds all keys that are not fixed: `record.sets["sketch"]` is `record["sketch"]`.
+    `record.accuracy` and `record["accuracy"]` are one value. A field that is absent is msgspec.UNSET as an attribute
+    and no key of the mapping. Keys are the names in JSON, in the order in which they are written. A field of the name
+    `*` in JSON holds all keys that are not fixed: `record.sets["sketch"]` is `record["sketch"]`.
     """
 
     def items(self) -> Iterator[tuple[str, Any]]:
@@ -102,8 +102,13 @@ def decoded(content: Any, kind: type[R]) -> R:
 
     Raises msgspec.ValidationError where they do not fit. Keys that no type knows are left out.
     """
+    return msgspec.convert(nested(content, kind), kind)
+
+
+def nested(content: Any, kind: Any) -> Any:
+    """JSON values with the keys that are names from data under `*`, as the types have them."""
     nest = nesting(kind)
-    return msgspec.convert(nest(content) if nest else content, kind)
+    return nest(content) if nest else content
 
 
 @cache
@@ -116,10 +121,10 @@ def nesting_of(info: Type) -> Nested | None:
     """None where there is nothing to put elsewhere: large matrices are not walked."""
     if isinstance(info, UnionType):
         return next(filter(None, map(nesting_of, info.types)), None)  # at most one type of a union is an object
-    if isinstance(info, DictType):
-        return each(dict, nesting_of(info.value_type))
-    if isinstance(info, ListType):
-        return each(list, nesting_of(info.item_type))
+    if isinstance(info, DictType) and (change := nesting_of(info.value_type)):
+        return lambda v: {key: change(inner) for key, inner in v.items()} if isinstance(v, dict) else v
+    if isinstance(info, ListType) and (change := nesting_of(info.item_type)):
+        return lambda v: [change(inner) for inner in v] if isinstance(v, list) else v
     if not isinstance(info, StructType):
         return None
     within = {one.encode_name: nesting_of(one.type) for one in info.fields}
@@ -137,23 +142,9 @@ def nesting_of(info: Type) -> Nested | None:
     return nest
 
 
-def each(container: type[dict] | type[list], change: Nested | None) -> Nested | None:
-    """A change of every value of a dictionary or a list."""
-    if change is None:
-        return None
-
-    def changed(values: Any) -> Any:
-        if not isinstance(values, container):
-            return values
-        return {key: change(v) for key, v in values.items()} if container is dict else [change(v) for v in values]
-
-    return changed
-
-
 def problem_with(content: Any, kind: Any) -> str:
     """What in JSON values does not fit a type first, and where; empty where all fits."""
-    nest = nesting(kind)
-    content = nest(content) if nest else content
+    content = nested(content, kind)
     if not (error := refusal(content, kind)):
         return ""
     reason, _, path = error.rpartition(" - at ") if " - at `$" in error else (error, "", "")
@@ -177,7 +168,7 @@ def refusal(content: Any, kind: Any) -> str:
 
 
 def key_at(content: Any, place: list[str | int], kind: Any, error: str) -> str:
-    """The first key of the object at `place` with which the content is refused by this error, which does not name it."""
+    """The first key of the object at `place` that this error is about: msgspec does not name it."""
     whole: dict[str, Any] = at(content, place)
     keys = list(whole)
     while len(keys) > 1:

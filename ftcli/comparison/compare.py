@@ -15,7 +15,9 @@ from ftcli.comparison.verify import check_labels, check_predictions, check_repor
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
+from ftcli.measures.types import Figures, MeanAccuracy
 from ftcli.report.read import read_report
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import PREDICTIONS, REPORT
 from ftcli.text import shortest_tails
 
@@ -80,11 +82,11 @@ class Comparison:
 class _Report:
     name: str
     file: Path
-    content: dict[str, Any]
+    content: Report
     scored: dict[str, PredictionTable | None] | None  # by set; None without predictions.parquet
 
     @cached_property
-    def figures(self) -> dict[str, dict[str, Any]]:
+    def figures(self) -> dict[str, Figures | MeanAccuracy]:
         """The entry R of each set that has an accuracy, in the order of the report."""
         return figures_of(self.content)
 
@@ -152,7 +154,7 @@ def _open(files: Sequence[Path]) -> list[_Report]:
     ]
 
 
-def _scored(path: Path, content: dict[str, Any]) -> dict[str, PredictionTable | None] | None:
+def _scored(path: Path, content: Report) -> dict[str, PredictionTable | None] | None:
     """The predictions beside a report, where they are its own."""
     check_report(path, content)
     predictions = path.with_name(PREDICTIONS)
@@ -190,7 +192,7 @@ def _row(report: _Report, sets: Sequence[str]) -> Row:
     return Row(report.name, report.content["command"], str(report.file), seeds, _choice(report.content), cells)
 
 
-def _choice(content: dict[str, Any]) -> str | None:
+def _choice(content: Report) -> str | None:
     """The choice whose figures a report's results are; of `adapt` with the method."""
     picked = (content["selected"] or {}).get("choice")
     if content["command"] == "adapt" and content.get("choices"):
@@ -198,7 +200,7 @@ def _choice(content: dict[str, Any]) -> str | None:
     return picked
 
 
-def _cell(entry: dict[str, Any]) -> Cell:
+def _cell(entry: Figures | MeanAccuracy) -> Cell:
     kind, bounds = interval_of(entry) or (None, None)
     return Cell(float(entry["accuracy"]), (float(bounds[0]), float(bounds[1])) if bounds else None, kind)
 

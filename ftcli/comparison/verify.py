@@ -5,7 +5,6 @@ copied beside, are refused before anything is computed from them.
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +12,8 @@ import pyarrow.compute as pc
 from ftcli.comparison.predictions import PredictionTable
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
+from ftcli.measures.types import Figures, MeanAccuracy
+from ftcli.report.types import Report, SeedResult
 from ftcli.run_folder.folder import PREDICTIONS
 from ftcli.text import quoted
 
@@ -21,18 +22,17 @@ AGAIN = "run the command again into another folder"
 ALONE = f"{AGAIN}, or move {PREDICTIONS} away to compare without paired differences"
 
 
-def figures_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The entry R of each set that has an accuracy, in the order of the report; `ood_mean` last."""
-    results = content["results"]
-    roles = {role: results.get(role) for role in ("id_val", "id_test")}
-    every = roles | (results.get("ood") or {}) | {"ood_mean": results.get("ood_mean")}
-    return {name: entry for name, entry in every.items() if entry and entry.get("accuracy") is not None}
+def figures_of(content: Report | SeedResult) -> dict[str, Figures | MeanAccuracy]:
+    """The figures of every set, in the order of the report; `ood_mean` last."""
+    results = content.results
+    return {**results.by_set(), **({"ood_mean": results.ood_mean} if results.ood_mean else {})}
 
 
-def check_report(file: Path, content: dict[str, Any]) -> None:
+def check_report(file: Path, content: Report) -> None:
     """Raises RequestError where an accuracy does not fit its own interval, or the OOD mean its sets."""
     figures = figures_of(content)
-    mean = (figures.pop("ood_mean", None) or {}).get("accuracy")
+    figures.pop("ood_mean", None)
+    mean = content.results.ood_mean.accuracy if content.results.ood_mean else None
     ood = [figures[name]["accuracy"] for name in content["results"].get("ood") or {} if name in figures]
     if mean is not None and ood and abs(mean - fmean(ood)) > ROUNDING:
         raise RequestError(
@@ -51,7 +51,7 @@ def check_report(file: Path, content: dict[str, Any]) -> None:
             )
 
 
-def check_predictions(file: Path, content: dict[str, Any], scored: Mapping[str, PredictionTable | None]) -> None:
+def check_predictions(file: Path, content: Report, scored: Mapping[str, PredictionTable | None]) -> None:
     """Raises RequestError where a set of predictions has other examples, seeds, classes or accuracies than the report
     beside it says. `file`: that of the predictions. Sets that are None are left out.
     """

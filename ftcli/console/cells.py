@@ -38,7 +38,7 @@ def interval(bounds: Sequence[float]) -> str:
 
 
 def interval_of(entry: Any) -> tuple[str, Sequence[float]] | None:
-    """The interval that says most about the figures of a set: over seeds where there are several, else of the one run."""
+    """The interval that says most about the figures of a set: over the seeds if there are several, else of the run."""
     return next(((kind, entry[kind]) for kind in INTERVALS if entry.get(kind)), None)
 
 

@@ -47,7 +47,7 @@ def adaptation_choices(
 
 
 def adaptation_by_set(adapted: Adapted, results: Results, before: Results, task: Task) -> dict[str, Adaptation]:
-    """Accuracies of one choice. In episodic mode no weights remain to measure again: `after` is what the stream gave."""
+    """Accuracies of one choice. Episodic adaptation leaves no weights to measure: `after` is what the stream gave."""
     by_set = {}
     for name, data in task.sets().items():
         correct = right(adapted.stream[name], data)  # [N]

@@ -31,8 +31,8 @@ def build(
     command: str, config: Common, task: Task, loaded: Loaded, machine: Machine, results: Sequence[Results], log: Log,
     timing: Mapping[str, float | None], trained: Trained | None = None, parts: Mapping[str, Any] | None = None,
 ) -> Report:  # fmt: skip
-    """The whole report of a command. `results`: one per seed, of the pick of that seed; `parts`: what only some commands
-    have, by its key.
+    """The whole report of a command. `results`: one per seed, of the pick of that seed; `parts`: what only some
+    commands have, by its key.
     """
     report: dict[str, Any] = {
         "environment": environment(machine),

@@ -4,7 +4,7 @@ of them. Nothing heavy is imported.
 
 from collections.abc import Mapping
 from html import escape
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -284,10 +284,9 @@ class Report(Record, kw_only=True):
         rows = []
         if self.results is not UNSET:
             mean = self.results.ood_mean
-            entries = {**self.results.by_set(), **({"ood_mean": mean} if mean else {})}
-            rows = [
-                f"<tr><td>{html(name)}</td><td>{100 * entry.accuracy:.1f}</td></tr>" for name, entry in entries.items()
-            ]
+            accuracies = {name: figures.accuracy for name, figures in self.results.by_set().items()}
+            accuracies |= {"ood_mean": mean.accuracy} if mean else {}
+            rows = [f"<tr><td>{html(name)}</td><td>{100 * value:.1f}</td></tr>" for name, value in accuracies.items()]
         warnings = "".join(f"<p>warning: {html(warning.text)}</p>" for warning in self.warnings)
         title = f"<caption>{html(self.command)}: accuracy in per cent</caption>"
         return f"<table>{title}<tr><th>set</th><th>accuracy</th></tr>{''.join(rows)}</table>{warnings}"
@@ -300,4 +299,5 @@ def html(text: str) -> str:
 def report_type(parts: Mapping[str, Any]) -> type[Report]:
     """The type of all reports. `parts`: the type of what only some commands' reports hold, by its key."""
     fields = [(key, kind | UnsetType, UNSET) for key, kind in parts.items()]
-    return msgspec.defstruct("Report", fields, bases=(Report,), module=__name__, kw_only=True)
+    made: Any = msgspec.defstruct("Report", fields, bases=(Report,), module=__name__, kw_only=True)
+    return cast(type[Report], made)

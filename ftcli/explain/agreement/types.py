@@ -30,8 +30,8 @@ class ClassMistakes(Record):
 
 
 class SharedMistakes(Record, kw_only=True):
-    """Two models on one set. Counts of mistakes: `common`, both models are wrong; `uncommon`, exactly one is; `g1`, only
-    the first; `g2`, only the second.
+    """Two models on one set. Counts of mistakes: `common`, both models are wrong; `uncommon`, exactly one is; `g1`,
+    only the first; `g2`, only the second.
     """
 
     n: Count

@@ -6,8 +6,8 @@ from ftcli.records import Count, Fraction, Record
 class CriticalBlock(Record):
     """One block between its start θ⁰ and its end θᶠ.
 
-    mu: the least α²‖θᶠ - θ⁰‖²/σ² over the grid's cells whose error is small enough, at `alpha` and `sigma`; None where no
-    cell is. rewind: the error gained with the block at θ⁰. distance: ‖θᶠ - θ⁰‖. plain [alphas]: the error without
+    mu: the least α²‖θᶠ - θ⁰‖²/σ² over the grid's cells whose error is small enough, at `alpha` and `sigma`; None where
+    no cell is. rewind: the error gained with the block at θ⁰. distance: ‖θᶠ - θ⁰‖. plain [alphas]: the error without
     noise. grid [alphas][sigmas]: the mean error over the draws of the noise.
     """
 

@@ -36,9 +36,11 @@ MOVED = "weights: ‖θ - θ₀‖, and over ‖θ₀‖"
 def compared(report: Report) -> list[ModelDistance]:
     """Each model that is compared with another, with its label."""
     first = ModelDistance(
-        label=METHOD_NAMES.get(report.command, report.command), distortion=report["distortion"], similarity=report["similarity"],
+        label=METHOD_NAMES.get(report.command, report.command),
+        distortion=report["distortion"],
+        similarity=report["similarity"],
         parameters=report["parameters"],
-    )  # fmt: skip
+    )
     if report.models is UNSET:
         return [first]
     labels = [

@@ -8,8 +8,8 @@ from ftcli.records import Count, Fraction, Record
 class FeatureDistance(Record):
     """Distances between the features φ_A(x) and φ_B(x) of one block on one set, over its images x.
 
-    mean: of ‖φ_B(x) - φ_A(x)‖₂, with its standard error `se`; rms: the mean over √C of C channels; relative: the mean of
-    the distance over ‖φ_A(x)‖; cosine: the mean cosine; dropped: images whose φ_A is 0.
+    mean: of ‖φ_B(x) - φ_A(x)‖₂, with its standard error `se`; rms: the mean over √C of C channels; relative: the mean
+    of the distance over ‖φ_A(x)‖; cosine: the mean cosine; dropped: images whose φ_A is 0.
     """
 
     mean: float

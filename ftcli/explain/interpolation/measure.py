@@ -108,7 +108,7 @@ def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> l
 
 
 def barriers(line: Sequence[Point]) -> dict[Statistics, dict[str, Barrier]]:
-    """By kind of statistics and set, of the points with λ in [0, 1]; none where the ends, 0 and 1, are not among them."""
+    """By kind of statistics and set, of the points with λ in [0, 1]; empty where the ends, 0 and 1, are not there."""
     inside = {point.weight: point.by_statistics() for point in line if 0 <= point.weight <= 1}
     if not {0.0, 1.0} <= set(inside):
         return {}
