@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -121,25 +121,30 @@ def nesting_of(info: Type) -> Nested | None:
     """None where there is nothing to put elsewhere: large matrices are not walked."""
     if isinstance(info, UnionType):
         return next(filter(None, map(nesting_of, info.types)), None)  # at most one type of a union is an object
-    if isinstance(info, DictType) and (change := nesting_of(info.value_type)):
-        return lambda v: {key: change(inner) for key, inner in v.items()} if isinstance(v, dict) else v
-    if isinstance(info, ListType) and (change := nesting_of(info.item_type)):
-        return lambda v: [change(inner) for inner in v] if isinstance(v, list) else v
+    if isinstance(info, DictType | ListType):
+        inner = nesting_of(info.value_type if isinstance(info, DictType) else info.item_type)
+        return inner and partial(within_each, inner)
     if not isinstance(info, StructType):
         return None
-    within = {one.encode_name: nesting_of(one.type) for one in info.fields}
-    if not any(within.values()) and OTHERS not in within:
-        return None
+    fields = {field.encode_name: nesting_of(field.type) for field in info.fields}
+    return partial(within_object, fields) if OTHERS in fields or any(fields.values()) else None
 
-    def nest(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        fixed = {key: inner for key, inner in value.items() if key in within and key != OTHERS}
-        if OTHERS in within:
-            fixed[OTHERS] = {key: inner for key, inner in value.items() if key not in fixed}
-        return {key: change(inner) if (change := within[key]) else inner for key, inner in fixed.items()}
 
-    return nest
+def within_each(nest: Nested, values: Any) -> Any:
+    """The values of a dictionary or a list, nested."""
+    if isinstance(values, dict):
+        return {key: nest(value) for key, value in values.items()}
+    return [nest(value) for value in values] if isinstance(values, list) else values
+
+
+def within_object(fields: dict[str, Nested | None], value: Any) -> Any:
+    """A JSON object nested; keys that are no fields go under `*`, or are left out."""
+    if not isinstance(value, dict):
+        return value
+    fixed = {key: inner for key, inner in value.items() if key in fields and key != OTHERS}
+    if OTHERS in fields:
+        fixed[OTHERS] = {key: inner for key, inner in value.items() if key not in fixed}
+    return {key: nest(inner) if (nest := fields[key]) else inner for key, inner in fixed.items()}
 
 
 def problem_with(content: Any, kind: Any) -> str:

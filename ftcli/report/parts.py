@@ -1,5 +1,6 @@
 """What only some commands have: the types of their parts of the report by key, and their tables."""
 
+import copyreg
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -7,6 +8,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from ftcli.records import decoded
 from ftcli.report.types import Report, report_type
 
 Tables = Callable[[Report, int], list[RenderableType]]  # of a report, for a terminal of so many characters
@@ -22,7 +24,14 @@ def whole_type() -> type[Report]:
     parts: dict[str, Any] = {}
     for folder in FOLDERS.values():
         parts |= import_module(f"ftcli.explain.{folder}.types").PARTS
-    return report_type(parts)
+    kind = report_type(parts)
+    copyreg.pickle(kind, lambda report: (restored, (report.to_dict(),)))  # pickle finds no class that is made in a call
+    return kind
+
+
+def restored(content: dict[str, Any]) -> Report:
+    """A report from what `to_dict` gave."""
+    return decoded(content, whole_type())
 
 
 def tables_of(command: str) -> Tables:

@@ -18,6 +18,7 @@ FLOORS = [
     ("model", "data"),
     ("presets",),
     ("cache", "checksums"),
+    ("records",),
     ("log", "errors", "seeds", "text", "files", "processes", "__init__"),
 ]
 FLOOR = {part: height for height, floor in enumerate(reversed(FLOORS)) for part in floor}

@@ -152,7 +152,7 @@ def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[Statis
         alone = {name: candidate(state, kind, name, averager) for name, state in members.items()}
         greedy = greedy_members(members, alone, kind, averager)
         described[kind] = Soups(
-            members={name: Worth(member.accuracy, member.loss) for name, member in alone.items()},
+            members={name: Worth(of.accuracy, of.loss if isfinite(of.loss) else None) for name, of in alone.items()},
             uniform=soup([*members], kind, "uniform soup"),
             greedy=soup(greedy, kind, "greedy soup"),
         )
