@@ -10,8 +10,8 @@ from rich.console import Console
 from ftcli.explain.criticality.tables import panels, tables
 from ftcli.figures.panels import Heat
 from ftcli.model.loading.save import save_model
-from tests.helpers.reports import report_with
 from tests.helpers.program import SMALL, checkpoint, inside, read
+from tests.helpers.reports import report_with
 from tests.helpers.worlds import coloured, loaded
 
 

@@ -1,4 +1,4 @@
-"""Typed JSON objects: attributes and keys are one, absent is not null, and what does not fit is named with its place."""
+"""Typed JSON objects: attributes and keys are one, absent is not null, what does not fit is named with its place."""
 
 import copy
 import pickle
@@ -20,7 +20,7 @@ class BySet(Record, kw_only=True):
     """Keyed by names from data, beside one fixed key."""
 
     sets: dict[str, dict[str, Point]] = msgspec.field(name="*")
-    ratio: float | None | UnsetType = UNSET
+    ratio: float | UnsetType | None = UNSET
 
 
 class Whole(Record, kw_only=True):
