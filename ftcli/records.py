@@ -16,7 +16,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Interval = Annotated[list[float], Meta(min_length=2, max_length=2)]  # [low, high]
 OTHERS = "*"  # JSON name of the field that holds what is keyed by names from data, beside fixed keys
 
-STEP = re.compile(r"\.([^.\[`]+)|\[(\d+|\.\.\.)\]")  # of a place in what msgspec says: `$.ood[...].curve[3]`
+STEP = re.compile(r"\.([^.\[`]+)|\[(\d+|\.\.\.)\]")  # of a path in what msgspec says: `$.ood[...].curve[3]`
 
 R = TypeVar("R")
 Nested = Callable[[Any], Any]
@@ -152,14 +152,14 @@ def problem_with(content: Any, kind: Any) -> str:
     content = nested(content, kind)
     if not (error := refusal(content, kind)):
         return ""
-    reason, _, path = error.rpartition(" - at ") if " - at `$" in error else (error, "", "")
-    place: list[str | int] = []
-    for name, index in STEP.findall(path):
-        place.append(name or (key_at(content, place, kind, error) if index == "..." else int(index)))
+    reason, _, location = error.rpartition(" - at ") if " - at `$" in error else (error, "", "")
+    path: list[str | int] = []
+    for name, index in STEP.findall(location):
+        path.append(name or (key_at(content, path, kind, error) if index == "..." else int(index)))
     reason = reason.replace("`", "")
     if reason.startswith("Expected") and ", got" not in reason:
-        reason += f", got {shortened(repr(at(content, place)), 60)}"
-    where = "/".join(str(step) for step in place if step != OTHERS)
+        reason += f", got {shortened(repr(at(content, path)), 60)}"
+    where = "/".join(str(step) for step in path if step != OTHERS)
     return f"{shortened(where or 'the whole')}: {reason[:120]}"
 
 
@@ -172,27 +172,27 @@ def refusal(content: Any, kind: Any) -> str:
     return ""
 
 
-def key_at(content: Any, place: list[str | int], kind: Any, error: str) -> str:
-    """The first key of the object at `place` that this error is about: msgspec does not name it."""
-    whole: dict[str, Any] = at(content, place)
+def key_at(content: Any, path: list[str | int], kind: Any, error: str) -> str:
+    """The first key of the object at `path` that this error is about: msgspec does not name it."""
+    whole: dict[str, Any] = at(content, path)
     keys = list(whole)
     while len(keys) > 1:
         half = keys[: len(keys) // 2]
-        fails = refusal(replaced(content, place, {key: whole[key] for key in half}), kind) == error
+        fails = refusal(replaced(content, path, {key: whole[key] for key in half}), kind) == error
         keys = half if fails else keys[len(half) :]
     return keys[0]
 
 
-def at(content: Any, place: list[str | int]) -> Any:
-    for step in place:
+def at(content: Any, path: list[str | int]) -> Any:
+    for step in path:
         content = content[step]
     return content
 
 
-def replaced(content: Any, place: list[str | int], value: Any) -> Any:
-    """The content with another value at `place`; nothing of the original changes."""
-    if not place:
+def replaced(content: Any, path: list[str | int], value: Any) -> Any:
+    """The content with another value at `path`; nothing of the original changes."""
+    if not path:
         return value
     copy = content.copy()
-    copy[place[0]] = replaced(content[place[0]], place[1:], value)
+    copy[path[0]] = replaced(content[path[0]], path[1:], value)
     return copy

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ftcli.console.cells import text
 from ftcli.console.streams import Console, is_unicode
+from ftcli.records import Record
 from ftcli.report.tables import tables
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import as_json as to_json
@@ -25,7 +26,7 @@ class Answer:
 
     content: Any
     show: Callable[[Console], None]
-    report: Report | None = None
+    report: Record | None = None
 
     def deliver(self, as_json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""

@@ -1,4 +1,4 @@
-"""The figures of one set: accuracy and its kin, loss and calibration, of one run and over several seeds."""
+"""The figures of one set: accuracy and recall, loss and calibration, of one run and over several seeds."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -77,7 +77,7 @@ def over_seeds(runs: Sequence[Entry]) -> Entry:
     if len(runs) == 1:
         return runs[0]
     if len({run.get("n") for run in runs}) != 1:
-        raise ValueError("runs over one number of examples are needed")
+        raise ValueError("runs over the same number of examples are needed")
     first, accuracies = runs[0], [run.accuracy for run in runs]
     joined: dict[str, Any] = {
         key: mean([run[key] for run in runs])
@@ -110,7 +110,7 @@ def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.nda
 
 
 def _positions(labels: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Where each label stands among the classes in play: [N]."""
+    """The position of each label among the classes in play: [N]."""
     if len(labels) == 0 or not np.isin(labels, allowed).all():
         raise ValueError("at least one example is needed, and every label must be among the classes in play")
     return np.searchsorted(allowed, labels)

@@ -116,7 +116,7 @@ def differences_table(against: Mapping[str, Against], width: int) -> Table:
     first = next(iter(against.values()))
     heads = ["choice", *map(set_name, first.sets)]
     layouts = (
-        Layout(heads, [[text(name), *difference_cells(held.sets, between)] for name, held in against.items()])
+        Layout(heads, [[text(name), *difference_cells(other.sets, between)] for name, other in against.items()])
         for between in BETWEEN
     )
     title = f"Difference from {first.choice}, in percentage points"

@@ -45,7 +45,7 @@ def made_by(folder: Path) -> MadeBy | None:
 
 
 def models_table(models: Sequence[ComparedModel]) -> Table:
-    """What is held against what. Rate and BatchNorm mode drive how far features move, so they are shown."""
+    """The models that are compared. Rate and BatchNorm mode drive how far features move, so they are shown."""
     rows = []
     for letter, model in zip(letters(len(models)), models, strict=True):
         made = model.made_by or NOTHING_KNOWN

@@ -84,7 +84,8 @@ def entries(results: FiguresBySet) -> dict[str, Entry]:
 def run_table(report: Report, width: int) -> Table:
     """Accuracy by stage and set: sets as columns, else as rows."""
     by_stage = {name: entries(results) for name, results in stages(report).items()}
-    kinds = {found[0] for row in by_stage.values() for entry in row.values() if (found := interval_of(entry))}
+    intervals = [interval_of(entry) for row in by_stage.values() for entry in row.values()]
+    kinds = {kind for kind, _ in filter(None, intervals)}
     caption = f"[low, high]: {name_intervals(kinds)}" if kinds else ""
     return first_fitting(run_layouts(by_stage), width).table("Accuracy in per cent", caption)
 
@@ -102,8 +103,8 @@ def run_layouts(by_stage: dict[str, dict[str, Entry]]) -> Iterator[Layout]:
 
 def cell(entry: Entry, between: str) -> Text:
     """An accuracy and its interval, on one line or two."""
-    found = interval_of(entry)
-    return Text.assemble((percent(entry.accuracy), "bold"), f"{between}{interval(found[1])}" if found else "")
+    kind = interval_of(entry)
+    return Text.assemble((percent(entry.accuracy), "bold"), f"{between}{interval(kind[1])}" if kind else "")
 
 
 def picks_line(report: Report) -> str:

@@ -14,7 +14,7 @@ from ftcli.records import Count, Fraction, Record
 from ftcli.text import printable
 
 Foreign = dict[str, Any]  # the options of a command, or timm's data configuration
-LAST = ("oracle", "timing", "warnings")  # keys of a report that stand behind those of its command
+LAST = ("oracle", "timing", "warnings")  # keys of a report that come after those of its command
 NOT_OF_THEORY = ("environment", "model", "data", "runs", "selected", "results")
 
 
@@ -60,7 +60,7 @@ class Epoch(Record, kw_only=True):
 
 
 class Run(Record, kw_only=True):
-    """One candidate of the grid. `epoch`: the one that it stands for; `reason`: why it diverged."""
+    """One candidate of the grid. `epoch`: that of its best weights; `reason`: why it diverged."""
 
     choice: str | UnsetType = UNSET
     seed: int
@@ -90,7 +90,7 @@ class RunScores(Record):
 
 
 class Against(Record):
-    """A choice held against another one, set by set."""
+    """A choice compared with another, set by set."""
 
     choice: str
     sets: dict[str, Difference]

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make, nearest, resource_limit, write_whole
-from ftcli.records import plain
-from ftcli.report.types import Report
+from ftcli.records import Record, plain
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.text import escaped
 
@@ -84,7 +83,7 @@ def check_not_finished(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(
-    folder: Path, report: Report, history: list[dict[str, Any]], predictions: pa.Table | None,
+    folder: Path, report: Record, history: list[dict[str, Any]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
     """Fill the folder. The report comes last: where it is, the run is finished and everything else is whole."""

@@ -70,8 +70,8 @@ def measure_criticality(
     for block in body:
         path = cache(partial(behind, model, block.tensors, loader, experiment, log))  # made where a count is missing
         with Perturbed(model, block.tensors, start) as moved:
-            off = OffItsPlace(block.name, moved, path, tally, config.seed)
-            blocks[block.name] = of_block(off, loader.n, own, config, log)
+            moved_block = MovedBlock(block.name, moved, path, tally, config.seed)
+            blocks[block.name] = measure_block(moved_block, loader.n, own, config, log)
     tally.close()
     without = [name for name, block in blocks.items() if block.mu is None]
     if without:
@@ -92,8 +92,8 @@ def measure_criticality(
     )
 
 
-class OffItsPlace:
-    """A block of a model, and the mistakes that the model makes with it elsewhere; each place is looked at once."""
+class MovedBlock:
+    """A block of a model, and the mistakes that the model makes with the block moved; each is counted once."""
 
     def __init__(self, name: str, moved: Perturbed, path: Callable[[], Behind], tally: Tally, seed: int) -> None:
         self.name, self.moved, self.path, self.tally = name, moved, path, tally
@@ -110,25 +110,25 @@ class OffItsPlace:
         return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
 
 
-def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> CriticalBlock:
+def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, log: Log) -> CriticalBlock:
     """The entry of one block of a model that errs on `own` of n images.
 
     A draw z is the same in every cell, u = σ z: cells differ by α and σ alone.
     """
     alphas, sigmas, draws = config.alphas, config.sigmas, config.draws
-    plain = [off.mistakes(alpha) / n for alpha in alphas]
-    rewind = off.mistakes(0.0) / n - own
+    plain = [block.mistakes(alpha) / n for alpha in alphas]
+    rewind = block.mistakes(0.0) / n - own
     wrong = [[0] * len(sigmas) for _ in alphas]
     cells = list(product(range(len(alphas)), range(len(sigmas))))
     for draw in range(draws):
-        for a, s in log.track(cells, f"{off.name}, draw {draw + 1} of {draws}", len(cells)):
-            wrong[a][s] += off.mistakes(alphas[a], sigmas[s], draw)
+        for a, s in log.track(cells, f"{block.name}, draw {draw + 1} of {draws}", len(cells)):
+            wrong[a][s] += block.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
-    cell = least(grid, alphas, sigmas, off.moved.distance, own + config.epsilon)
+    cell = least(grid, alphas, sigmas, block.moved.distance, own + config.epsilon)
     return CriticalBlock(
         mu=cell.mu if cell else None,
         rewind=rewind,
-        distance=off.moved.distance,
+        distance=block.moved.distance,
         plain=plain,
         grid=grid,
         alpha=cell.alpha if cell else None,

@@ -1,4 +1,4 @@
-"""Module criticality in a report: μ by block, and how the error grows on the way back to the start and with noise."""
+"""Module criticality in a report: μ by block, and how the error grows towards the start and with noise."""
 
 from rich.console import RenderableType
 from rich.table import Table

@@ -66,7 +66,7 @@ class ParameterDistance(Record):
 
 
 class ModelDistance(Record, kw_only=True):
-    """One model held against the first. `label`: what tables call it, where it is one of several."""
+    """One model compared with the first. `label`: what tables call it, where it is one of several."""
 
     label: str | UnsetType = UNSET
     distortion: Distortion
