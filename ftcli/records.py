@@ -156,7 +156,7 @@ def problem_with(content: Any, kind: Any) -> str:
     path: list[str | int] = []
     for name, index in STEP.findall(location):
         path.append(name or (key_at(content, path, kind, error) if index == "..." else int(index)))
-    reason = reason.replace("`", "")
+    reason = re.sub("Object missing required field `(.*)`", r"'\1' is a required property", reason).replace("`", "")
     if reason.startswith("Expected") and ", got" not in reason:
         reason += f", got {shortened(repr(at(content, path)), 60)}"
     where = "/".join(str(step) for step in path if step != OTHERS)

@@ -46,5 +46,5 @@ def report_from(content: Any) -> Report:
         raise ValueError(f"command: {shortened(repr(report.command), 60)} is no command")
     needed = ("theory",) if report.command == "theory" else NOT_OF_THEORY
     if missing := [key for key in needed if key not in report]:
-        raise ValueError(f"the whole: Object missing required field {missing[0]}")
+        raise ValueError(f"the whole: {missing[0]!r} is a required property")
     return report

@@ -96,7 +96,7 @@ def test_the_schema_says_what_each_command_needs() -> None:
     for content, key in ((theory, "theory"), (probe, "model"), (probe, "results"), (probe, "timing")):
         less = {name: value for name, value in content.items() if name != key}
         assert not check(less)
-        with pytest.raises(ValueError, match=f"the whole: Object missing required field {key}"):
+        with pytest.raises(ValueError, match=f"the whole: '{key}' is a required property"):
             report_from(less)
     assert check({**probe, "later": 1}) and "later" not in report_from({**probe, "later": 1})
 

@@ -78,7 +78,7 @@ def test_keys_that_no_type_knows_are_left_out() -> None:
         ({"n": True}, "n: Expected int, got bool"),
         ({"n": "3"}, "n: Expected int, got str"),
         ({"points": [{"lambda": 0.5}, {"lambda": 1.5}]}, "points/1/lambda: Expected float <= 1.0, got 1.5"),
-        ({"points": [{}]}, "points/0: Object missing required field lambda"),
+        ({"points": [{}]}, "points/0: 'lambda' is a required property"),
         ({"points": [{"lambda": 1.0, "kind": "c"}]}, "points/0/kind: Invalid enum value 'c'"),
         ({"bounds": [1.0]}, "bounds: Expected array of length >= 2, got [1.0]"),
         ({"mixed": {"x": {"far": {"stem": {"lambda": 0.0}, "last": 3}}}}, "mixed/x/far/last: Expected object, got int"),
@@ -92,5 +92,5 @@ def test_what_does_not_fit_is_named(change: dict[str, object], problem: str) -> 
 
 def test_what_is_no_object_or_lacks_a_key() -> None:
     assert problem_with([], Whole) == "the whole: Expected object, got array"
-    assert problem_with({"n": 1, "points": []}, Whole) == "the whole: Object missing required field bounds"
+    assert problem_with({"n": 1, "points": []}, Whole) == "the whole: 'bounds' is a required property"
     assert problem_with(JSON, Whole) == ""
