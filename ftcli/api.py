@@ -98,7 +98,7 @@ def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     computes = isinstance(config, Loading) or COMMANDS[command].panel != "Look"
     with ONE_AT_A_TIME if computes else nullcontext():
         answer = named(COMMANDS[command].function)(config)
-    return json.loads(json.dumps(answer.content))
+    return json.loads(json.dumps(answer.content)) if answer.report is None else answer.report
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:

@@ -40,7 +40,7 @@ def explain(name: str, help: str, folder: str = "", **more: str) -> Command:
     room = f"ftcli.explain.{folder}"
     return Command(
         "Explain", help, f"{room}.options:{name.capitalize()}", f"{room}.command:{name}",
-        parts=f"{room}.types:PARTS", tables=f"{room}.tables:{folder}_tables", **more,
+        parts=f"{room}.types:PARTS", tables=f"{room}.tables:tables", **more,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+from msgspec import UNSET
 
 from ftcli.cache import Cache, open_cache
 from ftcli.config.measuring import Measuring
@@ -36,6 +37,7 @@ from ftcli.processes import process_index
 from ftcli.report.build import build
 from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
 from ftcli.run_folder.request import command_of, digest_of, options_of, other_classes, other_options, request_of
 from ftcli.run_folder.resumable import resumable_run
@@ -55,7 +57,7 @@ class Context(Generic[Options]):
     log: Log
     started: float  # of time.perf_counter
     folder: Path
-    finished: Mapping[str, Any] | None
+    finished: Report | None
     cache: Cache | None
     _machine: Machine | None
 
@@ -95,10 +97,10 @@ class Context(Generic[Options]):
         assert isinstance(self.config, Resumable)
         request = request_of(self.config, task, models, self.machine)
         if self.finished is not None:
-            if "request" not in self.finished:
+            if self.finished.request is UNSET:
                 raise other_run(self.config, "no digest of its data")
-            if self.finished["request"] != digest_of(request):
-                classes = other_classes(self.finished["data"]["classes"], request["classes"])
+            if self.finished.request != digest_of(request):
+                classes = other_classes(self.finished.data.classes, request["classes"])
                 raise other_run(self.config, classes or "other data, model or imported code under the same names")
         return request
 
@@ -129,7 +131,7 @@ class Context(Generic[Options]):
         return report_answer(report, self.folder)
 
     def write(
-        self, report: dict[str, Any], predictions: pa.Table | None = None,
+        self, report: Report, predictions: pa.Table | None = None,
         save_weights: Callable[[Path], None] | None = None, history: Sequence[dict[str, Any]] = (),
     ) -> None:  # fmt: skip
         """Fill the folder; `running` has made that of a command that can be resumed."""
@@ -157,14 +159,14 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
         yield Context(config, log, started, folder, finished, cache, machine)
 
 
-def find_finished(config: Common) -> Mapping[str, Any] | None:
+def find_finished(config: Common) -> Report | None:
     """The report of the finished run in OUT, where --resume asks for it. Raises RequestError for other options."""
     if not (isinstance(config, Resumable) and config.resume and config.out and (config.out / REPORT).exists()):
         return None
     report = read_report(config.out)
-    if report["command"] != command_of(config):
+    if report.command != command_of(config):
         raise other_run(config, f"command {report['command']}, and this one has {command_of(config)}")
-    if other := other_options(report["config"], options_of(config)):
+    if other := other_options(report.config, options_of(config)):
         raise other_run(config, other)
     return report
 

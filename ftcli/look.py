@@ -11,7 +11,7 @@ from ftcli.console.answer import Answer, show_parts, write_json
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
 from ftcli.presets import DESCRIPTION, preset_names, read_preset
-from ftcli.report.read import read_report, untrusted
+from ftcli.report.read import read_both, untrusted
 from ftcli.report.tables import tables as report_tables
 from ftcli.text import counted
 
@@ -39,13 +39,13 @@ def compare(config: options.Compare) -> Answer:
 
 def report(config: options.Report) -> Answer:
     """`report`: the tables of a finished run, or its JSON again."""
-    found = read_report(config.file)
+    content, found = read_both(config.file)
 
     def show(out: Console) -> None:
         with untrusted(f"the report {str(config.file)!r}"):
             show_parts(out, report_tables(found, out.width))
 
-    return Answer(found, show)
+    return Answer(content, show, found)
 
 
 def blocks(config: options.Blocks) -> Answer:
@@ -158,6 +158,7 @@ def cache(config: options.Cache) -> Answer:
 
 def schema(config: options.Schema) -> Answer:
     """`schema`: the JSON Schema of report.json."""
-    from ftcli.report.schema import REPORT_SCHEMA
+    from ftcli.report.schema import report_schema
 
-    return Answer(REPORT_SCHEMA, lambda _: write_json(REPORT_SCHEMA))
+    content = report_schema()
+    return Answer(content, lambda _: write_json(content))

@@ -44,12 +44,14 @@ from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.save import save_model
 from ftcli.model.loading.user_file import import_file
+from ftcli.records import decoded
 from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_target, label_table, labels_answer
 from ftcli.report.tables import report_answer
+from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.request import command_of, digest_of
 
 
@@ -74,7 +76,7 @@ def train(config: Training) -> Answer:
             start = deepcopy(loaded.model) if config.measure else None
             trained = named(command.method)(loaded, experiment, config, context.log)
             results = results_of(trained, loaded.model, experiment, context.log, config.details())
-            parts = {"request": digest_of(request), "before": before.figures if before else None}
+            parts: dict[str, Any] = {"request": digest_of(request), "before": before.figures if before else None}
             parts |= {"stages": stages_of(trained, results, loaded.model, experiment, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, experiment, config, context.log)}
             parts |= changes_of(start, trained, loaded, experiment, config, context.log)
@@ -194,7 +196,7 @@ def with_weights(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
 
 def stages_of(
     trained: Trained, results: list[Results], network: nn.Module, experiment: Experiment, log: Log
-) -> dict[str, Any] | None:
+) -> dict[str, Stage] | None:
     """The stages of a method that has several, in order, each with its own pick and results."""
     if not trained.before:
         return None
@@ -204,14 +206,14 @@ def stages_of(
     }
     stages[trained.stage] = (trained, results)
     return {
-        name: {"selected": stage.best.describe(), "results": join_seeds(of_stage), "runs": stage.runs}
+        name: decoded({"selected": stage.best.describe(), "results": join_seeds(of_stage), "runs": stage.runs}, Stage)
         for name, (stage, of_stage) in stages.items()
     }
 
 
 def results_by_choice(
     trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, config: Training, log: Log
-) -> dict[str, Any] | None:
+) -> dict[str, Choice] | None:
     """What a method tried, choice by choice; `results` are those of the choice that it picked."""
     if not trained.choices:
         return None

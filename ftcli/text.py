@@ -1,10 +1,8 @@
 """Text from files, users and libraries made safe to print: no control characters, bounded length."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ftcli.limits import MAX_NAME_SHOWN, MAX_REASON
 
@@ -69,8 +67,3 @@ def shortest_tails(paths: Sequence[str]) -> list[str]:
         if len(set(tails)) == len(set(map(tuple, names))):
             break
     return [f"{tail} ({tails[: i + 1].count(tail)})" if tail in tails[:i] else tail for i, tail in enumerate(tails)]
-
-
-def as_json(value: Any, *, ascii: bool = False) -> str:
-    """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
-    return escaped(json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"

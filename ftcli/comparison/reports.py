@@ -11,7 +11,7 @@ from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_SETS
-from ftcli.report.read import read_report
+from ftcli.report.read import read_both
 from ftcli.run_folder.folder import PREDICTIONS, REPORT
 from ftcli.text import shortest_tails
 
@@ -76,7 +76,7 @@ def open_reports(files: Sequence[Path]) -> list[ComparedReport]:
     of too many sets, and for predictions that cannot be read.
     """
     paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
-    contents = {path: read_report(path) for path in paths.values()}
+    contents = {path: read_both(path)[0] for path in paths.values()}
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
             refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")

@@ -10,15 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.console.streams import Console, is_unicode
-from ftcli.text import as_json
+from ftcli.records import Record, as_json
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command gives: `content` to `--json` and to a caller in Python, `show` to a person at a terminal."""
+    """What a command gives: `content` to `--json`, `show` to a person at a terminal; to a caller in Python `report`, or
+    `content` where that is None.
+    """
 
     content: Any
     show: Callable[[Console], None]
+    report: Record | None = None
 
     def deliver(self, json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""

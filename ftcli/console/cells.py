@@ -1,7 +1,7 @@
-"""How a name, an accuracy and an interval are written, in every table."""
+"""How a name, an accuracy and an interval are written, and how a table is laid out for the width of a terminal."""
 
-from collections.abc import Container, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
@@ -9,9 +9,9 @@ from rich.text import Text
 
 from ftcli.text import printable
 
-METHOD_NAMES = {"probe": "LP", "finetune": "FT", "lpft": "LP-FT", "surgical": "surgical", "evaluate": "as it is"}
 GAP = 3  # characters between two columns
 SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
+BETWEEN = (" ", "\n")  # an accuracy and its interval: on one line, or on two where one is too wide
 INTERVALS = {
     "ci90": "90 % interval of the mean over seeds (Student's t)",
     "accuracy_ci95": "95 % Wilson interval of one run",
@@ -23,6 +23,11 @@ def text(name: str, style: str = "") -> Text:
     return Text(printable(name), style=style, overflow="fold")
 
 
+def set_name(name: str) -> str:
+    """What tables call a set."""
+    return SET_NAMES.get(name, name)
+
+
 def percent(fraction: float) -> str:
     return f"{100 * fraction:z.1f}"  # z: never "-0.0"
 
@@ -31,13 +36,13 @@ def interval(bounds: Sequence[float]) -> str:
     return f"[{percent(bounds[0])}, {percent(bounds[1])}]"
 
 
-def interval_of(entry: dict[str, Any]) -> tuple[str, Sequence[float]] | None:
-    """The interval that says most about a figure: over seeds where there are several, else of the one run."""
+def interval_of(entry: Any) -> tuple[str, Sequence[float]] | None:
+    """The interval that says most about the figures of a set: over the seeds if there are several, else of the run."""
     return next(((kind, entry[kind]) for kind in INTERVALS if entry.get(kind)), None)
 
 
 def name_intervals(kinds: Container[str | None]) -> str:
-    """What the brackets of a table hold; where two kinds stand in it, which is where."""
+    """What the brackets of a table hold; with two kinds in it, which is where."""
     named = [words for kind, words in INTERVALS.items() if kind in kinds]
     return " where there are several seeds, else ".join(named)
 
@@ -49,7 +54,37 @@ def new_table(title: str, caption: str = "") -> Table:
     return table
 
 
-def table_width(heads: list[str], rows: list[list[Text]]) -> int:
-    """Characters that a table with an unnamed first column takes."""
-    columns = zip(["", *heads], *rows, strict=True)
-    return sum(max(len(line) for one in column for line in str(one).split("\n")) + GAP for column in columns) - GAP
+class Layout(NamedTuple):
+    """The columns and rows of a table. Columns are told apart by their heads."""
+
+    heads: list[str]
+    rows: list[list[Text]]
+
+    def width(self) -> int:
+        """Characters that the table takes."""
+        columns = zip(self.heads, *self.rows, strict=True)
+        return (
+            sum(max(len(line) for cell in column for line in str(cell).split("\n")) + GAP for column in columns) - GAP
+        )
+
+    def without(self, heads: Container[str]) -> "Layout":
+        """The same rows without some columns."""
+        shown = [i for i, head in enumerate(self.heads) if head not in heads]
+        return Layout([self.heads[i] for i in shown], [[row[i] for i in shown] for row in self.rows])
+
+    def table(self, title: str, caption: str = "", left: Container[str] = ("",)) -> Table:
+        """`left`: heads of the columns of words; numbers are at the right."""
+        table = new_table(title, caption)
+        for head in self.heads:
+            table.add_column(text(head), justify="left" if head in left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def first_fitting(layouts: Iterable[Layout], width: int) -> Layout:
+    """The first of these layouts that a terminal of `width` characters has room for, else the last."""
+    for layout in layouts:
+        if layout.width() <= width:
+            break
+    return layout

@@ -1,15 +1,19 @@
-"""The figures of one set: accuracy and its kin, loss and calibration, of one run and over several seeds."""
+"""The figures of one set: accuracy and recall, loss and calibration, of one run and over several seeds."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from msgspec import UNSET
 
 from ftcli.engine.predict import score
 from ftcli.errors import RunError
 from ftcli.measures.calibration import confidence, ece
 from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
+from ftcli.measures.types import Figures, MeanAccuracy
+
+Entry = TypeVar("Entry", Figures, MeanAccuracy)
 
 
 def predictions(logits: np.ndarray, restrict: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -29,13 +33,13 @@ def figures(
     temperature: float | None,
     restrict: Sequence[int] | None = None,
     groups: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """All figures of one run on one set, as fractions: the entry R of the report.
+) -> Figures:
+    """All figures of one run on one set, as fractions.
 
     logits [N, K], labels [N] int (indices into the K classes), N at least 1; temperature divides the logits for
     `ece_calibrated` (None: left out); groups [N], where the set has them. With `restrict` (the classes an OOD set
-    covers) every figure is among those classes only, and `accuracy_all_classes` is the accuracy among all K. top5
-    stands only when more than five classes are in play.
+    covers) every figure is among those classes only, and `accuracy_all_classes` is the accuracy among all K. `top5` is
+    present only when more than five classes are in play.
     Raises ValueError for labels outside the classes in play, RunError for logits that are not finite.
     """
     labels = np.asarray(labels, dtype=np.int64)
@@ -45,49 +49,50 @@ def figures(
     correct = predicted == labels  # [N]
     accuracy, recalls = float(correct.mean()), _rates(correct, targets)
 
-    result: dict[str, Any] = {"n": len(labels), "accuracy": accuracy, "accuracy_ci95": wilson(accuracy, len(labels))}
-    if len(allowed) > 5:
-        result["top5"] = _top(5, scores, targets)
-    _, result["loss"] = score(torch.from_numpy(scores), torch.from_numpy(targets))  # what selection looks at too
-    result["balanced_accuracy"] = float(recalls.mean())
-    result["worst_class_recall"] = float(recalls.min())
-    if groups is not None:
-        result["worst_group_accuracy"] = float(_rates(correct, np.unique(groups, return_inverse=True)[1]).min())
-    result["ece"] = ece(confidence(scores), correct)
-    if temperature is not None:
-        result["ece_calibrated"] = ece(confidence(scores / temperature), correct)
-    if restrict is not None:
-        result["accuracy_all_classes"] = float((predictions(logits)[0] == labels).mean())
-    return result
+    _, loss = score(torch.from_numpy(scores), torch.from_numpy(targets))  # the loss that selection looks at too
+    in_group = None if groups is None else np.unique(groups, return_inverse=True)[1]  # [N]
+    return Figures(
+        n=len(labels),
+        accuracy=accuracy,
+        accuracy_ci95=wilson(accuracy, len(labels)),
+        top5=_top(5, scores, targets) if len(allowed) > 5 else UNSET,
+        loss=loss,
+        balanced_accuracy=float(recalls.mean()),
+        worst_class_recall=float(recalls.min()),
+        worst_group_accuracy=UNSET if in_group is None else float(_rates(correct, in_group).min()),
+        ece=ece(confidence(scores), correct),
+        ece_calibrated=UNSET if temperature is None else ece(confidence(scores / temperature), correct),
+        accuracy_all_classes=UNSET if restrict is None else float((predictions(logits)[0] == labels).mean()),
+    )
 
 
-def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def over_seeds(runs: Sequence[Entry]) -> Entry:
     """The figures of several seeds on one set joined into one entry; a single run is returned as it is.
 
     Every number that all runs have becomes its mean. Added: `accuracy_std` (ddof 1), `ci90` (Student's t),
     `ci90_paper` (mean ± 1.645 · std / √n) and `n_seeds`; `accuracy_ci95` is Wilson's interval at the mean accuracy.
-    An entry without `n`, such as a mean over sets, has no such interval and gets none.
+    A mean over sets has no such interval and gets none.
     Raises ValueError where there is no run, or the runs saw different numbers of examples.
     """
     if len(runs) == 1:
         return runs[0]
     if len({run.get("n") for run in runs}) != 1:
-        raise ValueError("runs over one number of examples are needed")
-    result: dict[str, Any] = {}
-    for key, value in runs[0].items():
-        if key == "n":
-            result["n"] = value
-        elif key == "accuracy_ci95":
-            result[key] = wilson(mean([run["accuracy"] for run in runs]), runs[0]["n"])
-        elif all(isinstance(run.get(key), int | float) for run in runs):
-            result[key] = mean([run[key] for run in runs])
-    accuracies = [run["accuracy"] for run in runs]
-    return result | {
-        "accuracy_std": deviation(accuracies),
-        "ci90": student(accuracies),
-        "ci90_paper": paper_interval(accuracies),
-        "n_seeds": len(runs),
+        raise ValueError("runs over the same number of examples are needed")
+    first, accuracies = runs[0], [run.accuracy for run in runs]
+    joined: dict[str, Any] = {
+        key: mean([run[key] for run in runs])
+        for key in first
+        if key != "n" and all(isinstance(run.get(key), int | float) for run in runs)
     }
+    if isinstance(first, Figures):
+        joined |= {"n": first.n, "accuracy_ci95": wilson(joined["accuracy"], first.n)}
+    return type(first)(
+        **joined,
+        accuracy_std=deviation(accuracies),
+        ci90=student(accuracies),
+        ci90_paper=paper_interval(accuracies),
+        n_seeds=len(runs),
+    )
 
 
 def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +110,7 @@ def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.nda
 
 
 def _positions(labels: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Where each label stands among the classes in play: [N]."""
+    """The position of each label among the classes in play: [N]."""
     if len(labels) == 0 or not np.isin(labels, allowed).all():
         raise ValueError("at least one example is needed, and every label must be among the classes in play")
     return np.searchsorted(allowed, labels)

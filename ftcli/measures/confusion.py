@@ -1,13 +1,16 @@
 """Which class was predicted for which, on one set: the confusion matrix, and recall, precision and F1 by class."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET, structs
 
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_CONFUSION_CLASSES
+from ftcli.measures.types import ClassFigures, ConfusionMatrix, Figures
+
+MOST_CLASSES = 8_000  # of which every pair is counted: half a gigabyte
 
 
 def check_pairs(classes: int) -> None:
@@ -46,29 +49,28 @@ class Confusion:
             raise ValueError("only counts over the same classes add up")
         return Confusion(self.classes, self.counts + other.counts)
 
-    def per_class(self) -> list[dict[str, Any]]:
-        """`name`, `n`, `recall`, `precision` and `f1` of every class that is present or predicted, as fractions.
-
-        A class that never occurs has no recall, one that is never predicted no precision: None.
-        """
-        right, present, predicted = self.counts.diagonal(), self.counts.sum(axis=1), self.counts.sum(axis=0)
+    def per_class(self) -> list[ClassFigures]:
+        """The figures of every class that is present or predicted."""
+        correct, present, predicted = self.counts.diagonal(), self.counts.sum(axis=1), self.counts.sum(axis=0)
         return [
-            {
-                "name": name,
-                "n": int(n),
-                "recall": float(hits / n) if n else None,
-                "precision": float(hits / said) if said else None,
-                "f1": float(2 * hits / (n + said)),
-            }
-            for name, hits, n, said in zip(self.classes, right, present, predicted, strict=True)
-            if n or said
+            ClassFigures(
+                name,
+                int(n),
+                recall=float(hits / n) if n else None,
+                precision=float(hits / times) if times else None,
+                f1=float(2 * hits / (n + times)),
+            )
+            for name, hits, n, times in zip(self.classes, correct, present, predicted, strict=True)
+            if n or times
         ]
 
-    def confusion(self) -> dict[str, Any]:
-        """The matrix as JSON has it."""
-        return {"classes": list(self.classes), "counts": self.counts.tolist()}
+    def matrix(self) -> ConfusionMatrix:
+        return ConfusionMatrix(list(self.classes), self.counts.tolist())
 
-    def details(self, wanted: Iterable[str]) -> dict[str, Any]:
-        """What is wanted of "per_class" and "confusion", by these names."""
-        parts = {"per_class": self.per_class, "confusion": self.confusion}
-        return {name: parts[name]() for name in wanted}
+    def added_to(self, figures: Figures, details: Sequence[str]) -> Figures:
+        """The figures of the same predictions with what `details` ("per_class", "confusion") names."""
+        return structs.replace(
+            figures,
+            per_class=self.per_class() if "per_class" in details else UNSET,
+            confusion=self.matrix() if "confusion" in details else UNSET,
+        )

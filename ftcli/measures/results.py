@@ -1,14 +1,14 @@
 """All figures of one model on every set of a task, and what it predicted for each example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import UNSET, structs
 from torch import Tensor, nn
 
 from ftcli.data.images import ImageSet
@@ -19,19 +19,20 @@ from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature
 from ftcli.measures.confusion import Confusion
+from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 
 ID_SETS = ("id_val", "id_test")
 
 
 @dataclass(frozen=True)
 class Results:
-    """`figures`: the report's `results` of one model. `predictions`: one row per set and example.
+    """One model on every set. `predictions`: one row per set and example.
 
-    `details` ("per_class", "confusion") stand in the figures too; `confusions`, by set, is what they are made of.
+    `details` ("per_class", "confusion") are in the figures too; `confusions`, by set, is what they are made of.
     """
 
     seed: int
-    figures: dict[str, Any]
+    figures: FiguresBySet
     predictions: pa.Table
     temperature: float | None
     details: Sequence[str] = ()
@@ -50,20 +51,18 @@ def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, 
 
     details: what every set gets besides its figures, "per_class" or "confusion".
     """
-    data = task.sets()
+    sets, classes = task.sets(), task.classes
     logits = {name: values.numpy() for name, values in predicted.items()}
-    temperature = fit_temperature(logits["id_val"], data["id_val"].labels) if "id_val" in logits else None
+    temperature = fit_temperature(logits["id_val"], sets["id_val"].labels) if "id_val" in logits else None
     by_set = {
-        name: figures(logits[name], one.labels, temperature=temperature, restrict=one.restrict, groups=one.groups)
-        for name, one in data.items()
+        name: figures(logits[name], data.labels, temperature=temperature, restrict=data.restrict, groups=data.groups)
+        for name, data in sets.items()
     }
-    if temperature is not None and by_set["id_val"]["accuracy"] == 1:
+    if temperature is not None and by_set["id_val"].accuracy == 1:
         log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
-    classes = task.classes
-    rows = [prediction_rows(name, seed, one, logits[name], classes) for name, one in data.items()]
-    confusions = {name: confusion_of(one, logits[name], classes) for name, one in data.items()} if details else {}
-    for name, found in confusions.items():
-        by_set[name] |= found.details(details)
+    rows = [prediction_rows(name, seed, data, logits[name], classes) for name, data in sets.items()]
+    confusions = {name: confusion_of(data, logits[name], classes) for name, data in sets.items()} if details else {}
+    by_set |= {name: confusion.added_to(by_set[name], details) for name, confusion in confusions.items()}
     return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature, details, confusions)
 
 
@@ -86,22 +85,20 @@ def prediction_rows(name: str, seed: int, data: ImageSet, logits: np.ndarray, cl
     })  # fmt: skip
 
 
-def arrange(by_set: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Figures by set in the report's form: ID sets on top, OOD sets under `ood`, and the mean of these."""
+def arrange(by_set: Mapping[str, Figures]) -> FiguresBySet:
+    """Figures by set in the report's form, with the mean over the OOD sets."""
     ood = {name: entry for name, entry in by_set.items() if name not in ID_SETS}
-    results: dict[str, Any] = {name: by_set[name] for name in ID_SETS if name in by_set}
-    results["ood"] = ood
-    results["ood_mean"] = {"accuracy": fmean(entry["accuracy"] for entry in ood.values())} if ood else None
-    return results
+    mean = MeanAccuracy(fmean(entry.accuracy for entry in ood.values())) if ood else None
+    id_val, id_test = (by_set.get(name, UNSET) for name in ID_SETS)
+    return FiguresBySet(id_val=id_val, id_test=id_test, ood=ood, ood_mean=mean)
 
 
-def join_seeds(models: list[Results]) -> dict[str, Any]:
-    """The same form, each entry joined over the seeds. Counts of classes are summed, and their rates follow."""
-    first = models[0].figures
-    joined: dict[str, Any] = {name: over_seeds([m.figures[name] for m in models]) for name in ID_SETS if name in first}
-    joined["ood"] = {name: over_seeds([m.figures["ood"][name] for m in models]) for name in first["ood"]}
+def join_seeds(models: Sequence[Results]) -> FiguresBySet:
+    """The figures of several seeds, each entry joined. Counts of classes are summed, and their rates follow."""
+    by_seed = [model.figures.by_set() for model in models]
+    joined = {name: over_seeds([figures[name] for figures in by_seed]) for name in by_seed[0]}
     for name in models[0].confusions:
-        entries = joined if name in ID_SETS else joined["ood"]
-        entries[name] = entries[name] | reduce(add, [m.confusions[name] for m in models]).details(models[0].details)
-    joined["ood_mean"] = over_seeds([m.figures["ood_mean"] for m in models]) if first["ood"] else None
-    return joined
+        counts = reduce(add, [model.confusions[name] for model in models])
+        joined[name] = counts.added_to(joined[name], models[0].details)
+    means = [mean for model in models if (mean := model.figures.ood_mean)]
+    return structs.replace(arrange(joined), ood_mean=over_seeds(means) if means else None)

@@ -1,50 +1,48 @@
 """What a report says about single classes, as tables: recall by class, and which classes are taken for which."""
 
-from typing import Any
-
 import numpy as np
+from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.console.cells import SET_NAMES, new_table, percent, text
+from ftcli.console.cells import GAP, Layout, new_table, percent, set_name, text
+from ftcli.measures.types import ClassFigures, FiguresBySet
 
 MOST_CLASSES = 20  # a longer list shows its worst
 MOST_PAIRS = 10
 WIDEST_MATRIX = 12  # classes
 LEAST_NAME = 12  # characters that a class name beside the matrix may be folded to
-GAP = 3  # characters between two columns
 
 
-def class_tables(results: dict[str, Any], width: int) -> list[RenderableType]:
+def class_tables(results: FiguresBySet, width: int) -> list[RenderableType]:
     """The tables of every set that has them, for a terminal of `width` characters."""
-    named = {name: results[name] for name in ("id_val", "id_test") if name in results} | results["ood"]
-    parts: list[RenderableType] = []
-    for name, entry in named.items():
-        shown = SET_NAMES.get(name, name)
-        if "per_class" in entry:
-            parts.append(per_class_table(shown, entry["per_class"]))
-        if "confusion" in entry:
-            classes, counts = entry["confusion"]["classes"], np.array(entry["confusion"]["counts"])
-            parts.append(pairs_table(shown, classes, counts))
+    tables: list[RenderableType] = []
+    for name, figures in results.by_set().items():
+        shown = set_name(name)
+        if figures.per_class is not UNSET:
+            tables.append(per_class_table(shown, figures.per_class))
+        if figures.confusion is not UNSET:
+            classes, counts = figures.confusion.classes, np.array(figures.confusion.counts)
+            tables.append(pairs_table(shown, classes, counts))
             if len(classes) <= WIDEST_MATRIX and matrix_width(classes, counts) <= width:
-                parts.append(matrix_table(shown, classes, counts))
-    return parts
+                tables.append(matrix_table(shown, classes, counts))
+    return tables
 
 
-def per_class_table(name: str, rows: list[dict[str, Any]]) -> Table:
+def per_class_table(name: str, classes: list[ClassFigures]) -> Table:
     """Recall of every class, or of the worst, and how many examples it is a share of."""
-    shown = rows
-    if len(rows) > MOST_CLASSES:
-        shown = sorted(rows, key=lambda row: 2.0 if row["recall"] is None else row["recall"])[:MOST_CLASSES]
-    left_out = len(rows) - len(shown)
-    table = new_table(f"{name}: classes, in per cent", f"the worst by recall; {left_out} more" if left_out else "")
-    for head in ("class", "images", "recall", "precision", "F1"):
-        table.add_column(head, justify="left" if head == "class" else "right", overflow="fold")
+    shown = classes
+    if len(classes) > MOST_CLASSES:
+        shown = sorted(classes, key=lambda row: 2.0 if row.recall is None else row.recall)[:MOST_CLASSES]
+    left_out = len(classes) - len(shown)
+    rows = []
     for row in shown:
-        rates = ["-" if row[key] is None else percent(row[key]) for key in ("recall", "precision", "f1")]
-        table.add_row(text(row["name"]), f"{row['n']:,}", *rates)
-    return table
+        rates = ["-" if rate is None else percent(rate) for rate in (row.recall, row.precision, row.f1)]
+        rows.append([*map(text, (row.name, f"{row.n:,}", *rates))])
+    caption = f"the worst by recall; {left_out} more" if left_out else ""
+    layout = Layout(["class", "images", "recall", "precision", "F1"], rows)
+    return layout.table(f"{name}: classes, in per cent", caption, left=("class",))
 
 
 def pairs_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
@@ -80,7 +78,7 @@ def matrix_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
     table.add_column("", overflow="fold")
     for j in range(len(classes)):
         table.add_column(str(j), justify="right", no_wrap=True)
-    for i, one in enumerate(classes):
+    for i, true in enumerate(classes):
         cells = [Text(str(n) if n else "·", style="bold" if i == j else "") for j, n in enumerate(counts[i])]
-        table.add_row(text(numbered_name(i, one)), *cells)
+        table.add_row(text(numbered_name(i, true)), *cells)
     return table

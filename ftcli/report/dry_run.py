@@ -3,18 +3,32 @@
 import json
 from typing import Any
 
+from msgspec import UNSET, UnsetType
 from rich.text import Text
 
 from ftcli.config.shared import resolved
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer, show_parts
-from ftcli.console.cells import new_table, text
+from ftcli.console.cells import Layout, text
 from ftcli.console.streams import Console
 from ftcli.data.task import Task
 from ftcli.model.loading.load import Loaded
+from ftcli.records import Record
 from ftcli.report.build import describe_data
+from ftcli.report.types import Data, Foreign
 from ftcli.run_folder.request import command_of
 from ftcli.text import counted
+
+
+class Plan(Record):
+    """What would be run. `choices`: how many parameters may train under each, where there are choices to make."""
+
+    command: str
+    config: Foreign
+    model: str
+    data: Data
+    runs: int
+    choices: dict[str, int] | UnsetType = UNSET
 
 
 def plan_answer(config: Training, task: Task, loaded: Loaded, choices: dict[str, int]) -> Answer:
@@ -26,36 +40,31 @@ def plan_answer(config: Training, task: Task, loaded: Loaded, choices: dict[str,
     single = command == "probe" and getattr(config, "solver", "") == "lbfgs"
     searches = sum(map(bool, choices.values())) if choices else 1
     runs = 1 if single else searches * len(config.lr) * len(config.seed_list())
-    plan = {
-        "command": command, "config": resolved(config), "model": loaded.name, "data": describe_data(task), "runs": runs,
-    }  # fmt: skip
-    if choices:
-        plan["choices"] = choices
+    plan = Plan(command, resolved(config), loaded.name, describe_data(task), runs, choices or UNSET)
     each = "" if single else f" of {counted(config.epochs, 'epoch', 'epochs')} each"
-    return Answer(plan, lambda out: show_plan(out, plan, each))
+    return Answer(plan.to_dict(), lambda out: show_plan(out, plan, each))
 
 
-def show_plan(out: Console, plan: dict[str, Any], epochs: str) -> None:
+def show_plan(out: Console, plan: Plan, epochs: str) -> None:
     """The options that hold, the sets, and how much there is to do."""
-    options = new_table(f"ftcli {plan['command']}, as it would run")
-    options.add_column("option")
-    options.add_column("value", overflow="fold")
-    for name, value in plan["config"].items():
-        if value is not None and value is not False and name != "dry_run":
-            options.add_row(f"--{name.replace('_', '-')}", text(shown(value)))
-    sets = new_table("Sets")
-    for name in ("set", "images", "classes", "from"):
-        sets.add_column(name, justify="left" if name in ("set", "from") else "right", overflow="fold")
-    data, runs = plan["data"], plan["runs"]
-    for name, one in {**{k: v for k, v in data.items() if k not in ("classes", "ood")}, **data["ood"]}.items():
-        sets.add_row(text(name), str(one["n"]), str(one["classes"]), text(one["spec"]))
-    choices = new_table("Choices")
-    choices.add_column("choice", overflow="fold")
-    choices.add_column("parameters that may train", justify="right")
-    for choice, parameters in plan.get("choices", {}).items():
-        choices.add_row(text(choice), f"{parameters:,}")
-    last = Text(f"model {plan['model']}; {counted(runs, 'run', 'runs')}{epochs}")
-    show_parts(out, [options, sets, *([choices] if choices.row_count else []), last])
+    options = [
+        [text(f"--{name.replace('_', '-')}"), text(shown(value))]
+        for name, value in plan.config.items()
+        if value is not None and value is not False and name != "dry_run"
+    ]
+    heads = ["option", "value"]
+    sets = [
+        [*map(text, (name, str(data.n), str(data.classes), data.spec))] for name, data in plan.data.by_set().items()
+    ]
+    choices = [] if plan.choices is UNSET else [[text(name), text(f"{n:,}")] for name, n in plan.choices.items()]
+    tables = [
+        Layout(heads, options).table(f"ftcli {plan.command}, as it would run", left=heads),
+        Layout(["set", "images", "classes", "from"], sets).table("Sets", left=("set", "from")),
+    ]
+    if choices:
+        tables.append(Layout(["choice", "parameters that may train"], choices).table("Choices", left=("choice",)))
+    last = Text(f"model {plan.model}; {counted(plan.runs, 'run', 'runs')}{epochs}")
+    show_parts(out, [*tables, last])
 
 
 def shown(value: Any) -> str:

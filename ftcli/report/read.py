@@ -10,15 +10,23 @@ from typing import Any, NoReturn
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_REPORT_BYTES, MAX_REPORT_LISTS, MAX_REPORT_VALUES
-from ftcli.report.schema import problem_with
+from ftcli.report.schema import report_from
+from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, STATE
 from ftcli.text import reason, shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> Report:
     """A report from its file or its folder. Raises RequestError where there is none, or where it breaks the schema."""
+    return read_both(path)[1]
+
+
+def read_both(path: Path) -> tuple[dict[str, Any], Report]:
+    """The JSON of a report, with the keys that this version does not know, and the report. Raises RequestError as
+    `read_report` does.
+    """
     file = path / REPORT if path.is_dir() else path
     try:
         text = read_regular(file, MAX_REPORT_BYTES)
@@ -39,17 +47,18 @@ def read_report(path: Path) -> dict[str, Any]:
         content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         raise RequestError(f"{str(file)!r} is not JSON.", FIX) from None
-    if problem := problem_with(content):
+    try:
+        return content, report_from(content)
+    except ValueError as error:
         raise RequestError(
-            f"{str(file)!r} is not a report of ftcli: {problem}.", f"{FIX}; `ftcli schema` says what it holds"
-        )
-    return content
+            f"{str(file)!r} is not a report of ftcli: {error}.", f"{FIX}; `ftcli schema` says what it holds"
+        ) from None
 
 
 @contextmanager
 def untrusted(what: str) -> Iterator[None]:
-    """Inside, something is made of reports that keep the schema and may yet be anybody's: figures of runs that are not
-    there, names in place of numbers. Raises RequestError for whatever that leads to.
+    """Inside, reports that keep the schema are used and may yet be anybody's, with figures of runs that are not there.
+    Raises RequestError for whatever that leads to.
     """
     try:
         yield

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, resource_limit, write_atomically
+from ftcli.records import Record, as_json
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.text import as_json
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
@@ -83,7 +83,7 @@ def check_not_finished(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(
-    folder: Path, report: dict[str, Any], history: list[dict[str, Any]], predictions: pa.Table | None,
+    folder: Path, report: Record, history: list[dict[str, Any]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
     """Write the files of a finished run. The report comes last: where it is, all the others are complete."""

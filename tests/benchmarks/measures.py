@@ -16,7 +16,7 @@ from torch import nn
 from ftcli.engine.evaluate import figures_on
 from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
-from ftcli.explain.distortion.measure import Side, Wanted, apart
+from ftcli.explain.distortion.measure import Extras, NamedModel, compare_models
 from ftcli.explain.interpolation.measure import Averager, along, points
 from ftcli.log import Log
 from tests.benchmarks.common import own_cache, parser, photo_world, print_machine, ratio, take_turns, timed
@@ -48,7 +48,9 @@ def main() -> None:
         averager = Averager(deepcopy(B), experiment, ("raw",), False, 0, Log())
         print_machine()
         contestants = {
-            "distortion": timed(lambda: apart(Side("A", A), [Side("B", B)], experiment, Wanted(), Log())),
+            "distortion": timed(
+                lambda: compare_models(NamedModel("A", A), [NamedModel("B", B)], experiment, Extras(), Log())
+            ),
             "two passes": timed(lambda: [predict(model, loader, machine, Log(), "") for model in (A, B)]),
             "line": timed(lambda: along(*states, points(0.0, 1.0, POINTS), averager)),
             "evaluations": timed(lambda: [figures_on(B, "id_val", experiment, Log()) for _ in range(POINTS)]),

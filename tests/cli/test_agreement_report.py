@@ -23,7 +23,7 @@ from ftcli.model.checkpoints.checkpoint import open_checkpoint
 from ftcli.model.head import head_of, set_head
 from ftcli.model.loading.load import load_model
 from ftcli.model.loading.save import save_model
-from ftcli.report.schema import REPORT_SCHEMA
+from ftcli.report.schema import report_schema
 from tests.conftest import ROOT
 from tests.helpers.ended import Ended
 from tests.helpers.program import inside
@@ -92,7 +92,7 @@ def report(place: Path) -> dict[str, Any]:
 
 
 def test_every_pair_on_every_set_as_evaluate_predicts(report: dict[str, Any], alone: dict[str, Any]) -> None:
-    jsonschema.validate(report, REPORT_SCHEMA)
+    jsonschema.validate(report, report_schema())
     pairs = report["agreement"]["pairs"]
     assert [(pair["a"], pair["b"]) for pair in pairs] == list(combinations("abc", 2))
     for pair in pairs:

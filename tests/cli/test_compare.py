@@ -22,6 +22,7 @@ from ftcli.errors import RequestError
 from ftcli.measures.accuracy import over_seeds
 from ftcli.measures.intervals import wilson
 from ftcli.measures.paired import bootstrap_difference, holm
+from ftcli.measures.types import Figures
 
 SETS = ("id_val", "id_test", "art", "sketch")
 N = 40
@@ -69,8 +70,9 @@ def write_report(
     entries, rows = {}, []
     for name, correct in right.items():
         rest = {"loss": 1.0, "balanced_accuracy": 0.5, "worst_class_recall": 0.1, "ece": 0.1}
-        runs = [{"n": N, "accuracy": row.mean(), "accuracy_ci95": wilson(row.mean(), N)} | rest for row in correct]
-        entries[name] = over_seeds(runs)
+        accuracies = [float(row.mean()) for row in correct]
+        runs = [Figures(n=N, accuracy=mean, accuracy_ci95=wilson(mean, N), **rest) for mean in accuracies]
+        entries[name] = over_seeds(runs).to_dict()
         rows += [
             (name, seed, f"{name}/{i:03d}.png", "cat", "cat" if hit else "dog", 0.5)
             for seed, row in enumerate(correct)

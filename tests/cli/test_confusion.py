@@ -1,6 +1,5 @@
 """Classes one by one, against scikit-learn: counts, rates, the sum over seeds, and what a person is shown."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from rich.console import Console
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ftcli.measures.confusion import Confusion
+from ftcli.measures.types import Figures, FiguresBySet
 from ftcli.report.classes import class_tables
-from ftcli.report.schema import problem_with
+from ftcli.report.schema import report_from
 from tests.helpers.program import PAINT, Work, inside, read, work
 
 NAMES = [f"class {i}" for i in range(7)]
@@ -48,7 +48,7 @@ def test_against_scikit_learn(seed: int) -> None:
 def test_a_class_neither_present_nor_predicted_has_no_row() -> None:
     found = Confusion.of(np.array([0, 2]), np.array([0, 0]), ["a", "b", "c"])
     assert [row["name"] for row in found.per_class()] == ["a", "c"]
-    assert found.confusion() == {"classes": ["a", "b", "c"], "counts": [[1, 0, 0], [0, 0, 0], [1, 0, 0]]}
+    assert found.matrix() == {"classes": ["a", "b", "c"], "counts": [[1, 0, 0], [0, 0, 0], [1, 0, 0]]}
 
 
 def test_too_many_classes_are_refused_before_the_work(run: Path) -> None:
@@ -72,7 +72,7 @@ def test_runs_add_up_to_the_counts_of_all_examples() -> None:
     total = sum((Confusion.of(*run, NAMES) for run in runs[1:]), Confusion.of(*runs[0], NAMES))
     both = [np.concatenate(part) for part in zip(*runs, strict=True)]
     whole = Confusion.of(*both, NAMES)
-    assert total.per_class() == whole.per_class() and total.confusion() == whole.confusion()
+    assert total.per_class() == whole.per_class() and total.matrix() == whole.matrix()
     with pytest.raises(ValueError, match="same classes"):
         total + Confusion.of(np.array([0]), np.array([0]), ["a"])
 
@@ -97,7 +97,7 @@ def sets(results: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_report_counts_its_own_predictions(run: Path) -> None:
     report, rows = read(run), pq.read_table(run / "predictions.parquet").to_pandas()
-    assert problem_with(report) == ""
+    assert report_from(report) == report
     parts = [(report["results"], rows)]
     parts += [(one["results"], rows[rows["seed"] == one["selected"]["seed"]]) for one in report["seeds"]]
     for results, predicted in parts:
@@ -130,7 +130,19 @@ def test_the_tables_show_them(run: Path, columns: str) -> None:
     assert max(len(line) for line in shown.splitlines() if line.startswith("─")) <= int(columns)
 
 
-def printed(results: dict[str, Any], width: int) -> str:
+def figures_of(found: Confusion) -> Figures:
+    """Figures of some set, whatever they are."""
+    n = int(found.counts.sum())
+    return Figures(
+        n=n, accuracy=0.5, accuracy_ci95=[0.4, 0.6], loss=1.0, balanced_accuracy=0.5, worst_class_recall=0.0, ece=0.1
+    )
+
+
+def of_sets(ood: dict[str, Figures] | None = None, **inside: Figures) -> FiguresBySet:
+    return FiguresBySet(**inside, ood=ood or {}, ood_mean=None)
+
+
+def printed(results: FiguresBySet, width: int) -> str:
     console = Console(width=width, file=open("/dev/null", "w"), record=True)  # noqa: SIM115
     for part in class_tables(results, width):
         console.print(part)
@@ -143,7 +155,7 @@ def test_many_classes_show_the_worst(tmp_path: Path) -> None:
     labels = np.repeat(np.arange(60), 50)
     predicted = np.where(rng.random(3000) < labels / 60, labels, rng.integers(60, size=3000))
     found = Confusion.of(labels, predicted, names)
-    results = {"id_test": json.loads(json.dumps(found.details(["per_class", "confusion"]))), "ood": {}}
+    results = of_sets(id_test=found.added_to(figures_of(found), ["per_class", "confusion"]))
     shown = printed(results, 60)
     assert "40 more" in shown and "confusion matrix" not in shown
     recalls = [float(cells[0]) for cells in re.findall(r"class \d+ +50 +([\d.]+) +([\d.]+)", shown)]
@@ -155,6 +167,6 @@ def test_many_classes_show_the_worst(tmp_path: Path) -> None:
 
 def test_a_matrix_too_wide_for_the_terminal_is_left_out() -> None:
     found = Confusion.of(np.arange(12).repeat(9), np.arange(12).repeat(9), list("abcdefghijkl"))
-    results = {"ood": {"far": found.details(["confusion"])}}
+    results = of_sets(ood={"far": found.added_to(figures_of(found), ["confusion"])})
     assert "confusion matrix" in printed(results, 100) and "nothing is misclassified" in printed(results, 100)
     assert "confusion matrix" not in printed(results, 40)

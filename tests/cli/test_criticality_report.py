@@ -7,10 +7,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from ftcli.explain.criticality.tables import criticality_panels, criticality_tables
+from ftcli.explain.criticality.tables import panels, tables
 from ftcli.figures.panels import HeatMap
 from ftcli.model.loading.save import save_model
 from tests.helpers.program import SMALL, checkpoint, inside, read
+from tests.helpers.reports import report_with
 from tests.helpers.worlds import coloured, loaded
 
 
@@ -62,9 +63,9 @@ def test_the_tables() -> None:
     none = one | {"mu": None, "alpha": None, "sigma": None}
     blocks = {"stem": one | {"alpha": 1.0, "sigma": 1.0}, "[red]last": none}
     found = {"epsilon": 0.05, "error": 0.075, "images": 1500, "draws": 1, "alphas": [0.0, 1.0], "sigmas": [0.1, 1.0]}
-    report = {"criticality": found | {"blocks": blocks, "sum": None}}
+    report = report_with("criticality", criticality=found | {"blocks": blocks, "sum": None})
     console = Console(width=100, record=True, file=io.StringIO())
-    for part in criticality_tables(report, 100):
+    for part in tables(report, 100):
         console.print(part)
     shown = console.export_text()
     folded = " ".join(shown.split())
@@ -72,6 +73,6 @@ def test_the_tables() -> None:
     rows = [line.split() for line in shown.splitlines()]
     assert ["stem", "4", "1", "1", "2", "+12.5"] in rows and ["[red]last", "-", "-", "-", "2", "+12.5"] in rows
     assert ["sum", "-"] in rows
-    panel = criticality_panels(report)[0]
+    panel = panels(report)[0]
     assert isinstance(panel, HeatMap) and panel.values == [[30.0, 40.0], [10.0, 50.0]]
     assert (panel.title, panel.rows, panel.columns) == ("stem", ["0", "1"], ["0.1", "1"])

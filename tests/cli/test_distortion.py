@@ -20,11 +20,11 @@ from timm.data import create_transform
 from ftcli.data.loaders import Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.experiment import Experiment
-from ftcli.explain.distortion.measure import Own, Pair, Side, Wanted, apart
+from ftcli.explain.distortion.measure import Extras, ModelSums, NamedModel, PairSums, compare_models
 from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
 from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, pooled_outputs
-from ftcli.report.schema import REPORT_SCHEMA
+from ftcli.report.schema import report_schema
 from tests.cli.test_requests import refused
 from tests.helpers.ended import Ended
 from tests.helpers.program import checkpoint, inside, read
@@ -92,11 +92,11 @@ def test_a_seed_draws_an_order_and_every_example_comes_once(loader: Loader) -> N
 
 def test_unbiased_goes_over_batches_of_256_in_the_drawn_order(tmp_path: Path) -> None:
     models, experiment = [tiny("test_resnet"), tiny("test_resnet", seed=1)], only_id_test(tmp_path, 87, 32)
-    (found,) = apart(
-        Side("A", models[0]),
-        [Side("B", one) for one in models[1:]],
+    (found,) = compare_models(
+        NamedModel("A", models[0]),
+        [NamedModel("B", one) for one in models[1:]],
         experiment,
-        Wanted(k=4, unbiased=True, seed=5),
+        Extras(k=4, unbiased=True, seed=5),
         Log(),
     )
     batches = list(paired_block_outputs(models, experiment.sets["id_test"], MACHINE, Log(), "x", seed=5))
@@ -130,7 +130,7 @@ def test_memory_does_not_grow_with_the_set() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = set()
     for count in (16, 160):
-        pair, own = Pair(Wanted(matrix=True, unbiased=True)), Own()
+        pair, own = PairSums(Extras(matrix=True, unbiased=True)), ModelSums()
         for _ in range(count):
             batch = {name: torch.randn(32, C, generator=generator).double() for name, C in (("a", 5), ("b", 9))}
             pair.add(batch, {name: values + 1 for name, values in batch.items()})
@@ -142,7 +142,9 @@ def test_memory_does_not_grow_with_the_set() -> None:
 @pytest.mark.parametrize("name", [name for name in SIX if name != "mobilenetv3_small_050"])
 def test_any_family_against_itself(name: str, tmp_path: Path) -> None:
     experiment, log = only_id_test(tmp_path, 3, 4), Log()
-    (found,) = apart(Side("A", tiny(name)), [Side("B", tiny(name))], experiment, Wanted(matrix=True), log)
+    (found,) = compare_models(
+        NamedModel("A", tiny(name)), [NamedModel("B", tiny(name))], experiment, Extras(matrix=True), log
+    )
     for one in found["distortion"]["id_test"].values():
         assert (one["mean"], one["se"], one["rms"], one["relative"], one["dropped"]) == (0, 0, 0, 0, 0)
         assert one["cosine"] == pytest.approx(1, abs=1e-12)
@@ -237,7 +239,7 @@ def pairs(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_the_reports_form(report: dict[str, Any], place: Path) -> None:
-    jsonschema.validate(report, REPORT_SCHEMA)
+    jsonschema.validate(report, report_schema())
     assert report["command"] == "distortion" and read(place / "run") == report
     assert {warning["code"] for warning in report["warnings"]} == {"classes-by-position"}  # the start has no names
     assert [model["label"] for model in report["models"]] == ["start", "b", "c"]

@@ -22,9 +22,10 @@ from ftcli.engine.batchnorm import has_statistics, reestimate
 from ftcli.engine.device import Machine
 from ftcli.engine.experiment import Experiment
 from ftcli.explain.interpolation.measure import barrier, barriers, points, soups
+from ftcli.explain.interpolation.types import Point, Worth
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
-from ftcli.report.schema import REPORT_SCHEMA
+from ftcli.report.schema import report_schema
 from ftcli.seeds import derive_seed
 from tests.cli.test_distortion import numbers, saved
 from tests.cli.test_requests import refused
@@ -74,18 +75,21 @@ def test_a_loss_that_is_not_finite_has_no_barrier(place: float) -> None:
 
 
 def test_barrier_is_of_the_points_between_the_ends() -> None:
-    def point(weight: float, **losses: float) -> dict[str, Any]:
-        sets = {name: {"accuracy": 0.5, "loss": loss} for name, loss in losses.items()}
-        return {"lambda": weight, "raw": sets, "reestimated": sets}
+    def point(weight: float, *kinds: str, **losses: float) -> Point:
+        sets = {name: Worth(0.5, loss) for name, loss in losses.items()}
+        return Point(weight, **dict.fromkeys(kinds, sets))
 
-    line = [
-        point(-0.5, id_val=99, far=99), point(0.0, id_val=1, far=5), point(0.5, id_val=2, far=5.5),
-        point(1.0, id_val=1, far=7), point(1.5, id_val=99, far=99),
-    ]  # fmt: skip
+    def line(*kinds: str) -> list[Point]:
+        return [
+            point(-0.5, *kinds, id_val=99, far=99), point(0.0, *kinds, id_val=1, far=5),
+            point(0.5, *kinds, id_val=2, far=5.5), point(1.0, *kinds, id_val=1, far=7),
+            point(1.5, *kinds, id_val=99, far=99),
+        ]  # fmt: skip
+
     expected = {"id_val": {"loss": 1.0, "lambda": 0.5}, "far": {"loss": 0.0, "lambda": 0.0}}
-    assert barriers(line, ("raw",)) == {"raw": expected}
-    assert barriers(line, ("raw", "reestimated")) == {"raw": expected, "reestimated": expected}
-    assert not barriers(line[:3], ("raw",)) and not barriers(line[2:], ("raw",))
+    assert barriers(line("raw")) == {"raw": expected}
+    assert barriers(line("raw", "reestimated")) == {"raw": expected, "reestimated": expected}
+    assert not barriers(line("raw")[:3]) and not barriers(line("raw")[2:])
 
 
 # ---- soups
@@ -98,20 +102,20 @@ class Tasted:
         self.table, self.statistics = table, ("raw",)
         self.experiment = SimpleNamespace(sets=("id_val",))
 
-    def figures(self, state: dict[str, Tensor], statistics: str, label: str, sets: Any = None) -> dict[str, Any]:
+    def worth(self, state: dict[str, Tensor], statistics: str, label: str, sets: Any = None) -> dict[str, Worth]:
         weights = state["w"]
         members = "".join("abcdef"[i] for i in weights.nonzero().flatten())
         assert torch.allclose(weights[weights > 0], torch.tensor(1 / len(members)))
         accuracy, loss = self.table[members]
-        return {"id_val": {"accuracy": accuracy, "loss": loss}}
+        return {"id_val": Worth(accuracy, loss)}
 
 
 def stirred(table: Mapping[str, tuple[float, float]], count: int = 3) -> dict[str, Any]:
     members = {"abcdef"[i]: {"w": torch.eye(count)[i]} for i in range(count)}
     described, averages = soups(members, Tasted(table))  # type: ignore[arg-type]
-    assert [one.made["kind"] for one in averages] == ["uniform soup", "greedy soup"]
+    assert [one.kind for one in averages] == ["uniform soup", "greedy soup"]
     for one in averages:
-        found = described["raw"][one.made["kind"].split()[0]]
+        found = described["raw"][one.kind.split()[0]]
         assert one.id_val == found["sets"]["id_val"]
         assert sorted(found["members"]) == ["abcdef"[i] for i in one.state()["w"].nonzero().flatten()]
     return described
@@ -297,7 +301,7 @@ def report(place: Path) -> dict[str, Any]:
 
 
 def test_the_reports_form(report: dict[str, Any], place: Path) -> None:
-    jsonschema.validate(report, REPORT_SCHEMA)
+    jsonschema.validate(report, report_schema())
     assert report["command"] == "interpolate" and read(place / "run") == report
     found = report["interpolation"]
     assert found["head"] == "interpolated" and [one["lambda"] for one in found["points"]] == [-0.5, 0, 0.5, 1, 1.5]

@@ -11,7 +11,7 @@ import timm
 
 from ftcli.config.training import AUTOMATIC
 from ftcli.model.loading.save import save_model
-from ftcli.report.schema import REPORT_SCHEMA
+from ftcli.report.schema import report_schema
 from tests.helpers.ended import Ended
 from tests.helpers.program import SMALL, inside, read
 from tests.helpers.worlds import coloured, loaded
@@ -61,7 +61,7 @@ def report(done: Ended) -> dict[str, Any]:
 def test_choices_as_typed(report: dict[str, Any], place: Path) -> None:
     assert tuple(report["choices"]) == (*BLOCKS, *AUTO)
     assert report["command"] == "surgical" and read(place / "run") == report
-    jsonschema.validate(report, REPORT_SCHEMA)
+    jsonschema.validate(report, report_schema())
     sizes = {block["name"]: block["parameters"] for block in report["model"]["blocks"]}
     assert tuple(sizes) == BODY
     for choice, one in report["choices"].items():
@@ -262,7 +262,7 @@ def test_the_oracle_may_pick_none(place: Path, tmp_path: Path) -> None:
     assert oracle["accuracy"] >= max(before, found["results"]["ood"]["source"]["accuracy"])
     if oracle["choice"] == "none":
         assert (oracle["lr"], oracle["epoch"]) == (None, 0) and oracle["accuracy"] == before
-    assert jsonschema.validate(found, REPORT_SCHEMA) is None and inside("report", tmp_path / "run").returncode == 0
+    assert jsonschema.validate(found, report_schema()) is None and inside("report", tmp_path / "run").returncode == 0
     none = next(run for run in found["runs"] if run["choice"] == "none")
     assert [entry["epoch"] for entry in none["history"]] == [0]
 

@@ -18,9 +18,9 @@ from ftcli.explain.theory.command import theory
 from ftcli.explain.theory.options import Theory
 from ftcli.explain.theory.problems import ProblemFamily
 from ftcli.explain.theory.sweeps import axis_values, ratio_slope, with_value
-from ftcli.explain.theory.tables import sweep_table, theory_tables
+from ftcli.explain.theory.tables import sweep_table, tables
 from ftcli.explain.theory.types import Point, Quantiles, TheoryResults
-from ftcli.report.schema import problem_with
+from ftcli.report.schema import report_from
 
 SMALL: dict[str, Any] = {"k": 2, "n": 6, "d": 12, "worlds": 8, "points": 2, "until": 100.0, "rate": 0.4, "quiet": True}
 
@@ -243,12 +243,12 @@ def test_a_ratio_over_nothing_is_null(
     """
     report = run(**options, sweep=("none",))
     found = report["theory"]
-    assert not problem_with(report)
+    assert report_from(report) == report
     assert [method for method, ratio in found["point"]["ratio"].items() if ratio is None] == without["ratio"]
     from_flow = found["descent"]["from_flow"]
     assert [method for method, departure in from_flow.items() if departure is None] == without["from_flow"]
     out = Console(width=120, record=True, file=io.StringIO())
-    for table in theory_tables(report, 120):
+    for table in tables(report, 120):
         out.print(table)
     row = next(line for line in out.export_text().splitlines() if line.startswith("LP "))
     assert ("  -  " in row) == ("lp" in without["ratio"])
@@ -278,7 +278,8 @@ def test_a_point_without_a_ratio_leaves_no_slope(results: TheoryResults, ratio: 
 def test_the_schema_knows_what_a_ratio_is(report: dict[str, Any], ratio: Any) -> None:
     broken = json.loads(json.dumps(report))
     broken["theory"]["point"]["ratio"]["lp"] = ratio
-    assert "ratio/lp" in problem_with(broken)
+    with pytest.raises(ValueError, match="ratio/lp"):
+        report_from(broken)
 
 
 def test_a_bound_that_is_missed_is_a_claim_that_does_not_hold(run: Callable[..., dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from ftcli.cli.main import main
 from ftcli.model.loading.save import save_model
+from ftcli.records import plain
 from tests.helpers.ended import Ended
 from tests.helpers.worlds import coloured, loaded
 
@@ -96,7 +97,7 @@ def work(root: Path) -> Work:
 
 def lasting(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what may differ between two runs of the same work."""
-    kept = json.loads(json.dumps({key: value for key, value in report.items() if key not in VARYING}))
+    kept = json.loads(json.dumps(plain({key: value for key, value in report.items() if key not in VARYING})))
     kept["config"] = {key: value for key, value in kept["config"].items() if key not in VARYING_OPTIONS}
     return without_seconds(kept)
 

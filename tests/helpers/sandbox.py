@@ -51,7 +51,7 @@ LIBRARIES = (
     "pyarrow.parquet",
     "safetensors.torch",
     "sklearn",
-    "jsonschema",
+    "msgspec.json",
 )
 
 CHANGING = {  # audit event -> where its arguments hold paths, and where the folder handle of each

@@ -27,7 +27,7 @@ from ftcli.log import Log
 from ftcli.measures.stream_accuracy import accuracy_curve
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.model.loading.save import save_model
-from ftcli.report.schema import problem_with
+from ftcli.report.schema import report_from
 from ftcli.seeds import derive_seed
 from tests.helpers.notes import Notes
 from tests.helpers.plain_loop import float64, precise
@@ -349,7 +349,7 @@ def test_the_report(words: list[Any], folder: Path, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "TENT, online" in ended.stdout and "first" in ended.stdout and "nothing was picked" in ended.stdout
     report = read(tmp_path / "a")
-    assert problem_with(report) == "" and report["selected"] is None and report["runs"] == []
+    assert report_from(report) == report and report["selected"] is None and report["runs"] == []
     assert list(report["choices"]) == ["first", "none"]
     first, none = report["choices"].values()
     assert report["results"] == first["results"] and first["blocks"] == ["stem", "layer1"]
@@ -374,7 +374,7 @@ def test_the_report(words: list[Any], folder: Path, tmp_path: Path) -> None:
 def test_the_report_of_memo(words: list[Any], tmp_path: Path) -> None:
     options = ["--method", "memo", "--augment", "light", "--augmentations", 3, "--blocks", "none,all", "--json"]
     report = inside("adapt", *words, *options, "--out", tmp_path / "a").report
-    assert problem_with(report) == ""
+    assert report_from(report) == report
     none, every = report["choices"].values()
     assert (every["mode"], every["tensors"]) == ("episodic", "all")
     assert every["trainable"] == report["model"]["parameters"]
@@ -401,6 +401,6 @@ def test_on_real_images(data_dir: Path, tmp_path: Path) -> None:
     memo = inside("adapt", *words, *few, "--method", "memo", "--augmentations", 4, "--out", tmp_path / "memo").report
     assert tent["before"]["id_test"]["accuracy"] > 0.75
     for report, n in ((tent, 200), (memo, 40)):
-        assert problem_with(report) == ""
+        assert report_from(report) == report
         entry = report["choices"]["all"]["adaptation"]["id_test"]
         assert abs(entry["stream"] - entry["before"]) < 0.1 and entry["curve"][-1] == [n, entry["stream"]]

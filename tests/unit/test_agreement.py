@@ -2,7 +2,6 @@
 
 from operator import eq
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +13,12 @@ from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
 from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import DISJOINT, KINDS, Pair, describe_pair
-from ftcli.explain.agreement.tables import agreement_tables, mistake_rows
+from ftcli.explain.agreement.tables import mistake_rows, tables
+from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes
 from ftcli.log import Log
 from ftcli.measures.paired import bootstrap_difference
 from tests.helpers.program import PAINT
+from tests.helpers.reports import model_named, report_with
 from tests.helpers.worlds import coloured
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox")  # nothing is a fox
@@ -145,10 +146,10 @@ def test_the_rows_of_a_sheet_are_shared_among_its_sets(tmp_path: Path) -> None:
     assert rows[0].captions[0] == [f"A: {images.classes[wrong[rows[0].examples[0]]]}", f"B: {rows[0].label[0]}"]
 
 
-def shown(pair: dict[str, Any], width: int) -> str:
+def shown(sets: dict[str, SharedMistakes], width: int) -> str:
     console = Console(width=width, file=open("/dev/null", "w"), record=True)  # noqa: SIM115
-    report = {"models": [{"label": "one"}, {"label": "two"}], "agreement": {"pairs": [{"a": "one", "b": "two"} | pair]}}
-    for part in agreement_tables(report, width):
+    models, pairs = [model_named("one"), model_named("two")], [PairMistakes("one", "two", sets)]
+    for part in tables(report_with("agreement", models=models, agreement=Agreement(pairs)), width):
         console.print(part)
     return console.export_text()
 
@@ -159,7 +160,7 @@ def test_of_many_classes_the_table_shows_those_with_the_most_mistakes() -> None:
     labels = np.repeat(np.arange(46), 40)
     said = [np.where(rng.random(len(labels)) < labels / 45, 0, labels) for _ in range(2)]
     sets = describe_pair({"far": Pair(labels, *said)}, names, {"far": [""] * len(labels)}, 0)
-    text = shown({"sets": sets}, 80)
+    text = shown(sets, 80)
     rows = [line for line in text.splitlines() if line.startswith("class ") and line.split()[1].isdigit()]
     assert len(rows) == 19 and "26 more" in text  # 19, and the one that would paint
     assert "\x1b" not in text and PAINT.replace("\x1b", "\N{REPLACEMENT CHARACTER}") in text
@@ -171,5 +172,5 @@ def test_of_many_classes_the_table_shows_those_with_the_most_mistakes() -> None:
 def test_what_is_not_defined_is_a_dash() -> None:
     labels = np.zeros(5, np.int64)
     sets = describe_pair({"id_test": Pair(labels, labels, labels)}, ["a", "b"], {"id_test": [""] * 5}, 0)
-    row = next(line for line in shown({"sets": sets}, 120).splitlines() if line.startswith("ID-test  "))
+    row = next(line for line in shown(sets, 120).splitlines() if line.startswith("ID-test  "))
     assert row.split()[1:] == ["5", "0", "0", "0", "-", "100.0", "-", "+0.0", "[0.0,", "0.0]", "1"]

@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from msgspec import UNSET
+from msgspec.structs import replace
 from scipy import optimize, stats
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score, top_k_accuracy_score
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassRecall
@@ -14,6 +16,7 @@ from ftcli.errors import RunError
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import ece, fit_temperature
 from ftcli.measures.intervals import paper_interval, student, wilson
+from ftcli.measures.types import MeanAccuracy
 
 torch.set_num_threads(1)
 
@@ -66,7 +69,7 @@ def test_restriction_equals_a_model_with_those_classes_only() -> None:
     keep = np.isin(labels, covered)
     logits, labels = logits[keep], labels[keep]
     found = figures(logits, labels, temperature=2.0, restrict=covered)
-    everywhere = found.pop("accuracy_all_classes")
+    found, everywhere = replace(found, accuracy_all_classes=UNSET), found.accuracy_all_classes
     assert found == figures(logits[:, covered], np.searchsorted(covered, labels), temperature=2.0)
     assert everywhere == np.mean(logits.argmax(1) == labels) < found["accuracy"]
     predicted, probability = predictions(logits, covered)
@@ -81,7 +84,7 @@ def test_keys_stand_only_where_they_mean_something() -> None:
     logits, labels = draw(2, classes=5)
     found = figures(logits, labels, temperature=None)
     assert not {"top5", "worst_group_accuracy", "accuracy_all_classes", "ece_calibrated"} & set(found)
-    assert found | {"ece_calibrated": found["ece"]} == figures(logits, labels, temperature=1.0)
+    assert replace(found, ece_calibrated=found.ece) == figures(logits, labels, temperature=1.0)
     logits, labels = draw(2, classes=6)
     assert "top5" in figures(logits, labels, temperature=1.0)
     keep = labels < 5
@@ -106,7 +109,7 @@ def test_figures_are_plain_json_numbers_even_for_extreme_logits() -> None:
     logits = np.full((4, 3), -1e4, dtype=np.float32)
     logits[:, 0] = 3e38
     found = figures(logits, np.array([0, 1, 2, 0]), temperature=0.05)
-    assert json.loads(json.dumps(found, allow_nan=False))["accuracy"] == 0.5
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["accuracy"] == 0.5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -188,14 +191,14 @@ def test_over_seeds() -> None:
     assert joined["ci90"] == student(accuracies) and joined["ci90_paper"] == paper_interval(accuracies)
     assert joined["accuracy_ci95"] == wilson(joined["accuracy"], 400)
     assert set(joined) == set(runs[0]) | {"accuracy_std", "ci90", "ci90_paper", "n_seeds"}
-    json.dumps(joined, allow_nan=False)
+    json.dumps(joined.to_dict(), allow_nan=False)
 
 
 def test_over_seeds_of_one_run_and_of_a_mean_over_sets() -> None:
     run = figures(*draw(0), temperature=1.0)
     assert over_seeds([run]) == run and "n_seeds" not in over_seeds([run])
     assert over_seeds([run, run, run])["loss"] == run["loss"]  # not moved by rounding
-    joined = over_seeds([{"accuracy": 0.5}, {"accuracy": 0.7}])
+    joined = over_seeds([MeanAccuracy(0.5), MeanAccuracy(0.7)])
     assert joined["accuracy"] == pytest.approx(0.6) and "accuracy_ci95" not in joined and joined["n_seeds"] == 2
     with pytest.raises(ValueError, match="number of examples"):
-        over_seeds([{"n": 3, "accuracy": 0.5}, {"n": 4, "accuracy": 0.5}])
+        over_seeds([run, replace(run, n=3)])

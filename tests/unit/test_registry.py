@@ -26,9 +26,9 @@ class Weightgap(Measuring):
     power: Annotated[int, option("Power of each difference.", panel=MEASURE, min=1, metavar="POWER")] = 1
 ''',
     "types.py": """
-from ftcli.report.types import Part
+from ftcli.records import Record
 
-class Gap(Part):
+class Gap(Record):
     power: int
     sum: float
 
@@ -48,14 +48,14 @@ def weightgap(config) -> Answer:
     "tables.py": """
 from ftcli.console.cells import new_table
 
-def weightgap_tables(report, width):
+def tables(report, width):
     table = new_table(f"Sum of differences: {report.weightgap.sum:.3f}")
     return [table]
 """,
 }
 ROW = Command(
     "Explain", "The sum of all differences of the weights.", "weightgap.options:Weightgap",
-    "weightgap.command:weightgap", parts="weightgap.types:PARTS", tables="weightgap.tables:weightgap_tables",
+    "weightgap.command:weightgap", parts="weightgap.types:PARTS", tables="weightgap.tables:tables",
 )  # fmt: skip
 
 

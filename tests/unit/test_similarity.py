@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ftcli.explain.distortion.measure import Own, Pair, Wanted, similarity
-from ftcli.explain.distortion.moments import Products, Waiting
+from ftcli.explain.distortion.measure import Extras, ModelSums, PairSums, similarity
+from ftcli.explain.distortion.moments import FixedBatches, Products
 from ftcli.explain.distortion.similarity import HSIC_BATCH, UnbiasedCKA, linear_cka, unbiased_hsic
 
 SHAPES = [(30, 50, 50), (300, 20, 20), (25, 40, 7), (200, 5, 60), (64, 64, 64)]  # N, C, C'
@@ -216,7 +216,7 @@ def test_features_that_vary_by_rounding_have_no_similarity(seed: int, level: flo
     assert constant.std(axis=0).min() > 0
     for x, y in ((X, constant), (constant, X), (constant, constant)):
         outputs = [{"block": torch.from_numpy(one)} for one in (x, y)]
-        pair, owns = Pair(Wanted(unbiased=True)), [Own(), Own()]
+        pair, owns = PairSums(Extras(unbiased=True)), [ModelSums(), ModelSums()]
         pair.add(*outputs)
         pair.end()
         for own, one in zip(owns, outputs, strict=True):
@@ -228,7 +228,7 @@ def test_features_that_vary_by_rounding_have_no_similarity(seed: int, level: flo
 def test_features_that_vary_little_on_a_large_mean_keep_their_similarity() -> None:
     """Just above what a float32 can tell apart."""
     X, _ = related(500, 6, 6)
-    own = Own()
+    own = ModelSums()
     own.add({"block": torch.from_numpy(1e-4 * X + 7.0)})
     assert own.scatter()["block"].trace() == pytest.approx(1e-8 * ((X - X.mean(0)) ** 2).sum(), rel=1e-6)
 
@@ -251,13 +251,13 @@ def test_sums_do_not_grow() -> None:
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_waiting_rows_come_in_whole_batches_and_in_order(size: int) -> None:
     X, Y = (torch.from_numpy(part) for part in related(150, 3, 2))
-    waiting, given, most = Waiting(size), [], 0
+    batches, given, most = FixedBatches(size), [], 0
     for batch in uneven(150):
-        given += waiting.add(X[batch], Y[batch])
-        most = max(most, sum(len(row[0]) for row in waiting.rows))
+        given += batches.add(X[batch], Y[batch])
+        most = max(most, sum(len(row[0]) for row in batches.waiting))
     assert most < size or size == 1 == most + 1
     assert [len(x) for x, _ in given] == [size] * (150 // size)
-    rest = waiting.rest()
+    rest = batches.rest()
     assert (rest is None) == (150 % size == 0)
     given += [] if rest is None else [rest]
     assert torch.equal(torch.cat([x for x, _ in given]), X) and torch.equal(torch.cat([y for _, y in given]), Y)

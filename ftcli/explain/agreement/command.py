@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from ftcli.console.answer import Answer
 from ftcli.engine.evaluate import all_logits
@@ -13,6 +14,8 @@ from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
 from ftcli.explain.agreement.options import Agreement
 from ftcli.explain.agreement.tables import mistake_rows
+from ftcli.explain.agreement.types import Agreement as AgreementPart
+from ftcli.explain.agreement.types import PairMistakes
 from ftcli.explain.models import ComparedModels, compared_models, order_heads
 from ftcli.figures.contact_sheet import check_sheet, save_rows
 from ftcli.measures.accuracy import predictions
@@ -37,7 +40,7 @@ def agreement(config: Agreement) -> Answer:
         ]
         ids = {name: data.ids for name, data in task.sets().items()}
         pairs = [
-            {"a": a, "b": b, "sets": describe_pair(both, task.classes, ids, config.seed)}
+            PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed))
             for (a, b), both in zip(combinations(names, 2), held, strict=True)
         ]
         pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
@@ -46,8 +49,8 @@ def agreement(config: Agreement) -> Answer:
                 "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
             )
         described = zip(describe_models(config.models, compared.loaded), results, strict=True)
-        models = [model | {"results": one.figures} for model, one in described]
-        parts = {"models": models, "agreement": {"pairs": pairs}}
+        models = [replace(model, results=of_model.figures) for model, of_model in described]
+        parts = {"models": models, "agreement": AgreementPart(pairs)}
         answer = compared.answer(parts, results=results[:1], predictions=predictions_of(names, results))
         if config.sheet and pictures:
             save_rows(pictures, config.sheet)

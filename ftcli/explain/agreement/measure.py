@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
+from ftcli.explain.agreement.types import ClassMistakes, Examples, ExamplesByKind, SharedMistakes
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
+from ftcli.measures.types import Difference
 
 DISJOINT = ("common", "g1", "g2")  # every mistake is of exactly one of these kinds
 KINDS = ("common", "uncommon", "g1", "g2")
@@ -14,7 +16,7 @@ KINDS = ("common", "uncommon", "g1", "g2")
 
 @dataclass(frozen=True)
 class Pair:
-    """What two models say of the N examples of one set, N at least 1: int64 [N], indices into the classes.
+    """The labels of the N examples of one set, N at least 1, and what two models predict: int64 [N], class indices.
 
     Kinds of mistakes (Neyshabur, Sedghi & Zhang 2020, section 3.2), each boolean [N]: `common`, both models are wrong;
     `uncommon`, exactly one is; `g1`, only the first; `g2`, only the second.
@@ -53,52 +55,58 @@ class Pair:
         None where both predict one and the same class for every example: there is nothing beyond chance then.
         """
         n, classes = len(self.labels), int(max(self.first.max(), self.second.max())) + 1
-        said = [np.bincount(predicted, minlength=classes) for predicted in (self.first, self.second)]  # [K] each
-        by_chance, same = int(said[0] @ said[1]), int((self.first == self.second).sum())  # of n², of n
+        counts = [np.bincount(predicted, minlength=classes) for predicted in (self.first, self.second)]  # [K] each
+        by_chance, same = int(counts[0] @ counts[1]), int((self.first == self.second).sum())  # of n², of n
         # (p_o - p_e) / (1 - p_e) in whole numbers, so that 1 - p_e is exactly zero where it should be.
         return (n * same - by_chance) / (n * n - by_chance) if by_chance < n * n else None
 
-    def difference(self, seed: int) -> dict[str, Any]:
-        """Accuracy of the first minus the second, its 95 % paired bootstrap interval, and McNemar's exact p."""
+    def difference(self, seed: int) -> Difference:
+        """Accuracy of the first minus the second."""
         a, b = (1.0 - wrong for wrong in self.wrong)
         only_first, only_second = int(self.mistakes("g2").sum()), int(self.mistakes("g1").sum())  # right, not wrong
-        return {
-            "difference": (only_first - only_second) / len(self.labels),
-            "ci95": bootstrap_difference(a, b, seed=seed),
-            "p": mcnemar(only_first, only_second),
-        }
+        return Difference(
+            difference=(only_first - only_second) / len(self.labels),
+            ci95=bootstrap_difference(a, b, seed=seed),
+            p=mcnemar(only_first, only_second),
+        )
 
-    def per_class(self, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """`name`, `n` and the count of each kind of mistake, by the true class, for every class that occurs."""
+    def per_class(self, classes: Sequence[str]) -> list[ClassMistakes]:
+        """The count of each kind of mistake, by the true class, for every class that occurs."""
         counts = {
             kind: np.bincount(self.labels[self.mistakes(kind)], minlength=len(classes)).tolist() for kind in KINDS
         }
         present = np.bincount(self.labels, minlength=len(classes)).tolist()
         return [
-            {"name": name, "n": present[k], **{kind: counts[kind][k] for kind in KINDS}}
+            ClassMistakes(name, present[k], **{kind: counts[kind][k] for kind in KINDS})
             for k, name in enumerate(classes)
             if present[k]
         ]
 
-    def describe(self, classes: Sequence[str], ids: Sequence[str], seed: int) -> dict[str, Any]:
-        """All of it as JSON has it. classes [K]; ids [N] name the examples; seed: of the bootstrap's draws."""
+    def describe(self, classes: Sequence[str], ids: Sequence[str], seed: int) -> SharedMistakes:
+        """All of it. classes [K]; ids [N] name the examples; seed: of the bootstrap's draws."""
         examples = {kind: np.flatnonzero(self.mistakes(kind)).tolist() for kind in DISJOINT}
-        return {
-            "n": len(self.labels),
+        difference = self.difference(seed)
+        return SharedMistakes(
+            n=len(self.labels),
             **{kind: int(self.mistakes(kind).sum()) for kind in KINDS},
-            "jaccard": self.jaccard(),
-            "agreement": self.agreement(),
-            "kappa": self.kappa(),
-            **self.difference(seed),
-            "per_class": self.per_class(classes),
-            "examples": {kind: {"indices": found, "ids": [ids[i] for i in found]} for kind, found in examples.items()},
-        }
+            jaccard=self.jaccard(),
+            agreement=self.agreement(),
+            kappa=self.kappa(),
+            difference=difference.difference,
+            ci95=difference.ci95,
+            p=difference.p,
+            per_class=self.per_class(classes),
+            examples=ExamplesByKind(
+                **{kind: Examples(places, [ids[i] for i in places]) for kind, places in examples.items()}
+            ),
+            p_holm=difference.p,  # of a set alone there is nothing to correct
+        )
 
 
 def describe_pair(
     by_set: Mapping[str, Pair], classes: Sequence[str], ids: Mapping[str, Sequence[str]], seed: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, SharedMistakes]:
     """Two models on every set, by the set's name; `p_holm` is p after Holm's correction over the sets."""
-    found = {name: one.describe(classes, ids[name], seed) for name, one in by_set.items()}
-    corrected = holm([entry["p"] for entry in found.values()])
-    return {name: entry | {"p_holm": p} for (name, entry), p in zip(found.items(), corrected, strict=True)}
+    described = {name: pair.describe(classes, ids[name], seed) for name, pair in by_set.items()}
+    corrected = holm([shared.p for shared in described.values()])
+    return {name: replace(shared, p_holm=p) for (name, shared), p in zip(described.items(), corrected, strict=True)}

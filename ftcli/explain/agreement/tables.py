@@ -1,19 +1,21 @@
-"""What two models get wrong together and apart: as tables, and as pictures on a sheet."""
+"""The mistakes that two models share, and those of one alone: as tables, and as pictures on a contact sheet."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.console.cells import SET_NAMES, interval, new_table, percent, table_width, text
+from ftcli.console.cells import BETWEEN, Layout, first_fitting, interval, percent, set_name, text
 from ftcli.data.task import Task
-from ftcli.explain.agreement.measure import DISJOINT, Pair
+from ftcli.explain.agreement.measure import Pair
+from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes
 from ftcli.figures.contact_sheet import MAX_ROWS, PER_ROW, Row
 from ftcli.report.classes import MOST_CLASSES
 from ftcli.report.models import letters
+from ftcli.report.types import Report
 
 CAPTION = (
     "both, only: wrong answers of both models and of one alone; Jaccard: both, in per cent of all these; agree: same "
@@ -22,23 +24,24 @@ CAPTION = (
 )
 
 
-def agreement_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
+def tables(report: Report, width: int) -> list[RenderableType]:
     """Every pair on every set; where there is one pair only, its classes too. `width`: characters of the terminal."""
-    pairs, labels = report["agreement"]["pairs"], [model["label"] for model in report["models"]]
+    agreement: Agreement = report["agreement"]
+    labels = [] if report.models is UNSET else [model.label for model in report.models]
     letter = dict(zip(labels, letters(len(labels)), strict=True))
-    tables = [pair_table(pair, letter[pair["a"]], letter[pair["b"]], width) for pair in pairs]
-    tables[-1].caption = Text(CAPTION, style="dim")
-    return [*tables, *(class_tables(pairs[0], "A", "B") if len(pairs) == 1 else ())]
+    shown = [pair_table(pair, letter[pair.a], letter[pair.b], width) for pair in agreement.pairs]
+    shown[-1].caption = Text(CAPTION, style="dim")
+    return [*shown, *(class_tables(agreement.pairs[0], "A", "B") if len(agreement.pairs) == 1 else ())]
 
 
-def pair_table(pair: dict[str, Any], a: str, b: str, width: int) -> Table:
-    """A row per set; an interval stands below its difference where one line would be too wide. a, b: their letters."""
-    heads = ["images", *mistake_heads(a, b), "Jaccard", "agree", "kappa", "points", "p Holm"]
-    for between in (" ", "\n"):
-        rows = [[text(SET_NAMES.get(name, name)), *cells(one, between)] for name, one in pair["sets"].items()]
-        if table_width(heads, rows) <= width:
-            break
-    return filled(new_table(f"Mistakes of {a} and {b}"), "", heads, rows)
+def pair_table(pair: PairMistakes, a: str, b: str, width: int) -> Table:
+    """A row per set. a, b: letters of the two models."""
+    heads = ["", "images", *mistake_heads(a, b), "Jaccard", "agree", "kappa", "points", "p Holm"]
+    layouts = (
+        Layout(heads, [[text(set_name(name)), *cells(shared, between)] for name, shared in pair.sets.items()])
+        for between in BETWEEN
+    )
+    return first_fitting(layouts, width).table(f"Mistakes of {a} and {b}")
 
 
 def mistake_heads(a: str, b: str) -> list[str]:
@@ -46,46 +49,35 @@ def mistake_heads(a: str, b: str) -> list[str]:
     return ["both", f"only {a}", f"only {b}"]
 
 
-def cells(entry: dict[str, Any], between: str) -> list[Text]:
-    """The figures of one pair on one set; what is not defined is a dash."""
-    jaccard, kappa = entry["jaccard"], entry["kappa"]
+def cells(shared: SharedMistakes, between: str) -> list[Text]:
+    """The figures of one pair on one set; what is not defined is a dash. `between`: a difference and its interval."""
     words = [
-        *(f"{entry[count]:,}" for count in ("n", *DISJOINT)),
-        "-" if jaccard is None else percent(jaccard),
-        percent(entry["agreement"]),
-        "-" if kappa is None else f"{kappa:z.2f}",
-        f"{100 * entry['difference']:+z.1f}{between}{interval(entry['ci95'])}",
-        f"{entry['p_holm']:.2g}",
+        *(f"{count:,}" for count in (shared.n, shared.common, shared.g1, shared.g2)),
+        "-" if shared.jaccard is None else percent(shared.jaccard),
+        percent(shared.agreement),
+        "-" if shared.kappa is None else f"{shared.kappa:z.2f}",
+        f"{100 * shared.difference:+z.1f}{between}{interval(shared.ci95)}",
+        f"{shared.p_holm:.2g}",
     ]
     return [Text(word) for word in words]
 
 
-def class_tables(pair: dict[str, Any], a: str, b: str) -> list[Table]:
+def class_tables(pair: PairMistakes, a: str, b: str) -> list[Table]:
     """The mistakes of a pair by true class, a table per set; of many classes, those with the most mistakes."""
-    tables = []
-    for name, entry in pair["sets"].items():
-        classes = entry["per_class"]
-        most = sorted(classes, key=lambda row: -sum(row[kind] for kind in DISJOINT))[:MOST_CLASSES]
+    shown = []
+    for name, shared in pair.sets.items():
+        classes = shared.per_class
+        most = sorted(classes, key=lambda row: -(row.common + row.g1 + row.g2))[:MOST_CLASSES]
         rows = [
-            [text(row["name"]), *(Text(f"{row[count]:,}") for count in ("n", *DISJOINT))]
+            [text(row.name), *(Text(f"{count:,}") for count in (row.n, row.common, row.g1, row.g2))]
             for row in classes
             if row in most
         ]
         left_out = len(classes) - len(rows)
         caption = f"those with the most mistakes; {left_out} more" if left_out else ""
-        table = new_table(f"{SET_NAMES.get(name, name)}: mistakes by class", caption)
-        tables.append(filled(table, "class", ["images", *mistake_heads(a, b)], rows))
-    return tables
-
-
-def filled(table: Table, first: str, heads: list[str], rows: list[list[Text]]) -> Table:
-    """The table with its columns, numbers at the right, and its rows."""
-    table.add_column(first, overflow="fold")
-    for head in heads:
-        table.add_column(head, justify="right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+        layout = Layout(["class", "images", *mistake_heads(a, b)], rows)
+        shown.append(layout.table(f"{set_name(name)}: mistakes by class", caption, left=("class",)))
+    return shown
 
 
 def mistake_rows(by_set: Mapping[str, Pair], task: Task, kind: str) -> Iterator[Row]:
@@ -93,11 +85,11 @@ def mistake_rows(by_set: Mapping[str, Pair], task: Task, kind: str) -> Iterator[
     take it for. Every set gets as many rows; where it has more classes, those with the most mistakes stay.
     """
     sets, most = task.sets(), max(1, MAX_ROWS // len(by_set))
-    for name, one in by_set.items():
-        wrong = one.mistakes(kind)
-        counts = np.bincount(one.labels[wrong], minlength=len(task.classes))
+    for name, pair in by_set.items():
+        wrong = pair.mistakes(kind)
+        counts = np.bincount(pair.labels[wrong], minlength=len(task.classes))
         shown = [k for k in np.argsort(-counts, kind="stable")[:most] if counts[k]]
         for k in sorted(shown):
-            examples = np.flatnonzero(wrong & (one.labels == k))[:PER_ROW].tolist()
-            below = [[f"A: {task.classes[one.first[i]]}", f"B: {task.classes[one.second[i]]}"] for i in examples]
-            yield Row([task.classes[k], f"({SET_NAMES.get(name, name)})"], sets[name], examples, below)
+            examples = np.flatnonzero(wrong & (pair.labels == k))[:PER_ROW].tolist()
+            below = [[f"A: {task.classes[pair.first[i]]}", f"B: {task.classes[pair.second[i]]}"] for i in examples]
+            yield Row([task.classes[k], f"({set_name(name)})"], sets[name], examples, below)

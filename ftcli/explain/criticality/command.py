@@ -7,7 +7,7 @@ from ftcli.engine.predict import passes
 from ftcli.errors import RequestError, RunError
 from ftcli.explain.criticality.measure import images_for, measure_criticality
 from ftcli.explain.criticality.options import Criticality
-from ftcli.explain.criticality.tables import criticality_panels
+from ftcli.explain.criticality.tables import panels
 from ftcli.explain.models import check_same_architecture, compared_models
 from ftcli.figures.plots import save_panels
 from ftcli.processes import process_count
@@ -35,5 +35,5 @@ def criticality(config: Criticality) -> Answer:
             measured = measure_criticality(B, start, images, experiment, config, log)
             answer = compared.answer({"request": digest_of(request), "criticality": measured})
         if config.plot:
-            save_panels(config.plot, criticality_panels(answer.content))
+            save_panels(config.plot, panels(answer.content))
         return answer

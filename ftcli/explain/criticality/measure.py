@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import product
 from math import fsum
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,6 +15,8 @@ from ftcli.engine.resume.saved_counts import SavedCounts
 from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.explain.criticality.suffix import mistake_counter
+from ftcli.explain.criticality.types import CriticalBlock
+from ftcli.explain.criticality.types import Criticality as CriticalityPart
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.seeds import derive_seed
@@ -51,7 +52,7 @@ def least(
 
 def measure_criticality(
     model: nn.Module, start: Mapping[str, Tensor], loader: Loader, experiment: Experiment, config: Criticality, log: Log
-) -> dict[str, Any]:
+) -> CriticalityPart:
     """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
 
     `model`: θᶠ, on the setting's machine; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
@@ -59,39 +60,38 @@ def measure_criticality(
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
     body, _ = blocks_of(model)
-    tally = SavedCounts(experiment.checkpointer, "criticality")
-    of_all = partial(mistake_counter, model, body[0].tensors, loader, experiment, log)
-    own = tally.count("own", lambda: of_all()(finite=True)) / loader.n
-    blocks = {}
+    counts = SavedCounts(experiment.checkpointer, "criticality")
+    count_of_body = partial(mistake_counter, model, body[0].tensors, loader, experiment, log)
+    own = counts.count("own", lambda: count_of_body()(finite=True)) / loader.n
+    blocks: dict[str, CriticalBlock] = {}
     for block in body:
-        path = cache(
-            partial(mistake_counter, model, block.tensors, loader, experiment, log)
-        )  # made where a count is missing
+        # Made only where a count is missing.
+        counter = cache(partial(mistake_counter, model, block.tensors, loader, experiment, log))
         with Perturbed(model, block.tensors, start) as moved:
-            off = OffItsPlace(block.name, moved, path, tally, config.seed)
-            blocks[block.name] = of_block(off, loader.n, own, config, log)
-    tally.close()
-    without = [name for name, found in blocks.items() if found["mu"] is None]
+            moved_block = MovedBlock(block.name, moved, counter, counts, config.seed)
+            blocks[block.name] = measure_block(moved_block, loader.n, own, config, log)
+    counts.close()
+    without = [name for name, block in blocks.items() if block.mu is None]
     if without:
         log.warn(
             "criticality-open",
             f"no cell of the grid keeps the error of {', '.join(without)} within {100 * (own + config.epsilon):.1f} %: "
             "no μ, and no sum over the blocks; smaller --sigmas may show one",
         )
-    return {
-        "epsilon": config.epsilon,
-        "error": own,
-        "images": loader.n,
-        "alphas": list(config.alphas),
-        "sigmas": list(config.sigmas),
-        "draws": config.draws,
-        "blocks": blocks,
-        "sum": None if without else fsum(found["mu"] for found in blocks.values()),
-    }
+    return CriticalityPart(
+        epsilon=config.epsilon,
+        error=own,
+        images=loader.n,
+        alphas=list(config.alphas),
+        sigmas=list(config.sigmas),
+        draws=config.draws,
+        blocks=blocks,
+        sum=None if without else fsum(block.mu or 0.0 for block in blocks.values()),
+    )
 
 
-class OffItsPlace:
-    """A block of a model, and the mistakes that the model makes with it elsewhere; each place is looked at once."""
+class MovedBlock:
+    """A block of a model, and the mistakes that the model makes with the block moved; each is counted once."""
 
     def __init__(
         self, name: str, moved: Perturbed, path: Callable[[], Callable[..., int]], tally: SavedCounts, seed: int
@@ -110,30 +110,30 @@ class OffItsPlace:
         return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
 
 
-def of_block(off: OffItsPlace, n: int, own: float, config: Criticality, log: Log) -> dict[str, Any]:
+def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, log: Log) -> CriticalBlock:
     """The entry of one block of a model that errs on `own` of n images.
 
     A draw z is the same in every cell, u = σ z: cells differ by α and σ alone.
     """
     alphas, sigmas, draws = config.alphas, config.sigmas, config.draws
-    plain = [off.mistakes(alpha) / n for alpha in alphas]
-    rewind = off.mistakes(0.0) / n - own
+    plain = [block.mistakes(alpha) / n for alpha in alphas]
+    rewind = block.mistakes(0.0) / n - own
     wrong = [[0] * len(sigmas) for _ in alphas]
     cells = list(product(range(len(alphas)), range(len(sigmas))))
     for draw in range(draws):
-        for a, s in log.track(cells, f"{off.name}, draw {draw + 1} of {draws}", len(cells)):
-            wrong[a][s] += off.mistakes(alphas[a], sigmas[s], draw)
+        for a, s in log.track(cells, f"{block.name}, draw {draw + 1} of {draws}", len(cells)):
+            wrong[a][s] += block.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
-    cell = least(grid, alphas, sigmas, off.moved.distance, own + config.epsilon)
-    return {
-        "mu": cell and cell.mu,
-        "rewind": rewind,
-        "distance": off.moved.distance,
-        "plain": plain,
-        "grid": grid,
-        "alpha": cell and cell.alpha,
-        "sigma": cell and cell.sigma,
-    }
+    cell = least(grid, alphas, sigmas, block.moved.distance, own + config.epsilon)
+    return CriticalBlock(
+        mu=cell.mu if cell else None,
+        rewind=rewind,
+        distance=block.moved.distance,
+        plain=plain,
+        grid=grid,
+        alpha=cell.alpha if cell else None,
+        sigma=cell.sigma if cell else None,
+    )
 
 
 def images_for(experiment: Experiment, most: int, seed: int) -> Loader:

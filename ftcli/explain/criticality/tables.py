@@ -1,40 +1,43 @@
-"""Module criticality in a report: μ by block, and how the error grows on the way back to the start and with noise."""
-
-from typing import Any
+"""Module criticality in a report: μ by block, and how the error grows towards the start and with noise."""
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from ftcli.console.cells import new_table, percent, text
+from ftcli.console.cells import Layout, percent, text
+from ftcli.explain.criticality.types import Criticality
 from ftcli.figures.panels import HeatMap, Panel
 from ftcli.figures.terminal import sketch_heat_map
+from ftcli.report.types import Report
 from ftcli.text import counted
 
 ERROR = "error (%)"
 
 
-def criticality_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
-    """Every block on a line, then the two edges of its grid: no noise, and no way back."""
-    found = report["criticality"]
-    return [blocks_table(found), sketch_heat_map(way_back(found), width), sketch_heat_map(under_noise(found), width)]
+def tables(report: Report, width: int) -> list[RenderableType]:
+    """Every block on a line, then two edges of its grid: no noise, and the block at its end."""
+    part: Criticality = report["criticality"]
+    return [blocks_table(part), sketch_heat_map(rewinding(part), width), sketch_heat_map(under_noise(part), width)]
 
 
-def blocks_table(found: dict[str, Any]) -> Table:
-    """How critical each block is, with the cell that says so."""
-    images = counted(found["images"], "training image", "training images")
-    draws = counted(found["draws"], "draw of the noise", "draws of the noise")
-    allowed = f"at most {percent(found['error'] + found['epsilon'])} % (B: {percent(found['error'])} %)"
-    table = new_table(
+def blocks_table(part: Criticality) -> Table:
+    """How critical each block is, with the cell of the grid that gives μ."""
+    images = counted(part.images, "training image", "training images")
+    draws = counted(part.draws, "draw of the noise", "draws of the noise")
+    allowed = f"at most {percent(part.error + part.epsilon)} % (B: {percent(part.error)} %)"
+    rows = [
+        [
+            *map(text, (name, *map(number, (block.mu, block.alpha, block.sigma, block.distance)))),
+            text(f"{100 * block.rewind:+.1f}"),
+        ]
+        for name, block in part.blocks.items()
+    ]
+    table = Layout(["block", "μ", "at α", "at σ", "distance", "rewound"], rows).table(
         f"Criticality of each block: {images}, {draws}",
         f"μ: the least α²‖θᶠ - θ⁰‖²/σ² with an error of {allowed}; rewound: error gained at θ⁰, in points",
+        left=("block",),
     )
-    for head in ("block", "μ", "at α", "at σ", "distance", "rewound"):
-        table.add_column(head, justify="left" if head == "block" else "right", overflow="fold")
-    for name, one in found["blocks"].items():
-        cell = [number(one[key]) for key in ("mu", "alpha", "sigma", "distance")]
-        table.add_row(text(name), *cell, f"{100 * one['rewind']:+.1f}")
     table.add_section()
-    table.add_row("sum", number(found["sum"]))
+    table.add_row("sum", number(part.sum))
     return table
 
 
@@ -43,26 +46,26 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def way_back(found: dict[str, Any]) -> HeatMap:
+def rewinding(part: Criticality) -> HeatMap:
     """The error of every block on the line from θ⁰ to θᶠ, without noise."""
-    values = [[100 * error for error in one["plain"]] for one in found["blocks"].values()]
-    columns = [number(alpha) for alpha in found["alphas"]]
-    return HeatMap("On the way back, without noise", values, list(found["blocks"]), columns, y="block", x="α", z=ERROR)
+    values = [[100 * error for error in block.plain] for block in part.blocks.values()]
+    columns = [number(alpha) for alpha in part.alphas]
+    return HeatMap("On the way back, without noise", values, list(part.blocks), columns, y="block", x="α", z=ERROR)
 
 
-def under_noise(found: dict[str, Any]) -> HeatMap:
+def under_noise(part: Criticality) -> HeatMap:
     """The error of every block at the largest α of the grid, which is θᶠ as a rule, by the noise."""
-    values = [[100 * error for error in one["grid"][-1]] for one in found["blocks"].values()]
-    columns = [number(sigma) for sigma in found["sigmas"]]
-    title = f"Under noise, at α = {number(found['alphas'][-1])}"
-    return HeatMap(title, values, list(found["blocks"]), columns, y="block", x="σ", z=ERROR)
+    values = [[100 * error for error in block.grid[-1]] for block in part.blocks.values()]
+    columns = [number(sigma) for sigma in part.sigmas]
+    title = f"Under noise, at α = {number(part.alphas[-1])}"
+    return HeatMap(title, values, list(part.blocks), columns, y="block", x="σ", z=ERROR)
 
 
-def criticality_panels(report: dict[str, Any]) -> list[Panel]:
+def panels(report: Report) -> list[Panel]:
     """The whole grid of each block, a heat map each."""
-    found = report["criticality"]
-    rows, columns = [number(alpha) for alpha in found["alphas"]], [number(sigma) for sigma in found["sigmas"]]
+    part: Criticality = report["criticality"]
+    rows, columns = [number(alpha) for alpha in part.alphas], [number(sigma) for sigma in part.sigmas]
     return [
-        HeatMap(name, [[100 * error for error in row] for row in one["grid"]], rows, columns, y="α", x="σ", z=ERROR)
-        for name, one in found["blocks"].items()
+        HeatMap(name, [[100 * error for error in row] for row in block.grid], rows, columns, y="α", x="σ", z=ERROR)
+        for name, block in part.blocks.items()
     ]

@@ -6,25 +6,39 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from torch import Tensor, nn
 
 from ftcli.engine.experiment import Experiment
 from ftcli.errors import RunError
 from ftcli.explain.distortion.distances import Distances
-from ftcli.explain.distortion.moments import Products, Waiting
+from ftcli.explain.distortion.moments import FixedBatches, Products
 from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.explain.distortion.similarity import HSIC_BATCH, UnbiasedCKA, linear_cka
 from ftcli.explain.distortion.subspaces import principal_angles, principal_directions, subspace_distance
+from ftcli.explain.distortion.types import (
+    Distortion,
+    FeatureDistance,
+    Matrix,
+    ModelDistance,
+    ParameterDistance,
+    Similarity,
+    Subspace,
+)
 from ftcli.log import Log
 from ftcli.model.block_outputs import PENULTIMATE
 from ftcli.model.weights import parameter_distances
+from ftcli.records import decoded
 
 Outputs = Mapping[str, Tensor]  # {block: [b, C]}, float64
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is computed besides distances and CKA of each block with itself."""
+class Extras:
+    """What is computed besides distances and CKA of each block with itself.
+
+    k: directions of the subspaces; matrix: CKA of all pairs of blocks; unbiased: CKA by batches, drawn with `seed`.
+    """
 
     k: int = 16
     matrix: bool = False
@@ -33,9 +47,9 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Side:
-    """A model that is held against another. `head`: whether it has one whose rows stand for the same classes in the
-    same order as those of the first; zeros that stand in for a head are no weights.
+class NamedModel:
+    """A model and what warnings call it. `head`: whether it has a head of the same classes in the same order as that of
+    the first model; zeros in the place of a head are no weights.
     """
 
     name: str
@@ -44,36 +58,36 @@ class Side:
 
 
 @dataclass
-class Pair:
-    """One model held against the first on one set. All of it is sums: memory does not grow with the set."""
+class PairSums:
+    """One model compared with the first on one set. All of it is sums: memory does not grow with the set."""
 
-    wanted: Wanted
+    extras: Extras
     distances: dict[str, Distances] = field(default_factory=dict)
     cross: dict[tuple[str, str], Products] = field(default_factory=dict)
     unbiased: dict[str, UnbiasedCKA] = field(default_factory=dict)
-    waiting: dict[str, Waiting] = field(default_factory=dict)
+    batches: dict[str, FixedBatches] = field(default_factory=dict)
 
     def add(self, before: Outputs, after: Outputs) -> None:
         """One batch of both."""
         for name, values in before.items():
             self.distances.setdefault(name, Distances()).add(values, after[name])
-        for names in product(before, after) if self.wanted.matrix else zip(before, after, strict=True):
+        for names in product(before, after) if self.extras.matrix else zip(before, after, strict=True):
             self.cross.setdefault(names, Products()).add(before[names[0]], after[names[1]])
-        if self.wanted.unbiased:
+        if self.extras.unbiased:
             for name, values in before.items():
-                for batch in self.waiting.setdefault(name, Waiting(HSIC_BATCH)).add(values, after[name]):
+                for batch in self.batches.setdefault(name, FixedBatches(HSIC_BATCH)).add(values, after[name]):
                     self.unbiased.setdefault(name, UnbiasedCKA()).add(*batch)
 
     def end(self) -> None:
         """After the last batch."""
-        for name, waiting in self.waiting.items():
-            if (rest := waiting.rest()) is not None:
+        for name, batches in self.batches.items():
+            if (rest := batches.rest()) is not None:
                 self.unbiased.setdefault(name, UnbiasedCKA()).add(*rest)
 
 
 @dataclass
-class Own:
-    """What one model's features have of their own: the products of each block with itself."""
+class ModelSums:
+    """Sums over the features of one model: the products of each block with itself."""
 
     products: dict[str, Products] = field(default_factory=dict)
 
@@ -87,31 +101,13 @@ class Own:
         return {name: products.scatter() for name, products in self.products.items()}
 
 
-def apart(
-    first: Side, others: Sequence[Side], experiment: Experiment, wanted: Wanted, log: Log
-) -> list[dict[str, Any]]:
-    """Each of the others held against the first on every set, in one pass over each model, and weight by weight.
+@dataclass(frozen=True)
+class SetDistance:
+    """One model compared with the first on one set."""
 
-    Gives for each the report's `distortion`, `similarity` and `parameters`. Raises RunError where features overflow.
-    """
-    by_set = {name: on_one_set([first, *others], name, experiment, wanted, log) for name in experiment.sets}
-    found = []
-    for i, other in enumerate(others):
-        distances = {name: one[i]["distances"] for name, one in by_set.items()}
-        subspaces = {name: one[i]["subspace"] for name, one in by_set.items()}
-        weights, left_out = parameter_distances(first.model, other.model, heads=first.head and other.head)
-        if left_out:
-            log.warn(
-                "head-left-out", f"{', '.join(left_out)} of {first.name} and {other.name} do not correspond: left out"
-            )
-        found.append(
-            {
-                "distortion": {**distances, "ratio": ratios(distances), "subspace": subspaces},
-                "similarity": {name: one[i]["similarity"] for name, one in by_set.items()},
-                "parameters": weights,
-            }
-        )
-    return found
+    distances: dict[str, FeatureDistance]  # by block
+    subspace: Subspace
+    similarity: Similarity
 
 
 def of_training(
@@ -121,76 +117,97 @@ def of_training(
 
     same_classes: whether the rows of both heads stand for the same classes in the same order.
     """
-    start, pick = Side("the start", before, head=same_classes), Side("the pick", after)
-    return apart(start, [pick], experiment, Wanted(), log)[0]
+    start, pick = NamedModel("the start", before, head=same_classes), NamedModel("the pick", after)
+    return dict(compare_models(start, [pick], experiment, Extras(), log)[0].items())
 
 
-def on_one_set(
-    sides: Sequence[Side], name: str, experiment: Experiment, wanted: Wanted, log: Log
-) -> list[dict[str, Any]]:
-    """The same on one set."""
-    machine, loader, models = experiment.machine, experiment.sets[name], [side.model for side in sides]
-    owns, pairs = [Own() for _ in models], [Pair(wanted) for _ in models[1:]]
-    seed = wanted.seed if wanted.unbiased else None  # whole-set figures do not depend on an order, batches do
-    for batch in paired_block_outputs(models, loader, machine, log, name, seed=seed):
-        outputs = [{block: machine.exact(values) for block, values in one.items()} for one in batch]
-        for own, one in zip(owns, outputs, strict=True):
-            own.add(one)
-        for pair, one in zip(pairs, outputs[1:], strict=True):
-            pair.add(outputs[0], one)
-    scatters = [own.scatter() for own in owns]
-    for side, scatter in zip(sides, scatters, strict=True):
-        check_finite(side, scatter, name)
-    bases = [principal_directions(one[PENULTIMATE].cpu().numpy(), wanted.k, loader.n) for one in scatters]
+def compare_models(
+    first: NamedModel, others: Sequence[NamedModel], experiment: Experiment, extras: Extras, log: Log
+) -> list[ModelDistance]:
+    """Each of the others compared with the first on every set, in one pass over each model, and weight by weight.
+
+    Raises RunError where features overflow.
+    """
+    by_set = {name: distances_on(name, [first, *others], experiment, extras, log) for name in experiment.sets}
+    compared = []
+    for i, other in enumerate(others):
+        distances = {name: pairs[i].distances for name, pairs in by_set.items()}
+        weights, left_out = parameter_distances(first.model, other.model, heads=first.head and other.head)
+        if left_out:
+            log.warn(
+                "head-left-out", f"{', '.join(left_out)} of {first.name} and {other.name} do not correspond: left out"
+            )
+        subspaces = {name: pairs[i].subspace for name, pairs in by_set.items()}
+        compared.append(
+            ModelDistance(
+                distortion=Distortion(distances, ratios(distances), subspaces),
+                similarity={name: pairs[i].similarity for name, pairs in by_set.items()},
+                parameters=decoded(weights, dict[str, ParameterDistance]),
+            )
+        )
+    return compared
+
+
+def distances_on(
+    name: str, models: Sequence[NamedModel], experiment: Experiment, extras: Extras, log: Log
+) -> list[SetDistance]:
+    """Every model but the first compared with it on the set of this name."""
+    machine, loader, networks = experiment.machine, experiment.sets[name], [model.model for model in models]
+    sums, pairs = [ModelSums() for _ in models], [PairSums(extras) for _ in models[1:]]
+    seed = extras.seed if extras.unbiased else None  # whole-set figures do not depend on an order, batches do
+    for batch in paired_block_outputs(networks, loader, machine, log, name, seed=seed):
+        outputs = [{block: machine.exact(values) for block, values in of_model.items()} for of_model in batch]
+        for of_model, values in zip(sums, outputs, strict=True):
+            of_model.add(values)
+        for pair, values in zip(pairs, outputs[1:], strict=True):
+            pair.add(outputs[0], values)
+    scatters = [of_model.scatter() for of_model in sums]
+    for model, scatter in zip(models, scatters, strict=True):
+        check_finite(model, scatter, name)
+    bases = [principal_directions(scatter[PENULTIMATE].cpu().numpy(), extras.k, loader.n) for scatter in scatters]
     k = min(map(len, bases))
-    if k < wanted.k:
-        log.warn("subspace-smaller", f"{name}: its features span {k} directions, fewer than --k {wanted.k}; k is {k}")
-    found = []
+    if k < extras.k:
+        log.warn("subspace-smaller", f"{name}: its features span {k} directions, fewer than --k {extras.k}; k is {k}")
+    compared = []
     for pair, scatter, basis in zip(pairs, scatters[1:], bases[1:], strict=True):
         pair.end()
-        found.append(
-            {
-                "distances": {block: one.describe() for block, one in pair.distances.items()},
-                "subspace": subspace(bases[0][:k], basis[:k]),
-                "similarity": similarity(pair, scatters[0], scatter),
-            }
-        )
-    return found
+        distances = {block: of_block.means() for block, of_block in pair.distances.items()}
+        likeness = similarity(pair, scatters[0], scatter)
+        compared.append(SetDistance(distances, subspace(bases[0][:k], basis[:k]), likeness))
+    return compared
 
 
-def check_finite(side: Side, scatter: Mapping[str, Tensor], name: str) -> None:
-    """Raises RunError where a model's features are not finite, which finite weights can make."""
+def check_finite(model: NamedModel, scatter: Mapping[str, Tensor], name: str) -> None:
+    """Raises RunError where a model's features on a set are not finite, which finite weights can make."""
     for block, products in scatter.items():
         if not products.isfinite().all():
             raise RunError(
-                f"{side.name}: what {block} makes of {name} is not finite.", "give a model that has not diverged"
+                f"{model.name}: what {block} makes of {name} is not finite.", "give a model that has not diverged"
             )
 
 
-def subspace(A: np.ndarray, B: np.ndarray) -> dict[str, Any]:
-    """`k`, the principal `angles` in degrees, largest first, and `d` between the spans of the rows of two [k, D]."""
+def subspace(A: np.ndarray, B: np.ndarray) -> Subspace:
+    """The spans of the rows of A and B, both [k, D]."""
     if not len(A):
-        return {"k": 0, "d": None, "angles": []}
+        return Subspace(0, None, [])
     angles = principal_angles(A, B)
-    return {"k": len(A), "d": subspace_distance(angles), "angles": np.rad2deg(angles).tolist()}
+    return Subspace(len(A), subspace_distance(angles), np.rad2deg(angles).tolist())
 
 
-def similarity(pair: Pair, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Any]:
-    """CKA of each block with itself; `unbiased` and `matrix` (rows: the first model's blocks) where they are wanted."""
-    cka = {
-        (a, b): linear_cka(cross.centred(), before[a], after[b]) for (a, b), cross in pair.cross.items()
-    }  # by both blocks
-    found: dict[str, Any] = {name: cka[name, name] for name in before}
-    if pair.wanted.unbiased:
-        found["unbiased"] = {name: one.value for name, one in pair.unbiased.items()}
-    if pair.wanted.matrix:
-        found["matrix"] = {"rows": list(before), "columns": list(after), "values": [
-            [cka[a, b] for b in after] for a in before
-        ]}  # fmt: skip
-    return found
+def similarity(pair: PairSums, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Similarity:
+    """CKA by block, from the products {block: [C, C]} of the features of either model. Rows of the matrix: the first
+    model's blocks.
+    """
+    cka = {(a, b): linear_cka(cross.centred(), before[a], after[b]) for (a, b), cross in pair.cross.items()}
+    unbiased, matrix = pair.extras.unbiased, pair.extras.matrix
+    return Similarity(
+        {name: cka[name, name] for name in before},
+        unbiased={name: estimate.value for name, estimate in pair.unbiased.items()} if unbiased else UNSET,
+        matrix=Matrix([*before], [*after], [[cka[a, b] for b in after] for a in before]) if matrix else UNSET,
+    )
 
 
-def ratios(by_set: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float | None]]:
+def ratios(by_set: Mapping[str, Mapping[str, FeatureDistance]]) -> dict[str, dict[str, float | None]]:
     """Mean distance in distribution over that on each OOD set, by block; None where the latter is 0.
 
     In distribution is ID-test, else ID-val; without either there is no ratio.
@@ -200,7 +217,7 @@ def ratios(by_set: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, d
         return {}
     inside = by_set[reference]
     return {
-        name: {block: inside[block]["mean"] / one["mean"] if one["mean"] else None for block, one in found.items()}
-        for name, found in by_set.items()
+        name: {block: inside[block].mean / far.mean if far.mean else None for block, far in blocks.items()}
+        for name, blocks in by_set.items()
         if name not in ("id_test", "id_val")
     }

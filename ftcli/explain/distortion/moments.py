@@ -1,4 +1,4 @@
-"""Sums over the examples of a set, a batch at a time, in float64: nothing here grows with the number of examples."""
+"""Sums over the examples of a set, a batch at a time, in float64: memory does not grow with the number of examples."""
 
 from dataclasses import dataclass, field
 
@@ -19,14 +19,14 @@ class Mean:
 
     def add(self, values: Tensor) -> None:
         """values [b]; those that are NaN have no value and are left out."""
-        kept = values[~values.isnan()].double()
-        self.dropped += len(values) - len(kept)
-        if not len(kept):
+        valid = values[~values.isnan()].double()
+        self.dropped += len(values) - len(valid)
+        if not len(valid):
             return
-        mean = kept.mean().item()
-        apart, total = mean - self.mean, self.n + len(kept)
-        self.squares += (kept - mean).square().sum().item() + apart**2 * self.n * len(kept) / total
-        self.mean += apart * len(kept) / total
+        mean = valid.mean().item()
+        change, total = mean - self.mean, self.n + len(valid)
+        self.squares += (valid - mean).square().sum().item() + change**2 * self.n * len(valid) / total
+        self.mean += change * len(valid) / total
         self.n = total
 
     @property
@@ -56,8 +56,8 @@ class Products:
         """Two float64 batches of the same examples."""
         if self.shifts is None:
             self.shifts = x.mean(0), y.mean(0)
-        alike, x = x is y, x - self.shifts[0]
-        y = x if alike else y - self.shifts[1]
+        same, x = x is y, x - self.shifts[0]
+        y = x if same else y - self.shifts[1]
         sums, products = (x.sum(0), y.sum(0)), x.T @ y
         if self.sums is None or self.products is None:
             self.sums, self.products = sums, products
@@ -72,7 +72,7 @@ class Products:
         return self.products - torch.outer(*self.sums) / self.n
 
     def scatter(self) -> Tensor:
-        """The same of one stream with itself, [C, C]: zeros where it varies by no more than rounding."""
+        """Σ (x - x̄)(x - x̄)ᵀ, [C, C], where both streams are one: zeros where it varies by no more than rounding."""
         assert self.shifts is not None and self.sums is not None
         centred, mean = self.centred(), self.shifts[0] + self.sums[0] / self.n
         constant = centred.trace() <= ROUNDING**2 * self.n * mean.square().sum()
@@ -86,24 +86,24 @@ def centred(x: Tensor) -> Tensor:
 
 
 @dataclass
-class Waiting:
-    """Rows that come in batches of any size, given on in batches of exactly `size`."""
+class FixedBatches:
+    """Joins rows that come in batches of any size into batches of exactly `size`."""
 
     size: int
-    rows: list[tuple[Tensor, ...]] = field(default_factory=list)
+    waiting: list[tuple[Tensor, ...]] = field(default_factory=list)
 
-    def add(self, *parts: Tensor) -> list[tuple[Tensor, ...]]:
-        """Several matrices of the same examples; gives the whole batches that are now full."""
-        self.rows.append(parts)
-        if sum(len(row[0]) for row in self.rows) < self.size:
+    def add(self, *matrices: Tensor) -> list[tuple[Tensor, ...]]:
+        """Several matrices [b, ·] of the same b examples; gives the batches that are now full."""
+        self.waiting.append(matrices)
+        if sum(len(batch[0]) for batch in self.waiting) < self.size:
             return []
-        joined = [torch.cat(column) for column in zip(*self.rows, strict=True)]
+        joined = [torch.cat(column) for column in zip(*self.waiting, strict=True)]
         whole = len(joined[0]) // self.size * self.size
-        self.rows = [tuple(part[whole:] for part in joined)]
-        return list(zip(*(part[:whole].split(self.size) for part in joined), strict=True))
+        self.waiting = [tuple(matrix[whole:] for matrix in joined)]
+        return list(zip(*(matrix[:whole].split(self.size) for matrix in joined), strict=True))
 
     def rest(self) -> tuple[Tensor, ...] | None:
         """What has not filled a batch; None where nothing is left."""
-        if not self.rows or not sum(len(row[0]) for row in self.rows):
+        if not self.waiting or not sum(len(batch[0]) for batch in self.waiting):
             return None
-        return tuple(torch.cat(column) for column in zip(*self.rows, strict=True))
+        return tuple(torch.cat(column) for column in zip(*self.waiting, strict=True))

@@ -1,18 +1,21 @@
 """Feature distortion in a report: distances and similarity by block and set, subspaces, distances of weights."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from msgspec import UNSET
+from msgspec.structs import replace
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.console.cells import METHOD_NAMES, SET_NAMES, new_table, table_width, text
+from ftcli.commands import COMMANDS
+from ftcli.console.cells import Layout, first_fitting, set_name, text
+from ftcli.explain.distortion.types import Matrix, ModelDistance
 from ftcli.figures.panels import BarChart, HeatMap, Panel
 from ftcli.model.block_outputs import PENULTIMATE
 from ftcli.report.models import letters
+from ftcli.report.types import Report
 
-NOT_SETS = ("ratio", "subspace")  # keys of `distortion` beside the sets
 NOTHING = "-"
 ROUNDING = 1e-12  # what is left of 0
 FEATURE_HEADS = ("", "set", "distance", "rms", "relative", "cosine", "CKA", "k", "d", "angle")
@@ -31,113 +34,98 @@ CKA = "CKA: linear, by set"
 MOVED = "weights: ‖θ - θ₀‖, and over ‖θ₀‖"
 
 
-def compared(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each model that is held against another: its `label`, `distortion`, `similarity` and `parameters`."""
-    first = {key: report[key] for key in ("distortion", "similarity", "parameters")}
-    if "models" not in report:
-        return [{"label": METHOD_NAMES[report["command"]], **first}]
+def compared(report: Report) -> list[ModelDistance]:
+    """Each model that is compared with another, with its label."""
+    first = ModelDistance(
+        label=COMMANDS[report.command].title or report.command,
+        distortion=report["distortion"],
+        similarity=report["similarity"],
+        parameters=report["parameters"],
+    )
+    if report.models is UNSET:
+        return [first]
     labels = [
-        f"{letter}  {one['label']}"
-        for letter, one in zip(letters(len(report["models"])), report["models"], strict=True)
+        f"{letter}  {model.label}" for letter, model in zip(letters(len(report.models)), report.models, strict=True)
     ]
-    return [{**one, "label": label} for label, one in zip(labels[1:], [first, *report.get("others", [])], strict=True)]
+    every = [first, *report.get("others", [])]
+    return [replace(distance, label=label) for label, distance in zip(labels[1:], every, strict=True)]
 
 
-def sets_of(distortion: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: found for name, found in distortion.items() if name not in NOT_SETS}
-
-
-def distortion_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
+def tables(report: Report, width: int) -> list[RenderableType]:
     """For each model: the features that reach the head, then every block, then the weights."""
     pairs = compared(report)
-    reference = "A" if "models" in report else "its start"
-    parts: list[RenderableType] = [penultimate_table(pairs, reference, width)]
-    for one in pairs:
-        parts += block_tables(one, reference, width)
-        if "matrix" in next(iter(one["similarity"].values()), {}):
-            parts += [matrix_table(one["label"], name, found) for name, found in one["similarity"].items()]
-    return parts
+    reference = "its start" if report.models is UNSET else "A"
+    shown: list[RenderableType] = [penultimate_table(pairs, reference, width)]
+    for pair in pairs:
+        shown += block_tables(pair, reference, width)
+        for name, similarity in pair.similarity.items():
+            if similarity.matrix is not UNSET:
+                shown.append(matrix_table(str(pair.label), name, similarity.matrix))
+    return shown
 
 
-def penultimate_table(pairs: list[dict[str, Any]], reference: str, width: int) -> Table:
+def penultimate_table(pairs: list[ModelDistance], reference: str, width: int) -> Table:
     """What reaches the head, a row for each model and set; fewer figures of it on a narrow terminal."""
-    rows = [row for one in pairs for row in penultimate_rows(one)]
-    for left_out in NARROWER:
-        kept = [i for i, head in enumerate(FEATURE_HEADS) if head not in left_out]
-        heads, cells = [FEATURE_HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
-        if table_width(heads[1:], cells) <= width:
-            break
-    said = "; ".join(words for head, words in FEATURE_WORDS.items() if head in heads)
-    table = new_table(f"Features (the head's input), against {reference}", said)
-    for head in heads:
-        table.add_column(head, justify="left" if head in ("", "set") else "right", overflow="fold")
-    for row in cells:
-        table.add_row(*row)
-    return table
+    whole = Layout([*FEATURE_HEADS], [row for pair in pairs for row in penultimate_rows(pair)])
+    layout = first_fitting(map(whole.without, NARROWER), width)
+    caption = "; ".join(words for head, words in FEATURE_WORDS.items() if head in layout.heads)
+    return layout.table(f"Features (the head's input), against {reference}", caption, left=("", "set"))
 
 
-def penultimate_rows(one: dict[str, Any]) -> list[list[Text]]:
+def penultimate_rows(pair: ModelDistance) -> list[list[Text]]:
     """A row for each set of one model."""
-    rows, begins = [], one["label"]
-    for name, blocks in sets_of(one["distortion"]).items():
-        found, subspace = blocks[PENULTIMATE], one["distortion"]["subspace"][name]
-        angle = f"{max(subspace['angles']):.1f}°" if subspace["angles"] else NOTHING
-        figures = [number(found[key]) for key in ("rms", "relative", "cosine")]
-        cells = [
-            begins, SET_NAMES.get(name, name), f"{number(found['mean'])} ± {number(found['se'])}", *figures,
-            number(one["similarity"][name][PENULTIMATE]), str(subspace["k"]), number(subspace["d"]), angle,
-        ]  # fmt: skip
-        rows.append([text(cell) for cell in cells])
+    rows, begins = [], str(pair.label)
+    for name, blocks in pair.distortion.sets.items():
+        features, subspace = blocks[PENULTIMATE], pair.distortion.subspace[name]
+        angle = f"{max(subspace.angles):.1f}°" if subspace.angles else NOTHING
+        figures = [features.rms, features.relative, features.cosine, pair.similarity[name].blocks[PENULTIMATE]]
+        distance = f"{number(features.mean)} ± {number(features.se)}"
+        cells = [begins, set_name(name), distance, *map(number, figures), str(subspace.k), number(subspace.d), angle]
+        rows.append([*map(text, cells)])
         begins = ""
     return rows
 
 
-def block_tables(one: dict[str, Any], reference: str, width: int) -> list[Table]:
+def block_tables(pair: ModelDistance, reference: str, width: int) -> list[Table]:
     """Every block of one model: how far its features moved on each set, how alike they stayed, how far its weights
     moved; in one table, or in three where one is too wide.
     """
-    sets, weights = sets_of(one["distortion"]), one["parameters"]
+    sets, weights = pair.distortion.sets, pair.parameters
     blocks = list(dict.fromkeys([*next(iter(sets.values()), {}), *weights]))
-    said = {name: SET_NAMES.get(name, name) for name in sets}
-    rms = {name: [number(found.get(block, {}).get("rms")) for block in blocks] for name, found in sets.items()}
-    cka = {name: [number(one["similarity"][name].get(block)) for block in blocks] for name in sets}
-    moved = {what: [number(weights.get(block, {}).get(key)) for block in blocks] for what, key in WEIGHTS.items()}
-    title = f"Blocks of {one['label']}, against {reference}"
-    whole = (
-        {f"rms {said[name]}": rms[name] for name in sets} | {f"CKA {said[name]}": cka[name] for name in sets} | moved
-    )
-    rows = [[text(block), *(text(cells[i]) for cells in whole.values())] for i, block in enumerate(blocks)]
-    if table_width(list(whole), rows) <= width:
-        return [table_of(title, f"{RMS}; {CKA}; {MOVED}", blocks, whole)]
+    rms = {
+        name: [number(found[block].rms if block in found else None) for block in blocks] for name, found in sets.items()
+    }
+    cka = {name: [number(pair.similarity[name].blocks.get(block)) for block in blocks] for name in sets}
+    moved = {
+        head: [number(weights[block][key] if block in weights else None) for block in blocks]
+        for head, key in WEIGHTS.items()
+    }
+    title = f"Blocks of {pair.label}, against {reference}"
+    whole = {f"rms {set_name(name)}": cells for name, cells in rms.items()}
+    whole |= {f"CKA {set_name(name)}": cells for name, cells in cka.items()} | moved
+    layout = block_layout(blocks, whole)
+    if layout.width() <= width:
+        return [layout.table(title, f"{RMS}; {CKA}; {MOVED}", left=("block",))]
     return [
-        table_of(f"{title}: distance", RMS, blocks, {said[name]: rms[name] for name in sets}),
-        table_of(f"{title}: similarity", CKA, blocks, {said[name]: cka[name] for name in sets}),
-        table_of(f"{title}: weights", MOVED, blocks, moved),
+        block_layout(blocks, {set_name(name): cells for name, cells in columns.items()}).table(
+            f"{title}: {what}", caption, left=("block",)
+        )
+        for what, caption, columns in (("distance", RMS, rms), ("similarity", CKA, cka), ("weights", MOVED, moved))
     ]
 
 
-def table_of(title: str, caption: str, blocks: list[str], columns: Mapping[str, list[str]]) -> Table:
+def block_layout(blocks: list[str], columns: Mapping[str, list[str]]) -> Layout:
     """A row for each block that has a value in some column."""
-    table = new_table(title, caption)
-    table.add_column("block", overflow="fold")
-    for head in columns:
-        table.add_column(text(head), justify="right", overflow="fold")
-    for i, block in enumerate(blocks):
-        if any(cells[i] != NOTHING for cells in columns.values()):
-            table.add_row(text(block), *(cells[i] for cells in columns.values()))
-    return table
+    rows = [[*map(text, (block, *(cells[i] for cells in columns.values())))] for i, block in enumerate(blocks)]
+    return Layout(["block", *columns], [row for row in rows if any(cell.plain != NOTHING for cell in row[1:])])
 
 
-def matrix_table(label: str, name: str, similarity: dict[str, Any]) -> Table:
+def matrix_table(label: str, name: str, matrix: Matrix) -> Table:
     """CKA of every block of A (rows) with every block of another model."""
-    matrix = similarity["matrix"]
-    table = new_table(f"CKA on {SET_NAMES.get(name, name)}: blocks of A (rows), of {label}")
-    table.add_column("", overflow="fold")
-    for column in matrix["columns"]:
-        table.add_column(text(column), justify="right", overflow="fold")
-    for row, values in zip(matrix["rows"], matrix["values"], strict=True):
-        table.add_row(text(row), *(number(value) for value in values))
-    return table
+    rows = [
+        [text(row), *map(text, map(number, values))] for row, values in zip(matrix.rows, matrix.values, strict=True)
+    ]
+    return Layout(["", *matrix.columns], rows).table(f"CKA on {set_name(name)}: blocks of A (rows), of {label}")
 
 
 def number(value: float | None) -> str:
@@ -148,21 +136,18 @@ def number(value: float | None) -> str:
     return f"{value:.3f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:#.3g}"
 
 
-def distortion_panels(report: dict[str, Any]) -> list[Panel]:
+def panels(report: Report) -> list[Panel]:
     """RMS distance of every block, a bar for each set, a panel for each model; and CKA matrices where there are any."""
-    panels: list[Panel] = []
-    for one in compared(report):
-        sets = sets_of(one["distortion"])
+    drawn: list[Panel] = []
+    for pair in compared(report):
+        sets, label = pair.distortion.sets, str(pair.label)
         blocks = list(next(iter(sets.values()), {}))
-        series = {SET_NAMES.get(name, name): [found[block]["rms"] for block in blocks] for name, found in sets.items()}
-        panels.append(BarChart(one["label"], blocks, series, "distance over √C"))
-        for name, found in one["similarity"].items():
-            if "matrix" in found:
-                matrix = found["matrix"]
-                panels.append(
-                    HeatMap(
-                        f"{one['label']}, {SET_NAMES.get(name, name)}", matrix["values"], matrix["rows"],
-                        matrix["columns"], y="block of A", x=f"block of {one['label']}", z="linear CKA",
-                    )
-                )  # fmt: skip
-    return panels
+        series = {set_name(name): [found[block].rms for block in blocks] for name, found in sets.items()}
+        drawn.append(BarChart(label, blocks, series, "distance over √C"))
+        for name, similarity in pair.similarity.items():
+            if (matrix := similarity.matrix) is not UNSET:
+                title, x = f"{label}, {set_name(name)}", f"block of {label}"
+                drawn.append(
+                    HeatMap(title, matrix.values, matrix.rows, matrix.columns, y="block of A", x=x, z="linear CKA")
+                )
+    return drawn

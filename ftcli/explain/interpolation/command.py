@@ -1,7 +1,6 @@
 """The command `interpolate`."""
 
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +9,8 @@ from ftcli.engine.batchnorm import has_statistics
 from ftcli.errors import RequestError
 from ftcli.explain.interpolation.measure import Averager, along, barriers, best_of, of_the_line, points, soups
 from ftcli.explain.interpolation.options import Interpolate
-from ftcli.explain.interpolation.tables import interpolation_panels
+from ftcli.explain.interpolation.tables import panels
+from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statistics
 from ftcli.explain.models import ComparedModels, check_same_architecture, compared_models, order_heads
 from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure
@@ -29,16 +29,17 @@ def interpolate(config: Interpolate) -> Answer:
         )
         A, B = states[:2]
         line = along(A, B, points(config.from_, config.to, config.points), averager)
-        found: dict[str, Any] = {"head": head, "points": line, "barrier": barriers(line, averager.statistics)}
-        averages = of_the_line(A, B, line, averager.statistics)
+        part = Interpolation(head, line, barriers(line))
+        averages = of_the_line(A, B, line)
         if config.soup:
             members = dict(zip(compared.names, states, strict=True))
-            found["soups"], cooked = soups(members, averager)
-            averages += cooked
+            part.soups, made = soups(members, averager)
+            averages += made
         results, save = [], None
         if (best := best_of(averages)) is not None:
-            found["best"] = {**best.made, "statistics": best.statistics, "id_val": best.id_val}
-            averager.put(best.state(), best.statistics, "the best")
+            assert best.id_val is not None
+            part.best = Best(kind=best.kind, weight=best.weight, statistics=best.statistics, id_val=best.id_val)
+            averager.load(best.state(), best.statistics, "the best")
             results = [measure(network, compared.experiment, config.seed, compared.log)]
             save = partial(
                 save_model, loaded=compared.reference, model=network, label_names=compared.task.classes,
@@ -47,14 +48,14 @@ def interpolate(config: Interpolate) -> Answer:
         predictions = results[0].predictions if results else None
         save_weights = save if config.save_best else None
         answer = compared.answer(
-            {"interpolation": found}, results=results, predictions=predictions, save_weights=save_weights
+            {"interpolation": part}, results=results, predictions=predictions, save_weights=save_weights
         )
         if config.plot:
-            save_panels(config.plot, interpolation_panels(answer.content))
+            save_panels(config.plot, panels(answer.content))
         return answer
 
 
-def head_on_the_line(compared: ComparedModels) -> str:
+def head_on_the_line(compared: ComparedModels) -> Head:
     """Which head the points have: "interpolated", "a", "b" or "probe".
 
     Raises RequestError for soups of models whose heads do not correspond.
@@ -74,7 +75,7 @@ def head_on_the_line(compared: ComparedModels) -> str:
     return "interpolated" if same else "b"
 
 
-def states_of(compared: ComparedModels, head: str) -> list[dict[str, Tensor]]:
+def states_of(compared: ComparedModels, head: Head) -> list[dict[str, Tensor]]:
     """The weights of every model, apart from the networks; with one head in all of them unless it is interpolated."""
     states = [{name: t.detach().clone() for name, t in model.state_dict().items()} for model in compared.models]
     if head == "interpolated":
@@ -84,7 +85,7 @@ def states_of(compared: ComparedModels, head: str) -> list[dict[str, Tensor]]:
     return [state | shared for state in states]
 
 
-def statistics_of(compared: ComparedModels) -> tuple[str, ...]:
+def statistics_of(compared: ComparedModels) -> tuple[Statistics, ...]:
     """The kinds of BatchNorm statistics that are tried. Raises RequestError for several processes."""
     config = compared.config
     assert isinstance(config, Interpolate)

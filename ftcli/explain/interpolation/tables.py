@@ -1,13 +1,16 @@
 """The line between two models in a report: the curve, the barrier, the averages, and what was picked."""
 
-from typing import Any
+from collections.abc import Mapping
 
+from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
 
-from ftcli.console.cells import SET_NAMES, new_table, percent, text
+from ftcli.console.cells import Layout, new_table, percent, set_name, text
+from ftcli.explain.interpolation.types import Barrier, Best, Interpolation, Soups, Statistics
 from ftcli.figures.panels import Curve, LinePlot, Panel
 from ftcli.figures.terminal import sketch_curves
+from ftcli.report.types import Report
 
 SHORT = {"raw": "as it is", "reestimated": "estimated anew"}
 ENDS = {
@@ -19,35 +22,33 @@ ENDS = {
 KINDS = {"raw": "BatchNorm as it is", "reestimated": "BatchNorm estimated anew"}
 
 
-def interpolation_tables(report: dict[str, Any], width: int) -> list[RenderableType]:
+def tables(report: Report, width: int) -> list[RenderableType]:
     """The curves as a drawing and as numbers, the barriers, the soups, the pick."""
-    found = report["interpolation"]
-    parts: list[RenderableType] = []
-    for panel in loss_panels(found):
-        parts += [sketch_curves(panel, width), text("")]
-    parts += [points_table(found, kind) for kind in kinds(found)]
-    if found["barrier"]:
-        parts.append(barrier_table(found["barrier"]))
-    if "soups" in found:
-        parts.append(soups_table(found["soups"]))
-    parts.append(text(best_line(report)))
-    return parts
+    part: Interpolation = report["interpolation"]
+    shown: list[RenderableType] = []
+    for panel in loss_panels(part):
+        shown += [sketch_curves(panel, width), text("")]
+    shown += [points_table(part, kind) for kind in part.points[0].by_statistics()]
+    if part.barrier:
+        shown.append(barrier_table(part.barrier))
+    if part.soups is not UNSET:
+        shown.append(soups_table(part.soups))
+    saved = report.config["save_best"]
+    shown.append(text("nothing is picked without an ID-val set" if part.best is UNSET else best_line(part.best, saved)))
+    return shown
 
 
-def kinds(found: dict[str, Any]) -> list[str]:
-    return [kind for kind in KINDS if kind in found["points"][0]]
-
-
-def points_table(found: dict[str, Any], kind: str) -> Table:
+def points_table(part: Interpolation, kind: Statistics) -> Table:
     """Accuracy and loss of every point on every set."""
-    table = new_table(f"Accuracy in per cent, loss in nats; {KINDS[kind]}", ENDS[found["head"]])
+    table = new_table(f"Accuracy in per cent, loss in nats; {KINDS[kind]}", ENDS[part.head])
     table.add_column("λ", justify="right")
-    for name in found["points"][0][kind]:
-        table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")
+    for name in part.points[0].by_statistics()[kind]:
+        table.add_column(text(set_name(name)), justify="right", overflow="fold")
         table.add_column("loss", justify="right")
-    for point in found["points"]:
-        cells = [cell for one in point[kind].values() for cell in (percent(one["accuracy"]), loss(one["loss"]))]
-        table.add_row(f"{point['lambda']:.3g}", *cells)
+    for point in part.points:
+        sets = point.by_statistics()[kind]
+        cells = [cell for worth in sets.values() for cell in (percent(worth.accuracy), loss(worth.loss))]
+        table.add_row(f"{point.weight:.3g}", *cells)
     return table
 
 
@@ -55,75 +56,55 @@ def loss(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.3f}"
 
 
-def barrier_table(barrier: dict[str, Any]) -> Table:
+def barrier_table(barriers: Mapping[Statistics, Mapping[str, Barrier]]) -> Table:
     """How far the loss rises above the straight line between the ends."""
-    table = new_table("Barrier: largest rise of the loss over the line between its ends, in nats (at λ)")
-    table.add_column("BatchNorm", overflow="fold")
-    for name in next(iter(barrier.values())):
-        table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")
-    for kind, sets in barrier.items():
-        cells = ["-" if one["loss"] is None else f"{one['loss']:.3f} ({one['lambda']:.2g})" for one in sets.values()]
-        table.add_row(SHORT[kind], *cells)
-    return table
+    names = [*map(set_name, next(iter(barriers.values())))]
+    rows = []
+    for kind, sets in barriers.items():
+        cells = ["-" if rise.loss is None else f"{rise.loss:.3f} ({rise.weight:.2g})" for rise in sets.values()]
+        rows.append([*map(text, (SHORT[kind], *cells))])
+    title = "Barrier: largest rise of the loss over the line between its ends, in nats (at λ)"
+    return Layout(["BatchNorm", *names], rows).table(title, left=("BatchNorm",))
 
 
-def soups_table(soups: dict[str, Any]) -> Table:
+def soups_table(soups: Mapping[Statistics, Soups]) -> Table:
     """Averages of all members, and of those that the greedy rule keeps."""
-    by_kind = {kind: soups[kind] for kind in KINDS if kind in soups}
-    table = new_table("Soups: accuracy in per cent", "greedy: a member stays if ID-val accuracy does not fall")
-    for head in ("", "BatchNorm", "members"):
-        table.add_column(head, overflow="fold")
-    for name in next(iter(by_kind.values()))["uniform"]["sets"]:
-        table.add_column(text(SET_NAMES.get(name, name)), justify="right", overflow="fold")
-    for kind, found in by_kind.items():
-        for name, soup in ((name, found[name]) for name in ("uniform", "greedy") if name in found):
-            cells = [percent(one["accuracy"]) for one in soup["sets"].values()]
-            table.add_row(name, SHORT[kind], text(", ".join(soup["members"])), *cells)
-    return table
+    heads = ["", "BatchNorm", "members"]
+    rows = []
+    for kind, of_kind in soups.items():
+        for name, soup in (("uniform", of_kind.uniform), ("greedy", of_kind.greedy)):
+            if soup is not UNSET:
+                cells = [percent(worth.accuracy) for worth in soup.sets.values()]
+                rows.append([*map(text, (name, SHORT[kind], ", ".join(soup.members), *cells))])
+    names = [*map(set_name, next(iter(soups.values())).uniform.sets)]
+    caption = "greedy: a member stays if ID-val accuracy does not fall"
+    return Layout([*heads, *names], rows).table("Soups: accuracy in per cent", caption, left=heads)
 
 
-def best_line(report: dict[str, Any]) -> str:
+def best_line(best: Best, saved: bool) -> str:
     """What was picked by ID-val, in words."""
-    best = report["interpolation"].get("best")
-    if not best:
-        return "nothing is picked without an ID-val set"
-    what = f"λ = {best['lambda']:.3g}" if best["kind"] == "point" else best["kind"]
-    saved = ", saved" if report["config"]["save_best"] else ""
-    return f"best by ID-val: {what}, {KINDS[best['statistics']]}, {percent(best['id_val']['accuracy'])}{saved}"
+    picked = best.kind if best.weight is UNSET else f"λ = {best.weight:.3g}"
+    ending = ", saved" if saved else ""
+    return f"best by ID-val: {picked}, {KINDS[best.statistics]}, {percent(best.id_val.accuracy)}{ending}"
 
 
-def loss_panels(found: dict[str, Any]) -> list[LinePlot]:
+def loss_panels(part: Interpolation) -> list[LinePlot]:
     """Loss against λ, a curve for each set, a panel for each kind of statistics."""
-    weights = [point["lambda"] for point in found["points"]]
-    return [
-        LinePlot(KINDS[kind], curves(found, kind, weights, "loss", 1.0), x="λ (0: A, 1: B)", y="loss (nats)")
-        for kind in kinds(found)
-    ]
+    return [panel(part, kind, "loss", 1.0, "loss (nats)") for kind in part.points[0].by_statistics()]
 
 
-def curves(found: dict[str, Any], kind: str, weights: list[float], figure: str, scale: float) -> list[Curve]:
+def panel(part: Interpolation, kind: Statistics, figure: str, scale: float, label: str) -> LinePlot:
     """One figure, times `scale`, along the line: a curve for each set."""
-    return [
-        Curve(
-            SET_NAMES.get(name, name),
-            weights,
-            [
-                None if point[kind][name][figure] is None else scale * point[kind][name][figure]
-                for point in found["points"]
-            ],
-        )
-        for name in found["points"][0][kind]
-    ]
+    weights, line = [point.weight for point in part.points], [point.by_statistics()[kind] for point in part.points]
+    curves = []
+    for name in line[0]:
+        values = [point[name][figure] for point in line]
+        curves.append(Curve(set_name(name), weights, [None if value is None else scale * value for value in values]))
+    return LinePlot(KINDS[kind], curves, x="λ (0: A, 1: B)", y=label)
 
 
-def interpolation_panels(report: dict[str, Any]) -> list[Panel]:
+def panels(report: Report) -> list[Panel]:
     """The figure: loss, and accuracy in per cent."""
-    found = report["interpolation"]
-    weights = [point["lambda"] for point in found["points"]]
-    return [
-        *loss_panels(found),
-        *(
-            LinePlot(KINDS[kind], curves(found, kind, weights, "accuracy", 100.0), x="λ (0: A, 1: B)", y="accuracy (%)")
-            for kind in kinds(found)
-        ),
-    ]
+    part: Interpolation = report["interpolation"]
+    kinds = part.points[0].by_statistics()
+    return [*loss_panels(part), *(panel(part, kind, "accuracy", 100.0, "accuracy (%)") for kind in kinds)]

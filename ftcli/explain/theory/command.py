@@ -14,11 +14,11 @@ from ftcli.explain.theory.problems import ProblemFamily
 from ftcli.explain.theory.simulation import flow_curves, perfect_features_of, point_of, simulate, simulate_descent
 from ftcli.explain.theory.surgery import simulate_shifts
 from ftcli.explain.theory.sweeps import axis_values, ratio_slope, with_value
-from ftcli.explain.theory.tables import theory_panels
+from ftcli.explain.theory.tables import panels
 from ftcli.explain.theory.types import Sweep, TheoryResults, Trajectories
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
-from ftcli.report.build import opening
+from ftcli.report.build import report_of
 from ftcli.report.tables import report_answer
 from ftcli.seeds import derive_seed
 from ftcli.text import counted
@@ -35,12 +35,10 @@ def theory(config: Theory) -> Answer:
         except FloatingPointError as error:
             raise RunError(f"a training diverged: {error}.", "a smaller --rate, --norm or --head-std") from None
         timing = {"total_s": round(time.perf_counter() - context.started, 3)}
-        report = {
-            **opening(config), "theory": results.to_dict(), "timing": timing, "warnings": context.log.warnings,
-        }  # fmt: skip
+        report = report_of(config, {"theory": results}, timing, context.log)
         context.write(report)
         if config.plot:
-            save_panels(config.plot, theory_panels(results))
+            save_panels(config.plot, panels(results))
         return report_answer(report, context.folder)
 
 

@@ -7,18 +7,19 @@ from msgspec import convert
 from rich.console import RenderableType
 from rich.table import Table
 
-from ftcli.console.cells import METHOD_NAMES, new_table, text
+from ftcli.commands import COMMANDS
+from ftcli.console.cells import new_table, text
 from ftcli.explain.theory.types import Claim, Point, Quantiles, TheoryResults
 from ftcli.figures.panels import Curve, LinePlot
 
 NO_VALUE = "-"
 NO_RATIO = Quantiles(nan, nan, nan)  # a gap in a curve
 LOG_X = ("epsilon", "d")
-NAMES = {"lp": METHOD_NAMES["probe"], "ft": METHOD_NAMES["finetune"], "lpft": METHOD_NAMES["lpft"]}
+NAMES = {"lp": COMMANDS["probe"].title, "ft": COMMANDS["finetune"].title, "lpft": COMMANDS["lpft"].title}
 AXIS_NAMES = {"epsilon": "ε", "n": "n", "k": "k", "d": "d", "angle": "θ_k, degrees"}
 
 
-def theory_tables(report: dict[str, Any], _: int) -> list[RenderableType]:
+def tables(report: Any, _: int) -> list[RenderableType]:
     """Everything that is shown of a theory report but its warnings, at any width."""
     results = convert(report["theory"], TheoryResults)
     sweeps = [sweep_table(axis, sweep.points) for axis, sweep in results.sweeps.items()]
@@ -72,7 +73,7 @@ def quantiles(values: Quantiles | None) -> str:
     return f"{values.median:.2g} [{values.q10:.2g}, {values.q90:.2g}]" if values else NO_VALUE
 
 
-def theory_panels(results: TheoryResults) -> list[LinePlot]:
+def panels(results: TheoryResults) -> list[LinePlot]:
     """One pair of axes per sweep."""
     return [
         LinePlot(

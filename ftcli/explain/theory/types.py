@@ -1,16 +1,13 @@
 """The part `theory` of a report. Methods are named lp, ft and lpft, the axes of sweeps epsilon, n, k, d and angle."""
 
 from collections.abc import Iterator
-from typing import Annotated
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from ftcli.report.types import Part
-
-Count = Annotated[int, Meta(ge=0)]
+from ftcli.records import Count, Record
 
 
-class Quantiles(Part):
+class Quantiles(Record):
     """The median over problems, and the values below which 10 % and 90 % of them lie."""
 
     median: float
@@ -18,7 +15,7 @@ class Quantiles(Part):
     q90: float
 
 
-class Extremes(Part):
+class Extremes(Record):
     """The smallest, the median and the largest value over problems."""
 
     min: float
@@ -26,7 +23,7 @@ class Extremes(Part):
     max: float
 
 
-class Bound(Part):
+class Bound(Record):
     """FT's L_ood compared with its lower bound: in how many problems the bound is above 0 and in how many FT fell below
     it; `slack`: the least √L_ood - bound; `nearest`: the least √L_ood over a bound that is above 0.
     """
@@ -37,14 +34,14 @@ class Bound(Part):
     nearest: float | None
 
 
-class Invariants(Part):
+class Invariants(Record):
     """Largest change under gradient flow of what it conserves: B on directions that no input has, and vvᵀ - BBᵀ."""
 
     outside: float
     balance: float
 
 
-class Point(Part, kw_only=True):
+class Point(Record, kw_only=True):
     """What gradient flow gave in the `worlds` random problems of one family. `value`: that of the axis of a sweep."""
 
     value: int | float | UnsetType = UNSET
@@ -61,7 +58,7 @@ class Point(Part, kw_only=True):
     unsettled: Count  # problems whose training had not ended in time
 
 
-class LossCurves(Part):
+class LossCurves(Record):
     """The training of the first problem: times, training losses and L_ood of equal length."""
 
     time: list[float]
@@ -69,14 +66,14 @@ class LossCurves(Part):
     ood: list[float]
 
 
-class Trajectories(Part):
+class Trajectories(Record):
     """The training of the first problem by method, under gradient flow and under gradient descent."""
 
     flow: dict[str, LossCurves]
     descent: dict[str, LossCurves]
 
 
-class Descent(Part):
+class Descent(Record):
     """Gradient descent on the problems of `point`. `from_flow`: the largest relative difference of L_ood from that of
     gradient flow, None where it has no value; `outside`, `balance`: as in `Invariants`.
     """
@@ -89,7 +86,7 @@ class Descent(Part):
     unsettled: Count
 
 
-class PerfectFeatures(Part):
+class PerfectFeatures(Record):
     """Problems with ε = 0: the largest L_ood of LP-FT and the smallest of FT over all times, and the largest entry of
     the gradient after linear probing.
     """
@@ -99,14 +96,14 @@ class PerfectFeatures(Part):
     gradient: float
 
 
-class Sweep(Part):
+class Sweep(Record):
     """Points that differ in one quantity. `slope`, of the sweep of ε: that of log LP/FT against log ε, or None."""
 
     points: list[Point]
     slope: float | UnsetType | None = UNSET
 
 
-class Surgery(Part):
+class Surgery(Record):
     """Which layer corrects which shift: for each shift, the errors by how the network was tuned or set."""
 
     input_shift: dict[str, Extremes]
@@ -114,7 +111,7 @@ class Surgery(Part):
     few_examples: dict[str, Extremes]
 
 
-class Claim(Part):
+class Claim(Record):
     """A claim of a paper: its words, what `value` is, the value, and whether the claim holds."""
 
     claim: str
@@ -123,7 +120,7 @@ class Claim(Part):
     holds: bool
 
 
-class TheoryResults(Part):
+class TheoryResults(Record):
     """Everything that `ftcli theory` simulated, and the claims compared with it."""
 
     point: Point
@@ -139,3 +136,6 @@ class TheoryResults(Part):
         yield self.point
         for sweep in self.sweeps.values():
             yield from sweep.points
+
+
+PARTS = {"theory": TheoryResults}

@@ -1,0 +1,81 @@
+"""What a report says of one model: the figures of every set. All accuracies, rates and errors are fractions."""
+
+from msgspec import UNSET, UnsetType
+
+from ftcli.records import Count, Fraction, Interval, Record
+
+
+class ClassFigures(Record):
+    """One class of a set. A class that never occurs has no recall, one that is never predicted no precision: None."""
+
+    name: str
+    n: Count  # examples of the class
+    recall: Fraction | None
+    precision: Fraction | None
+    f1: Fraction
+
+
+class ConfusionMatrix(Record):
+    """counts [J][J] of the J classes in play: row = true class, column = predicted class."""
+
+    classes: list[str]
+    counts: list[list[Count]]
+
+
+class Figures(Record, kw_only=True):
+    """The figures of one model on one set, or their means over several seeds.
+
+    Absent: `top5` of five classes or fewer; `worst_group_accuracy` without groups; `ece_calibrated` without an ID-val
+    set; `accuracy_all_classes` where every class is in play; `accuracy_std`, `ci90`, `ci90_paper` and `n_seeds` of a
+    single run; `per_class` and `confusion` where they were not asked for.
+    """
+
+    n: Count
+    accuracy: Fraction
+    accuracy_ci95: Interval  # Wilson's, of one run
+    top5: Fraction | UnsetType = UNSET
+    loss: float  # mean cross-entropy, nats
+    balanced_accuracy: Fraction
+    worst_class_recall: Fraction
+    worst_group_accuracy: Fraction | UnsetType = UNSET
+    ece: Fraction
+    ece_calibrated: Fraction | UnsetType = UNSET
+    accuracy_all_classes: Fraction | UnsetType = UNSET
+    accuracy_std: float | UnsetType = UNSET
+    ci90: Interval | UnsetType | None = UNSET  # Student's t, of the mean over seeds
+    ci90_paper: Interval | UnsetType | None = UNSET  # mean ± 1.645 std / √n
+    n_seeds: Count | UnsetType = UNSET
+    per_class: list[ClassFigures] | UnsetType = UNSET
+    confusion: ConfusionMatrix | UnsetType = UNSET
+
+
+class MeanAccuracy(Record):
+    """The mean accuracy over the OOD sets."""
+
+    accuracy: Fraction
+    accuracy_std: float | UnsetType = UNSET
+    ci90: Interval | UnsetType | None = UNSET
+    ci90_paper: Interval | UnsetType | None = UNSET
+    n_seeds: Count | UnsetType = UNSET
+
+
+class FiguresBySet(Record, kw_only=True):
+    """The figures of one model on every set; those of ID-val and ID-test are absent where there is no such set."""
+
+    id_val: Figures | UnsetType = UNSET
+    id_test: Figures | UnsetType = UNSET
+    ood: dict[str, Figures]
+    ood_mean: MeanAccuracy | None
+
+    def by_set(self) -> dict[str, Figures]:
+        """The figures by the name of their set, ID sets first."""
+        inside = {"id_val": self.id_val, "id_test": self.id_test}
+        return {name: figures for name, figures in inside.items() if figures is not UNSET} | self.ood
+
+
+class Difference(Record, kw_only=True):
+    """Accuracy of one model minus that of another on the same examples."""
+
+    difference: float
+    ci95: Interval  # paired bootstrap over examples
+    p: Fraction  # McNemar's exact test
