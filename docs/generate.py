@@ -30,16 +30,15 @@ def shared_options() -> dict[Row, list[str]]:
     for command in COMMANDS:
         for row in options_of(command):
             commands.setdefault(row, []).append(command)
-    return {
-        row: names for row, names in commands.items() if len(names) >= SHARED_BY and row.panel != ARGUMENTS
-    }
+    return {row: names for row, names in commands.items() if len(names) >= SHARED_BY and row.panel != ARGUMENTS}
 
 
 def shared_section(shared: dict[Row, list[str]]) -> str:
     """The tables of docs/options.md, one for each panel of the help."""
     panels = {panel: [row for row in shared if row.panel == panel] for panel in PANELS}
     return "\n\n".join(
-        f"## {panel}\n\n" + table([*heading(panel), "commands"], ([*cells(row), groups(shared[row])] for row in entries))
+        f"## {panel}\n\n"
+        + table([*heading(panel), "commands"], ([*cells(row), groups(shared[row])] for row in entries))
         for panel, entries in panels.items()
         if entries
     )
