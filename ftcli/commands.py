@@ -53,40 +53,40 @@ def look(name: str, help: str, python_name: str = "") -> Command:
 
 COMMANDS: dict[str, Command] = {
     "probe": train("probe", "LP", "Linear probing: train the head alone, on frozen features."),
-    "finetune": train("finetune", "FT", "Fine-tuning: train everything, from a fresh head."),
+    "finetune": train("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
     "lpft": train("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
     "surgical": train(
-        "surgical", "surgical", "Surgical fine-tuning: train one part, chosen by hand or automatically.",
+        "surgical", "surgical", "Surgical fine-tuning: train some blocks, chosen by you or by gradients.",
         match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
     ),
     "adapt": Command(
-        "Train", "Test-time adaptation to each set, without its labels.", "ftcli.config.adapting:Adapt",
+        "Train", "Test-time adaptation to each set without labels (TENT, MEMO).", "ftcli.config.adapting:Adapt",
         "ftcli.run:adapt",
     ),
     "evaluate": Command(
-        "Measure", "Evaluate a model on ID and OOD sets.", "ftcli.config.measuring:Evaluate", "ftcli.run:evaluate",
+        "Measure", "Accuracy, loss and calibration of a model on ID and OOD sets.", "ftcli.config.measuring:Evaluate", "ftcli.run:evaluate",
         "as it is",
     ),
     "predict": Command(
-        "Measure", "Classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",
+        "Measure", "Predict the classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",
         "ftcli.run:predict",
     ),
     "distortion": explain(
-        "distortion", "How far features and weights moved, and what stayed.",
+        "distortion", "How far features and weights moved, and how similar they are.",
         measure="ftcli.explain.distortion.measure:of_training",
     ),
-    "agreement": explain("agreement", "Which mistakes models share, and which only one makes."),
+    "agreement": explain("agreement", "Which mistakes models share, and which only one of them makes."),
     "interpolate": explain(
-        "interpolate", "The loss on the line between models; averages of weights.", folder="interpolation"
+        "interpolate", "Loss on the line between two models; averages of weights.", folder="interpolation"
     ),
-    "criticality": explain("criticality", "How much each block matters: rewound towards its start, with noise."),
-    "theory": explain("theory", "Two-layer linear networks under LP, FT and LP-FT."),
-    "compare": look("compare", "Many reports as one table, with paired tests."),
+    "criticality": explain("criticality", "How much each block matters when it is rewound or perturbed."),
+    "theory": explain("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "compare": look("compare", "Compare several reports in one table, with paired tests."),
     "report": look("report", "The tables of a finished run.", "read_report"),
     "blocks": look("blocks", "The blocks of a model, in order, with their sizes."),
-    "data": look("data", "Counts and classes of a set of images.", "read_data"),
+    "data": look("data", "Number of images and classes of a data set.", "read_data"),
     "presets": look("presets", "The named benchmarks.", "read_presets"),
-    "cache": look("cache", "What is kept between runs; clear removes it.", "manage_cache"),
+    "cache": look("cache", "Show or clear cached images and features.", "manage_cache"),
     "schema": look("schema", "The JSON Schema of report.json."),
 }  # fmt: skip
 

@@ -18,11 +18,11 @@ from ftcli.config.shared import Common
 from ftcli.console.streams import Console
 from ftcli.errors import RequestError, choose
 
-ABOUT = "Robust fine-tuning of vision models: keep the accuracy out of distribution."
+ABOUT = "Fine-tune vision models, and measure their accuracy out of distribution."
 ARGUMENTS = "Arguments"  # they have no panel and come first
 HELP, VERSION = ("--help", "-h"), ("--version", "-V")
 REQUIRED, NEEDED = "required", "needed"  # in the place of a default: by the parser, and by the command
-TAKEN_BACK = "A flag that a file sets is taken back by --no-…, as --no-overwrite; --no-cache by --cache."
+TAKEN_BACK = "--no-… undoes a flag that a file sets, as in --no-overwrite; --cache undoes --no-cache."
 LEAST_VALUE = 16  # characters for what is typed after an option; longer choices are folded
 FIRST = ("--train", "--checkpoint")  # what a newcomer looks for stands at the top of its panel
 
@@ -163,8 +163,8 @@ def print_program(console: Console) -> None:
             if row.panel == panel:
                 table.add_row(name, row.help)
         console.print(table)
-    console.print("ftcli COMMAND --help shows the options of one; ftcli --version, or -V, the version.")
-    console.print("ftcli --install-completion teaches your shell (bash, zsh, fish) to complete;")
+    console.print("ftcli COMMAND --help shows the options of a command; ftcli --version (-V) the version.")
+    console.print("ftcli --install-completion installs completion for bash, zsh or fish;")
     console.print("ftcli --show-completion prints the script that it would install.")
 
 

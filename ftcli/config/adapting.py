@@ -24,7 +24,7 @@ class Adapt(Detailed, Resumable):
     blocks: Annotated[
         Words,
         option(
-            "What adapts, choices: each; embed, first, middle, last, head, all, none; a block's number or name; A..B.",
+            "Blocks that adapt, as choices: each; embed, first, middle, last, head, all, none; a block's number or name; A..B.",
             panel=TRAINING,
             parser=words(),
             default="all",
@@ -35,22 +35,23 @@ class Adapt(Detailed, Resumable):
     tensors: Annotated[
         Literal["auto", "norm", "all"],
         option(
-            "Of these blocks: norm layers' scale and shift, or all; auto: norm for tent, all for memo.", panel=TRAINING
+            "Tensors that adapt: scale and shift of normalisation layers, or all; auto: norm for tent, all for memo.",
+            panel=TRAINING,
         ),
     ] = "auto"
     mode: Annotated[
         Literal["auto", "online", "episodic"],
         option(
-            "Weights go on from step to step, or each batch or image starts anew; auto: online tent, episodic memo.",
+            "online: weights carry over; episodic: reset for each batch or image; auto: online tent, episodic memo.",
             panel=TRAINING,
         ),
     ] = "auto"
     lr: Annotated[float, option("Learning rate, above 0.", panel=TRAINING, metavar="RATE")] = 1e-3
-    steps: Annotated[int, option("Steps on each batch, or image.", panel=TRAINING, min=1, metavar="STEPS")] = 1
+    steps: Annotated[int, option("Steps per batch (tent) or image (memo).", panel=TRAINING, min=1, metavar="STEPS")] = 1
     batch_size: Annotated[
         int,
         option(
-            "Images per step of tent, and where only predictions are made.",
+            "Images per step of tent, and per batch of other passes.",
             panel=MACHINE,
             min=1,
             max=MAX_COUNT,
@@ -62,7 +63,9 @@ class Adapt(Detailed, Resumable):
     ] = 16
     augment: Annotated[
         Literal["none", "light", "standard"],
-        option("Views of memo: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+        option(
+            "Random views of memo: none; light: random crop and flip; standard: RandomResizedCrop and flip.", panel=DATA
+        ),
     ] = "light"
     seed: Annotated[
         int,

@@ -21,13 +21,13 @@ class Compare(Common):
     against: Annotated[
         str | None,
         option(
-            "Report that the others are held against.",
+            "Report with which the others are compared.",
             panel=OUTPUT,
             default="every pair of up to 4, else the first",
             metavar="NAME",
         ),
     ] = None
-    format: Annotated[Literal["table", "csv", "markdown"], option("Form of the output.", panel=OUTPUT)] = "table"
+    format: Annotated[Literal["table", "csv", "markdown"], option("Output format.", panel=OUTPUT)] = "table"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -54,7 +54,7 @@ class Data(Common):
     damaged: Damaged = "stop"
     save: Annotated[
         Path | None,
-        option("Picture of a few examples of each class.", panel=OUTPUT, default="none", metavar="GRID.png"),
+        option("Write an image with a few examples of each class.", panel=OUTPUT, default="none", metavar="GRID.png"),
     ] = None
 
 
@@ -63,7 +63,7 @@ class Presets(Common):
     """Options of `ftcli presets`."""
 
     name: Annotated[
-        str | None, typer.Argument(help="One preset, to show whole.", metavar="NAME", show_default="list them all")
+        str | None, typer.Argument(help="Show one preset completely.", metavar="NAME", show_default="list them all")
     ] = None
 
 
@@ -73,9 +73,9 @@ class Cache(Common):
 
     action: Annotated[
         Literal["show", "clear"],
-        typer.Argument(help="Say what is kept, or remove it: show or clear.", metavar="ACTION", show_default="show"),
+        typer.Argument(help="show: list what is cached; clear: remove it.", metavar="ACTION", show_default="show"),
     ] = "show"
-    kind: Annotated[Literal["all", Kind], option("Only this kind of entries.", panel=DATA)] = "all"
+    kind: Annotated[Literal["all", Kind], option("Only entries of this kind.", panel=DATA)] = "all"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

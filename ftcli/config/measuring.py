@@ -60,15 +60,15 @@ class Measuring(Reporting):
         ),
     ]
     train: Annotated[
-        str | None, spec(f"ID training set; what is missing is cut from it as in training. {SETTINGS}.", "none")
+        str | None, spec(f"ID training set, from which missing ID sets are cut as in training. {SETTINGS}.", "none")
     ] = None
-    id_val: Annotated[str | None, spec("ID validation set.", "cut from train, 10 %, where train is given")] = None
-    id_test: Annotated[str | None, spec("ID test set.", "cut from train, 10 %, where train is given")] = None
+    id_val: Annotated[str | None, spec("ID validation set.", "cut from --train (10 %), if given")] = None
+    id_test: Annotated[str | None, spec("ID test set.", "cut from --train (10 %), if given")] = None
     split_seed: SplitSeed = 0
     seed: Annotated[
         int,
         option(
-            "Seed of whatever is drawn: an order, noise, a resample.",
+            "Seed of random orders, noise and resampling.",
             panel=MEASURE,
             min=0,
             max=MAX_SEED,

@@ -13,14 +13,16 @@ from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
 
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 Damaged = Annotated[
-    Literal["stop", "skip"], option("A damaged image ends the command, or is left out and counted.", panel=DATA)
+    Literal["stop", "skip"], option("On a damaged image: stop with an error, or skip and count it.", panel=DATA)
 ]
-Overwrite = Annotated[bool, flag("Replace the finished result that is there.", "--overwrite", OUTPUT)]
+Overwrite = Annotated[bool, flag("Replace a finished result in the output folder.", "--overwrite", OUTPUT)]
 ConfigFile = Annotated[
     Path | None,
     option("Options from a TOML file or an earlier report.json.", panel=OUTPUT, default="none", metavar="FILE"),
 ]
-SplitSeed = Annotated[int, option("Seed of the cuts from train.", panel=DATA, min=0, metavar="SEED")]
+SplitSeed = Annotated[
+    int, option("Seed for cutting ID-val and ID-test from the training set.", panel=DATA, min=0, metavar="SEED")
+]
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
 ]
@@ -36,13 +38,13 @@ def check_finite(config: object) -> None:
 
 def weights(default: str) -> Any:
     """The option `--checkpoint`; `default` says where it is needed."""
-    help = "Weights: .safetensors, folder, hf-hub:NAME, timm tag, .pth."
+    help = "Pretrained weights: folder, .safetensors, .pth, hf-hub:NAME or timm tag."
     return option(help, panel=MODEL, default=default, metavar="WHERE")
 
 
 def per_channel(what: str) -> Any:
     """The options `--mean` and `--std`."""
-    help = f"{what} of the channels, of values in [0, 1], for weights that do not state theirs."
+    help = f"{what} of each channel (pixel values in [0, 1]), if the checkpoint does not state it."
     return option(help, panel=MODEL, parser=triple, default="as the checkpoint says", metavar="R,G,B")
 
 
@@ -53,7 +55,7 @@ class Common:
     selects: ClassVar[bool] = False  # whether anything is picked on ID-val
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
-    quiet: Annotated[bool, flag("No progress and no notes; warnings and errors show.", "--quiet", OUTPUT, "-q")] = False
+    quiet: Annotated[bool, flag("Hide progress and notes; show warnings and errors.", "--quiet", OUTPUT, "-q")] = False
     debug: Annotated[bool, flag("Show the full traceback of an error.", "--debug", OUTPUT)] = False
 
 
@@ -64,7 +66,7 @@ class RunFolder(Common):
     out: Annotated[
         Path | None,
         option(
-            "Folder for the report and all that is saved.",
+            "Run folder: report, predictions, model.",
             "--out",
             "-o",
             panel=OUTPUT,
@@ -95,12 +97,17 @@ class Loading(Common):
     ] = None
     strip_prefix: Annotated[
         str | None,
-        option("Prefix to take off the checkpoint's keys.", panel=MODEL, default="known wrappers only", metavar="P"),
+        option(
+            "Prefix to remove from the checkpoint's tensor names.",
+            panel=MODEL,
+            default="prefixes of known wrappers",
+            metavar="P",
+        ),
     ] = None
     drop_prefix: Annotated[
         list[str] | None,
         option(
-            "Leave out the checkpoint's tensors whose names begin so; repeat for more.",
+            "Ignore checkpoint tensors whose names begin with this; repeatable.",
             panel=MODEL,
             default="none",
             metavar="P,Q,…",
@@ -111,7 +118,7 @@ class Loading(Common):
     model_arg: Annotated[
         list[str] | None,
         option(
-            "Argument of the architecture, for weights that do not state theirs; repeat for more.",
+            "Argument of the architecture, if the checkpoint does not state it; repeatable.",
             panel=MODEL,
             default="none",
             metavar="NAME=VALUE",
@@ -120,7 +127,7 @@ class Loading(Common):
     model_config: Annotated[
         Path | None,
         option(
-            "Description of weights that have none beside them, in the form of timm's config.json.",
+            "Description of the weights in the format of timm's config.json, if they come without one.",
             panel=MODEL,
             default="none",
             metavar="FILE.json",
@@ -129,7 +136,7 @@ class Loading(Common):
     image_size: Annotated[
         int | None,
         option(
-            "Side of the input, in pixels.",
+            "Input size (side of the square), in pixels.",
             panel=DATA,
             default="the model's own",
             min=1,
@@ -144,18 +151,25 @@ class Running(Loading):
     """How images go through a model."""
 
     damaged: Damaged = "stop"
-    batch_size: Annotated[int, option("Images per step.", panel=MACHINE, min=1, max=MAX_COUNT, metavar="IMAGES")] = 64
+    batch_size: Annotated[
+        int,
+        option(
+            "Batch size: images per step, over all processes.", panel=MACHINE, min=1, max=MAX_COUNT, metavar="IMAGES"
+        ),
+    ] = 64
     device: Annotated[
-        str, option("cpu, cuda, cuda:N or mps; auto takes the best there is.", panel=MACHINE, metavar="NAME")
+        str, option("cpu, cuda, cuda:N or mps; auto: the best available.", panel=MACHINE, metavar="NAME")
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        option("Number format of the body's forward pass; auto: fp32, or bf16 on a GPU that has it.", panel=MACHINE),
+        option(
+            "Number format of the body's forward pass; auto: fp32, or bf16 on a GPU that supports it.", panel=MACHINE
+        ),
     ] = "auto"
     workers: Annotated[
         int | None,
         option(
-            "Processes that decode images.",
+            "Worker processes that decode images.",
             panel=MACHINE,
             default="0 on CPU, else up to 8",
             min=0,
@@ -167,8 +181,12 @@ class Running(Loading):
         int | None,
         option("CPU threads of one process.", panel=MACHINE, default="all cores", min=1, max=MAX_THREADS, metavar="N"),
     ] = None
-    compile: Annotated[bool, flag("Compile the network first; pays off in long runs.", "--compile", MACHINE)] = False
-    no_cache: Annotated[bool, flag("Keep no pixels and features on disk, use none.", "--no-cache", MACHINE)] = False
+    compile: Annotated[
+        bool, flag("Compile the network with torch.compile; worthwhile for long runs.", "--compile", MACHINE)
+    ] = False
+    no_cache: Annotated[bool, flag("Do not read or write the cache of images and features.", "--no-cache", MACHINE)] = (
+        False
+    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -176,16 +194,17 @@ class Reporting(Running, RunFolder):
     """What every command that makes a report shares."""
 
     preset: Annotated[
-        str | None, option("Named benchmark that fills in options.", panel=DATA, default="none", metavar="NAME")
+        str | None,
+        option("Named benchmark that sets the options you do not type.", panel=DATA, default="none", metavar="NAME"),
     ] = None
     config: ConfigFile = None
     id_val: Annotated[
-        str | None, spec("ID validation set: reported, and ece_calibrated has its temperature from it.", "none")
+        str | None, spec("ID validation set: reported, and used to fit the temperature of ece_calibrated.", "none")
     ] = None
     id_test: Annotated[str | None, spec("ID test set.", "none")] = None
     ood: Annotated[
         list[str] | None,
-        option("OOD set, reported only; repeat for more.", panel=DATA, default="none", metavar="NAME=SPEC"),
+        option("OOD set, only reported; repeatable.", panel=DATA, default="none", metavar="NAME=SPEC"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -213,10 +232,13 @@ class Resumable(Reporting):
     """What every command shares that goes on where it was stopped."""
 
     resume: Annotated[
-        bool, flag("Go on in --out: where nothing is saved, begin; show a finished run.", "--resume", OUTPUT)
+        bool,
+        flag(
+            "Continue the run in --out; start it if nothing is saved; print it if it is finished.", "--resume", OUTPUT
+        ),
     ] = False
     save_every: Annotated[
-        float, option("Minutes after which a state is saved within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")
+        float, option("Minutes between saved states within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")
     ] = 5.0
 
 

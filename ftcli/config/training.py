@@ -22,7 +22,7 @@ AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  #
 
 def rates(default: Sequence[float], note: str = "") -> Any:
     """The option `--lr`, with a command's own grid in its help."""
-    help = "Learning rate; several, with commas, are a grid: the best by ID-val is picked."
+    help = "Learning rate, or a comma-separated grid, of which ID-val selects the best."
     return option(
         help,
         panel=TRAINING,
@@ -35,23 +35,27 @@ def rates(default: Sequence[float], note: str = "") -> Any:
 # Options that several classes need with another default.
 BatchNorm = Annotated[
     Literal["train", "eval"],
-    option("BatchNorm and dropout while training: train, or eval (statistics kept, no dropout).", panel=TRAINING),
+    option("Mode of BatchNorm and dropout during training; eval: fixed statistics, no dropout.", panel=TRAINING),
 ]
-Epochs = Annotated[int, option("Passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
-Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Update rule.", panel=TRAINING)]
+Epochs = Annotated[int, option("Number of passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
+Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Optimiser.", panel=TRAINING)]
 WeightDecay = Annotated[
-    float, option("Weight decay, a factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
+    float, option("Weight decay factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
 ]
 Schedule = Annotated[
-    Literal["cosine", "constant"], option("The rate falls to 0 by a cosine, step by step, or stays.", panel=TRAINING)
+    Literal["cosine", "constant"],
+    option("Learning-rate schedule: cosine decay to 0, updated at every step, or constant.", panel=TRAINING),
 ]
 L1 = Annotated[
-    float, option("L1 from the start: λ of λ‖θ - θ⁰‖₁, the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+    float,
+    option(
+        "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
+    ),
 ]
 Merge = Annotated[
     int | None,
     option(
-        "Join the body's blocks into so many, of nearly equal size.",
+        "Merge the body's blocks into this number of blocks of nearly equal size.",
         panel=TRAINING,
         min=1,
         default="as they are",
@@ -68,38 +72,51 @@ class Training(Detailed, Resumable):
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
-    id_val: Annotated[str | None, spec("ID set to select on.", "cut from train, 10 %")] = None
-    id_test: Annotated[str | None, spec("ID set that is reported only.", "cut from train, 10 %")] = None
+    id_val: Annotated[
+        str | None, spec("ID validation set: selects learning rate and epoch.", "cut from train, 10 %")
+    ] = None
+    id_test: Annotated[str | None, spec("ID test set, only reported.", "cut from train, 10 %")] = None
     split_seed: SplitSeed = 0
     augment: Annotated[
         Literal["none", "light", "standard"],
-        option("Training images: as in evaluation; random crop and flip; RandomResizedCrop and flip.", panel=DATA),
+        option("Augmentation: none; light: random crop and flip; standard: RandomResizedCrop and flip.", panel=DATA),
     ] = "light"
     lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
     epochs: Epochs = 10
     optimizer: Optimizer = "sgd"
     momentum: Annotated[
-        float, option("Momentum of sgd, a factor (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
+        float, option("Momentum of sgd (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
     ] = 0.9
     weight_decay: WeightDecay = 0.0
     schedule: Schedule = "cosine"
     warmup: Annotated[
-        float, option("Epochs over which the rate rises linearly from 0.", panel=TRAINING, min=0.0, metavar="EPOCHS")
+        float,
+        option(
+            "Warm-up: epochs over which the learning rate rises linearly from 0.",
+            panel=TRAINING,
+            min=0.0,
+            metavar="EPOCHS",
+        ),
     ] = 0.0
     bn: BatchNorm = "train"
     label_smoothing: Annotated[
-        float, option("Share of each label spread over all classes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE")
+        float,
+        option(
+            "Label smoothing: share of each label that is spread over all classes.",
+            panel=TRAINING,
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+        ),
     ] = 0.0
     clip_norm: Annotated[
         float | None,
-        option(
-            "Longest gradient; a longer one is scaled down.", panel=TRAINING, default="none", min=0.0, metavar="NORM"
-        ),
+        option("Clip the gradient norm to this value.", panel=TRAINING, default="none", min=0.0, metavar="NORM"),
     ] = None
     ema: Annotated[
         float | None,
         option(
-            "Measure and save a running mean of the weights, with this decay per step.",
+            "Evaluate and save an exponential moving average of the weights with this decay.",
             panel=TRAINING,
             default="none",
             min=0.0,
@@ -108,22 +125,25 @@ class Training(Detailed, Resumable):
         ),
     ] = None
     class_weights: Annotated[
-        Literal["none", "balanced"], option("Loss of a class: as it is, or over its frequency.", panel=TRAINING)
+        Literal["none", "balanced"],
+        option("Class weights in the loss: none, or inversely proportional to class frequency.", panel=TRAINING),
     ] = "none"
     sampling: Annotated[
         Literal["shuffled", "balanced"],
-        option("Every image once an epoch, or drawn with every class equally likely.", panel=TRAINING),
+        option("Each image once per epoch, or drawn with equal probability for every class.", panel=TRAINING),
     ] = "shuffled"
     pick: Annotated[
-        Literal["best", "last"], option("Epoch that a run stands for: the best by ID-val, or the last.", panel=TRAINING)
+        Literal["best", "last"], option("Epoch that represents a run: the best by ID-val, or the last.", panel=TRAINING)
     ] = "best"
     epoch_zero: Annotated[
-        bool, flag("The start, before any step, counts as an epoch too.", "--epoch-zero", TRAINING)
+        bool, flag("Count the state before the first step as an epoch.", "--epoch-zero", TRAINING)
     ] = False
     ood_every_epoch: Annotated[
         bool,
         flag(
-            "Measure the OOD sets after every epoch; what they would pick is kept apart.", "--ood-every-epoch", TRAINING
+            "Measure the OOD sets after every epoch; selection on them is reported separately.",
+            "--ood-every-epoch",
+            TRAINING,
         ),
     ] = False
     seeds: Annotated[
@@ -132,19 +152,27 @@ class Training(Detailed, Resumable):
     ] = None
     seed: Annotated[
         Numbers | None,
-        option("The seeds themselves.", panel=TRAINING, default="0", metavar="A,B,…", parser=numbers(int, 0, 2**63)),
+        option(
+            "Comma-separated seeds, instead of --seeds.",
+            panel=TRAINING,
+            default="0",
+            metavar="A,B,…",
+            parser=numbers(int, 0, 2**63),
+        ),
     ] = None
     measure: Annotated[
         Words | None,
         option(
-            "Measure the pick against its start too: distortion.",
+            "Measures of the selected model against its start: distortion.",
             panel=OUTPUT,
             default="none",
             metavar="A,B,…",
             parser=words(MEASURES),
         ),
     ] = None
-    dry_run: Annotated[bool, flag("Say what would be done, with the counts, and stop.", "--dry-run", OUTPUT)] = False
+    dry_run: Annotated[
+        bool, flag("Print the resolved options and the size of every set, and stop.", "--dry-run", OUTPUT)
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,7 +211,9 @@ class Probe(Training):
 
     solver: Annotated[
         Literal["lbfgs", "sgd"],
-        option("lbfgs: the exact path over C on features; sgd: minibatches (--lr, --epochs, …).", panel=TRAINING),
+        option(
+            "lbfgs: exact regularisation path on features; sgd: minibatch training (--lr, --epochs, …).", panel=TRAINING
+        ),
     ] = "lbfgs"
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
@@ -195,21 +225,33 @@ class Tuning(Training):
 
     tune: Annotated[
         Literal["all", "no-embedding", "bn-affine"],
-        option("What trains: all, all but block 0, or BatchNorm's affine parameters and the head.", panel=TRAINING),
+        option("Trained tensors: all; all but block 0; BatchNorm's scale and shift, and the head.", panel=TRAINING),
     ] = "all"
     unfreeze: Annotated[
         Literal["at-once", "first-to-last", "last-to-first"],
-        option("When the blocks start: at once, or one more every epochs/L epochs; the head at once.", panel=TRAINING),
+        option("Gradual unfreezing: all blocks at once, or one more every epochs/L epochs (L blocks).", panel=TRAINING),
     ] = "at-once"
     head_rate: Annotated[
-        float, option("The head's rate over the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
+        float, option("Learning rate of the head, relative to the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
     ] = 1.0
     layer_decay: Annotated[
         float,
-        option("Rate of each block over the next one's.", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR"),
+        option(
+            "Learning rate of each block, relative to the next block's.",
+            panel=TRAINING,
+            min=0.0,
+            max=1.0,
+            metavar="FACTOR",
+        ),
     ] = 1.0
     l2_sp: Annotated[
-        float, option("L2-SP: λ of λ‖θ - θ⁰‖², the head left out.", panel=TRAINING, min=0.0, metavar="LAMBDA")
+        float,
+        option(
+            "λ of the L2-SP penalty λ‖θ - θ⁰‖² towards the start, without the head.",
+            panel=TRAINING,
+            min=0.0,
+            metavar="LAMBDA",
+        ),
     ] = 0.0
     l1_sp: L1 = 0.0
 
@@ -222,7 +264,7 @@ class Finetune(Tuning):
 
     init: Annotated[
         Literal["checkpoint", "random"],
-        option("Where the body starts: the checkpoint, or random weights (the from-scratch control).", panel=MODEL),
+        option("Initial weights of the body: the checkpoint's, or random (training from scratch).", panel=MODEL),
     ] = "checkpoint"
 
     def __post_init__(self) -> None:
@@ -256,7 +298,7 @@ class Surgical(Training):
     blocks: Annotated[
         Words | None,
         option(
-            "What trains, by choice: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
+            "Blocks to train, as choices: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
             panel=TRAINING,
             parser=words(),
             default="needed, here or in --auto",
@@ -266,7 +308,7 @@ class Surgical(Training):
     auto: Annotated[
         Words | None,
         option(
-            f"Choices that no hand makes: {', '.join(AUTOMATIC)}.",
+            f"Automatic choices: {', '.join(AUTOMATIC)}.",
             panel=TRAINING,
             parser=words(AUTOMATIC),
             default="none",
@@ -276,12 +318,16 @@ class Surgical(Training):
     merge: Merge = None
     head: Annotated[
         Literal["auto", "keep", "probe"],
-        option("Head at the start: the checkpoint's, or probed; auto: kept where its classes fit.", panel=TRAINING),
+        option("Initial head: the checkpoint's (keep) or a probed one; auto: keep if its classes fit.", panel=TRAINING),
     ] = "auto"
     snr_threshold: Annotated[
         float,
         option(
-            "Share of the highest score below which snr freezes.", panel=TRAINING, min=0.0, max=1.0, metavar="SHARE"
+            "snr freezes tensors whose score is below this share of the highest.",
+            panel=TRAINING,
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
         ),
     ] = 0.5
     l1_sp: L1 = 1e-4

@@ -1,7 +1,11 @@
-"""The documentation keeps up with the program: options, commands, links and small captures."""
+"""The documentation agrees with the program: options, commands, links, navigation and small captures."""
 
+import ast
+import contextlib
 import importlib.util
+import io
 import re
+import runpy
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,11 +19,18 @@ from ftcli.cli.help import ARGUMENTS, rows
 from ftcli.commands import COMMANDS, options_of
 from ftcli.config.shared import Common
 from ftcli.report.schema import report_schema
+from tests.helpers.program import inside
+from tests.helpers.worlds import coloured
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"[Ss]ave (?:it|this) as `([^`]+)`:\n\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BEFORE = r"(?:\w+=\S+ )*|.* && |.* -m |srun "  # what may stand on a line before a command of ftcli
+AFTER = ("|", ">", "&", "&&", ";")  # what ends it
+RUN_BY_CI = ("python -m pip install .", "python -m pip install '.[test]'", "python -m pytest -n auto --dist loadfile")
 
 
 def generator() -> ModuleType:
@@ -53,26 +64,42 @@ def typed(path: Path) -> Iterator[list[str]]:
     """The words of every ftcli command in the code blocks of a page, up to a pipe or a redirection."""
     for block in FENCE.findall(path.read_text(encoding="utf-8")):
         for line in block.splitlines():
-            if line.startswith("ftcli "):
-                words = shlex.split(line)
-                ends = [i for i, word in enumerate(words) if word in ("|", ">")]
-                yield words[1 : min(ends, default=len(words))]
+            if (command := re.match(rf"\s*(?:{BEFORE})ftcli (.*)", line)) and "$METHOD" not in line:
+                words = shlex.split(re.sub(r"\$[a-z]+\b", "1", command[1]))  # the variable of a loop
+                ends = [i for i, word in enumerate(words) if word in AFTER]
+                yield words[: min(ends, default=len(words))]
+
+
+def files_of(path: Path) -> list[tuple[str, str]]:
+    """The files that a page tells its reader to save: name and content."""
+    return SAVED.findall(path.read_text(encoding="utf-8"))
 
 
 def test_options_are_those_declared() -> None:
-    assert generate.stale(DOCS / "commands") == {}
+    assert generate.stale() == {}
 
 
-def test_the_check_sees_an_old_page(tmp_path: Path) -> None:
-    shutil.copytree(DOCS / "commands", tmp_path, dirs_exist_ok=True)
-    page = tmp_path / "probe.md"
-    text = page.read_text(encoding="utf-8")
-    page.write_text(text.replace("`--epochs PASSES`", "`--epoch PASSES`"), encoding="utf-8")
+@pytest.mark.parametrize("page, option", [("commands/probe.md", "--solver"), ("options.md", "--epochs")])
+def test_the_check_sees_an_old_page(page: str, option: str, tmp_path: Path) -> None:
+    shutil.copytree(DOCS, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / page
+    text = path.read_text(encoding="utf-8")
+    old = text.replace(f"| `{option} ", f"| `{option[:-1]} ")
+    assert old != text
+    path.write_text(old, encoding="utf-8")
     assert generate.main(["--check"], tmp_path) == 1
-    assert "`--epoch PASSES`" in page.read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == old
     assert generate.main([], tmp_path) == 0
-    assert page.read_text(encoding="utf-8") == text
+    assert path.read_text(encoding="utf-8") == text
     assert generate.main(["--check"], tmp_path) == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_on_the_page_of_its_command_or_on_that_of_the_shared_ones(command: str) -> None:
+    page, shared = ((DOCS / name).read_text(encoding="utf-8") for name in (f"commands/{command}.md", "options.md"))
+    for row in rows(options_of(command)):
+        cell = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in generate.cells(row))} |"
+        assert cell in page or (f"`{row.name}`" in page and cell.removesuffix("|") in shared)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -95,6 +122,19 @@ def test_every_command_has_a_page_that_the_map_names() -> None:
     assert [named(page) for page in pages if f"]({page.relative_to(DOCS)})" not in index] == []
 
 
+def test_the_navigation_of_the_site_names_every_page_once() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    linked = re.findall(r": (\S+\.md)$", navigation, re.MULTILINE)
+    assert sorted(linked) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+def test_pages_link_to_nothing_outside_the_site() -> None:
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)\s#]+)", prose(page)):
+            inside = re.match(r"[a-z]+:", target) or (page.parent / target).resolve().is_relative_to(DOCS)
+            assert inside, f"{named(page)} links to {target}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
@@ -107,10 +147,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_documented_commands_can_be_typed(page: Path) -> None:
+def test_documented_commands_can_be_typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name and value passes the program's own parser; nothing is run."""
     from ftcli.cli.main import program
 
+    monkeypatch.chdir(tmp_path)
+    for name, content in files_of(DOCS / "tutorial.md"):  # task.toml, which other pages name too
+        Path(name).write_text(content, encoding="utf-8")
     for words in typed(page):
         understood: list[Common] = []
         program(lambda _, found=understood: found.append)(words, standalone_mode=False)
@@ -144,8 +187,8 @@ def test_every_warning_is_described() -> None:
     assert codes - quoted == set()
 
 
-def test_the_readme_shows_what_the_page_of_compare_shows() -> None:
-    shown = FENCE.findall((DOCS / "commands" / "compare.md").read_text(encoding="utf-8"))[1]
+def test_the_readme_shows_what_the_page_of_lpft_shows() -> None:
+    shown = FENCE.findall((DOCS / "commands" / "lpft.md").read_text(encoding="utf-8"))[1]
     assert shown in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
@@ -155,3 +198,61 @@ def test_captures_are_what_is_printed(command: str, ftcli: Callable) -> None:
     shown = FENCE.findall(page.read_text(encoding="utf-8"))[1]
     printed = ftcli(*next(typed(page)), COLUMNS="100").stdout
     assert [line.rstrip() for line in printed.rstrip().splitlines()] == shown.splitlines()
+
+
+def run_page(page: Path) -> int:
+    """Do in the current folder what a page says, in order: save files, run commands and Python; how many were run."""
+    saved = {content: name for name, content in files_of(page)}
+    count = 0
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        language, text = block["language"], block["text"]
+        if text in saved:
+            Path(saved[text]).write_text(text, encoding="utf-8")
+        elif language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(text, named(page), "exec"), {})
+            count += 1
+        elif not language and re.match(r"(ftcli|python) ", text):
+            for command in (part for line in text.splitlines() for part in line.split(" && ")):
+                count += run_command(command)
+    return count
+
+
+def run_command(command: str) -> bool:
+    """Run one command as printed; False for those that `.ci/run` runs, in an environment of their own."""
+    if command in RUN_BY_CI:
+        return False
+    program, *words = shlex.split(command)
+    if program == "python":
+        runpy.run_path(words[0])
+    else:
+        assert program == "ftcli"
+        done = inside(*words)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return True
+
+
+def test_the_readme_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "ftcli" / "presets" / "digits" / "checkpoint", "my-model")
+    coloured(Path("photos"), each=12)
+    coloured(Path("sketches"), each=4, seed=3)
+    assert run_page(ROOT / "README.md") == 3
+    assert Path("runs/mine/model.safetensors").exists()
+
+
+def test_the_tutorial_and_the_page_on_pandas_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_page(DOCS / "tutorial.md") == 10
+    blocks = [block["text"] for block in BLOCK.finditer((DOCS / "howto" / "pandas.md").read_text(encoding="utf-8"))]
+    code = "\n".join(block for block in blocks if "print(" in block)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, "pandas.md", "exec"), {})
+    assert "finetune" in printed.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_python_on_a_page_is_python(page: Path) -> None:
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if block["language"] == "python":
+            ast.parse(block["text"])

@@ -15,11 +15,11 @@ class Agreement(Measuring):
 
     sheet: Annotated[
         Path | None,
-        option("Contact sheet of mistakes of A and B.", panel=OUTPUT, default="none", metavar="SHEET.png"),
+        option("Write a contact sheet of the mistakes of A and B.", panel=OUTPUT, default="none", metavar="SHEET.png"),
     ] = None
     mistakes: Annotated[
         Literal["uncommon", "common", "g1", "g2"],
-        option("Of the sheet: one of A and B is wrong; both; only A (g1); only B (g2).", panel=OUTPUT),
+        option("Mistakes on the sheet: of exactly one model; of both; only of A (g1); only of B (g2).", panel=OUTPUT),
     ] = "uncommon"
 
     def __post_init__(self) -> None:

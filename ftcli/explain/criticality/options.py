@@ -20,7 +20,7 @@ class Criticality(Measuring, Resumable):
     alphas: Annotated[
         Numbers,
         option(
-            "α of the grid: a block stands at (1 - α) of its start and α of its end.",
+            "Grid of α: the weights of a block are (1 - α) times A's plus α times B's.",
             panel=MEASURE,
             metavar="A,B,…",
             parser=numbers(float, 0.0),
@@ -30,20 +30,20 @@ class Criticality(Measuring, Resumable):
     sigmas: Annotated[
         Numbers,
         option(
-            "σ of the grid: standard deviation of the noise.",
+            "Grid of σ: standard deviation of the noise.",
             panel=MEASURE,
             metavar="A,B,…",
             parser=numbers(float, 1e-12),
-            default="ten from 0.001 to 1, equal in ratio",
+            default="ten values from 0.001 to 1, log-spaced",
         ),
     ] = SIGMAS
-    draws: Annotated[int, option("Draws of the noise at each cell.", panel=MEASURE, min=1, metavar="DRAWS")] = 5
+    draws: Annotated[int, option("Noise samples per cell of the grid.", panel=MEASURE, min=1, metavar="DRAWS")] = 5
     epsilon: Annotated[
         float,
-        option("Error that a cell may have above B's own, a fraction.", panel=MEASURE, min=0.0, metavar="FRACTION"),
+        option("Allowed increase of the error over B's, as a fraction.", panel=MEASURE, min=0.0, metavar="FRACTION"),
     ] = 0.05
     images: Annotated[
-        int, option("Training images on which the error is taken.", panel=MEASURE, min=1, metavar="IMAGES")
+        int, option("Number of training images on which the error is measured.", panel=MEASURE, min=1, metavar="IMAGES")
     ] = 500
     plot: Annotated[Path | None, figure("Heat maps of the error.")] = None
 

@@ -14,11 +14,13 @@ class Distortion(Measuring):
 
     k: Annotated[
         int,
-        option("Directions of the subspaces whose angles are given.", panel=MEASURE, min=1, metavar="DIRECTIONS"),
+        option("Dimension of the subspaces that are compared.", panel=MEASURE, min=1, metavar="DIRECTIONS"),
     ] = 16
     unbiased: Annotated[
         bool,
-        flag("CKA from batches of 256 by the unbiased estimator too.", "--unbiased", MEASURE),
+        flag("Also compute unbiased CKA, over batches of 256.", "--unbiased", MEASURE),
     ] = False
-    matrix: Annotated[bool, flag("CKA of every block with every block.", "--matrix", MEASURE)] = False
+    matrix: Annotated[
+        bool, flag("Also compute CKA of every block of A with every block of B.", "--matrix", MEASURE)
+    ] = False
     plot: Annotated[Path | None, figure("Figure of the distances by block.")] = None

@@ -18,7 +18,7 @@ class Interpolate(Measuring):
 
     id_val: Annotated[
         str | None,
-        spec("ID validation set: soups and --save-best choose by it.", "cut from train, 10 %, where train is given"),
+        spec("ID validation set, on which soups and --save-best select.", "cut from --train (10 %), if given"),
     ] = None
 
     points: Annotated[int, option("Points on the line, ends included.", panel=MEASURE, min=2, metavar="POINTS")] = 11
@@ -27,27 +27,27 @@ class Interpolate(Measuring):
     head: Annotated[
         Literal["auto", "a", "b", "probe"],
         option(
-            "Head on the line: interpolated (auto, where both have the same classes, else b); A's; B's; probed anew.",
+            "Head of the points: interpolated (auto, if both have the same classes, else B's); A's; B's; a new probe.",
             panel=MEASURE,
         ),
     ] = "auto"
     bn: Annotated[
         Literal["auto", "raw", "reestimated", "both"],
         option(
-            "BatchNorm's statistics: interpolated; estimated anew on train; auto: both, where there is a train set.",
+            "BatchNorm statistics: interpolated (raw); re-estimated on train; auto: both, if there is a training set.",
             panel=MEASURE,
         ),
     ] = "auto"
     soup: Annotated[
         list[str] | None,
         option(
-            "Another member of the soups, which average A, B and these; repeat for more.",
+            "Another model for the soups, which average A, B and these; repeatable.",
             panel=MODEL,
             default="no soups",
             metavar="WHERE",
         ),
     ] = None
-    save_best: Annotated[bool, flag("Save the best by ID-val of all points and soups.", "--save-best", OUTPUT)] = False
+    save_best: Annotated[bool, flag("Save the point or soup that is best on ID-val.", "--save-best", OUTPUT)] = False
     plot: Annotated[Path | None, figure("Figure of the curves.")] = None
 
     def __post_init__(self) -> None:

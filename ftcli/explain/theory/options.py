@@ -24,7 +24,7 @@ class Theory(RunFolder):
     epsilon: Annotated[
         float,
         option(
-            "Distance ε of the pretrained features from the right ones, at most √2.",
+            "Distance ε of the pretrained features from the true ones, at most √2.",
             panel=MEASURE,
             min=0.0,
             metavar="DISTANCE",
@@ -33,9 +33,9 @@ class Theory(RunFolder):
     angle: Annotated[
         float | None,
         option(
-            "Angle θ_k, in degrees, between the pretrained features and what no example shows; above 0, at most 90.",
+            "Angle θ_k in degrees between the pretrained features and the directions that no example has; above 0, at most 90.",
             panel=MEASURE,
-            default="as the random examples have it",
+            default="as the random examples give it",
             metavar="DEGREES",
         ),
     ] = None
@@ -56,19 +56,19 @@ class Theory(RunFolder):
     sweep: Annotated[
         Words,
         option(
-            "What is varied, each by itself: epsilon, n, k, d, angle; or none.",
+            "Parameters to vary, one at a time: epsilon, n, k, d, angle; or none.",
             panel=MEASURE,
             parser=words((*AXES, "none")),
             default=str(AXES),
             metavar="A,B,…",
         ),
     ] = AXES
-    points: Annotated[int, option("Values of each sweep.", panel=MEASURE, min=2, metavar="VALUES")] = 7
-    until: Annotated[float, option("Time after which a training ends.", panel=MEASURE, metavar="TIME")] = 300.0
+    points: Annotated[int, option("Number of values in each sweep.", panel=MEASURE, min=2, metavar="VALUES")] = 7
+    until: Annotated[float, option("Time at which gradient flow is stopped.", panel=MEASURE, metavar="TIME")] = 300.0
     rate: Annotated[
         float,
         option(
-            "Step of gradient descent, a share of the largest that is stable; above 0, below 1.",
+            "Step size of gradient descent, relative to the largest stable one; above 0, below 1.",
             panel=MEASURE,
             metavar="SHARE",
         ),
