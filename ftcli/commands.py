@@ -64,8 +64,8 @@ COMMANDS: dict[str, Command] = {
         "ftcli.run:adapt",
     ),
     "evaluate": Command(
-        "Measure", "Accuracy, loss and calibration of a model on ID and OOD sets.", "ftcli.config.measuring:Evaluate", "ftcli.run:evaluate",
-        "as it is",
+        "Measure", "Accuracy, loss and calibration of a model on ID and OOD sets.", "ftcli.config.measuring:Evaluate",
+        "ftcli.run:evaluate", "as it is",
     ),
     "predict": Command(
         "Measure", "Predict the classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",

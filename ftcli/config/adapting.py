@@ -24,7 +24,8 @@ class Adapt(Detailed, Resumable):
     blocks: Annotated[
         Words,
         option(
-            "Blocks that adapt, as choices: each; embed, first, middle, last, head, all, none; a block's number or name; A..B.",
+            "Blocks that adapt, as choices: each; embed, first, middle, last, head, all, none; a "
+            "block's number or name; A..B.",
             panel=TRAINING,
             parser=words(),
             default="all",

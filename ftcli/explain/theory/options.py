@@ -33,7 +33,8 @@ class Theory(RunFolder):
     angle: Annotated[
         float | None,
         option(
-            "Angle θ_k in degrees between the pretrained features and the directions that no example has; above 0, at most 90.",
+            "Angle θ_k in degrees between the pretrained features and the directions that no example "
+            "has; above 0, at most 90.",
             panel=MEASURE,
             default="as the random examples give it",
             metavar="DEGREES",
