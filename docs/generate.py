@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ftcli.cli.help import ARGUMENTS, Row, rows
-from ftcli.commands import COMMANDS, options_of
+from ftcli.commands import COMMANDS, options_class
 from ftcli.config.declare import PANELS
 
 DOCS = Path(__file__).parent
@@ -21,7 +21,7 @@ SHARED_BY = 3  # commands that declare an option alike make it a shared one
 
 def option_rows(command: str) -> list[Row]:
     """The arguments and options of a command, in the order of their declarations."""
-    return list(rows(options_of(command)))
+    return list(rows(options_class(command)))
 
 
 def shared_options() -> dict[Row, list[str]]:

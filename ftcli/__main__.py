@@ -1,6 +1,6 @@
 """`python -m ftcli`."""
 
-from ftcli.cli.main import process
+from ftcli.cli.main import process_entry
 
 if __name__ == "__main__":
-    process()
+    process_entry()

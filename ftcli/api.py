@@ -16,20 +16,20 @@ import typer
 from typer.models import ArgumentInfo
 
 from ftcli.cli.help import name_of, opposite_of
-from ftcli.cli.main import program, request_error
-from ftcli.commands import COMMANDS, named, option_classes, options_of, python_names
+from ftcli.cli.main import build_app, request_error
+from ftcli.commands import COMMANDS, import_named, option_classes, options_class, python_names
 from ftcli.config.shared import Common, Loading
 from ftcli.errors import RequestError, choose
 
 # What computes sets threads and kernels, draws from torch's own generator and traces networks, all of which a process
 # has once: calls in several threads wait for each other, and give what they give one after the other.
-ONE_AT_A_TIME = threading.RLock()
-OF_THE_STREAMS = ("json", "debug")  # of no use where values come back and errors are raised
+COMPUTE_LOCK = threading.RLock()
+CLI_ONLY_OPTIONS = ("json", "debug")  # of no use where values come back and errors are raised
 
 
-def words_of(command: str, values: Mapping[str, Any]) -> list[str]:
+def to_argv(command: str, values: Mapping[str, Any]) -> list[str]:
     """A command's options as they would be typed; None is not."""
-    options = options_of(command)
+    options = options_class(command)
     hints = get_type_hints(options, include_extras=True)
     typed, arguments = [command], ["--"]  # behind "--", a value may begin with a dash
     for field in fields(options):
@@ -73,15 +73,15 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     for name in values:
         if name not in known:
             raise RequestError(f"{command} has no option {name!r}.", choose(name, known))
-    words, found = words_of(command, values), list[Common]()
+    words, found = to_argv(command, values), list[Common]()
     try:
-        program(lambda _: found.append)(words, standalone_mode=False)
+        build_app(lambda _: found.append)(words, standalone_mode=False)
     except typer.TyperException as error:
         raise request_error(error, words) from None
     return found[0]
 
 
-def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
+def run_command(command: str, *arguments: Any, **values: Any) -> Any:
     """Run a command on a configuration, or on its options; gives what `--json` prints, as plain Python values.
 
     Safe in several threads: commands that compute are carried out one after the other.
@@ -89,21 +89,21 @@ def carry_out(command: str, *arguments: Any, **values: Any) -> Any:
     Raises RequestError where the request is wrong and RunError where the run failed, as the command line says them.
     """
     if arguments and isinstance(arguments[0], Common):
-        config, own = arguments[0], options_of(command)
+        config, own = arguments[0], options_class(command)
         if type(config) is not own or values or len(arguments) > 1:
             fix = f"give ftcli.{own.__name__}(…) every option"
             raise RequestError(f"{command} takes one configuration of its own and nothing besides.", fix)
     else:
         config = configure(command, *arguments, **values)
     computes = isinstance(config, Loading) or COMMANDS[command].panel != "Look"
-    with ONE_AT_A_TIME if computes else nullcontext():
-        answer = named(COMMANDS[command].function)(config)
+    with COMPUTE_LOCK if computes else nullcontext():
+        answer = import_named(COMMANDS[command].function)(config)
     return json.loads(json.dumps(answer.content)) if answer.report is None else answer.report
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:
     """What a command's function takes: arguments first, with or without their names, then options by name."""
-    options = options_of(command)
+    options = options_class(command)
     hints = get_type_hints(options, include_extras=True)
     found = {}
     for name, one in inspect.signature(options).parameters.items():
@@ -111,7 +111,7 @@ def parameters(command: str) -> dict[str, inspect.Parameter]:
         kind = one.POSITIONAL_OR_KEYWORD if argument else one.KEYWORD_ONLY
         plain = get_args(hints[name])[0]  # without what the command line needs to know
         found[name] = one.replace(kind=kind, annotation=plain, default=True if name == "quiet" else one.default)
-    shown = [one for name, one in found.items() if name not in OF_THE_STREAMS]
+    shown = [one for name, one in found.items() if name not in CLI_ONLY_OPTIONS]
     return {one.name: one for one in sorted(shown, key=lambda one: one.kind)}
 
 
@@ -128,7 +128,10 @@ def function_of(command: str, action: Callable[..., Any], name: str, doc: str) -
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{name: function_of(command, carry_out, name, COMMANDS[command].help) for name, command in python_names().items()},
+    **{
+        name: function_of(command, run_command, name, COMMANDS[command].help)
+        for name, command in python_names().items()
+    },
     **{
         name: function_of(command, configure, name, f"The options of `ftcli {command}`, checked.")
         for name, command in option_classes().items()

@@ -1,5 +1,5 @@
 """The registry: one row per command. The command line, its help and completion, the Python functions, the report's type
-and schema, the tables and the documentation take their lists from here.
+and schema, the tables and the documentation are made from it.
 
 A row names code by "module:name", which is imported when it is used: nothing is imported here. A method is one file in
 methods/ and a row below; a measure is one folder in explain/ and a row below.
@@ -17,34 +17,32 @@ class Command(NamedTuple):
     options: str  # the class of its options
     function: str  # from these options to an Answer
     title: str = ""  # what tables call the method
-    method: str = ""  # of a command that trains: (loaded, experiment, options, log) -> Trained
+    method: str = ""  # of a training method: (loaded, inputs, options, log) -> Trained
     match_head: str = ""  # of a method that starts from the checkpoint's head: (loaded, task, options, log) -> Loaded
-    choices: str = ""  # of a method that compares choices: (model, options) -> {choice: parameters that train}
-    parts: str = ""  # what only its reports hold: {key: type}
-    tables: str = ""  # (report, width) -> tables, in the place of those of every run
-    measure: str = (
-        ""  # what `--measure NAME` of a training command adds: (before, after, experiment, log) -> {key: part}
-    )
-    python_name: str = ""  # of its Python function, where a module of the package has the command's name
+    choices: str = ""  # of a method that compares choices: (model, options) -> {choice: number of trainable parameters}
+    parts: str = ""  # keys that only its reports have: {key: type}
+    tables: str = ""  # (report, width) -> tables, shown in place of the standard ones
+    measure: str = ""  # for `--measure NAME`: (start, saved, inputs, log, same_classes=bool) -> {key: part}
+    python_name: str = ""  # of its Python function, where a module of the package has the command's name already
 
 
-def train(name: str, title: str, help: str, **more: str) -> Command:
+def training_row(name: str, title: str, help: str, **more: str) -> Command:
     """A row of a method: options in config/training.py, the method in methods/NAME.py."""
     options = f"ftcli.config.training:{name.capitalize()}"
     return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
-def explain(name: str, help: str, folder: str = "", **more: str) -> Command:
+def measure_row(name: str, help: str, folder: str = "", **more: str) -> Command:
     """A row of a measure: its options, function, tables and part of the report in the folder explain/NAME."""
     folder = folder or name
-    room = f"ftcli.explain.{folder}"
+    package = f"ftcli.explain.{folder}"
     return Command(
-        "Explain", help, f"{room}.options:{name.capitalize()}", f"{room}.command:{name}",
-        parts=f"{room}.types:PARTS", tables=f"{room}.tables:tables", **more,
+        "Explain", help, f"{package}.options:{name.capitalize()}", f"{package}.command:{name}",
+        parts=f"{package}.types:PARTS", tables=f"{package}.tables:tables", **more,
     )  # fmt: skip
 
 
-def look(name: str, help: str, python_name: str = "") -> Command:
+def looking_row(name: str, help: str, python_name: str = "") -> Command:
     """A row of a command that only shows what is there."""
     return Command(
         "Look", help, f"ftcli.config.looking:{name.capitalize()}", f"ftcli.look:{name}", python_name=python_name
@@ -52,10 +50,10 @@ def look(name: str, help: str, python_name: str = "") -> Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "probe": train("probe", "LP", "Linear probing: train the head alone, on frozen features."),
-    "finetune": train("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
-    "lpft": train("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
-    "surgical": train(
+    "probe": training_row("probe", "LP", "Linear probing: train the head alone, on frozen features."),
+    "finetune": training_row("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
+    "lpft": training_row("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
+    "surgical": training_row(
         "surgical", "surgical", "Surgical fine-tuning: train some blocks, chosen by you or by gradients.",
         match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
     ),
@@ -71,27 +69,27 @@ COMMANDS: dict[str, Command] = {
         "Measure", "Predict the classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",
         "ftcli.run:predict",
     ),
-    "distortion": explain(
+    "distortion": measure_row(
         "distortion", "How far features and weights moved, and how similar they are.",
         measure="ftcli.explain.distortion.measure:of_training",
     ),
-    "agreement": explain("agreement", "Which mistakes models share, and which only one of them makes."),
-    "interpolate": explain(
+    "agreement": measure_row("agreement", "Which mistakes models share, and which only one of them makes."),
+    "interpolate": measure_row(
         "interpolate", "Loss on the line between two models; averages of weights.", folder="interpolation"
     ),
-    "criticality": explain("criticality", "How much each block matters when it is rewound or perturbed."),
-    "theory": explain("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
-    "compare": look("compare", "Compare several reports in one table, with paired tests."),
-    "report": look("report", "The tables of a finished run.", "read_report"),
-    "blocks": look("blocks", "The blocks of a model, in order, with their sizes."),
-    "data": look("data", "Number of images and classes of a data set.", "read_data"),
-    "presets": look("presets", "The named benchmarks.", "read_presets"),
-    "cache": look("cache", "Show or clear cached images and features.", "manage_cache"),
-    "schema": look("schema", "The JSON Schema of report.json."),
+    "criticality": measure_row("criticality", "How much each block matters when it is rewound or perturbed."),
+    "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
+    "report": looking_row("report", "The tables of a finished run.", "read_report"),
+    "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes."),
+    "data": looking_row("data", "Number of images and classes of a data set.", "read_data"),
+    "presets": looking_row("presets", "The named benchmarks.", "read_presets"),
+    "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
+    "schema": looking_row("schema", "The JSON Schema of report.json."),
 }  # fmt: skip
 
 
-def named(name: str) -> Any:
+def import_named(name: str) -> Any:
     """What "module:name" names; None for an empty name."""
     if not name:
         return None
@@ -99,14 +97,14 @@ def named(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def options_of(command: str) -> type[Any]:
+def options_class(command: str) -> type[Any]:
     """The class of a command's options."""
-    return named(COMMANDS[command].options)
+    return import_named(COMMANDS[command].options)
 
 
 def method_of(command: str) -> Any:
     """The method of a command that trains."""
-    return named(COMMANDS[command].method)
+    return import_named(COMMANDS[command].method)
 
 
 def python_names() -> dict[str, str]:

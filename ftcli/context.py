@@ -1,8 +1,9 @@
-"""What every command opens, once: the log, the run folder, the machine, the cache, the sets of images.
+"""What every command that reads data or writes a run folder opens, once: log, folder, machine, cache, sets of images.
 
 with open_context(config) as context:
-    task = context.task()
-    experiment = context.experiment(task, loaded.data_config)
+    loaded = load_with_head(config, config.checkpoint, context.log)
+    task = context.task(loaded)
+    inputs = context.inputs(task, loaded.data_config)
     return context.answer(task, loaded, results)
 """
 
@@ -23,10 +24,11 @@ from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.task import Task, build_task, warn_few_to_pick
+from ftcli.data.transforms import DataConfig
 from ftcli.engine.device import Machine, machine_of
-from ftcli.engine.experiment import Experiment, experiment_of
 from ftcli.engine.grid import Trained
 from ftcli.engine.resume.checkpointer import Checkpointer
+from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.confusion import check_pairs
@@ -39,7 +41,7 @@ from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
-from ftcli.run_folder.request import command_of, digest_of, options_of, other_classes, other_options, request_of
+from ftcli.run_folder.request import command_of, digest_of, options_in_request, other_classes, other_options, request_of
 from ftcli.run_folder.resumable import resumable_run
 
 Options = TypeVar("Options", bound=Common)
@@ -57,18 +59,18 @@ class Context(Generic[Options]):
     log: Log
     started: float  # of time.perf_counter
     folder: Path
-    finished: Report | None
+    finished_report: Report | None
     cache: Cache | None
     _machine: Machine | None
 
     @property
     def machine(self) -> Machine:
-        """Where images go through models; only of a command whose options say so."""
+        """Device and precision; only of commands whose options have them."""
         assert self._machine is not None
         return self._machine
 
     def task(self, model: Loaded | None = None) -> Task:
-        """The sets in their roles. The classes are the training set's, or those of `model`, which is evaluated."""
+        """The sets in their roles. Classes: those of `model` where it is given, else of the training set."""
         config = self.config
         assert isinstance(config, Reporting)
         task = build_task(
@@ -80,33 +82,35 @@ class Context(Generic[Options]):
         )  # fmt: skip
         if isinstance(config, Detailed) and config.details():
             check_pairs(len(task.classes))
-        if config.selects:
+        if config.picks_on_id_val:
             warn_few_to_pick(task, self.log)
         return task
 
-    def experiment(self, task: Task, data_config: dict[str, Any]) -> Experiment:
+    def inputs(self, task: Task, data_config: DataConfig) -> RunInputs:
         """The task with its loaders; images are prepared as timm's `data_config` says."""
         assert isinstance(self.config, Running)
-        return experiment_of(task, data_config, self.machine, self.config, self.log, self.cache)
+        return run_inputs_of(task, data_config, self.machine, self.config, self.log, self.cache)
 
     def request(self, task: Task, models: Sequence[Loaded]) -> Mapping[str, Any]:
-        """Everything that the result of this command depends on.
+        """All inputs that determine the result.
 
-        Raises RequestError where the finished run to show again was made from other data, models or imported code.
+        Raises RequestError if the finished run in the folder had other data, models or imported code.
         """
         assert isinstance(self.config, Resumable)
         request = request_of(self.config, task, models, self.machine)
-        if self.finished is not None:
-            if self.finished.request is UNSET:
-                raise other_run(self.config, "no digest of its data")
-            if self.finished.request != digest_of(request):
-                classes = other_classes(self.finished.data.classes, request["classes"])
-                raise other_run(self.config, classes or "other data, model or imported code under the same names")
+        if self.finished_report is not None:
+            if self.finished_report.request is UNSET:
+                raise different_run_error(self.config, "no digest of its data")
+            if self.finished_report.request != digest_of(request):
+                classes = other_classes(self.finished_report.data.classes, request["classes"])
+                raise different_run_error(
+                    self.config, classes or "other data, model or imported code under the same names"
+                )
         return request
 
     @contextmanager
-    def running(self, request: Mapping[str, Any]) -> Iterator[Checkpointer]:
-        """Inside, the folder is made and locked, and states of this request are saved in it and loaded from it.
+    def locked_folder(self, request: Mapping[str, Any]) -> Iterator[Checkpointer]:
+        """Create and lock the folder; gives the checkpointer, which saves and loads the states of this request's runs.
 
         Raises RequestError where another process works there, or where a state there is that of another request.
         """
@@ -118,7 +122,7 @@ class Context(Generic[Options]):
     def answer(
         self, task: Task, loaded: Loaded, results: Sequence[Results] = (), *, trained: Trained | None = None,
         parts: Mapping[str, Any] | None = None, predictions: pa.Table | None = None,
-        save_weights: Callable[[Path], None] | None = None, history: Sequence[dict[str, Any]] = (),
+        save_weights: Callable[[Path], None] | None = None, history: Sequence[Mapping[str, object]] = (),
     ) -> Answer:  # fmt: skip
         """Write the report, and what lies beside it, into the folder.
 
@@ -132,13 +136,13 @@ class Context(Generic[Options]):
 
     def write(
         self, report: Report, predictions: pa.Table | None = None,
-        save_weights: Callable[[Path], None] | None = None, history: Sequence[dict[str, Any]] = (),
+        save_weights: Callable[[Path], None] | None = None, history: Sequence[Mapping[str, object]] = (),
     ) -> None:  # fmt: skip
         """Fill the folder; `running` has made that of a command that can be resumed."""
         assert isinstance(self.config, RunFolder)
         if not isinstance(self.config, Resumable):
             self.folder = make_output_folder(self.folder, self.config.out)
-        write_run(self.folder, report, list(history), predictions, save_weights)
+        write_run(self.folder, report, history, predictions, save_weights)
 
 
 @contextmanager
@@ -147,32 +151,32 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
 
     Raises RequestError where something in the run folder is in the way, and for a device that is not here.
     """
-    started, folder, finished, machine, cache = time.perf_counter(), Path(), None, None, None
+    started, folder, finished_report, machine, cache = time.perf_counter(), Path(), None, None, None
     with ConsoleLog(config.quiet or process_index() > 0) as log:
         if isinstance(config, RunFolder):
-            finished = find_finished(config)
-            overwrite, resumable = config.overwrite or finished is not None, isinstance(config, Resumable)
+            finished_report = find_finished_report(config)
+            overwrite, resumable = config.overwrite or finished_report is not None, isinstance(config, Resumable)
             folder = choose_output_folder(config.out, command_of(config), overwrite, resumable=resumable)
         if isinstance(config, Running):
             machine = machine_of(config)
             cache = None if config.no_cache else open_cache(log)
-        yield Context(config, log, started, folder, finished, cache, machine)
+        yield Context(config, log, started, folder, finished_report, cache, machine)
 
 
-def find_finished(config: Common) -> Report | None:
+def find_finished_report(config: Common) -> Report | None:
     """The report of the finished run in OUT, where --resume asks for it. Raises RequestError for other options."""
     if not (isinstance(config, Resumable) and config.resume and config.out and (config.out / REPORT).exists()):
         return None
     report = read_report(config.out)
     if report.command != command_of(config):
-        raise other_run(config, f"command {report['command']}, and this one has {command_of(config)}")
-    if other := other_options(report.config, options_of(config)):
-        raise other_run(config, other)
+        raise different_run_error(config, f"command {report['command']}, and this one has {command_of(config)}")
+    if other := other_options(report.config, options_in_request(config)):
+        raise different_run_error(config, other)
     return report
 
 
-def other_run(config: Resumable, difference: str) -> RequestError:
-    """The finished run in OUT is not the one that is asked for."""
+def different_run_error(config: Resumable, difference: str) -> RequestError:
+    """The error that the folder holds another finished run."""
     return RequestError(
         f"--out {str(config.out)!r} holds a finished run with {difference}.",
         f"name another folder; ftcli report {config.out} shows what is there",

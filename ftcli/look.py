@@ -13,7 +13,7 @@ from ftcli.console.streams import Console
 from ftcli.presets import DESCRIPTION, preset_names, read_preset
 from ftcli.report.read import read_both, untrusted
 from ftcli.report.tables import tables as report_tables
-from ftcli.text import counted
+from ftcli.safe_text import counted
 
 MOST_ROWS = 1_000  # of a table that somebody is to read
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.inspect import DictType, ListType, StructType, Type, UnionType, type_info
 
-from ftcli.text import escaped, shortened
+from ftcli.safe_text import escaped, shortened
 
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]

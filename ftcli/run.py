@@ -1,11 +1,12 @@
 """READ FIRST. The program in order: checkpoint and data in, a model, a method, figures of every set, a report out.
 
-    checkpoint ──┐
-                 ├─> task ─> model ─> experiment ─> before ─> method ─> picks ─> results ─> report, model, predictions
-    data specs ──┘
+    data specs ──> task ──┐
+                          ├─> model ─> inputs ─> method ─> picks ─> results ─> report, model, predictions
+    checkpoint ───────────┘
 
-`before` is the untouched checkpoint, where it knows the classes already. A command that trains locks its folder, and
-resumes from the state of an interrupted run that it finds there.
+A task holds the sets of images in their roles; inputs hold the loaders of these sets, the machine and the caches. A run
+of the grid puts forward one epoch, its candidate; the best candidate of a seed is its pick; the best pick is saved.
+`train` and `adapt` lock the run folder. If it holds the state of an interrupted run, they resume it.
 
 Four stories: train, evaluate, adapt, predict. What every command opens is in context.py; which method a command runs is
 in commands.py; the commands that compare models are in explain/.
@@ -20,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from ftcli.commands import COMMANDS, named
+from ftcli.commands import COMMANDS, import_named
 from ftcli.config.adapting import Adapt
 from ftcli.config.measuring import Evaluate, Predict
 from ftcli.config.training import Training
@@ -28,9 +29,9 @@ from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.task import Task, without_labels
 from ftcli.engine.evaluate import all_logits
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
-from ftcli.engine.tta.stream import stream_of
+from ftcli.engine.run_inputs import RunInputs
+from ftcli.engine.tta.batches import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds, measure, results_from
@@ -40,11 +41,10 @@ from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.loading.architecture import build_without_values, resolve_model_config
 from ftcli.model.loading.from_options import load_with_head, open_from_options
+from ftcli.model.loading.import_user_file import import_file
 from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.save import save_model
-from ftcli.model.loading.user_file import import_file
-from ftcli.records import decoded
 from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
@@ -59,27 +59,30 @@ def train(config: Training) -> Answer:
     """`probe`, `finetune`, `lpft`, `surgical`: train, select on ID-val, evaluate every set, save."""
     command = COMMANDS[command_of(config)]
     with open_context(config) as context:
-        checkpoint = open_start(config, context.log)
+        checkpoint = open_initial_checkpoint(config, context.log)
         task = context.task()
-        loaded = load_start(task, config, checkpoint, context.log)
-        experiment = context.experiment(task, loaded.data_config)
-        choices_of = named(command.choices)
-        trainable = choices_of(loaded.model, config) if choices_of else {}
+        loaded = load_initial_model(task, config, checkpoint, context.log)
+        inputs = context.inputs(task, loaded.data_config)
+        count_trainable = import_named(command.choices)
+        trainable = count_trainable(loaded.model, config) if count_trainable else {}  # parameters, by choice
         request = context.request(task, [loaded])
-        if context.finished is not None:
-            return report_answer(context.finished, context.folder)
+        if context.finished_report is not None:
+            return report_answer(context.finished_report, context.folder)
         if config.dry_run:
             return plan_answer(config, task, loaded, trainable)
-        with context.running(request) as checkpointer:
-            experiment = replace(experiment, checkpointer=checkpointer)
-            before = results_before(loaded, experiment, config, context.log)
+        with context.locked_folder(request) as checkpointer:
+            inputs = replace(inputs, checkpointer=checkpointer)
+            untouched = untouched_results(loaded, inputs, config, context.log)
             start = deepcopy(loaded.model) if config.measure else None
-            trained = named(command.method)(loaded, experiment, config, context.log)
-            results = results_of(trained, loaded.model, experiment, context.log, config.details())
-            parts: dict[str, Any] = {"request": digest_of(request), "before": before.figures if before else None}
-            parts |= {"stages": stages_of(trained, results, loaded.model, experiment, context.log)}
-            parts |= {"choices": results_by_choice(trained, results, loaded, experiment, config, context.log)}
-            parts |= changes_of(start, trained, loaded, experiment, config, context.log)
+            trained = import_named(command.method)(loaded, inputs, config, context.log)
+            results = results_of(trained, loaded.model, inputs, context.log, config.details())
+            parts: dict[str, object] = {
+                "request": digest_of(request),
+                "before": untouched.figures if untouched else None,
+            }
+            parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
+            parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
+            parts |= changes_of(start, trained, loaded, inputs, config, context.log)
             return save(context, task, trained, results, loaded, parts)
 
 
@@ -88,14 +91,14 @@ def evaluate(config: Evaluate) -> Answer:
     with open_context(config) as context:
         loaded = load_with_head(config, config.checkpoint, context.log)
         task = context.task(loaded)
-        experiment = context.experiment(task, loaded.data_config)
+        inputs = context.inputs(task, loaded.data_config)
         model = context.machine.place(loaded.model)
-        results = measure(model, experiment, 0, context.log, frozen=True, details=config.details())
+        results = measure(model, inputs, 0, context.log, frozen=True, details=config.details())
         return context.answer(task, loaded, [results], predictions=results.predictions)
 
 
 def adapt(config: Adapt) -> Answer:
-    """`adapt`: the answers of a model that learns, without labels, from each set as it is asked about it."""
+    """`adapt`: the predictions of a model that adapts to each set, without its labels, while it predicts."""
     with open_context(config) as context:
         log, machine = context.log, context.machine
         loaded = load_with_head(config, str(config.checkpoint), log)
@@ -105,21 +108,21 @@ def adapt(config: Adapt) -> Answer:
             name: stream_of(data, loaded.data_config, machine, config, log, context.cache)
             for name, data in task.sets().items()
         }
-        experiment = context.experiment(task, loaded.data_config)
+        inputs = context.inputs(task, loaded.data_config)
         request = context.request(task, [loaded])
-        if context.finished is not None:
-            return report_answer(context.finished, context.folder)
+        if context.finished_report is not None:
+            return report_answer(context.finished_report, context.folder)
         model = machine.place(loaded.model)
-        with context.running(request) as checkpointer:
-            before = measure(model, experiment, config.seed, log, frozen=True)
+        with context.locked_folder(request) as checkpointer:
+            untouched = measure(model, inputs, config.seed, log, frozen=True)
             adapted = adapt_to_streams(model, streams, tensors, config, machine, checkpointer, log)
             results = {
                 choice: results_from(answers.stream, task, config.seed, log, config.details())
                 for choice, answers in adapted.items()
             }
-            choices = adaptation_choices(adapted, results, before, task, model, config)
+            choices = adaptation_choices(adapted, results, untouched, task, model, config)
             first = next(iter(results.values()))
-            parts = {"request": digest_of(request), "before": before.figures, "choices": choices}
+            parts = {"request": digest_of(request), "before": untouched.figures, "choices": choices}
             return context.answer(task, loaded, [first], parts=parts, predictions=first.predictions)
 
 
@@ -130,13 +133,13 @@ def predict(config: Predict) -> Answer:
         loaded = load_with_head(config, config.checkpoint, context.log)
         images = without_labels(config.images, damaged=config.damaged, log=context.log, cache=context.cache)
         task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
-        experiment = context.experiment(task, loaded.data_config)
-        logits = all_logits(context.machine.place(loaded.model), experiment, context.log, frozen=True)["images"]
+        inputs = context.inputs(task, loaded.data_config)
+        logits = all_logits(context.machine.place(loaded.model), inputs, context.log, frozen=True)["images"]
         return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
 
 
-def open_start(config: Training, log: Log) -> Checkpoint | None:
-    """The checkpoint to start from, its header read; None where the body starts from random weights.
+def open_initial_checkpoint(config: Training, log: Log) -> Checkpoint | None:
+    """The checkpoint to start from, its header read; None without --checkpoint.
 
     Raises RequestError, before any image is read, for a name that contradicts the file or that timm does not know.
     """
@@ -151,39 +154,39 @@ def open_start(config: Training, log: Log) -> Checkpoint | None:
     overrides = ModelOverrides.from_options(config)
     checkpoint = None if config.checkpoint is None else open_from_options(config, config.checkpoint, log)
     overrides.check_used([checkpoint] if checkpoint else [])
-    recipe = resolve_model_config(config.model, checkpoint, overrides)
+    model_config = resolve_model_config(config.model, checkpoint, overrides)
     if overrides.args:
-        build_without_values(recipe, image_size=config.image_size)
+        build_without_values(model_config, image_size=config.image_size)
     return checkpoint
 
 
-def load_start(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
+def load_initial_model(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
     """The model that training starts from, with as many classes as the task has."""
     loaded = load_model(
         name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
         overrides=ModelOverrides.from_options(config),
     )  # fmt: skip
-    if match_head := named(COMMANDS[command_of(config)].match_head):
+    if match_head := import_named(COMMANDS[command_of(config)].match_head):
         return match_head(loaded, task, config, log)
-    # A random body takes nothing from a checkpoint but its architecture, and the report must not name one.
+    # With random weights a checkpoint only names the architecture, so the report must not cite it.
     return replace(loaded, checkpoint=None) if config.random_body else loaded
 
 
-def results_before(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Results | None:
-    """The results of the untouched checkpoint, where training starts from its head and that knows the classes."""
+def untouched_results(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Results | None:
+    """The results of the checkpoint before training, if training starts from its head and that has these classes."""
     if not COMMANDS[command_of(config)].match_head or not loaded.head_loaded:
         return None
-    return measure(experiment.machine.place(loaded.model), experiment, 0, log, frozen=True)
+    return measure(inputs.machine.place(loaded.model), inputs, 0, log, frozen=True)
 
 
 def results_of(
-    trained: Trained, network: nn.Module, experiment: Experiment, log: Log, details: Sequence[str] = ()
+    trained: Trained, network: nn.Module, inputs: RunInputs, log: Log, details: Sequence[str] = ()
 ) -> list[Results]:
-    """The results of each seed's pick; `network` gives the architecture."""
+    """The results of each seed's pick. network: a model of the same architecture, which is not changed."""
     results = []
     for pick in trained.picks:
-        model = experiment.machine.place(with_weights(network, pick.state))
-        results.append(measure(model, experiment, pick.seed, log, frozen=trained.frozen, details=details))
+        model = inputs.machine.place(with_weights(network, pick.state))
+        results.append(measure(model, inputs, pick.seed, log, frozen=trained.frozen, details=details))
     return results
 
 
@@ -195,32 +198,32 @@ def with_weights(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
 
 
 def stages_of(
-    trained: Trained, results: list[Results], network: nn.Module, experiment: Experiment, log: Log
+    trained: Trained, results: list[Results], network: nn.Module, inputs: RunInputs, log: Log
 ) -> dict[str, Stage] | None:
-    """The stages of a method that has several, in order, each with its own pick and results."""
-    if not trained.before:
+    """Each stage in order, with its pick and results; None where there is only one."""
+    if not trained.earlier_stages:
         return None
     stages = {
-        name: (stage, results_of(stage, network, experiment, log, results[0].details))
-        for name, stage in trained.before.items()
+        name: (stage, results_of(stage, network, inputs, log, results[0].details))
+        for name, stage in trained.earlier_stages.items()
     }
     stages[trained.stage] = (trained, results)
     return {
-        name: decoded({"selected": stage.best.describe(), "results": join_seeds(of_stage), "runs": stage.runs}, Stage)
+        name: Stage(selected=stage.best.selected(), results=join_seeds(of_stage), runs=stage.runs)
         for name, (stage, of_stage) in stages.items()
     }
 
 
 def results_by_choice(
-    trained: Trained, results: list[Results], loaded: Loaded, experiment: Experiment, config: Training, log: Log
+    trained: Trained, results: list[Results], loaded: Loaded, inputs: RunInputs, config: Training, log: Log
 ) -> dict[str, Choice] | None:
-    """What a method tried, choice by choice; `results` are those of the choice that it picked."""
+    """One entry for each choice that a method compared. results: those of the picked choice, already measured."""
     if not trained.choices:
         return None
     by_choice = {
         choice: results
         if choice == trained.choice
-        else results_of(of_choice, loaded.model, experiment, log, results[0].details)
+        else results_of(of_choice, loaded.model, inputs, log, results[0].details)
         for choice, of_choice in trained.choices.items()
         if of_choice.picks
     }
@@ -228,31 +231,31 @@ def results_by_choice(
 
 
 def changes_of(
-    start: nn.Module | None, trained: Trained, loaded: Loaded, experiment: Experiment, config: Training, log: Log
-) -> dict[str, Any]:
+    start: nn.Module | None, trained: Trained, loaded: Loaded, inputs: RunInputs, config: Training, log: Log
+) -> dict[str, object]:
     """What `--measure` asks for: the saved model compared with `start`, from which its training started."""
     if start is None:
         return {}
-    order = head_order(loaded, experiment.task.classes, log)
+    order = head_order(loaded, inputs.task.classes, log)
     if order is not None:
         reorder_head(start, order)
     saved = with_weights(loaded.model, trained.best.state)
-    before, after = experiment.machine.place(start), experiment.machine.place(saved)
-    changes: dict[str, Any] = {}
+    before, after = inputs.machine.place(start), inputs.machine.place(saved)
+    changes: dict[str, object] = {}
     for name in config.measure or ():
-        changes |= named(COMMANDS[name].measure)(before, after, experiment, log, same_classes=order is not None)
+        changes |= import_named(COMMANDS[name].measure)(before, after, inputs, log, same_classes=order is not None)
     return changes
 
 
 def save(
     context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded,
-    parts: dict[str, Any],
+    parts: dict[str, object],
 ) -> Answer:  # fmt: skip
     """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
     history = [
-        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch
+        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch.to_dict()
         for run in trained.runs
-        for epoch in run.get("history", [])
+        for epoch in run.epochs()
     ]
     save_weights = partial(
         save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import ftcli
 from ftcli.api import is_repeated, parameters
-from ftcli.commands import COMMANDS, option_classes, options_of, python_names
+from ftcli.commands import COMMANDS, option_classes, options_class, python_names
 from ftcli.config.declare import Numbers, Triple, Words
 from ftcli.config.shared import RunFolder
 
@@ -63,7 +63,7 @@ def signature(command: str, *, unpacked: bool = False) -> str:
 
 def returned(command: str) -> str:
     """The type of a command's answer."""
-    if issubclass(options_of(command), RunFolder) or command == "report":
+    if issubclass(options_class(command), RunFolder) or command == "report":
         return "_Report"
     return "list[dict[str, Any]]" if command == "predict" else "dict[str, Any]"
 

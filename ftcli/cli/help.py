@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.models import ArgumentInfo, OptionInfo
 
-from ftcli.commands import COMMANDS, options_of
+from ftcli.commands import COMMANDS, options_class
 from ftcli.config.declare import PANELS
 from ftcli.config.shared import Common
 from ftcli.console.streams import Console
@@ -120,7 +120,7 @@ def print_help(words: Sequence[str]) -> None:
             raise RequestError(f"there is no command {named[0]!r}.", choose(named[0], COMMANDS))
         print_program(console)
         return
-    found = list(rows(options_of(command)))
+    found = list(rows(options_class(command)))
     arguments = "".join(
         f" {row.name}" if row.default == REQUIRED else f" [{row.name}]" for row in found if row.panel == ARGUMENTS
     )

@@ -16,13 +16,13 @@ import typer
 
 from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
-from ftcli.commands import COMMANDS, named, options_of
+from ftcli.commands import COMMANDS, import_named, options_class
 from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.limits import MAX_MESSAGE
 from ftcli.processes import command_line, process_count, process_index
-from ftcli.text import printable, reason, shortened
+from ftcli.safe_text import printable, reason, shortened
 
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
@@ -30,14 +30,14 @@ OTHERS_WAIT = 5  # seconds
 RETYPE = "type the same command again"
 
 
-def program(make_run: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
+def build_app(make_run: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
     """The Typer program with every command. make_run: from "module:function" to what is run on the options."""
     from ftcli.cli.options import command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     for name, row in COMMANDS.items():
         run = (make_run or runner)(row.function)
-        app.command(name, rich_help_panel=row.panel)(command_of(options_of(name), run, name, row.help))
+        app.command(name, rich_help_panel=row.panel)(command_of(options_class(name), run, name, row.help))
     return app
 
 
@@ -46,7 +46,7 @@ def runner(function: str) -> Callable[[Common], None]:
 
     def run(config: Common) -> None:
         try:
-            answer = named(function)(config)
+            answer = import_named(function)(config)
             if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
@@ -89,7 +89,7 @@ def request_error(error: typer.TyperException, words: Sequence[str]) -> RequestE
     message = error.format_message() if hasattr(error, "format_message") else reason(error)
     problem = re.sub(r"^Invalid value for '[^']*': |Value error, ", "", " ".join(message.split()))
     command = next((word for word in words if word in COMMANDS), "")
-    known = {row.name: row for row in rows(options_of(command))} if command else {}
+    known = {row.name: row for row in rows(options_class(command))} if command else {}
     fix = f"`{f'ftcli {command}'.strip()} --help` shows what there is"
     names = getattr(getattr(error, "param", None), "opts", ())
     row = next((known[name] for name in names if name in known), None)
@@ -133,7 +133,7 @@ def main() -> None:
     """A command line, from the words to the exit code."""
     words = sys.argv[1:]
     if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
-        program()(prog_name=NAME)
+        build_app()(prog_name=NAME)
     elif any(word in VERSION for word in options_among(words)):
         print(f"ftcli {__version__}")
     elif asks_for_help(words):
@@ -161,7 +161,7 @@ def unwritable_output(error: OSError) -> int:
     return print_error(f"the output cannot be written: {error.strerror}", "", 1)
 
 
-def process() -> None:
+def process_entry() -> None:
     """`main` as a process of its own: the streams are made ready before and emptied after.
 
     One that was stopped ends at once, and by its exit code: Python would take its time, in which a second signal meets
@@ -187,7 +187,7 @@ def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
     before = command_line.set(tuple(words))
     try:
-        return int(program()(list(words), prog_name=NAME, standalone_mode=False) or 0)
+        return int(build_app()(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return exit_code_of(error)
     except KeyboardInterrupt as stop:  # before any work began
@@ -201,4 +201,4 @@ def run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    process()
+    process_entry()

@@ -23,7 +23,7 @@ from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.presets import load_preset, preset_names
-from ftcli.text import shortened
+from ftcli.safe_text import shortened
 
 NOT_FROM_REPORT = (
     "out",

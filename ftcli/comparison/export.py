@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ftcli.comparison.compare import Cell, Comparison, Difference, Row
 from ftcli.console.cells import GAP, SET_NAMES, interval, name_intervals, new_table, percent, text
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
@@ -30,7 +30,7 @@ CSV_FIELDS = [
 ]  # fmt: skip
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
+def to_json(comparison: Comparison) -> dict[str, object]:
     """The whole comparison in plain lists and dictionaries; accuracies are fractions."""
     return {"schema": SCHEMA, **json.loads(json.dumps(asdict(comparison), allow_nan=False))}
 

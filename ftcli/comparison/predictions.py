@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PREDICTION_NAME_BYTES, MAX_PREDICTIONS
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 INTEGER_COLUMNS = ("seed", "label", "predicted")  # those that may hold integers
 TEXT_COLUMNS = ("set", "example", "label", "predicted")  # those that may hold text

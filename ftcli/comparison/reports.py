@@ -13,7 +13,7 @@ from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_SETS
 from ftcli.report.read import read_both
 from ftcli.run_folder.folder import PREDICTIONS, REPORT
-from ftcli.text import shortest_tails
+from ftcli.safe_text import shortest_unique_suffixes
 
 NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
 
@@ -114,7 +114,7 @@ def accuracies_of(content: Foreign) -> dict[str, Accuracy]:
     return {name: accuracy_of(entry) for name, entry in entries.items() if entry and entry.get("accuracy") is not None}
 
 
-def accuracy_of(entry: dict[str, Any]) -> Accuracy:
+def accuracy_of(entry: Foreign) -> Accuracy:
     kind, bounds = interval_of(entry) or (None, None)
     interval = (float(bounds[0]), float(bounds[1])) if bounds else None
     seeds = int(entry.get("n_seeds") or 1)
@@ -125,7 +125,7 @@ def report_names(paths: Sequence[Path], commands: Sequence[str]) -> list[str]:
     """Commands where they differ, else folder names, with as many parents as it takes to tell all apart."""
     if max(Counter(commands).values()) == 1:
         return list(commands)
-    return shortest_tails([str(path.parent if path.name == REPORT else path) for path in paths])
+    return shortest_unique_suffixes([str(path.parent if path.name == REPORT else path) for path in paths])
 
 
 def refuse(problem: str) -> NoReturn:

@@ -12,7 +12,7 @@ from ftcli.comparison.reports import Accuracy, ComparedReport
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
 from ftcli.run_folder.folder import PREDICTIONS
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 ROUNDING = 1e-6  # of an accuracy that was written and read back, or summed in another order
 RUN_AGAIN = "run the command again into another folder"

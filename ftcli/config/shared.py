@@ -52,7 +52,7 @@ def per_channel(what: str) -> Any:
 class Common:
     """What every command understands."""
 
-    selects: ClassVar[bool] = False  # whether anything is picked on ID-val
+    picks_on_id_val: ClassVar[bool] = False  # whether anything is picked on ID-val
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
     quiet: Annotated[bool, flag("Hide progress and notes; show warnings and errors.", "--quiet", OUTPUT, "-q")] = False

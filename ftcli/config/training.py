@@ -68,7 +68,7 @@ Merge = Annotated[
 class Training(Detailed, Resumable):
     """What every command that trains shares."""
 
-    selects: ClassVar[bool] = True
+    picks_on_id_val: ClassVar[bool] = True
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None

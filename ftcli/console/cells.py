@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 GAP = 3  # characters between two columns
 SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ftcli.console.streams import Console
 from ftcli.log import Log
 from ftcli.processes import command_line, process_index
-from ftcli.text import counted, printable
+from ftcli.safe_text import counted, printable
 
 T = TypeVar("T")
 

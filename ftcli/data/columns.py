@@ -13,7 +13,7 @@ from ftcli.data.rows import Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
 from ftcli.limits import MAX_DICTIONARY_BYTES, MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
-from ftcli.text import counted, listed, quoted, shortened
+from ftcli.safe_text import counted, listed, quoted, shortened
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")

@@ -7,7 +7,7 @@ from math import sqrt
 
 from ftcli.data.images import ImageSet
 from ftcli.log import Log
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 WIDER = 1.1  # of an interval: copies that would make it wider by less are not worth a warning
 

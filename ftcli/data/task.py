@@ -18,7 +18,7 @@ from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import counted, listed
+from ftcli.safe_text import counted, listed
 
 FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
 FEWEST_TO_PICK = 100  # by fewer, the standard error of an accuracy of one half is above 5 points

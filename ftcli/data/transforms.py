@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -30,6 +30,7 @@ STANDARD_RATIO = (3 / 4, 4 / 3)  # width over height of the crop
 ATTEMPTS = 10  # crops tried until one lies inside the image, as torchvision does
 MADE_BY = " ".join(f"{name} {version(name)}" for name in ("pillow", "torchvision", "timm"))
 
+DataConfig = Mapping[str, Any]  # timm's data configuration: input_size, mean, std, interpolation, crop_pct, crop_mode
 Step = Callable[[Image.Image], Image.Image]
 
 
@@ -88,7 +89,7 @@ def _constants(
         return white, torch.tensor(mean, device=device).repeat(W), torch.tensor(std, device=device).repeat(W)
 
 
-def evaluation(cfg: dict[str, Any]) -> Transform:
+def evaluation(cfg: DataConfig) -> Transform:
     """The transform a model is measured with: timm's own, bit for bit, and nothing random.
 
     Args:
@@ -111,7 +112,7 @@ def evaluation(cfg: dict[str, Any]) -> Transform:
     )
 
 
-def augmentation(cfg: dict[str, Any], name: str) -> Transform:
+def augmentation(cfg: DataConfig, name: str) -> Transform:
     """The transform a model is trained with.
 
     "none" is `evaluation`; "light" a random crop from a slightly larger image, resized or padded, and a flip;
@@ -137,7 +138,7 @@ def augmentation(cfg: dict[str, Any], name: str) -> Transform:
     return Transform(f"full size {MADE_BY}", size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std)
 
 
-def _steps(cfg: dict[str, Any]) -> tuple[tuple[Step, ...], transforms.Normalize]:
+def _steps(cfg: DataConfig) -> tuple[tuple[Step, ...], transforms.Normalize]:
     """timm's evaluation transform: resize and crop, then the normalisation. Raises RunError where it ends in others."""
     *steps, to_tensor, normalize = create_transform(**cfg, is_training=False).transforms
     if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
@@ -145,7 +146,7 @@ def _steps(cfg: dict[str, Any]) -> tuple[tuple[Step, ...], transforms.Normalize]
     return tuple(steps), normalize
 
 
-def _size(cfg: dict[str, Any]) -> tuple[int, int]:
+def _size(cfg: DataConfig) -> tuple[int, int]:
     high, wide = cfg["input_size"][-2:]
     return high, wide
 

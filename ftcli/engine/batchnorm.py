@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms

@@ -1,50 +1,47 @@
 """A model on the sets of a task: all its logits, or the two figures that selection goes by."""
 
-from typing import Any
-
 import torch
+from msgspec import UNSET, UnsetType
 from torch import Tensor, nn
 
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.frozen_prefix import FrozenPrefix
 from ftcli.engine.predict import predict, score
+from ftcli.engine.run_inputs import RunInputs
+from ftcli.engine.types import Score
 from ftcli.log import Log
 
 
-def figures_on(
-    model: nn.Module, name: str, experiment: Experiment, log: Log, prefix: FrozenPrefix | None = None
-) -> dict[str, float]:
+def figures_on(model: nn.Module, name: str, inputs: RunInputs, log: Log, prefix: FrozenPrefix | None = None) -> Score:
     """Accuracy (a fraction) and mean cross-entropy on one set, among the classes that the set covers.
 
     prefix: the model's frozen prefix, whose outputs are computed once for all epochs.
     """
-    data = experiment.task.sets()[name]
+    data = inputs.task.sets()[name]
     forward = prefix.evaluation_forward(name) if prefix else None
-    logits = predict(model, forward or experiment.sets[name], experiment.machine, log, name).logits
+    logits = predict(model, forward or inputs.sets[name], inputs.machine, log, name).logits
     labels = torch.from_numpy(data.labels)
     if data.restrict is not None:
         covered = torch.tensor(data.restrict)
         logits, labels = logits[:, covered], torch.searchsorted(covered, labels)
-    accuracy, loss = score(logits, labels)
-    return {"accuracy": accuracy, "loss": loss}
+    return Score(*score(logits, labels))
 
 
 def figures_of_epoch(
-    model: nn.Module, experiment: Experiment, log: Log, ood_every_epoch: bool, prefix: FrozenPrefix | None = None
-) -> dict[str, Any]:
+    model: nn.Module, inputs: RunInputs, log: Log, ood_every_epoch: bool, prefix: FrozenPrefix | None = None
+) -> tuple[Score, dict[str, Score] | UnsetType]:
     """What a run's history holds of an epoch: the figures on ID-val and, where asked for, on the OOD sets."""
-    figures: dict[str, Any] = {"id_val": figures_on(model, "id_val", experiment, log, prefix)}
-    if ood_every_epoch:
-        figures["ood"] = {name: figures_on(model, name, experiment, log, prefix) for name in experiment.task.ood}
-    return figures
+    id_val = figures_on(model, "id_val", inputs, log, prefix)
+    if not ood_every_epoch:
+        return id_val, UNSET
+    return id_val, {name: figures_on(model, name, inputs, log, prefix) for name in inputs.task.ood}
 
 
-def all_logits(model: nn.Module, experiment: Experiment, log: Log, frozen: bool) -> dict[str, Tensor]:
+def all_logits(model: nn.Module, inputs: RunInputs, log: Log, frozen: bool) -> dict[str, Tensor]:
     """The logits [N, K] of every set of the task, on the CPU. frozen: keep the body's features for later commands."""
-    machine, sets = experiment.machine, experiment.sets
+    machine, sets = inputs.machine, inputs.sets
     if frozen:
-        body = FrozenBody(model, experiment.feature_cache, log)
+        body = FrozenBody(model, inputs.feature_cache, log)
         logits = {name: body.logits(loader, name) for name, loader in sets.items()}
     else:
         logits = {name: predict(model, loader, machine, log, name).logits for name, loader in sets.items()}

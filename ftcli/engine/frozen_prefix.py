@@ -7,12 +7,12 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from ftcli.data.loaders import Job, Loader
-from ftcli.engine.experiment import Experiment
+from ftcli.data.loader import Job, Loader
 from ftcli.engine.features.feature_cache import IN_MEMORY, bytes_of, feature_key, network_digest
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import SuffixForward, in_micro_batches
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
 from ftcli.model.prefix import CutNetwork, Forward, Prefix, cut_network, full_forward
@@ -41,8 +41,8 @@ class FrozenPrefix:
     A set whose transform draws random numbers is another one in every epoch: its outputs are not kept.
     """
 
-    def __init__(self, model: nn.Module, tuned: Collection[str], experiment: Experiment, log: Log) -> None:
-        self.model, self.tuned, self.experiment, self.log = model, tuned, experiment, log
+    def __init__(self, model: nn.Module, tuned: Collection[str], inputs: RunInputs, log: Log) -> None:
+        self.model, self.tuned, self.inputs, self.log = model, tuned, inputs, log
         self._training: dict[frozenset[str], SuffixForward | None] = {}
         self._evaluation: dict[str, SuffixForward | None] = {}
         self._digests: dict[Prefix, str] = {}
@@ -54,7 +54,7 @@ class FrozenPrefix:
         """
         mode = frozenset(trainable)
         if mode not in self._training:
-            loader = self.experiment.train
+            loader = self.inputs.train
             assert loader is not None
             cut = None if loader.transform.numbers else self.cut(full_forward)
             self._training[mode] = self.suffix_forward(cut, loader, "the frozen part, of train")
@@ -63,7 +63,7 @@ class FrozenPrefix:
     def evaluation_forward(self, name: str) -> SuffixForward | None:
         """From the prefix's outputs for a set to its features, in eval mode; None where the whole network must run."""
         if name not in self._evaluation:
-            loader = self.experiment.sets[name]
+            loader = self.inputs.sets[name]
             self._evaluation[name] = self.suffix_forward(self.evaluation_cut, loader, f"the frozen part, of {name}")
         return self._evaluation[name]
 
@@ -73,13 +73,13 @@ class FrozenPrefix:
         return self.cut(features)
 
     def cut(self, forward: Forward) -> CutNetwork | None:
-        with self.experiment.machine.autocast():
+        with self.inputs.machine.autocast():
             return cut_network(self.model, self.tuned, self.trial_images, forward)
 
     @cached_property
     def trial_images(self) -> Tensor:
-        assert self.experiment.train is not None
-        return next(iter(self.experiment.train.ordered())).images[:TRIAL_IMAGES]
+        assert self.inputs.train is not None
+        return next(iter(self.inputs.train.ordered())).images[:TRIAL_IMAGES]
 
     def suffix_forward(self, cut: CutNetwork | None, loader: Loader, label: str) -> SuffixForward | None:
         if cut is None or (rows := self.outputs(cut, loader, label)) is None:
@@ -88,7 +88,7 @@ class FrozenPrefix:
 
     def outputs(self, cut: CutNetwork, loader: Loader, label: str) -> Tensor | None:
         """The prefix's outputs for a set, float32 [N, D]; None where there is no room for them."""
-        shape, cache, machine = (loader.n, cut.width), self.experiment.feature_cache, self.experiment.machine
+        shape, cache, machine = (loader.n, cut.width), self.inputs.feature_cache, self.inputs.machine
         small = bytes_of(shape) <= IN_MEMORY
         if not small and machine.device.type != "cpu":
             return None  # copying so much to the device would take longer than computing it there
@@ -106,14 +106,14 @@ class FrozenPrefix:
 
     @cached_property
     def on_disk(self) -> bool:
-        return self.experiment.feature_cache.stores(self.model)
+        return self.inputs.feature_cache.stores(self.model)
 
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
         """The prefix's outputs [b, D] of one batch after the other."""
         micro_batches = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
         for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
             with torch.inference_mode():
-                rows = in_micro_batches(prefix, batch.images, micro_batches, self.experiment.machine)
+                rows = in_micro_batches(prefix, batch.images, micro_batches, self.inputs.machine)
             yield rows
 
     def digest(self, prefix: Prefix) -> str:
@@ -124,15 +124,15 @@ class FrozenPrefix:
 
 
 def frozen_prefix_of(
-    model: nn.Module, plan: Plan, epochs: int, ema: float | None, experiment: Experiment, log: Log
+    model: nn.Module, plan: Plan, epochs: int, ema: float | None, inputs: RunInputs, log: Log
 ) -> FrozenPrefix | None:
     """The frozen prefix of a model under a plan; None where every epoch needs the whole network.
 
     So it is with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored; in
     several processes, which would need each other's rows; and compiled, because every run would compile anew.
     """
-    tuned, machine = plan.trainable(epochs), experiment.machine
+    tuned, machine = plan.trainable(epochs), inputs.machine
     whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
     if whole or tuned >= {name for name, _ in model.named_parameters()}:
         return None
-    return FrozenPrefix(model, tuned, experiment, log)
+    return FrozenPrefix(model, tuned, inputs, log)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.micro_batches import MicroBatches
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from torch import nn
 
 from ftcli.config.training import Training
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.plan import Plan
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
+from ftcli.engine.types import EpochScores, RunRecord, RunScores, Timing
 from ftcli.log import Log
 
 
@@ -18,15 +18,15 @@ from ftcli.log import Log
 class Trained:
     """The result of a method: every run, one pick per seed, and the stages that came before."""
 
-    runs: list[dict[str, Any]]
+    runs: list[RunRecord]
     picks: list[Candidate]
-    before: dict[str, "Trained"] = field(default_factory=dict)
+    earlier_stages: dict[str, "Trained"] = field(default_factory=dict)
     stage: str = ""  # the name of this, the last stage, where there may be stages before it
     features_s: float | None = None  # seconds that computing the features of a frozen network took
     images: int = 0  # training images that went through the loop
-    moved: Collection[str] = ()  # names of the parameters that trained
+    trained_parameters: Collection[str] = ()  # names of the parameters that trained
     frozen: bool = False  # whether the picks have the body that the method was given
-    scores: list[dict[str, Any]] = field(default_factory=list)  # of each pick's run, by epoch
+    scores: list[RunScores] = field(default_factory=list)  # of each pick's run, by epoch
     seconds: float = 0.0  # of one of several choices
     choices: dict[str, "Trained"] = field(default_factory=dict)  # the result of every choice; this is one of them
     choice: str | None = None  # the name of this one
@@ -36,20 +36,20 @@ class Trained:
         """The pick that is saved: the best seed's, by the same rule."""
         return best(self.picks)
 
-    def timing(self, total_s: float) -> dict[str, float | None]:
+    def timing(self, total_s: float) -> Timing:
         """The report's `timing`, in seconds; images per second count the training loop with its ID-val passes."""
-        features_s = self.features_s or next((stage.features_s for stage in self.before.values()), None)
-        train_s = sum(epoch["seconds"] for run in self.runs for epoch in run.get("history", [])) or None
-        return {
-            "total_s": round(total_s, 3),
-            "features_s": round(features_s, 3) if features_s else None,
-            "train_s": round(train_s, 3) if train_s else None,
-            "images_per_s": round(self.images / train_s, 1) if train_s else None,
-        }
+        features_s = self.features_s or next((stage.features_s for stage in self.earlier_stages.values()), None)
+        train_s = sum(epoch.seconds for run in self.runs for epoch in run.epochs()) or None
+        return Timing(
+            round(total_s, 3),
+            features_s=round(features_s, 3) if features_s else None,
+            train_s=round(train_s, 3) if train_s else None,
+            images_per_s=round(self.images / train_s, 1) if train_s else None,
+        )
 
 
 def search(
-    start: Callable[[int], nn.Module], plan: Plan, config: Training, experiment: Experiment, log: Log, choice: str = ""
+    start: Callable[[int], nn.Module], plan: Plan, config: Training, inputs: RunInputs, log: Log, choice: str = ""
 ) -> Trained:
     """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
 
@@ -59,35 +59,35 @@ def search(
     grid, seeds = config.lr, config.seed_list()
     if not choice:
         log.plan(len(grid) * len(seeds), config.epochs)
-    runs: list[dict[str, Any]] = []
+    runs: list[RunRecord] = []
     picks: list[Candidate] = []
-    scores: list[dict[str, Any]] = []
+    scores: list[RunScores] = []
     for seed in seeds:
         pick: Candidate | None = None
-        pick_scores: list[dict[str, Any]] = []
+        pick_scores: list[EpochScores] = []
         pick_name = ""
         for lr in grid:
             name = f"{choice} lr {lr:g} seed {seed}".strip()
-            run = fit(start(seed), plan, lr, config, experiment, seed, log, name)
-            runs.append(run.describe())
+            run = fit(start(seed), plan, lr, config, inputs, seed, log, name)
+            runs.append(run.record())
             # Only the best weights of a seed are kept, in memory and among the saved states.
             beaten = name
             if run.candidate and (pick is None or best([pick, run.candidate]) is run.candidate):
                 pick, pick_scores, pick_name, beaten = run.candidate, run.scores, name, pick_name
-            if experiment.checkpointer and beaten:
-                experiment.checkpointer.drop_weights(beaten)
+            if inputs.checkpointer and beaten:
+                inputs.checkpointer.drop_weights(beaten)
         if pick:
             picks.append(mark_edge(pick, grid, log, choice))
-            scores += [{"seed": seed, "lr": pick.lr, "epochs": pick_scores}] if pick_scores else []
+            scores += [RunScores(seed, pick.lr or 0.0, pick_scores)] if pick_scores else []
     if not choice:
         best(picks)  # raises where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
         log.warn("seed-diverged", f"{run_label(seed, choice)}: every run diverged; it has no part in the results")
-    passes = sum(epoch["epoch"] > 0 for run in runs for epoch in run["history"])
-    assert experiment.task.train is not None
-    ordered = sorted(runs, key=lambda run: (run["seed"], run["lr"]))
-    images = passes * len(experiment.task.train)
-    return Trained(ordered, picks, images=images, moved=plan.trainable(config.epochs), scores=scores)
+    passes = sum(epoch.epoch > 0 for run in runs for epoch in run.epochs())
+    assert inputs.task.train is not None
+    ordered = sorted(runs, key=lambda run: (run.seed, run.lr))
+    images = passes * len(inputs.task.train)
+    return Trained(ordered, picks, images=images, trained_parameters=plan.trainable(config.epochs), scores=scores)
 
 
 def mark_edge(pick: Candidate, grid: Collection[float], log: Log, choice: str) -> Candidate:

@@ -5,11 +5,11 @@ from types import TracebackType
 
 from torch import Tensor
 
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 from ftcli.engine.device import free_memory
 from ftcli.errors import ResourceLimit, ran_out_of_memory
 from ftcli.log import Log
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 
 class MicroBatches:

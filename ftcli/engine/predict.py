@@ -7,7 +7,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log

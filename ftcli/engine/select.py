@@ -1,12 +1,13 @@
-"""The selection rule, in one place: every pick of every command goes through `merit`."""
+"""The selection rule, in one place: every pick of every command goes through `sort_key`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
 
+from msgspec import UNSET
 from torch import Tensor
 
+from ftcli.engine.types import OraclePick, RunRecord, Score, Selected
 from ftcli.errors import RunError
 
 
@@ -23,17 +24,22 @@ class Candidate:
     edge_of_grid: bool = False
     state: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
-    def merit(self) -> tuple[float, ...]:
+    def sort_key(self) -> tuple[float, ...]:
         """Smaller is better: accuracy, then loss, then the smaller rate (or C), the earlier epoch, the smaller seed."""
         rate = self.C if self.lr is None else self.lr
         return (-self.accuracy, self.loss, rate or 0.0, self.epoch or 0, self.seed)
 
-    def describe(self) -> dict[str, Any]:
-        """The report's `selected`."""
-        return {
-            "seed": self.seed, "lr": self.lr, "epoch": self.epoch, "C": self.C, "edge_of_grid": self.edge_of_grid,
-            "id_val": {"accuracy": self.accuracy, "loss": self.loss},
-        }  # fmt: skip
+    @property
+    def score(self) -> Score:
+        """Accuracy and loss on ID-val."""
+        return Score(self.accuracy, self.loss)
+
+    def selected(self, choice: str | None = None) -> Selected:
+        """The report's `selected`. choice: whose pick it is, where a command compares several."""
+        return Selected(
+            choice=choice or UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch, C=self.C,
+            edge_of_grid=self.edge_of_grid, id_val=self.score,
+        )  # fmt: skip
 
 
 def best(candidates: Iterable[Candidate]) -> Candidate:
@@ -41,27 +47,28 @@ def best(candidates: Iterable[Candidate]) -> Candidate:
     pool = list(candidates)
     if not pool:
         raise RunError("every run diverged: nothing can be picked.", "try smaller rates with --lr")
-    return min(pool, key=Candidate.merit)
+    return min(pool, key=Candidate.sort_key)
 
 
-def oracle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def oracle(runs: Sequence[RunRecord]) -> dict[str, OraclePick]:
     """What selection on each OOD set, and on their mean accuracy, would have picked; empty where none was measured.
 
     The rule is the usual one with the OOD set in the place of ID-val. An oracle sees what a user cannot: no other
     figure of a report depends on it.
     """
-    epochs = [(run, entry) for run in runs if not run["diverged"] for entry in run.get("history", []) if "ood" in entry]
-    picks: dict[str, Any] = {}
-    for name in (*epochs[0][1]["ood"], "ood_mean") if epochs else ():
+    epochs = [(run, epoch, epoch.ood) for run in runs if not run.diverged for epoch in run.epochs()]
+    measured = [(run, epoch, ood) for run, epoch, ood in epochs if ood is not UNSET]
+    picks: dict[str, OraclePick] = {}
+    for name in (*measured[0][2], "ood_mean") if measured else ():
         by_candidate = {}
-        for run, entry in epochs:
-            sets = list(entry["ood"].values()) if name == "ood_mean" else [entry["ood"][name]]
-            accuracy, loss = (fmean(figures[key] for figures in sets) for key in ("accuracy", "loss"))
-            by_candidate[Candidate(run["seed"], accuracy, loss, epoch=entry["epoch"], lr=run.get("lr"))] = run, entry
+        for run, epoch, ood in measured:
+            scores = list(ood.values()) if name == "ood_mean" else [ood[name]]
+            accuracy, loss = fmean(score.accuracy for score in scores), fmean(score.loss for score in scores)
+            by_candidate[Candidate(run.seed, accuracy, loss, epoch=epoch.epoch, lr=run.lr or None)] = run, epoch
         pick = best(by_candidate)
-        run, entry = by_candidate[pick]
-        picks[name] = ({"choice": run["choice"]} if "choice" in run else {}) | {
-            "seed": pick.seed, "lr": pick.lr, "epoch": pick.epoch, "accuracy": pick.accuracy, "loss": pick.loss,
-            "id_val": entry["id_val"],
-        }  # fmt: skip
+        run, epoch = by_candidate[pick]
+        picks[name] = OraclePick(
+            choice=run.choice, seed=pick.seed, lr=pick.lr, epoch=epoch.epoch, accuracy=pick.accuracy, loss=pick.loss,
+            id_val=epoch.id_val,
+        )  # fmt: skip
     return picks

@@ -1,6 +1,6 @@
 """The training loop: epochs, steps, and in each step forward pass, loss, backward pass, clipping and optimizer step.
 
-It is the only place where weights are trained on labels. A method gives it a plan: which tensors train in which epoch.
+It is the only loop of gradient steps on labels. A method gives it a plan: which tensors train in which epoch.
 """
 
 import time
@@ -9,25 +9,25 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ftcli.config.training import Training
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 from ftcli.engine.evaluate import figures_of_epoch
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
 from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
 from ftcli.engine.plan import Plan
 from ftcli.engine.resume.checkpointer import RunCheckpoint
 from ftcli.engine.resume.position import Position, capture_run, restore_run, set_random_states
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training.divergence import Diverged
 from ftcli.engine.training.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
+from ftcli.engine.types import Epoch, EpochScores
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
@@ -35,41 +35,41 @@ from ftcli.seeds import derive_seed
 
 
 def fit(
-    model: nn.Module, plan: Plan, lr: float, config: Training, experiment: Experiment, seed: int, log: Log,
+    model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, seed: int, log: Log,
     name: str = "",
 ) -> Run:  # fmt: skip
     """Train `model` in place under a plan, at the peak learning rate `lr`; `name` is the run's, in messages and states.
 
-    The order of the data, the augmentation and dropout depend on (seed, epoch) alone: not on workers, on what ran
-    before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
+    Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
+    what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    run, state = Run(seed, lr), training_state(model, plan, lr, config, experiment, log)
-    checkpoint = RunCheckpoint(experiment.checkpointer, name, lambda: capture_run(run, state, position))
+    run, state = Run(seed, lr), training_state(model, plan, lr, config, inputs, log)
+    checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
     position = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs)) or Position()
-    experiment.machine.wait_for_all()  # the first process may replace the saved state once all have read it
+    inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
     if position.finished:
         return run
-    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, experiment, log)
+    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, log)
     if config.epoch_zero and not run.history:
-        evaluate_epoch(run, state, 0, None, config, experiment, prefix, log, time.perf_counter())
+        evaluate_epoch(run, state, 0, None, config, inputs, prefix, log, time.perf_counter())
     for epoch in range(position.epochs + 1, config.epochs + 1):
         started = time.perf_counter()
         try:
-            position, network, batches = begin_epoch(run, state, epoch, position, config, experiment, prefix)
+            position, network, batches = begin_epoch(run, state, epoch, position, config, inputs, prefix)
             checkpoint.begin_steps()
             for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", state.steps_per_epoch):
                 train_step(state, network, batch)
                 position = replace(position, updates=position.updates + 1)
                 checkpoint.after_step()
             loss = state.loss_watch.mean_of_epoch(state.parameters.values())
-            state.machine.broadcast_buffers(state.result)
-            evaluate_epoch(run, state, epoch, loss, config, experiment, prefix, log, started)
+            state.machine.broadcast_buffers(state.eval_model)
+            evaluate_epoch(run, state, epoch, loss, config, inputs, prefix, log, started)
         except Diverged as reason:
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
             break
         last = run.history[-1]
-        log.epoch(name, epoch, config.epochs, last["loss"], last["id_val"]["accuracy"], last["seconds"])
+        log.epoch(name, epoch, config.epochs, loss, last.id_val.accuracy, last.seconds)
         position = Position(epoch)
         checkpoint.after_epoch()
     position = Position(finished=True)
@@ -78,14 +78,14 @@ def fit(
 
 
 def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> None:
-    """One update. Raises Diverged; on a GPU some steps late, because reading a loss makes the host wait for it."""
+    """One optimizer step. Raises Diverged; on a GPU up to 50 steps later, because losses are read in bulk."""
     while True:
         state.clear_gradients()
-        with state.micro_batches:  # out of memory: the loop tries again, in more micro-batches
+        with state.micro_batches:  # out of memory is caught here, and the loop tries again in more micro-batches
             losses = [forward_and_backward(state, network, micro) for micro in state.micro_batches.of(batch)]
             break
-    state.loss_watch.add(losses)  # before the step: on a CPU, nothing that diverged is applied
-    if not state.trainable:  # no tensor's gradient score reached the threshold in this epoch
+    state.loss_watch.add(losses)  # before the step: on a CPU, a diverged loss is never applied
+    if not state.trainable:  # gradient scores froze every tensor in this epoch: only the schedule advances
         state.optimizer.step()
         state.schedule.step()
         return
@@ -101,35 +101,35 @@ def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch:
 
 
 def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Add the gradients of a batch's, or a micro-batch's, share of the loss; gives this share, a scalar."""
+    """Backpropagate the share of the batch's loss that these examples have; gives this share, a scalar."""
     with state.machine.autocast():
         logits = network(batch.images)  # [b, K]
     loss = state.loss_function(logits.float(), batch)
     if state.trainable:
-        # Processes average their gradients: times the number of processes, the average is the sum.
+        # DDP averages gradients over processes, and shares must be summed: so times the number of processes.
         processes = state.machine.processes
         state.scaler.scale(loss * processes if processes > 1 else loss).backward()
     return loss.detach()
 
 
 def training_state(
-    model: nn.Module, plan: Plan, lr: float, config: Training, experiment: Experiment, log: Log
+    model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, log: Log
 ) -> TrainingState:
     """The state before the first step. Raises RequestError for batches too small for BatchNorm."""
-    train, machine, weights = experiment.train, experiment.machine, None
-    assert train is not None and experiment.task.train is not None
+    train, machine, weights = inputs.train, inputs.machine, None
+    assert train is not None and inputs.task.train is not None
     batch_statistics = config.bn == "train"
     if batch_statistics:
         check_batch_size(model, config.batch_size, train.n, machine.processes)
     if config.class_weights == "balanced":
-        weights = balanced_class_weights(experiment.task.train.labels, experiment.num_classes).to(machine.device)
+        weights = balanced_class_weights(inputs.task.train.labels, inputs.num_classes).to(machine.device)
     loss_function = BatchLoss(weights, config.label_smoothing)
     steps_per_epoch = train.steps(skip_single=batch_statistics)
     return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log)
 
 
 def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) -> None:
-    """Raises RequestError where BatchNorm would have to find the variance of a single image of the n in a process."""
+    """Raises RequestError where a process would get batches of one image, of which BatchNorm has no variance."""
     smallest = 2 * processes
     if n < smallest:
         raise RequestError(
@@ -144,23 +144,23 @@ def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) 
 
 
 def begin_epoch(
-    run: Run, state: TrainingState, epoch: int, position: Position, config: Training, experiment: Experiment,
+    run: Run, state: TrainingState, epoch: int, position: Position, config: Training, inputs: RunInputs,
     prefix: FrozenPrefix | None,
 ) -> tuple[Position, Callable[[Tensor], Tensor], Iterator[Batch]]:  # fmt: skip
     """Seed the epoch and freeze what does not train in it; gives the position in it, the network and its batches.
 
-    The position is the epoch's start, or the one that was restored; the batches follow it. Where the frozen prefix's
-    outputs are stored, batches hold these and the network is the rest.
+    The position is the epoch's start, or the restored step, from which the batches go on. Where the outputs of the
+    frozen prefix are stored, batches hold these, and the network is the suffix.
     """
-    machine, loader = state.machine, experiment.train
+    machine, loader = state.machine, inputs.train
     assert loader is not None
     torch.manual_seed(derive_seed("noise in the network", run.seed, epoch, *([machine.rank] if machine.rank else [])))
-    options: dict[str, Any] = {"skip_single": config.bn == "train", "balanced": config.sampling == "balanced"}
+    options: dict[str, bool] = {"skip_single": config.bn == "train", "balanced": config.sampling == "balanced"}
     shares = position.shares
     if state.plan.scoring is not None and not position.updates:
         first = list(islice(loader.shuffled(run.seed, epoch, **options), SCORED_BATCHES))
         scores = gradient_scores(state, state.plan.scoring, first)
-        run.scores.append({"epoch": epoch, "tensors": scores})
+        run.scores.append(EpochScores(epoch, scores))
         shares = state.plan.scoring.rate_shares(scores)
     state.begin_epoch(epoch, shares)
     network: Callable[[Tensor], Tensor] = state.network
@@ -186,21 +186,20 @@ def gradient_scores(state: TrainingState, scoring: Scoring, batches: list[Batch]
 
 
 def evaluate_epoch(
-    run: Run, state: TrainingState, epoch: int, loss: float | None, config: Training, experiment: Experiment,
+    run: Run, state: TrainingState, epoch: int, loss: float | None, config: Training, inputs: RunInputs,
     prefix: FrozenPrefix | None, log: Log, started: float,
 ) -> None:  # fmt: skip
-    """Add an epoch to the run's history, and keep its weights where it becomes the epoch that the run puts forward.
+    """Append the epoch to the history; keep its weights if it is the best so far, or with --pick last.
 
-    started: of time.perf_counter. Raises Diverged where ID-val shows it first: with one step an epoch, the training
-    loss comes from before that step.
+    started: of time.perf_counter. Raises Diverged if the loss on ID-val has blown up: with one step an epoch, the
+    training loss was computed before that step.
     """
-    figures = figures_of_epoch(state.result, experiment, log, config.ood_every_epoch, prefix)
-    id_val = figures["id_val"]
-    state.loss_watch.check(id_val["loss"], "the ID-val loss")
+    id_val, ood = figures_of_epoch(state.eval_model, inputs, log, config.ood_every_epoch, prefix)
+    state.loss_watch.check(id_val.loss, "the ID-val loss")
     seconds = round(time.perf_counter() - started, 3)
-    run.history.append({"epoch": epoch, "loss": loss, **figures, "seconds": seconds})
-    candidate = Candidate(run.seed, id_val["accuracy"], id_val["loss"], epoch=epoch, lr=run.lr)
+    run.history.append(Epoch(epoch=epoch, loss=loss, id_val=id_val, ood=ood, seconds=seconds))
+    candidate = Candidate(run.seed, id_val.accuracy, id_val.loss, epoch=epoch, lr=run.lr)
     if run.candidate is None or config.pick == "last" or best([run.candidate, candidate]) is candidate:
         earlier = run.candidate.state if run.candidate else {}
-        changed = copy_to_cpu(state.changing if earlier else state.weights)
+        changed = copy_to_cpu(state.changeable if earlier else state.weights)
         run.candidate = replace(candidate, state=earlier | changed)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
 from ftcli.engine.select import Candidate
+from ftcli.engine.types import Epoch, EpochScores, RunRecord
 
 
 @dataclass
@@ -18,19 +18,18 @@ class Run:
 
     seed: int
     lr: float
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     candidate: Candidate | None = None
     diverged: str | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[EpochScores] = field(default_factory=list)
 
-    def describe(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """One entry of the report's `runs`."""
         pick = self.candidate
-        return {
-            "seed": self.seed, "lr": self.lr, "epoch": pick.epoch if pick else None,
-            "id_val": {"accuracy": pick.accuracy, "loss": pick.loss} if pick else None,
-            "diverged": self.diverged is not None, "reason": self.diverged, "history": self.history,
-        }  # fmt: skip
+        return RunRecord(
+            seed=self.seed, lr=self.lr, epoch=pick.epoch if pick else None, id_val=pick.score if pick else None,
+            diverged=self.diverged is not None, reason=self.diverged, history=self.history,
+        )  # fmt: skip
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -27,9 +27,9 @@ class TrainingState:
         parameters: by name, those that train in some epoch of the plan.
         trainable: names of those that train now; None before the first epoch.
         network: the model as a step calls it: wrapped for several processes and compiled where asked for.
-        result: the model that is evaluated and saved: the running mean of the weights (EMA) where one is asked for.
-        weights: the tensors of `result`, parameters and buffers; a step changes them in place.
-        changing: those of `weights` that a step of the plan may change.
+        eval_model: the model that is evaluated and saved: the running mean of the weights (EMA) where one is asked for.
+        weights: the tensors of `eval_model`, parameters and buffers; a step changes them in place.
+        changeable: those of `weights` that a step of the plan may change.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class TrainingState:
         )
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
         self.ema = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
-        self.result = model if self.ema is None else self.ema.module
-        self.weights = self.result.state_dict()
+        self.eval_model = model if self.ema is None else self.ema.module
+        self.weights = self.eval_model.state_dict()
         constant = {name for name, _ in model.named_parameters()} - trainable  # not the second name of a shared tensor
         if config.bn == "eval":
             constant.update(name for name, _ in model.named_buffers())
-        self.changing = {name: tensor for name, tensor in self.weights.items() if name not in constant}
+        self.changeable = {name: tensor for name, tensor in self.weights.items() if name not in constant}
         self.loss_watch = LossWatch(machine)
         self.micro_batches = micro_batches_of(model, config.bn, config.batch_size, machine, log)
 
@@ -95,12 +95,12 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensor]:
         """All tensors that the rest of the run depends on: weights, running mean, what the optimizer holds."""
         own = self.model.state_dict()
-        tensors = {f"model.{name}": own[name] for name in self.changing}
+        tensors = {f"model.{name}": own[name] for name in self.changeable}
         if self.ema is not None:
-            tensors |= {f"mean.{name}": tensor for name, tensor in self.changing.items()}
+            tensors |= {f"mean.{name}": tensor for name, tensor in self.changeable.items()}
         return tensors | {f"memory.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
 
-    def numbers(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, object]:
         """All numbers that the rest of the run depends on, as JSON has them."""
         return {
             "updates": self.schedule.updates, "ceiling": self.loss_watch.ceiling, "scaler": self.scaler.state_dict(),

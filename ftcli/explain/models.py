@@ -1,4 +1,4 @@
-"""What every command opens that compares models: the models, the sets of images, and the experiment on both."""
+"""What every command opens that compares models: the models, the sets of images, and the inputs on both."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.overlap import warn_repeated
 from ftcli.data.task import Task, labels_optional
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
 from ftcli.log import Log
@@ -34,7 +34,7 @@ class ComparedModels:
     loaded: list[Loaded]
     reference: Loaded  # by whose classes the sets are labelled, and whose data configuration prepares the images
     task: Task
-    experiment: Experiment
+    inputs: RunInputs
 
     @property
     def log(self) -> Log:
@@ -71,10 +71,10 @@ def compared_models(
         loaded = load_all_with_heads(config, names, may_lack_head, context.log)
         warn_identical_files(names, loaded, context.log)
         task = context.task(loaded[reference]) if labelled else unlabelled_task(context)
-        experiment = context.experiment(task, loaded[reference].data_config)
+        inputs = context.inputs(task, loaded[reference].data_config)
         for model in loaded:
             context.machine.place(model.model)
-        yield ComparedModels(context, config, loaded, loaded[reference], task, experiment)
+        yield ComparedModels(context, config, loaded, loaded[reference], task, inputs)
 
 
 def unlabelled_task(context: Context[Any]) -> Task:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from ftcli.data.images import ImageSet
 from ftcli.errors import RequestError
 from ftcli.files import write_atomically
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 SIDE, LABEL_WIDTH, GAP, LINE_HEIGHT = 96, 160, 4, 13  # pixels; LINE_HEIGHT: of the caption of an image
 PER_ROW, MAX_ROWS = 8, 40

@@ -16,7 +16,7 @@ from ftcli.figures.panels import (
     is_number,
     on_axis,
 )
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -80,7 +80,7 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
     from matplotlib.figure import Figure
 
     kind = path.suffix.lower()[1:]
-    metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    metadata: dict[str, str | None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)

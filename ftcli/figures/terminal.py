@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ftcli.console.cells import text
 from ftcli.figures.panels import HeatMap, LinePlot, axis_limits, format_numbers, is_number
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 MARKERS = "ox+*#@%&svzw"
 LINE, SEVERAL, BLANK = "·", "=", " "

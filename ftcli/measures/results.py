@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.evaluate import all_logits
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature
@@ -40,10 +40,10 @@ class Results:
 
 
 def measure(
-    model: nn.Module, experiment: Experiment, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
+    model: nn.Module, inputs: RunInputs, seed: int, log: Log, *, frozen: bool = False, details: Sequence[str] = ()
 ) -> Results:
     """The results of one pass over every set. details: what a set gets besides its figures."""
-    return results_from(all_logits(model, experiment, log, frozen), experiment.task, seed, log, details)
+    return results_from(all_logits(model, inputs, log, frozen), inputs.task, seed, log, details)
 
 
 def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, details: Sequence[str] = ()) -> Results:

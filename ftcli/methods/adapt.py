@@ -15,7 +15,7 @@ from ftcli.config.adapting import Adapt
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.engine.tta.adapter import RULES, Adapter
-from ftcli.engine.tta.stream import Stream
+from ftcli.engine.tta.batches import Stream
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.block_names import model_blocks

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ftcli.config.training import Finetune, Training
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.methods.variants import tuning_plan
@@ -14,7 +14,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.seeds import derive_seed
 
 
-def finetune(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """Each seed draws its own head, and with `--init random` its own body too; the options say what trains.
 
     The rate and the epoch are picked per seed, on ID-val.
@@ -23,9 +23,9 @@ def finetune(loaded: Loaded, experiment: Experiment, config: Training, log: Log)
 
     def start(seed: int) -> nn.Module:
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
-        return copy_with_fresh_head(body, experiment, seed)
+        return copy_with_fresh_head(body, inputs, seed)
 
-    return search(start, tuning_plan(loaded.model, config), config, experiment, log)
+    return search(start, tuning_plan(loaded.model, config), config, inputs, log)
 
 
 def random_body(loaded: Loaded, seed: int) -> nn.Module:

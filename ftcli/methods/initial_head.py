@@ -8,19 +8,19 @@ from torch import nn
 from ftcli.data.classes.alignment import correspond
 from ftcli.data.classes.labels import are_names, numbers
 from ftcli.data.task import Task
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.head import fresh_head, head_of, set_head
 from ftcli.model.loading.load import Loaded
-from ftcli.text import listed
+from ftcli.safe_text import listed
 
 
-def copy_with_fresh_head(model: nn.Module, experiment: Experiment, seed: int) -> nn.Module:
+def copy_with_fresh_head(model: nn.Module, inputs: RunInputs, seed: int) -> nn.Module:
     """A copy of a model on the machine, with a head drawn for `seed`: one rule for every method with a fresh head."""
     copy = deepcopy(model)
-    fresh_head(copy, experiment.num_classes, seed)
-    return experiment.machine.place(copy)
+    fresh_head(copy, inputs.num_classes, seed)
+    return inputs.machine.place(copy)
 
 
 def match_head_to_task(loaded: Loaded, task: Task, option: str, log: Log) -> Loaded:

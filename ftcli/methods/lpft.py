@@ -4,18 +4,18 @@ from copy import deepcopy
 from dataclasses import replace
 
 from ftcli.config.training import Lpft, Training
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained, search
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.loading.load import Loaded
 
 
-def lpft(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def lpft(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
     assert isinstance(config, Lpft)
-    probed = linear_probe(loaded, experiment, config, log)
+    probed = linear_probe(loaded, inputs, config, log)
     model = loaded.model  # its head is the probe's now
-    tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, experiment, log)
-    return replace(tuned, before={"probe": probed}, stage="finetune")
+    tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, inputs, log)
+    return replace(tuned, earlier_stages={"probe": probed}, stage="finetune")

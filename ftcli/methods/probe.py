@@ -4,18 +4,20 @@ import time
 from dataclasses import fields, replace
 
 import torch
+from msgspec import UNSET
 from torch import Tensor, nn
 
 from ftcli.config.training import Probe, Training
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
 from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
+from ftcli.engine.types import RunRecord
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
@@ -30,58 +32,55 @@ LOOP_OPTIONS = (
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 
 
-def probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The head alone trains: by the exact path over C, or by minibatches."""
     if isinstance(config, Probe) and config.solver == "sgd":
-        return sgd_probe(loaded, experiment, config, log)
+        return sgd_probe(loaded, inputs, config, log)
     defaults = {field.name: field.default for field in fields(config)}
     if unused := [f"--{name.replace('_', '-')}" for name in LOOP_OPTIONS if getattr(config, name) != defaults[name]]:
         log.warn(
             "unused-option",
             f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
         )
-    return linear_probe(loaded, experiment, config, log)
+    return linear_probe(loaded, inputs, config, log)
 
 
-def linear_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
-    model, seed = experiment.machine.place(loaded.model), config.seed_list()[0]
-    candidates, pick, features_s = fit_head(model, experiment, seed, log)
-    runs = [
-        {"seed": seed, "C": c.C, "id_val": {"accuracy": c.accuracy, "loss": c.loss}, "diverged": False}
-        for c in candidates
-    ]
+    model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
+    candidates, pick, features_s = fit_head(model, inputs, seed, log)
+    runs = [RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False) for c in candidates]
     pick = replace(pick, state=snapshot(model))
-    return Trained(runs, [pick], features_s=features_s, moved=classifier_tensors(model), frozen=True)
+    return Trained(runs, [pick], features_s=features_s, trained_parameters=classifier_tensors(model), frozen=True)
 
 
-def fit_head(model: nn.Module, experiment: Experiment, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
+def fit_head(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
     """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C; the pick on ID-val becomes the model's head.
 
     Returns all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits
     differ from the probe's.
     """
-    assert experiment.plain is not None
+    assert inputs.plain is not None
     started = time.perf_counter()
-    body = FrozenBody(model, experiment.feature_cache, log)
-    train = body.features(experiment.plain, "features of train")
-    id_val = body.whole(experiment.sets["id_val"], "features of ID-val")
+    body = FrozenBody(model, inputs.feature_cache, log)
+    train = body.features(inputs.plain, "features of train")
+    id_val = body.whole(inputs.sets["id_val"], "features of ID-val")
     features_s = time.perf_counter() - started
     mean, std = scale_of(train)
-    solutions = path(train.scaled(mean, std), labels_of(experiment, None), experiment.num_classes, DEFAULT_CS)
+    solutions = path(train.scaled(mean, std), labels_of(inputs, None), inputs.num_classes, DEFAULT_CS)
 
-    inputs, labels = (id_val.double() - mean) / std, labels_of(experiment, "id_val")
+    scaled, labels = (id_val.double() - mean) / std, labels_of(inputs, "id_val")
     heads = list(zip(solutions.weights.double().cpu(), solutions.bias.double().cpu(), strict=True))
     candidates = []
     for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
-        accuracy, loss = score(inputs @ weight.T + bias, labels)  # logits [N, K]
+        accuracy, loss = score(scaled @ weight.T + bias, labels)  # logits [N, K]
         candidates.append(Candidate(seed, accuracy, loss, C=float(C)))
     pick = best(candidates)
     index = candidates.index(pick)
     weight, bias = heads[index]
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
-    check_head(body, experiment, inputs @ weight.T + bias, log)
+    check_head(body, inputs, scaled @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
@@ -98,24 +97,24 @@ def scale_of(features: FeatureMatrix) -> tuple[float, float]:
     return mean, std
 
 
-def labels_of(experiment: Experiment, name: str | None) -> Tensor:
+def labels_of(inputs: RunInputs, name: str | None) -> Tensor:
     """Labels [N] of a set, or of the training set."""
-    data = experiment.task.train if name is None else experiment.task.sets()[name]
+    data = inputs.task.train if name is None else inputs.task.sets()[name]
     assert data is not None
     return torch.from_numpy(data.labels)
 
 
-def check_head(body: FrozenBody, experiment: Experiment, expected: Tensor, log: Log) -> None:
+def check_head(body: FrozenBody, inputs: RunInputs, expected: Tensor, log: Log) -> None:
     """Raises RunError unless the model's logits on ID-val are the probe's `expected` [N, K].
 
     The head is checked on all features of ID-val, the whole network on the first batch of its images: features may come
     from an earlier run. Classes without a training example are left out: their constant -1e4 would make any difference
     look small.
     """
-    loader = experiment.sets["id_val"]
+    loader = inputs.sets["id_val"]
     present = expected[0] > ABSENT_BIAS / 2  # [K]
     size = expected[:, present].abs().max().item()
-    first_batch = next(passes(body.model, loader, experiment.machine, log, "check of the head")).logits
+    first_batch = next(passes(body.model, loader, inputs.machine, log, "check of the head")).logits
     for logits in (body.logits(loader, "features of ID-val"), first_batch.cpu()):
         difference = (logits.double() - expected[: len(logits)])[:, present].abs().max().item()
         if not difference <= HEAD_TOLERANCE * size:
@@ -125,9 +124,9 @@ def check_head(body: FrozenBody, experiment: Experiment, expected: Tensor, log: 
             )
 
 
-def sgd_probe(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def sgd_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The head by minibatches, in the one loop; the body is frozen, BatchNorm statistics and all."""
     head = blocks_of(loaded.model)[1]
     return search(
-        lambda seed: copy_with_fresh_head(loaded.model, experiment, seed), always(head.tensors), config, experiment, log
+        lambda seed: copy_with_fresh_head(loaded.model, inputs, seed), always(head.tensors), config, inputs, log
     )

@@ -8,17 +8,19 @@ from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
 
+from msgspec import structs
 from torch import nn
 
 from ftcli.config.training import Surgical, Training
 from ftcli.data.task import Task
 from ftcli.engine.evaluate import figures_of_epoch
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import Plan, always
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
+from ftcli.engine.types import Epoch, RunRecord
 from ftcli.log import Log
 from ftcli.methods.initial_head import match_head_to_task
 from ftcli.methods.probe import linear_probe
@@ -29,7 +31,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.model.normalization import norm_tensors
 
 
-def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log) -> Trained:
+def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """A search for every choice of blocks, each from the same start. ID-val picks the choice that is saved.
 
     A head that does not have the target's classes is probed first, under every choice.
@@ -37,19 +39,25 @@ def surgical(loaded: Loaded, experiment: Experiment, config: Training, log: Log)
     assert isinstance(config, Surgical)
     searches = sum(map(bool, trainable_by_choice(loaded.model, config).values()))
     log.plan(searches * len(config.lr) * len(config.seed_list()), config.epochs)
-    before = {} if loaded.head_loaded else {"probe": linear_probe(loaded, experiment, config, log)}
-    model = experiment.machine.place(loaded.model)
+    earlier_stages = {} if loaded.head_loaded else {"probe": linear_probe(loaded, inputs, config, log)}
+    model = inputs.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
     for choice, plan in plans_of(model, model_blocks(model, config.merge), config).items():
         started = time.perf_counter()
-        tuned = tune(model, plan, choice, experiment, config, log)
+        tuned = tune(model, plan, choice, inputs, config, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
     best(pick for trained in choices.values() for pick in trained.picks)  # raises where nothing is left
-    picked = min((choice for choice, trained in choices.items() if trained.picks), key=lambda c: merit(choices[c]))
-    runs = [{"choice": choice, **run} for choice in sorted(choices) for run in choices[choice].runs]
+    picked = min((choice for choice, trained in choices.items() if trained.picks), key=lambda c: sort_key(choices[c]))
+    runs = [structs.replace(run, choice=choice) for choice in sorted(choices) for run in choices[choice].runs]
     images = sum(trained.images for trained in choices.values())
     return replace(
-        choices[picked], runs=runs, before=before, stage="surgical", images=images, choices=choices, choice=picked
+        choices[picked],
+        runs=runs,
+        earlier_stages=earlier_stages,
+        stage="surgical",
+        images=images,
+        choices=choices,
+        choice=picked,
     )
 
 
@@ -93,23 +101,21 @@ def automatic_plan(choice: str, model: nn.Module, blocks: ModelBlocks, config: S
     return Plan(tensors_in)
 
 
-def tune(model: nn.Module, plan: Plan, choice: str, experiment: Experiment, config: Surgical, log: Log) -> Trained:
+def tune(model: nn.Module, plan: Plan, choice: str, inputs: RunInputs, config: Surgical, log: Log) -> Trained:
     """The search of one choice; the model as it is where nothing trains."""
     if trainable := plan.trainable(config.epochs):
-        tuned = search(lambda seed: deepcopy(model), plan, config, experiment, log, choice)
+        tuned = search(lambda seed: deepcopy(model), plan, config, inputs, log, choice)
         return replace(tuned, frozen=trainable <= set(classifier_tensors(model)))
     started, seed = time.perf_counter(), config.seed_list()[0]
-    figures = figures_of_epoch(model, experiment, log, config.ood_every_epoch)
-    pick = Candidate(seed, **figures["id_val"], epoch=0, state=snapshot(model))
+    id_val, ood = figures_of_epoch(model, inputs, log, config.ood_every_epoch)
+    pick = Candidate(seed, id_val.accuracy, id_val.loss, epoch=0, state=snapshot(model))
     seconds = round(time.perf_counter() - started, 3)
-    run = {
-        "seed": seed, "epoch": 0, "id_val": figures["id_val"], "diverged": False, "reason": None,
-        "history": [{"epoch": 0, "loss": None, **figures, "seconds": seconds}],
-    }  # fmt: skip
+    history = [Epoch(epoch=0, loss=None, id_val=id_val, ood=ood, seconds=seconds)]
+    run = RunRecord(seed=seed, epoch=0, id_val=id_val, diverged=False, reason=None, history=history)
     return Trained([run], [pick], frozen=True)
 
 
-def merit(trained: Trained) -> tuple[float, float, int]:
+def sort_key(trained: Trained) -> tuple[float, float, int]:
     """Smaller is better: minus the mean ID-val accuracy of the seeds' picks, their mean loss, trained tensors."""
     accuracy, loss = fmean(pick.accuracy for pick in trained.picks), fmean(pick.loss for pick in trained.picks)
-    return (-accuracy, loss, len(trained.moved))
+    return (-accuracy, loss, len(trained.trained_parameters))

@@ -1,7 +1,6 @@
 """Arithmetic on the weights of models: distance of two, interpolation between two, mean of several."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ State = Mapping[str, Tensor]
 
 def parameter_distances(
     before: nn.Module, after: nn.Module, *, heads: bool = True
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+) -> tuple[dict[str, dict[str, float | None]], list[str]]:
     """{block: {"l2": ‖θ_B - θ_A‖₂, "relative": that over ‖θ_A‖₂}, …, "total": …}, of parameters alone, no buffers; and
     the names of blocks left out because their shapes differ. `relative` is None where θ_A is 0. `heads` False: the head
     is left out.
@@ -40,7 +39,7 @@ def squares_of(block: Block, A: State, B: State) -> Tensor:
     return torch.stack([torch.stack([(b - a).square().sum(), a.square().sum()]) for a, b in pairs]).sum(0)
 
 
-def distance_of(squares: Tensor) -> dict[str, Any]:
+def distance_of(squares: Tensor) -> dict[str, float | None]:
     moved, size = squares.sqrt().tolist()
     return {"l2": moved, "relative": moved / size if size else None}
 

@@ -18,7 +18,7 @@ from ftcli.report.types import Adaptation, Choice, CurvePoint
 
 LEVELS = "▁▂▃▄▅▆▇█"
 HEADS = ("choice", "tuned", "set", "before", "stream", "after", "so far", "seconds")
-NARROWER = (
+COLUMNS_TO_DROP = (
     (),
     ("so far",),
     ("so far", "seconds"),
@@ -66,7 +66,7 @@ def adaptation_table(choices: Mapping[str, Choice], method: str, width: int) -> 
     """What each choice reaches on each set, and how it goes along the stream; less of it on a narrow terminal."""
     mode = next(iter(choices.values())).mode
     whole = Layout([*HEADS], [row for name, choice in choices.items() for row in adaptation_rows(name, choice)])
-    layout = first_fitting(map(whole.without, NARROWER), width)
+    layout = first_fitting(map(whole.without, COLUMNS_TO_DROP), width)
     after = "by the last weights" if mode == "online" else "the same, as each starts anew"
     so_far = "; so far: from the first answers to all" if "so far" in layout.heads else ""
     return layout.table(

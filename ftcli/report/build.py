@@ -14,6 +14,7 @@ from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
+from ftcli.engine.types import Timing
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
 from ftcli.measures.types import FiguresBySet
@@ -22,7 +23,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.processes import command_line
 from ftcli.records import decoded
 from ftcli.report.parts import whole_type
-from ftcli.report.types import BlockSize, Data, Environment, Model, Report, SeedResult, Selected, SetData
+from ftcli.report.types import BlockSize, Data, Environment, Model, Report, SeedResult, SetData
 from ftcli.run_folder.folder import SCHEMA
 from ftcli.run_folder.request import command_of, libraries
 
@@ -34,28 +35,28 @@ def build(
     """The whole report of a command. `results`: one per seed, of the pick of that seed; `parts`: what only some
     commands have, by its key.
     """
-    report: dict[str, Any] = {
+    report: dict[str, object] = {
         "environment": environment(machine),
-        "model": describe_model(loaded, trained.moved if trained else ()),
+        "model": describe_model(loaded, trained.trained_parameters if trained else ()),
         "data": describe_data(task),
         "runs": trained.runs if trained else [],
-        "selected": selected_of(trained) if trained else None,
+        "selected": trained.best.selected(trained.choice) if trained else None,
         "results": join_seeds(results) if results else FiguresBySet(ood={}, ood_mean=None),
         "temperature": temperature_of(results, trained),
         **{key: part for key, part in (parts or {}).items() if part},
     }
     if len(results) > 1 and trained:
         report["seeds"] = [
-            SeedResult(selected=decoded(pick.describe(), Selected), results=of.figures, temperature=of.temperature)
+            SeedResult(selected=pick.selected(), results=of.figures, temperature=of.temperature)
             for pick, of in zip(trained.picks, results, strict=True)
         ]
     if trained and (picks := oracle(trained.runs)):
         report["oracle"] = picks
-    timing = trained.timing(seconds) if trained else {"total_s": round(seconds, 3)}
+    timing = trained.timing(seconds) if trained else Timing(round(seconds, 3))
     return report_of(config, report, timing, log)
 
 
-def report_of(config: Common, parts: Mapping[str, Any], timing: Mapping[str, float | None], log: Log) -> Report:
+def report_of(config: Common, parts: Mapping[str, Any], timing: Timing, log: Log) -> Report:
     """A report of these parts, and of what every report holds: what was asked, of which version, when."""
     opening = {
         "schema": SCHEMA,
@@ -66,11 +67,6 @@ def report_of(config: Common, parts: Mapping[str, Any], timing: Mapping[str, flo
         "config": resolved(config),
     }
     return decoded({**opening, **parts, "timing": timing, "warnings": log.warnings}, whole_type())
-
-
-def selected_of(trained: Trained) -> dict[str, Any]:
-    """The pick, and which choice it is of, where there are several."""
-    return ({"choice": trained.choice} if trained.choice else {}) | trained.best.describe()
 
 
 def temperature_of(results: Sequence[Results], trained: Trained | None) -> float | None:

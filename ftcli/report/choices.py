@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +13,14 @@ from rich.text import Text
 
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, interval, new_table, percent, set_name, text
 from ftcli.engine.grid import Trained
+from ftcli.engine.types import EpochScores, RunScores
 from ftcli.measures.paired import bootstrap_difference, mcnemar
 from ftcli.measures.results import Results, join_seeds
 from ftcli.measures.types import Difference
 from ftcli.model.block_names import model_blocks
 from ftcli.model.blocks import Block
 from ftcli.model.loading.load import Loaded
-from ftcli.records import decoded
-from ftcli.report.types import Against, Choice, EpochScores, RunScores, Selected
+from ftcli.report.types import Against, Choice
 
 BAR = 24  # characters of the longest bar
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -38,14 +37,14 @@ def describe_choices(
     reference = "all" if "all" in results else next(iter(results))
     described = {}
     for name, tried in trained.choices.items():
-        moved = set(tried.moved)
+        moved = set(tried.trained_parameters)
         against = None
         if tried.picks and name != reference:
             against = Against(reference, differences(results[name], results[reference]))
         described[name] = Choice(
             blocks=[block.name for block in blocks if moved & set(block.tensors)],
             trainable=sum(sizes[tensor] for tensor in moved),
-            selected=decoded(tried.best.describe(), Selected) if tried.picks else None,
+            selected=tried.best.selected() if tried.picks else None,
             results=join_seeds(results[name]) if tried.picks else None,
             seconds=round(tried.seconds, 3),
             scores=[by_block(scores, blocks) for scores in tried.scores] or UNSET,
@@ -54,15 +53,15 @@ def describe_choices(
     return described
 
 
-def by_block(scores: Mapping[str, Any], blocks: Sequence[Block]) -> RunScores:
+def by_block(scores: RunScores, blocks: Sequence[Block]) -> RunScores:
     """The scores of one run, with the mean over each block's tensors for every epoch."""
     epochs = []
-    for epoch in scores["epochs"]:
-        tensors: dict[str, float] = epoch["tensors"]
+    for epoch in scores.epochs:
+        tensors = epoch.tensors
         by_name = {block.name: [tensors[name] for name in block.tensors if name in tensors] for block in blocks}
         means = {name: fmean(values) for name, values in by_name.items() if values}
-        epochs.append(EpochScores(epoch["epoch"], tensors, means))
-    return RunScores(scores["seed"], scores["lr"], epochs)
+        epochs.append(EpochScores(epoch.epoch, tensors, means))
+    return RunScores(scores.seed, scores.lr, epochs)
 
 
 def differences(first: Sequence[Results], second: Sequence[Results]) -> dict[str, Difference]:
@@ -135,7 +134,7 @@ def scores_tables(choices: Mapping[str, Choice]) -> list[Table]:
     for name, choice in choices.items():
         if not choice.scores:
             continue
-        last = choice.scores[0].epochs[-1].blocks
+        last = choice.scores[0].epochs[-1].blocks or {}
         top = max(last.values()) or 1.0
         table = new_table(f"Scores of {name} in the last epoch", "mean over a block's tensors")
         table.add_column("block", overflow="fold")

@@ -17,7 +17,7 @@ from ftcli.records import Record
 from ftcli.report.build import describe_data
 from ftcli.report.types import Data, Foreign
 from ftcli.run_folder.request import command_of
-from ftcli.text import counted
+from ftcli.safe_text import counted
 
 
 class Plan(Record):

@@ -13,14 +13,14 @@ from ftcli.report.build import describe_model
 from ftcli.report.read import read_report
 from ftcli.report.types import ComparedModel, MadeBy
 from ftcli.run_folder.folder import REPORT
-from ftcli.text import shortest_tails
+from ftcli.safe_text import shortest_unique_suffixes
 
 NOTHING_KNOWN = MadeBy("", None, None, None, None)
 
 
 def names_of(models: Sequence[str]) -> list[str]:
     """What each is called in tables: the end of what was typed, as short as tells them apart."""
-    return shortest_tails([str(Path(model)) for model in models])
+    return shortest_unique_suffixes([str(Path(model)) for model in models])
 
 
 def describe_models(typed: Sequence[str], models: Sequence[Loaded]) -> list[ComparedModel]:

@@ -4,7 +4,7 @@ import copyreg
 from functools import cache
 from typing import Any
 
-from ftcli.commands import COMMANDS, named
+from ftcli.commands import COMMANDS, import_named
 from ftcli.records import decoded
 from ftcli.report.types import Report, report_type
 
@@ -17,9 +17,9 @@ def whole_type() -> type[Report]:
 @cache
 def type_with(parts: tuple[str, ...]) -> type[Report]:
     """The type of a report with these parts, each named as in the registry."""
-    types: dict[str, Any] = {}
+    types: dict[str, type] = {}
     for name in parts:
-        types |= named(name)
+        types |= import_named(name)
     kind = report_type(types)
     copyreg.pickle(kind, lambda report: (restored, (report.to_dict(),)))  # pickle finds no class that is made in a call
     return kind

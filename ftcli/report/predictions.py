@@ -14,7 +14,7 @@ from ftcli.errors import RequestError
 from ftcli.files import nearest_existing, write_atomically
 from ftcli.measures.accuracy import predictions
 from ftcli.processes import process_index
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 FORMS = (".csv", ".parquet")
 

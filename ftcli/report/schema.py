@@ -9,7 +9,7 @@ from ftcli.commands import COMMANDS
 from ftcli.records import OTHERS, decoded, problem_with
 from ftcli.report.parts import whole_type
 from ftcli.report.types import NOT_OF_THEORY, Report
-from ftcli.text import shortened
+from ftcli.safe_text import shortened
 
 Schema = dict[str, Any]
 

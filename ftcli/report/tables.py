@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.commands import COMMANDS, named
+from ftcli.commands import COMMANDS, import_named
 from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import (
     BETWEEN,
@@ -23,12 +23,13 @@ from ftcli.console.cells import (
     text,
 )
 from ftcli.console.streams import Console
+from ftcli.engine.types import OraclePick, RunRecord, Selected
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 from ftcli.report.adaptation import adaptation_table
 from ftcli.report.choices import choice_tables
-from ftcli.report.classes import class_tables
+from ftcli.report.class_tables import class_tables
 from ftcli.report.models import models_table
-from ftcli.report.types import OraclePick, Report, Run, SeedResult, Selected
+from ftcli.report.types import Report, SeedResult
 
 Entry = Figures | MeanAccuracy
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
@@ -49,7 +50,7 @@ def report_answer(report: Report, folder: Path | None = None) -> Answer:
 def tables(report: Report, width: int) -> list[RenderableType]:
     """Everything that is shown of a report, in order, for a terminal of `width` characters."""
     shown: list[RenderableType] = [] if report.models is UNSET else [models_table(report.models)]
-    shown += (named(COMMANDS[report.command].tables) or run_tables)(report, width)
+    shown += (import_named(COMMANDS[report.command].tables) or run_tables)(report, width)
     return shown + [text(f"warning: {warning.text}", style="yellow") for warning in report.warnings]
 
 
@@ -71,7 +72,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
         shown.append(oracle_table(report.oracle))
     for name, row in COMMANDS.items():
         if row.measure and name in report:
-            shown += named(row.tables)(report, width)
+            shown += import_named(row.tables)(report, width)
     return shown + class_tables(report.results, width)
 
 
@@ -126,8 +127,8 @@ def picks_line(report: Report) -> str:
     picks = {report.command: report.selected}
     if report.stages is not UNSET:
         picks = {name: stage.selected for name, stage in report.stages.items()}
-    named = [f"{name}: {picked(selected)}" for name, selected in picks.items() if selected]
-    return "picked on ID-val: " + "; ".join(named) if named else NOTHING.get(report.command, "nothing was trained")
+    lines = [f"{name}: {picked(selected)}" for name, selected in picks.items() if selected]
+    return "picked on ID-val: " + "; ".join(lines) if lines else NOTHING.get(report.command, "nothing was trained")
 
 
 def picked(selected: Selected) -> str:
@@ -184,13 +185,13 @@ def grid_table(report: Report) -> Table:
     return table
 
 
-def grid_cell(run: Run, *, picked: bool) -> str:
+def grid_cell(run: RunRecord, *, picked: bool) -> str:
     if run.diverged or run.id_val is None:
         return "diverged"
     return percent(run.id_val.accuracy) + ("*" if picked else " ")
 
 
-def picked_runs(report: Report) -> list[Run]:
+def picked_runs(report: Report) -> list[RunRecord]:
     """The runs of the choice that was picked; all of them where there was nothing to choose."""
     choice = report.selected.choice if report.selected else UNSET
     return [run for run in report.runs if run.choice == choice]

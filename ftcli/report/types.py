@@ -9,84 +9,14 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ftcli.engine.types import OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
 from ftcli.records import Count, Fraction, Record
-from ftcli.text import printable
+from ftcli.safe_text import printable
 
 Foreign = dict[str, Any]  # the options of a command, or timm's data configuration
 LAST = ("oracle", "timing", "warnings")  # keys of a report that come after those of its command
 NOT_OF_THEORY = ("environment", "model", "data", "runs", "selected", "results")
-
-
-class Score(Record):
-    """Accuracy and loss (nats) on one set."""
-
-    accuracy: Fraction
-    loss: float
-
-
-class Selected(Record, kw_only=True):
-    """A pick: one epoch of one run, or one C of the probe's path. `choice`: of a command that tries several."""
-
-    choice: str | UnsetType = UNSET
-    seed: int
-    lr: float | None
-    epoch: Count | None
-    C: float | None
-    edge_of_grid: bool
-    id_val: Score
-
-
-class OraclePick(Record, kw_only=True):
-    """What selection on OOD data would have picked, and its accuracy and loss there."""
-
-    choice: str | UnsetType = UNSET
-    seed: int
-    lr: float | None
-    epoch: Count
-    accuracy: Fraction
-    loss: float
-    id_val: Score
-
-
-class Epoch(Record, kw_only=True):
-    """One epoch of a run. `loss` is None of the epoch before training."""
-
-    epoch: Count
-    loss: float | None
-    id_val: Score
-    ood: dict[str, Score] | UnsetType = UNSET
-    seconds: float
-
-
-class Run(Record, kw_only=True):
-    """One candidate of the grid. `epoch`: that of its best weights; `reason`: why it diverged."""
-
-    choice: str | UnsetType = UNSET
-    seed: int
-    lr: float | UnsetType = UNSET
-    C: float | UnsetType = UNSET
-    epoch: Count | UnsetType | None = UNSET
-    id_val: Score | None
-    diverged: bool
-    reason: str | UnsetType | None = UNSET
-    history: list[Epoch] | UnsetType = UNSET
-
-
-class EpochScores(Record):
-    """Gradient scores of one epoch, by tensor, and their means by block."""
-
-    epoch: Count
-    tensors: dict[str, float]
-    blocks: dict[str, float]
-
-
-class RunScores(Record):
-    """Gradient scores of one run, epoch by epoch."""
-
-    seed: int
-    lr: float
-    epochs: list[EpochScores]
 
 
 class Against(Record):
@@ -197,7 +127,7 @@ class Stage(Record, kw_only=True):
 
     selected: Selected
     results: FiguresBySet
-    runs: list[Run] | UnsetType = UNSET
+    runs: list[RunRecord] | UnsetType = UNSET
 
 
 class SeedResult(Record, kw_only=True):
@@ -226,15 +156,6 @@ class Environment(Record, kw_only=True):
     threads: Count
 
 
-class Timing(Record):
-    """Seconds, and images per second of the training loop with its ID-val passes."""
-
-    total_s: float
-    features_s: float | UnsetType | None = UNSET
-    train_s: float | UnsetType | None = UNSET
-    images_per_s: float | UnsetType | None = UNSET
-
-
 class ReportWarning(Record):
     """A warning that was shown while the command ran."""
 
@@ -260,7 +181,7 @@ class Report(Record, kw_only=True):
     environment: Environment = absent
     model: Model = absent
     data: Data = absent
-    runs: list[Run] = absent  # every candidate, sorted by (choice, seed, lr)
+    runs: list[RunRecord] = absent  # every candidate, sorted by (choice, seed, lr)
     selected: Selected | None = absent
     results: FiguresBySet = absent
     temperature: float | UnsetType | None = UNSET

@@ -2,11 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from errno import EIO
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,7 +82,7 @@ def check_not_finished(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(
-    folder: Path, report: Record, history: list[dict[str, Any]], predictions: pa.Table | None,
+    folder: Path, report: Record, history: Sequence[Mapping[str, object]], predictions: pa.Table | None,
     save_weights: Callable[[Path], None] | None,
 ) -> None:  # fmt: skip
     """Write the files of a finished run. The report comes last: where it is, all the others are complete."""

@@ -14,7 +14,7 @@ from ftcli.files import read_beginning, resource_limit
 from ftcli.log import Log
 
 LOCK = ".lock"
-PATIENCE = 0.5  # seconds: `check_unlocked` of another command has the lock for a moment
+LOCK_TIMEOUT = 0.5  # seconds: `check_unlocked` of another command has the lock for a moment
 LONGEST_PROCESS_ID = 32  # bytes
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)  # of file systems on which nothing can be locked
 
@@ -52,7 +52,7 @@ def acquired(folder: Path) -> FileLock:
         raise RequestError(f"{str(path)!r} is no lock of ftcli: no regular file.", "remove it, or name another folder")
     lock = FileLock(path, fallback_to_soft=False, on_acquired=write_process_id)
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=LOCK_TIMEOUT)
     except Timeout:
         holder = read_beginning(path, LONGEST_PROCESS_ID).decode("ascii", "replace").strip() or "another one"
         raise RequestError(

@@ -17,9 +17,9 @@ from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.device import Machine
 from ftcli.files import read_json
+from ftcli.model.loading.import_user_file import imported_files
 from ftcli.model.loading.load import Loaded
-from ftcli.model.loading.user_file import imported_files
-from ftcli.text import listed, quoted
+from ftcli.safe_text import listed, quoted
 
 NO_EFFECT = (
     "out",
@@ -46,7 +46,7 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "version": __version__,
         "libraries": libraries(),
         "machine": {"device": machine.device.type, "precision": machine.precision, "processes": machine.processes},
-        "options": options_of(config),
+        "options": options_in_request(config),
         "weights": [model.checkpoint.sha256 if model.checkpoint else None for model in loaded],
         "models": [model_facts(model) for model in loaded],
         "imported code": code_digests(config.import_) if config.import_ else {},
@@ -61,7 +61,7 @@ def command_of(config: Common) -> str:
     return type(config).__name__.lower()
 
 
-def options_of(config: Resumable) -> dict[str, Any]:
+def options_in_request(config: Resumable) -> dict[str, Any]:
     """The options on which a result depends, in types of JSON."""
     return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in NO_EFFECT}))
 

@@ -25,10 +25,10 @@ from sklearn.linear_model import LogisticRegression
 from ftcli.config.training import Probe
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import experiment_of
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.predict import predict
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
+from ftcli.engine.run_inputs import run_inputs_of
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import open_checkpoint
 from ftcli.model.loading.load import load_model
@@ -44,9 +44,9 @@ def features_of(data: Path, table: str, size: int, K: int, *, whole: bool = Fals
     )  # fmt: skip
     checkpoint = open_checkpoint(str(data / "checkpoints/mobilenetv2-imagenet"), strip_prefix=None, log=log)
     loaded = load_model(name=None, checkpoint=checkpoint, num_classes=K, image_size=size, log=log)
-    experiment = experiment_of(task, loaded.data_config, machine, config, log)
-    assert experiment.plain is not None and task.train is not None
-    features = predict(machine.place(loaded.model), experiment.plain, machine, log, "features").features
+    inputs = run_inputs_of(task, loaded.data_config, machine, config, log)
+    assert inputs.plain is not None and task.train is not None
+    features = predict(machine.place(loaded.model), inputs.plain, machine, log, "features").features
     assert isinstance(features, torch.Tensor)
     mean, std = FeatureMatrix.of(features).moments()
     return ((features - mean) / std).numpy(), task.train.labels

@@ -19,7 +19,7 @@ from unittest import mock
 import torch
 
 from ftcli import cache_entries
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import predict
 from ftcli.log import Log
@@ -51,24 +51,24 @@ def share(work: Callable[[], Any], rounds: int) -> str:
 
 
 def features(world: World) -> None:
-    experiment = world.experiment
-    assert experiment.train is not None
-    body = FrozenBody(world.loaded.model, experiment.feature_cache, Log())
-    for loader in (experiment.train, experiment.sets["id_val"]):
+    inputs = world.inputs
+    assert inputs.train is not None
+    body = FrozenBody(world.loaded.model, inputs.feature_cache, Log())
+    for loader in (inputs.train, inputs.sets["id_val"]):
         for _ in body.features(loader, "").blocks():
             pass
 
 
 def pixels(world: World, *, through: bool) -> None:
-    experiment = world.experiment
-    assert experiment.train is not None
-    like, machine = experiment.train, experiment.machine
+    inputs = world.inputs
+    assert inputs.train is not None
+    like, machine = inputs.train, inputs.machine
     loader = Loader(
         like.data,
         like.transform,
         batch_size=like.batch_size,
         device=machine.device,
-        cache=experiment.feature_cache.disk,
+        cache=inputs.feature_cache.disk,
     )
     if through:
         predict(world.loaded.model, loader, machine, Log(), "")

@@ -23,14 +23,14 @@ from ftcli.config.training import Finetune, Training, Tuning
 from ftcli.context import Context
 from ftcli.data.images import ImageSet
 from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import Experiment, experiment_of
+from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.engine.train import fit
 from ftcli.log import Log
 from ftcli.methods.variants import tuning_plan
 from ftcli.model.head import fresh_head
 from ftcli.model.loading.from_options import open_from_options
 from ftcli.model.loading.load import Loaded
-from ftcli.run import load_start
+from ftcli.run import load_initial_model
 
 BATCH = 64
 PHOTO = "pacs/photo.parquet"
@@ -45,7 +45,7 @@ class World:
 
     config: Training
     loaded: Loaded
-    experiment: Experiment
+    inputs: RunInputs
     log: Log
 
 
@@ -57,9 +57,9 @@ def world_of(config: Training, images: int | None = None) -> World:
     assert task.train is not None
     if images is not None:
         task = replace(task, train=spread(task.train, images))
-    loaded = load_start(task, config, open_from_options(config, config.checkpoint, log), log)
+    loaded = load_initial_model(task, config, open_from_options(config, config.checkpoint, log), log)
     fresh_head(loaded.model, len(task.classes), seed=0)
-    return World(config, loaded, experiment_of(task, loaded.data_config, machine, config, log, cache), log)
+    return World(config, loaded, run_inputs_of(task, loaded.data_config, machine, config, log, cache), log)
 
 
 def photo_options(data: Path, **options: Any) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def spread(data: ImageSet, n: int) -> ImageSet:
     return data.select(rows)
 
 
-def without_id_val(world: World) -> Experiment:
+def without_id_val(world: World) -> RunInputs:
     """The setting with one picture for ID-val: what an epoch of the loop then takes is its training part."""
-    experiment = world.experiment
-    assert experiment.task.id_val is not None
-    task = replace(experiment.task, id_val=spread(experiment.task.id_val, 1))
-    return experiment_of(
-        task, world.loaded.data_config, experiment.machine, world.config, world.log, experiment.feature_cache.disk
+    inputs = world.inputs
+    assert inputs.task.id_val is not None
+    task = replace(inputs.task, id_val=spread(inputs.task.id_val, 1))
+    return run_inputs_of(
+        task, world.loaded.data_config, inputs.machine, world.config, world.log, inputs.feature_cache.disk
     )
 
 
@@ -134,14 +134,14 @@ def timed(work: Callable[[], Any], *, bare: bool = False) -> Contestant:
     return as_torch_comes()(turn) if bare else turn
 
 
-def our_epoch(world: World, model: nn.Module, experiment: Experiment) -> Contestant:
+def our_epoch(world: World, model: nn.Module, inputs: RunInputs) -> Contestant:
     """One epoch of `fit` on a copy of the model, at the first rate of the configuration."""
     config = world.config
     assert isinstance(config, Tuning)
     plan = tuning_plan(model, config)
 
     def work() -> None:
-        run = fit(deepcopy(model), plan, config.lr[0], config, experiment, 0, world.log)
+        run = fit(deepcopy(model), plan, config.lr[0], config, inputs, 0, world.log)
         if run.diverged:
             sys.exit(f"not a whole epoch: {run.diverged}")
 

@@ -52,8 +52,8 @@ def main() -> None:
     )  # fmt: skip
     with own_cache():
         world = photo_world(asked.data, None, threads=asked.threads)
-        experiment, model = world.experiment, world.experiment.machine.place(world.loaded.model).eval()
-        images = images_for(experiment, config.images, config.seed)
+        inputs, model = world.inputs, world.inputs.machine.place(world.loaded.model).eval()
+        images = images_for(inputs, config.images, config.seed)
         batches = [(batch.images, batch.labels) for batch in images.ordered()]
         generator = torch.Generator().manual_seed(0)
         start = {
@@ -62,7 +62,7 @@ def main() -> None:
         }
         print_machine()
         contestants = {
-            "ours": timed(lambda: measure_criticality(model, start, images, experiment, config, Log())),
+            "ours": timed(lambda: measure_criticality(model, start, images, inputs, config, Log())),
             "whole passes": timed(lambda: plain_way(model, start, batches, config)),
         }
         seconds = take_turns(contestants, asked.pairs)

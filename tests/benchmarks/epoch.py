@@ -58,11 +58,11 @@ def main() -> None:
     with own_cache(), tempfile.TemporaryDirectory() as folder:
         world = photo_world(asked.data, asked.images, lr=Numbers((LR,)), threads=asked.threads)
         pictures, plain = Pictures.of(world), world.loaded.model
-        fast = world.experiment.machine.place(deepcopy(plain))
+        fast = world.inputs.machine.place(deepcopy(plain))
         print_machine()
         contestants = {
             "ftcli, training part": our_epoch(world, fast, without_id_val(world)),
-            "ftcli, with its ID-val pass": our_epoch(world, fast, world.experiment),
+            "ftcli, with its ID-val pass": our_epoch(world, fast, world.inputs),
             "bare loop, channels-last": lambda: bare_epoch(fast, pictures, LR),
         }
         if not asked.skip_trainer:

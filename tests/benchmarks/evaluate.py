@@ -26,7 +26,7 @@ def main() -> None:
     arguments = parser(__doc__, images=512).parse_args()
     with own_cache():
         world = photo_world(arguments.data, arguments.images, threads=arguments.threads)
-        loader, machine = world.experiment.plain, world.experiment.machine
+        loader, machine = world.inputs.plain, world.inputs.machine
         assert loader is not None
         plain = world.loaded.model.eval()
         fast = machine.place(deepcopy(plain))

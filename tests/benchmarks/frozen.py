@@ -25,11 +25,11 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.training import Surgical
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.frozen_prefix import RowLoader, frozen_prefix_of
 from ftcli.engine.gradient_scores import Scoring
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import SuffixForward
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.train import fit
 from ftcli.log import Log
 from ftcli.methods.surgical import plans_of
@@ -87,14 +87,14 @@ class Clock(Log):
             yield
 
 
-def ours(world: World, model: nn.Module, experiment: Experiment, choice: str, plan: Plan) -> Contestant:
+def ours(world: World, model: nn.Module, inputs: RunInputs, choice: str, plan: Plan) -> Contestant:
     """Seconds of an epoch of `fit`, the mean from the second on, without what scoring took."""
     config = replace(world.config, epochs=EPOCHS[choice])
 
     def turn() -> float:
         clock = Clock()
         with clock.watching():
-            fit(deepcopy(model), plan, LR, config, experiment, 0, clock)
+            fit(deepcopy(model), plan, LR, config, inputs, 0, clock)
         if clock.scoring:
             print(f"scoring: {sum(clock.scoring[1:]) / len(clock.scoring[1:]):.3f} s an epoch", flush=True)
         return (clock.ends[-1] - clock.ends[0] - sum(clock.scoring[1:])) / (len(clock.ends) - 1)
@@ -108,7 +108,7 @@ def shortened(world: World, model: nn.Module, plan: Plan) -> SuffixForward:
     freeze_all_but(model, trainable)
     training_mode(model, world.config.bn)
     config = world.config
-    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, world.experiment, world.log)
+    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, world.inputs, world.log)
     suffix = prefix and prefix.training_forward(trainable)
     assert suffix is not None
     return suffix
@@ -145,12 +145,12 @@ def bare_epoch(
         optimizer.step()
 
 
-def contestant(world: World, model: nn.Module, alone: Experiment, plans: dict[str, Plan], name: str) -> Contestant:
+def contestant(world: World, model: nn.Module, alone: RunInputs, plans: dict[str, Plan], name: str) -> Contestant:
     """The one of this name; `alone`: the setting with one picture for ID-val."""
     choice, _, how = name.partition(", ")
     if how == "bare loop":
         return bare(world, model, choice, plans[choice])
-    return ours(world, model, world.experiment if how else alone, choice, plans[choice])
+    return ours(world, model, world.inputs if how else alone, choice, plans[choice])
 
 
 def main() -> None:
@@ -165,7 +165,7 @@ def main() -> None:
         )  # fmt: skip
         config = Surgical(**options)
         world = world_of(config, asked.images)
-        model = world.experiment.machine.place(world.loaded.model)
+        model = world.inputs.machine.place(world.loaded.model)
         plans, alone = plans_of(model, model_blocks(model), config), without_id_val(world)
         print_machine()
         pairs = {name: pair for name, pair in PAIRS.items() if asked.only in (None, name.split(",")[0])}

@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.config.declare import Numbers
 from ftcli.config.training import Finetune
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.predict import predict
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
@@ -84,10 +84,10 @@ def passes(asked: Namespace, architecture: str, train: Path) -> None:
     )  # fmt: skip
     with own_cache():
         world = world_of(config, asked.images)
-        experiment, machine = world.experiment, world.experiment.machine
-        assert experiment.train is not None and experiment.plain is not None
-        model, evaluated = machine.place(world.loaded.model), experiment.plain
-        ready = list(experiment.train.shuffled(0, 1, skip_single=True))
+        inputs, machine = world.inputs, world.inputs.machine
+        assert inputs.train is not None and inputs.plain is not None
+        model, evaluated = machine.place(world.loaded.model), inputs.plain
+        ready = list(inputs.train.shuffled(0, 1, skip_single=True))
         print(f"{architecture}, {asked.side} px, {asked.precision}, batches of {asked.batch_size}: training")
         turns = {
             "ftcli, one epoch": our_epoch(world, model, without_id_val(world)),

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from ftcli.engine.evaluate import figures_on
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.distortion.measure import Extras, NamedModel, compare_models
-from ftcli.explain.interpolation.measure import Averager, along, points
+from ftcli.explain.interpolation.measure import WeightEvaluator, evaluate_line, points
 from ftcli.log import Log
 from tests.benchmarks.common import own_cache, parser, photo_world, print_machine, ratio, take_turns, timed
 
@@ -37,23 +37,23 @@ def main() -> None:
     asked = parser(__doc__, images=512).parse_args()
     with own_cache():
         world = photo_world(asked.data, asked.images, threads=asked.threads)
-        machine, task, loader = world.experiment.machine, world.experiment.task, world.experiment.plain
+        machine, task, loader = world.inputs.machine, world.inputs.task, world.inputs.plain
         assert loader is not None and task.train is not None
-        experiment: Experiment = replace(
-            world.experiment, task=replace(task, id_val=task.train, id_test=None, ood={}), sets={"id_val": loader}
+        inputs: RunInputs = replace(
+            world.inputs, task=replace(task, id_val=task.train, id_test=None, ood={}), sets={"id_val": loader}
         )
         A = machine.place(world.loaded.model).eval()
         B = machine.place(noisy(A)).eval()
         states = [{name: tensor.clone() for name, tensor in model.state_dict().items()} for model in (A, B)]
-        averager = Averager(deepcopy(B), experiment, ("raw",), False, 0, Log())
+        evaluator = WeightEvaluator(deepcopy(B), inputs, ("raw",), False, 0, Log())
         print_machine()
         contestants = {
             "distortion": timed(
-                lambda: compare_models(NamedModel("A", A), [NamedModel("B", B)], experiment, Extras(), Log())
+                lambda: compare_models(NamedModel("A", A), [NamedModel("B", B)], inputs, Extras(), Log())
             ),
             "two passes": timed(lambda: [predict(model, loader, machine, Log(), "") for model in (A, B)]),
-            "line": timed(lambda: along(*states, points(0.0, 1.0, POINTS), averager)),
-            "evaluations": timed(lambda: [figures_on(B, "id_val", experiment, Log()) for _ in range(POINTS)]),
+            "line": timed(lambda: evaluate_line(*states, points(0.0, 1.0, POINTS), evaluator)),
+            "evaluations": timed(lambda: [figures_on(B, "id_val", inputs, Log()) for _ in range(POINTS)]),
         }
         seconds = take_turns(contestants, asked.pairs)
         print(f"distortion / two passes: {ratio(seconds['distortion'], seconds['two passes'])}")

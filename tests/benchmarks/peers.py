@@ -27,7 +27,7 @@ class Pictures:
 
     @classmethod
     def of(cls, world: World) -> "Pictures":
-        data, light = world.experiment.task.train, augmentation(world.loaded.data_config, "light")
+        data, light = world.inputs.task.train, augmentation(world.loaded.data_config, "light")
         assert data is not None
         pixels = np.stack([light.prepare(data.image(i)) for i in range(len(data))])
         mean, std = torch.tensor(light.mean), torch.tensor(light.std)

@@ -37,22 +37,22 @@ def main() -> None:
     with own_cache():
         config = Lpft(**photo_options(asked.data, lr=Numbers((LR,)), threads=asked.threads))
         world = world_of(config, asked.images)
-        model = world.experiment.machine.place(world.loaded.model)
-        memory_only = FeatureCache(world.experiment.machine, None)  # the loaders keep their cache: pixels stay warm
-        no_features = replace(world.experiment, feature_cache=memory_only)
-        assert world.experiment.plain is not None
+        model = world.inputs.machine.place(world.loaded.model)
+        memory_only = FeatureCache(world.inputs.machine, None)  # the loaders keep their cache: pixels stay warm
+        no_features = replace(world.inputs, feature_cache=memory_only)
+        assert world.inputs.plain is not None
         linear_probe(world.loaded, no_features, config, world.log)  # gives stage 2 its head
         print_machine()
         seconds = take_turns(
             {
                 "stage 1": timed(lambda: linear_probe(world.loaded, no_features, config, world.log)),
-                "one epoch of stage 2": our_epoch(world, model, world.experiment),
+                "one epoch of stage 2": our_epoch(world, model, world.inputs),
                 "its training part": our_epoch(world, model, without_id_val(world)),
             },
             asked.pairs,
         )
         first = seconds["stage 1"]
-        print(f"stage 1: {median(first):.2f} s for {world.experiment.plain.n} training images")
+        print(f"stage 1: {median(first):.2f} s for {world.inputs.plain.n} training images")
         for name in ("one epoch of stage 2", "its training part"):
             print(f"{name}: {median(seconds[name]):.2f} s; stage 1 over it: {ratio(first, seconds[name])}")
 

@@ -15,8 +15,8 @@ from unittest import mock
 import pytest
 
 import ftcli
-from ftcli.api import FUNCTIONS, words_of
-from ftcli.commands import COMMANDS, options_of
+from ftcli.api import FUNCTIONS, to_argv
+from ftcli.commands import COMMANDS, option_classes, options_class, python_names
 from ftcli.config.training import Lpft, Training
 from ftcli.console.answer import Answer
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder
@@ -97,14 +97,14 @@ def test_words_come_back(command: str) -> None:
     """Every option of every command, given by its own default or by a plain value, is typed and read back."""
     values: dict[str, Any] = {"checkpoint": "c", "images": "i", "reports": ["r", "s"], "file": Path("f"), "source": "s"}
     values |= {"blocks": ["first", "1..2"], "train": "t", "id_test": "x", "import_": Path("a.py"), "ood": {"n": "s"}}
-    several = issubclass(options_of(command), Training)
+    several = issubclass(options_class(command), Training)
     values |= {"seed": [2] if several else 2, "models": ["a", "b"]} | (
         {"images": 7} if command == "criticality" else {}
     )
-    known = inspect.signature(FUNCTIONS[options_of(command).__name__]).parameters
+    known = inspect.signature(FUNCTIONS[options_class(command).__name__]).parameters
     given = {name: one.default for name, one in known.items() if one.default not in (None, one.empty)}
     given |= {name: value for name, value in values.items() if name in known}
-    config = FUNCTIONS[options_of(command).__name__](**given)
+    config = FUNCTIONS[options_class(command).__name__](**given)
     for name, value in given.items():
         expected = [f"{key}={part}" for key, part in value.items()] if isinstance(value, dict) else value
         found = getattr(config, name)
@@ -157,7 +157,7 @@ def test_what_only_looks(tiny: Work, out: Path) -> None:
 
 
 def test_every_command_has_its_two_names() -> None:
-    assert {*ftcli.FUNCTIONS, *ftcli.CONFIGURATIONS} == set(FUNCTIONS)
+    assert {*python_names(), *option_classes()} == set(FUNCTIONS)
     assert set(FUNCTIONS) < set(dir(ftcli))
     for name in FUNCTIONS:
         function = getattr(ftcli, name)
@@ -178,7 +178,7 @@ def test_importing_it_is_light() -> None:
 
 def test_words() -> None:
     values = {"images": "s", "checkpoint": "c", "quiet": True, "overwrite": False, "no_cache": False, "compile": None}
-    assert words_of("predict", values) == [
+    assert to_argv("predict", values) == [
         "predict", "--quiet", "--cache", "--no-overwrite", "--", "c", "s",
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from ftcli import cache as cache_module
 from ftcli.cache import Cache
 from ftcli.cache_entries import FOOTER
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.log import Log
 from tests.helpers.program import Work, inside, work

@@ -14,11 +14,11 @@ from unittest import mock
 import pytest
 import typer
 
-from ftcli.api import words_of
+from ftcli.api import to_argv
 from ftcli.cli.help import ARGUMENTS, rows
-from ftcli.commands import COMMANDS, options_of
+from ftcli.commands import COMMANDS, options_class
 from ftcli.config.declare import PANELS
-from ftcli.text import printable
+from ftcli.safe_text import printable
 from tests.helpers.ended import Ended
 from tests.helpers.pictures import folder
 from tests.helpers.program import PAINT, SMALL, Stream, Work, inside, lasting, read, work
@@ -46,8 +46,8 @@ def run(tiny: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Pa
 
 def defaults_of(command: str) -> dict[str, Any]:
     """Every option of a command as it is typed, with its default; arguments are left out."""
-    hints = get_type_hints(options_of(command), include_extras=True)
-    own = [one for one in fields(options_of(command)) if "Option" in type(get_args(hints[one.name])[1]).__name__]
+    hints = get_type_hints(options_class(command), include_extras=True)
+    own = [one for one in fields(options_class(command)) if "Option" in type(get_args(hints[one.name])[1]).__name__]
     return {"--" + one.name.rstrip("_").replace("_", "-"): one.default for one in own}
 
 
@@ -121,14 +121,14 @@ def test_behind_two_dashes_nothing_asks_for_help(tmp_path: Path) -> None:
 def test_help_speaks_of_what_the_command_has(command: str) -> None:
     """No option of another command, no number that nobody can read, nothing required that is not."""
     told = " ".join(inside(command, "--help", COLUMNS="300").stdout.split())
-    own = {row.name for row in rows(options_of(command))}
+    own = {row.name for row in rows(options_class(command))}
     others = {word for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", told) if not word.startswith("--no-")} - own
     assert others <= {"--cache"}, f"{command} speaks of {others}"
     assert not re.search(r"\de\+\d", told)
     selects = command in ("probe", "finetune", "lpft", "surgical")
     assert ("to select on" in told) == selects
     usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
-    for row in rows(options_of(command)):
+    for row in rows(options_class(command)):
         if row.panel == ARGUMENTS:
             assert (f"[{row.name}]" in usage) == (row.default != "required")
 
@@ -140,13 +140,13 @@ def test_every_flag_can_be_taken_back(command: str) -> None:
 
     found = list[Any]()
     app = typer.Typer()
-    app.command()(command_of(options_of(command), found.append, command, ""))
-    hints = get_type_hints(options_of(command), include_extras=True)
-    flags = [one.name for one in fields(options_of(command)) if get_args(hints[one.name])[0] is bool]
+    app.command()(command_of(options_class(command), found.append, command, ""))
+    hints = get_type_hints(options_class(command), include_extras=True)
+    flags = [one.name for one in fields(options_class(command)) if get_args(hints[one.name])[0] is bool]
     assert flags
     given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s"}
-    known = {one.name: given[one.name] for one in fields(options_of(command)) if one.name in given}
-    asked = words_of(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
+    known = {one.name: given[one.name] for one in fields(options_class(command)) if one.name in given}
+    asked = to_argv(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
     for name in flags:
         word = name.replace("_", "-")
         typed = f"--{word.removeprefix('no-')}" if word.startswith("no-") else f"--no-{word}"
@@ -479,10 +479,10 @@ def test_a_home_folder_is_written_out_wherever_a_path_begins(tmp_path: Path, mon
 
 def parsed(*words: Any) -> Any:
     """The configuration that a command line has."""
-    from ftcli.cli.main import program
+    from ftcli.cli.main import build_app
 
     found = list[Any]()
-    program(lambda _: found.append)(list(map(str, words)), standalone_mode=False)
+    build_app(lambda _: found.append)(list(map(str, words)), standalone_mode=False)
     return found[0]
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ftcli.measures.confusion import Confusion
 from ftcli.measures.types import Figures, FiguresBySet
-from ftcli.report.classes import class_tables
+from ftcli.report.class_tables import class_tables
 from ftcli.report.schema import report_from
 from tests.helpers.program import PAINT, Work, inside, read, work
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from scipy.linalg import subspace_angles
 from timm.data import create_transform
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.distortion.measure import Extras, ModelSums, NamedModel, PairSums, compare_models
 from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
@@ -48,7 +48,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Loader:
     return only_id_test(tmp_path_factory.mktemp("pictures"), 15, 16).sets["id_test"]
 
 
-def only_id_test(root: Path, each: int, batch_size: int) -> Experiment:
+def only_id_test(root: Path, each: int, batch_size: int) -> RunInputs:
     train, test = coloured(root / "train"), coloured(root / "test", each=each, seed=1, noise=200)
     whole, _ = world(train, "probe", id_test=str(test), batch_size=batch_size)
     return replace(whole, sets={"id_test": whole.sets["id_test"]})
@@ -91,15 +91,15 @@ def test_a_seed_draws_an_order_and_every_example_comes_once(loader: Loader) -> N
 
 
 def test_unbiased_goes_over_batches_of_256_in_the_drawn_order(tmp_path: Path) -> None:
-    models, experiment = [tiny("test_resnet"), tiny("test_resnet", seed=1)], only_id_test(tmp_path, 87, 32)
+    models, inputs = [tiny("test_resnet"), tiny("test_resnet", seed=1)], only_id_test(tmp_path, 87, 32)
     (found,) = compare_models(
         NamedModel("A", models[0]),
         [NamedModel("B", one) for one in models[1:]],
-        experiment,
+        inputs,
         Extras(k=4, unbiased=True, seed=5),
         Log(),
     )
-    batches = list(paired_block_outputs(models, experiment.sets["id_test"], MACHINE, Log(), "x", seed=5))
+    batches = list(paired_block_outputs(models, inputs.sets["id_test"], MACHINE, Log(), "x", seed=5))
     A, B = joined(batches, 0), joined(batches, 1)
     assert list(found["similarity"]["id_test"]["unbiased"]) == BLOCKS
     for name, value in found["similarity"]["id_test"]["unbiased"].items():
@@ -141,9 +141,9 @@ def test_memory_does_not_grow_with_the_set() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SIX if name != "mobilenetv3_small_050"])
 def test_any_family_against_itself(name: str, tmp_path: Path) -> None:
-    experiment, log = only_id_test(tmp_path, 3, 4), Log()
+    inputs, log = only_id_test(tmp_path, 3, 4), Log()
     (found,) = compare_models(
-        NamedModel("A", tiny(name)), [NamedModel("B", tiny(name))], experiment, Extras(matrix=True), log
+        NamedModel("A", tiny(name)), [NamedModel("B", tiny(name))], inputs, Extras(matrix=True), log
     )
     for one in found["distortion"]["id_test"].values():
         assert (one["mean"], one["se"], one["rms"], one["relative"], one["dropped"]) == (0, 0, 0, 0, 0)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ftcli.cli.help import ARGUMENTS, rows
-from ftcli.commands import COMMANDS, options_of
+from ftcli.commands import COMMANDS, options_class
 from ftcli.config.shared import Common
 from ftcli.report.schema import report_schema
 from tests.helpers.program import inside
@@ -97,7 +97,7 @@ def test_the_check_sees_an_old_page(page: str, option: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_on_the_page_of_its_command_or_on_that_of_the_shared_ones(command: str) -> None:
     page, shared = ((DOCS / name).read_text(encoding="utf-8") for name in (f"commands/{command}.md", "options.md"))
-    for row in rows(options_of(command)):
+    for row in rows(options_class(command)):
         cell = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in generate.cells(row))} |"
         assert cell in page or (f"`{row.name}`" in page and cell.removesuffix("|") in shared)
 
@@ -106,11 +106,11 @@ def test_every_option_is_on_the_page_of_its_command_or_on_that_of_the_shared_one
 def test_the_tables_name_what_the_program_understands(command: str) -> None:
     from typer.main import get_command
 
-    from ftcli.cli.main import program
+    from ftcli.cli.main import build_app
 
-    understood = get_command(program()).commands[command].params  # type: ignore[attr-defined]
+    understood = get_command(build_app()).commands[command].params  # type: ignore[attr-defined]
     options = {name for parameter in understood for name in parameter.opts if name.startswith("--")}
-    shown = list(rows(options_of(command)))
+    shown = list(rows(options_class(command)))
     assert {row.name for row in shown if row.panel != ARGUMENTS} == options - {"--help"}
     assert len(shown) == len([parameter for parameter in understood if parameter.name != "help"])
 
@@ -149,14 +149,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_documented_commands_can_be_typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name and value passes the program's own parser; nothing is run."""
-    from ftcli.cli.main import program
+    from ftcli.cli.main import build_app
 
     monkeypatch.chdir(tmp_path)
     for name, content in files_of(DOCS / "tutorial.md"):  # task.toml, which other pages name too
         Path(name).write_text(content, encoding="utf-8")
     for words in typed(page):
         understood: list[Common] = []
-        program(lambda _, found=understood: found.append)(words, standalone_mode=False)
+        build_app(lambda _, found=understood: found.append)(words, standalone_mode=False)
         assert len(understood) == 1, f"{named(page)} shows ftcli {' '.join(words)}"
 
 

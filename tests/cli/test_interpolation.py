@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.engine.batchnorm import has_statistics, reestimate
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.interpolation.measure import barrier, barriers, points, soups
 from ftcli.explain.interpolation.types import Point, Worth
 from ftcli.log import Log
@@ -100,7 +100,7 @@ class Tasted:
 
     def __init__(self, table: Mapping[str, tuple[float, float]]) -> None:
         self.table, self.statistics = table, ("raw",)
-        self.experiment = SimpleNamespace(sets=("id_val",))
+        self.inputs = SimpleNamespace(sets=("id_val",))
 
     def worth(self, state: dict[str, Tensor], statistics: str, label: str, sets: Any = None) -> dict[str, Worth]:
         weights = state["w"]
@@ -154,7 +154,7 @@ def test_greedy_is_the_published_rule(seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> RunInputs:
     """25 pictures to train on, in batches of 8: the last one would be of a single picture."""
     root = tmp_path_factory.mktemp("pictures")
     train = coloured(root / "train", classes=5, each=5, noise=120)
@@ -166,30 +166,30 @@ def norms(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
     return {name: one for name, one in model.named_modules() if isinstance(one, nn.BatchNorm2d)}
 
 
-def plainly(model: nn.Module, experiment: Experiment, seed: int) -> nn.Module:
+def plainly(model: nn.Module, inputs: RunInputs, seed: int) -> nn.Module:
     """A copy after a pass in which BatchNorm alone is in train behaviour, with no momentum: the plain mean."""
     copy = deepcopy(model).eval()
     for one in norms(copy).values():
         one.reset_running_stats()
         one.momentum = None
         one.train()
-    assert experiment.plain is not None
+    assert inputs.plain is not None
     with torch.no_grad():
-        sizes = [len(copy(batch.images)) for batch in experiment.plain.shuffled(seed, 0, skip_single=True)]
+        sizes = [len(copy(batch.images)) for batch in inputs.plain.shuffled(seed, 0, skip_single=True)]
     assert sizes == [8, 8, 8]
     return copy
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
-def test_reestimate_is_a_plain_loop(name: str, experiment: Experiment) -> None:
+def test_reestimate_is_a_plain_loop(name: str, inputs: RunInputs) -> None:
     model = tiny(name)
     for number, one in enumerate(norms(model).values()):
         one.momentum, one.num_batches_tracked = 0.01 * (number + 1), torch.tensor(7 + number)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     momenta = [one.momentum for one in norms(model).values()]
-    expected = plainly(model, experiment, 3).state_dict()
-    assert experiment.plain is not None
-    reestimate(model.train(), experiment.plain, MACHINE, 3, Log(), "x")
+    expected = plainly(model, inputs, 3).state_dict()
+    assert inputs.plain is not None
+    reestimate(model.train(), inputs.plain, MACHINE, 3, Log(), "x")
     assert not any(module.training for module in model.modules())
     assert [one.momentum for one in norms(model).values()] == momenta
     for key, value in model.state_dict().items():
@@ -200,16 +200,15 @@ def test_reestimate_is_a_plain_loop(name: str, experiment: Experiment) -> None:
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_reestimate_is_the_mean_of_the_batches(experiment: Experiment) -> None:
+def test_reestimate_is_the_mean_of_the_batches(inputs: RunInputs) -> None:
     """The first BatchNorm, from what goes into it, in NumPy."""
     model = tiny("test_efficientnet")
-    assert experiment.plain is not None
+    assert inputs.plain is not None
     with torch.no_grad():
         into = [
-            model.conv_stem(batch.images).double().numpy()
-            for batch in experiment.plain.shuffled(0, 0, skip_single=True)
+            model.conv_stem(batch.images).double().numpy() for batch in inputs.plain.shuffled(0, 0, skip_single=True)
         ]  # type: ignore[operator]
-    reestimate(model, experiment.plain, MACHINE, 0, Log(), "x")
+    reestimate(model, inputs.plain, MACHINE, 0, Log(), "x")
     first = next(iter(norms(model).values()))
     mean = np.mean([x.mean((0, 2, 3)) for x in into], axis=0)
     var = np.mean([x.var((0, 2, 3), ddof=1) for x in into], axis=0)
@@ -217,26 +216,26 @@ def test_reestimate_is_the_mean_of_the_batches(experiment: Experiment) -> None:
     np.testing.assert_allclose(first.running_var, var, rtol=1e-4)
 
 
-def test_reestimate_twice_and_from_other_statistics_is_the_same(experiment: Experiment) -> None:
+def test_reestimate_twice_and_from_other_statistics_is_the_same(inputs: RunInputs) -> None:
     one, two = tiny("test_resnet"), tiny("test_resnet")
     for norm in norms(two).values():
         assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.fill_(5)
         norm.running_var.fill_(nan)
-    assert experiment.plain is not None
+    assert inputs.plain is not None
     for model, times in ((one, 1), (two, 2)):
         for _ in range(times):
-            reestimate(model, experiment.plain, MACHINE, 0, Log(), "x")
+            reestimate(model, inputs.plain, MACHINE, 0, Log(), "x")
     assert all(a.equal(b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
-def test_an_error_leaves_momenta_and_modes(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_leaves_momenta_and_modes(inputs: RunInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny("test_resnet")
     counters = {key: value.clone() for key, value in model.state_dict().items() if "num_batches" in key}
     monkeypatch.setattr(model.layer4[0], "forward", lambda *_: 1 / 0)  # type: ignore[index, union-attr]
-    assert experiment.plain is not None
+    assert inputs.plain is not None
     with pytest.raises(ZeroDivisionError):
-        reestimate(model, experiment.plain, MACHINE, 0, Log(), "x")
+        reestimate(model, inputs.plain, MACHINE, 0, Log(), "x")
     assert {one.momentum for one in norms(model).values()} == {0.1}
     assert not any(module.training for module in model.modules())
     assert all(model.state_dict()[key].equal(value) for key, value in counters.items())

@@ -487,11 +487,11 @@ def test_a_signal_before_there_is_anything_to_save(number: signal.Signals, place
     """While everything is loaded SIGUSR1 is passed over, and SIGTERM ends the command with a word."""
     asked = [str(word) for word in words(place, "finetune", tmp_path / "o")]
     code = (
-        "import os, sys; from unittest import mock; import ftcli.context; from ftcli.cli.main import process\n"
+        "import os, sys; from unittest import mock; import ftcli.context; from ftcli.cli.main import process_entry\n"
         f"signal = lambda *_: os.kill(os.getpid(), {int(number)})\n"
         f"sys.argv = ['ftcli', *{asked!r}]\n"
         "with mock.patch('ftcli.context.choose_output_folder', lambda *a, **b: signal() or plain(*a, **b)):\n"
-        "    process()"
+        "    process_entry()"
     ).replace("import ftcli.context;", "import ftcli.context; plain = ftcli.context.choose_output_folder;")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if number == signal.SIGUSR1:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ftcli.config.training import Probe
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.data.task import without_labels
 from ftcli.data.transforms import evaluation
 from ftcli.engine.device import machine_of

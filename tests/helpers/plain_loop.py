@@ -15,9 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.config.training import Tuning
-from ftcli.data.loaders import Loader
-from ftcli.engine.experiment import Experiment
+from ftcli.data.loader import Loader
 from ftcli.engine.grid import Trained
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.blocks import blocks_of
@@ -49,20 +49,20 @@ def precise(name: str) -> Loaded:
     return network
 
 
-def small(name: str, folder: Path, command: str = "finetune", **options: Any) -> tuple[Experiment, Tuning]:
+def small(name: str, folder: Path, command: str = "finetune", **options: Any) -> tuple[RunInputs, Tuning]:
     """A setting of small images, and the configuration of one run whose last epoch counts."""
     side = SIDE if name == "test_vit" else 32
     with mock.patch.dict(DATA_CONFIG, input_size=(3, side, side)):
-        experiment, config = world(folder, command, **USUAL | options)
+        inputs, config = world(folder, command, **USUAL | options)
     assert isinstance(config, Tuning)
-    return experiment, config
+    return inputs, config
 
 
 @float64
 def tuned(name: str, folder: Path, command: str = "finetune", **options: Any) -> Trained:
     """A run of the engine."""
-    experiment, config = small(name, folder, command, **options)
-    return method_of(command)(precise(name), experiment, config, Log())
+    inputs, config = small(name, folder, command, **options)
+    return method_of(command)(precise(name), inputs, config, Log())
 
 
 def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
@@ -77,8 +77,8 @@ def check_against_plain_loop(name: str, folder: Path, **options: Any) -> None:
 @lru_cache(maxsize=8)  # most comparisons are with plain fine-tuning
 def last_state(name: str, folder: Path, **options: Any) -> State:
     """The plain loop's weights at the end of `finetune`."""
-    experiment, config = small(name, folder, **options)
-    return plain_loop(copy_with_fresh_head(precise(name).model, experiment, seed=0), experiment, config)[-1]
+    inputs, config = small(name, folder, **options)
+    return plain_loop(copy_with_fresh_head(precise(name).model, inputs, seed=0), inputs, config)[-1]
 
 
 def difference(state: State, other: State) -> float:
@@ -102,14 +102,14 @@ def figures(model: nn.Module, state: State, loader: Loader, classes: Sequence[in
 
 
 @float64
-def plain_loop(model: nn.Module, experiment: Experiment, config: Tuning) -> list[State]:
+def plain_loop(model: nn.Module, inputs: RunInputs, config: Tuning) -> list[State]:
     """The state after each epoch, by autograd alone: a penalty is a term of the loss, a norm is one number."""
     tensors, body = dict(model.named_parameters()), [n for block in blocks_of(model)[0] for n in block.tensors]
     start = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     rule = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.Adam}[config.optimizer]
     optimizer = rule([{"params": [tensors[name]], "lr": rate} for name, rate in rates(model, config).items()])
-    assert experiment.train is not None
-    train, skip, cross_entropy = experiment.train, config.bn == "train", loss_of(config, experiment)
+    assert inputs.train is not None
+    train, skip, cross_entropy = inputs.train, config.bn == "train", loss_of(config, inputs)
     total = config.epochs * train.steps(skip_single=skip)
     cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / total)) / 2)
     mean, states = deepcopy(model.state_dict()), []
@@ -164,10 +164,10 @@ def prepare(model: nn.Module, names: set[str], bn: str) -> None:
             module.train(bn == "train" and module.weight.requires_grad)
 
 
-def loss_of(config: Tuning, experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_of(config: Tuning, inputs: RunInputs) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy of logits with labels, as the options have it."""
-    assert experiment.task.train is not None
-    n = torch.bincount(torch.from_numpy(experiment.task.train.labels)).double()  # [K]
+    assert inputs.task.train is not None
+    n = torch.bincount(torch.from_numpy(inputs.task.train.labels)).double()  # [K]
     weights = n.sum() / ((n > 0).sum() * n) if config.class_weights == "balanced" else None
     return nn.CrossEntropyLoss(weights, label_smoothing=config.label_smoothing)
 

@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ftcli.commands import method_of
 from ftcli.config.declare import Words
 from ftcli.config.training import Surgical
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.grid import Trained
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.training_run import snapshot
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
@@ -25,16 +25,16 @@ CLASSES = ("class0", "class1", "class2")
 NORM = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def setting_for(name: str, folder: Path, **options: Any) -> tuple[Experiment, Surgical]:
+def setting_for(name: str, folder: Path, **options: Any) -> tuple[RunInputs, Surgical]:
     """A setting of small images; one rate, one seed, and the last epoch counts."""
     side = SIDE if name in ("test_vit", "swin_tiny_patch4_window7_224") else 32
     with (
         mock.patch.dict(DATA_CONFIG, input_size=(3, side, side)),
         mock.patch.dict(CONFIG_OF, surgical=Surgical),
     ):
-        experiment, config = world(folder, "surgical", **USUAL | options)
+        inputs, config = world(folder, "surgical", **USUAL | options)
     assert isinstance(config, Surgical)
-    return experiment, config
+    return inputs, config
 
 
 def knowing(network: Loaded, names: tuple[str, ...] = CLASSES) -> Loaded:
@@ -44,10 +44,10 @@ def knowing(network: Loaded, names: tuple[str, ...] = CLASSES) -> Loaded:
 
 def operated(name: str, folder: Path, blocks: Collection[str] = (), **options: Any) -> tuple[Trained, State]:
     """What every choice has found, and the state that all of them started from, which no run may touch."""
-    experiment, config = setting_for(name, folder, blocks=Words(blocks), **options)
+    inputs, config = setting_for(name, folder, blocks=Words(blocks), **options)
     network = knowing(loaded(name))
     before = snapshot(network.model)
-    trained = method_of("surgical")(network, experiment, config, Log())
+    trained = method_of("surgical")(network, inputs, config, Log())
     assert all(tensor.equal(before[key]) for key, tensor in network.model.state_dict().items())
     return trained, before
 

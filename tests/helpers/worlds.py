@@ -10,7 +10,7 @@ from torch import nn
 from ftcli.config.training import Finetune, Lpft, Probe, Training
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
-from ftcli.engine.experiment import Experiment, experiment_of
+from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
 from tests.helpers.tiny import SIDE, tiny
@@ -48,14 +48,14 @@ def loaded(name: str, classes: int = 3) -> Loaded:
     )  # fmt: skip
 
 
-def world(root: Path, command: str, **options: Any) -> tuple[Experiment, Training]:
+def world(root: Path, command: str, **options: Any) -> tuple[RunInputs, Training]:
     """A setting over a tiny task, and the configuration that goes with it."""
     config = CONFIG_OF[command](**{"train": str(root), "batch_size": 8, "augment": "none", "threads": 1, **options})
     task = build_task(
         train=config.train, id_val=config.id_val, id_test=config.id_test, ood=config.ood_sets(), split_seed=0,
         damaged="stop", log=Log(),
     )  # fmt: skip
-    return experiment_of(task, DATA_CONFIG, machine_of(config), config, Log()), config
+    return run_inputs_of(task, DATA_CONFIG, machine_of(config), config, Log()), config
 
 
 def moved(before: dict[str, Any], model: nn.Module) -> set[str]:

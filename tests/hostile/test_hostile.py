@@ -21,7 +21,7 @@ from ftcli.cli.options import read_options
 from ftcli.config.toml import LONG_KEY, parse_toml
 from ftcli.files import read_json
 from ftcli.report.read import read_report
-from ftcli.text import UNPRINTABLE, escaped, printable
+from ftcli.safe_text import UNPRINTABLE, escaped, printable
 from tests.helpers.damage import NAMES
 from tests.helpers.mutations import KINDS, OUT, SMALL, base, hostile, reported
 from tests.helpers.sandbox import Outcome, watched

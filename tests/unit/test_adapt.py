@@ -21,7 +21,7 @@ from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import machine_of
 from ftcli.engine.training_run import snapshot
 from ftcli.engine.tta.adapter import RULES, Adapter
-from ftcli.engine.tta.stream import stream_of
+from ftcli.engine.tta.batches import stream_of
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 from ftcli.measures.stream_accuracy import accuracy_curve

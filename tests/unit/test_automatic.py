@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers, Words
 from ftcli.config.training import Surgical
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.gradient_scores import SCORINGS, GradientSource, Scoring
 from ftcli.engine.grid import Trained
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
@@ -44,16 +44,16 @@ def adam(tensor: Tensor, gradient: Tensor, rate: float, decay: float, moments: d
 
 @float64
 def plain(
-    model: nn.Module, experiment: Experiment, config: Surgical, rule: Rule, l1: float = 0.0, keep: bool = True
+    model: nn.Module, inputs: RunInputs, config: Surgical, rule: Rule, l1: float = 0.0, keep: bool = True
 ) -> State:
     """The last state. A tensor whose share is 0 is left alone, its moments too. `keep`: moments outlast an epoch."""
     tensors, moments = dict(model.named_parameters()), {name: {} for name, _ in model.named_parameters()}
     body = [name for block in blocks_of(model)[0] for name in block.tensors]
     start = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     model.eval()
-    assert experiment.train is not None
+    assert inputs.train is not None
     for epoch in range(1, config.epochs + 1):
-        batches = list(experiment.train.shuffled(0, epoch, skip_single=False))
+        batches = list(inputs.train.shuffled(0, epoch, skip_single=False))
         shares = rule(model, epoch, batches)
         moments = moments if keep else {name: {} for name in tensors}
         for batch in batches:
@@ -126,8 +126,8 @@ def engine(folder: Path, **options: Any) -> Trained:
 
 def apart(folder: Path, trained: Trained, rule: Rule, **more: Any) -> float:
     """How far the engine's weights are from the plain loop's."""
-    experiment, config = setting_for("test_resnet", folder, blocks=Words(["all"]), **SHORT)
-    return difference(trained.best.state, plain(start().model, experiment, config, rule, **more))
+    inputs, config = setting_for("test_resnet", folder, blocks=Words(["all"]), **SHORT)
+    return difference(trained.best.state, plain(start().model, inputs, config, rule, **more))
 
 
 def test_rgn_equals_the_plain_loop(folder: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_first_step_of_rgn_is_the_share_of_the_rate(folder: Path) -> None:
 def test_snr_equals_the_plain_loop(folder: Path, kind: str, more: dict[str, Any]) -> None:
     trained = engine(folder, auto=Words([kind]), snr_threshold=0.2)
     epochs = [{name for name, s in one["tensors"].items() if s >= more["cut"]} for one in trained.scores[0]["epochs"]]
-    assert len(epochs) == 2 and all(0 < len(kept) < len(trained.moved) for kept in epochs)
+    assert len(epochs) == 2 and all(0 < len(kept) < len(trained.trained_parameters) for kept in epochs)
     assert apart(folder, trained, automatic(kind, **more)) < 1e-6
     assert apart(folder, trained, automatic(kind, **more | {"cut": 1.9})) > 1e-5
     assert apart(folder, trained, automatic(kind, **more), keep=False) > 1e-5

@@ -207,8 +207,8 @@ def test_snow_lightens_and_falls_down() -> None:
     snowed = weather.snow(pixels, LARGE["snow"][0], random())
     assert (snowed >= pixels).all() and snowed.max() > 0.8
     layer = snowed[..., 0] - snowed.min()
-    along, across = (np.abs(np.diff(layer, axis=axis)).mean() for axis in (0, 1))
-    assert along < across  # traces are longer than wide
+    evaluate_line, across = (np.abs(np.diff(layer, axis=axis)).mean() for axis in (0, 1))
+    assert evaluate_line < across  # traces are longer than wide
 
 
 def test_water_lightens_and_mud_covers() -> None:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.config.declare import Numbers
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.predict import predict
-from ftcli.explain.criticality.measure import Cell, images_for, least, measure_criticality
+from ftcli.engine.run_inputs import RunInputs
+from ftcli.explain.criticality.measure import Cell, images_for, measure_criticality, smallest_mu
 from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.log import Log
@@ -34,46 +34,46 @@ def options(**more: Any) -> Criticality:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> RunInputs:
     return world(coloured(tmp_path_factory.mktemp("criticality")), "finetune")[0]
 
 
-def tuned(name: str, experiment: Experiment) -> nn.Module:
+def tuned(name: str, inputs: RunInputs) -> nn.Module:
     """A network of random weights with the head that fits the training images best, by least squares."""
     model = tiny(name, num_classes=3, seed=1).to(memory_format=torch.channels_last)
-    assert experiment.plain is not None
-    phi = predict(model, experiment.plain, experiment.machine, Log(), "").features.double()
-    targets = nn.functional.one_hot(torch.from_numpy(experiment.plain.data.labels), 3).double()
+    assert inputs.plain is not None
+    phi = predict(model, inputs.plain, inputs.machine, Log(), "").features.double()
+    targets = nn.functional.one_hot(torch.from_numpy(inputs.plain.data.labels), 3).double()
     centre = phi.mean(0)
     weight = torch.linalg.lstsq(phi - centre, targets, driver="gelsd").solution.T  # [K, D]
     set_head(model, weight.float(), (-weight @ centre).float())
     return model
 
 
-def pair(name: str, experiment: Experiment) -> tuple[nn.Module, dict[str, Tensor]]:
+def pair(name: str, inputs: RunInputs) -> tuple[nn.Module, dict[str, Tensor]]:
     """A tuned network, and a start near to it."""
-    model, other = tuned(name, experiment), dict(tiny(name, num_classes=3, seed=2).named_parameters())
+    model, other = tuned(name, inputs), dict(tiny(name, num_classes=3, seed=2).named_parameters())
     return model, {key: own.detach().lerp(other[key].detach(), 0.3) for key, own in model.named_parameters()}
 
 
-def measured(name: str, experiment: Experiment, log: Log | None = None, **more: Any) -> dict[str, Any]:
-    model, start = pair(name, experiment)
+def measured(name: str, inputs: RunInputs, log: Log | None = None, **more: Any) -> dict[str, Any]:
+    model, start = pair(name, inputs)
     config = options(**more)
-    images = images_for(experiment, config.images, config.seed)
-    return measure_criticality(model, start, images, experiment, config, log or Log())
+    images = images_for(inputs, config.images, config.seed)
+    return measure_criticality(model, start, images, inputs, config, log or Log())
 
 
-def error_of(model: nn.Module, experiment: Experiment) -> float:
+def error_of(model: nn.Module, inputs: RunInputs) -> float:
     """By the pass that every command predicts with."""
-    loader = images_for(experiment, IMAGES, 0)
-    logits = predict(model, loader, experiment.machine, Log(), "").logits
+    loader = images_for(inputs, IMAGES, 0)
+    logits = predict(model, loader, inputs.machine, Log(), "").logits
     return float((logits.argmax(1) != torch.from_numpy(loader.data.labels)).double().mean())
 
 
-def naive(name: str, experiment: Experiment, seed: int = 0) -> dict[str, dict[str, Any]]:
+def naive(name: str, inputs: RunInputs, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Whole networks, one after the other, each put together from its state."""
-    model, start = pair(name, experiment)
-    batches = [(batch.images, batch.labels) for batch in images_for(experiment, IMAGES, 0).ordered()]
+    model, start = pair(name, inputs)
+    batches = [(batch.images, batch.labels) for batch in images_for(inputs, IMAGES, 0).ordered()]
 
     def error(state: dict[str, Tensor]) -> float:
         network.load_state_dict(state)
@@ -101,14 +101,14 @@ def naive(name: str, experiment: Experiment, seed: int = 0) -> dict[str, dict[st
 
 
 @pytest.fixture(scope="module")
-def usual(experiment: Experiment) -> Usual:
+def usual(inputs: RunInputs) -> Usual:
     """What is measured of a network's pair with the usual options."""
-    return cache(lambda name: measured(name, experiment))
+    return cache(lambda name: measured(name, inputs))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_grid_of_a_plain_loop(name: str, experiment: Experiment, usual: Usual) -> None:
-    expected, found = naive(name, experiment), usual(name)
+def test_the_grid_of_a_plain_loop(name: str, inputs: RunInputs, usual: Usual) -> None:
+    expected, found = naive(name, inputs), usual(name)
     assert list(found["blocks"]) == list(expected)
     moves = set()
     for block, one in found["blocks"].items():
@@ -121,10 +121,10 @@ def test_the_grid_of_a_plain_loop(name: str, experiment: Experiment, usual: Usua
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_ends_of_the_line(name: str, experiment: Experiment, usual: Usual) -> None:
+def test_the_ends_of_the_line(name: str, inputs: RunInputs, usual: Usual) -> None:
     """α = 1 without noise, and with next to none, is B; α = 0 is B with one block of A."""
-    model, start = pair(name, experiment)
-    own = error_of(deepcopy(model), experiment)
+    model, start = pair(name, inputs)
+    own = error_of(deepcopy(model), inputs)
     found = usual(name)
     assert found["error"] == own
     for block in blocks_of(model)[0]:
@@ -132,28 +132,26 @@ def test_the_ends_of_the_line(name: str, experiment: Experiment, usual: Usual) -
         assert one["plain"][-1] == own and one["grid"][-1][0] == own
         rewound = deepcopy(model)
         rewound.load_state_dict(model.state_dict() | {key: start[key] for key in block.tensors})
-        assert one["rewind"] == pytest.approx(error_of(rewound, experiment) - own, abs=1e-12)
+        assert one["rewind"] == pytest.approx(error_of(rewound, inputs) - own, abs=1e-12)
         assert one["plain"][0] == pytest.approx(own + one["rewind"], abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_the_same_without_the_cut(
-    name: str, experiment: Experiment, usual: Usual, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_without_the_cut(name: str, inputs: RunInputs, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftcli.engine.frozen_prefix.cut_network", lambda *_: None)
-    assert measured(name, experiment) == usual(name)
+    assert measured(name, inputs) == usual(name)
 
 
-def test_the_same_where_nothing_is_kept(experiment: Experiment, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_where_nothing_is_kept(inputs: RunInputs, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
     """The images are made anew in every pass, and come in the batches of --batch-size."""
     monkeypatch.setattr("ftcli.engine.frozen_prefix.cut_network", lambda *_: None)
     monkeypatch.setattr("ftcli.explain.criticality.suffix.IN_MEMORY", 0)
-    assert measured("test_resnet", experiment) == usual("test_resnet")
+    assert measured("test_resnet", inputs) == usual("test_resnet")
 
 
-def test_what_lies_in_front_of_a_block_runs_once(experiment: Experiment, calls: list[int]) -> None:
+def test_what_lies_in_front_of_a_block_runs_once(inputs: RunInputs, calls: list[int]) -> None:
     """Only the stem has nothing in front of it: for the four other blocks its convolution runs once, and on probes."""
-    measured("test_resnet", experiment, sigmas=Numbers((0.1,)), alphas=Numbers((1.0,)), draws=24)
+    measured("test_resnet", inputs, sigmas=Numbers((0.1,)), alphas=Numbers((1.0,)), draws=24)
     passes = 24 + 2  # the draws, the plain row, the rewind
     for_others = calls[0] - (passes + 1)  # with B's own error
     assert 0 < for_others < 4 * passes / 2, calls
@@ -174,16 +172,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_model_is_left_as_it_was(name: str, experiment: Experiment) -> None:
-    model, start = pair(name, experiment)
+def test_the_model_is_left_as_it_was(name: str, inputs: RunInputs) -> None:
+    model, start = pair(name, inputs)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     small = options(draws=1, alphas=Numbers((0.3,)), sigmas=Numbers((0.5,)))
-    measure_criticality(model, start, images_for(experiment, IMAGES, 0), experiment, small, Log())
+    measure_criticality(model, start, images_for(inputs, IMAGES, 0), inputs, small, Log())
     assert all(value.equal(before[key]) for key, value in model.state_dict().items())
 
 
-def test_left_as_it_was_after_an_error(experiment: Experiment) -> None:
-    model, start = pair("test_resnet", experiment)
+def test_left_as_it_was_after_an_error(inputs: RunInputs) -> None:
+    model, start = pair("test_resnet", inputs)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     block = blocks_of(model)[0][1]
     with pytest.raises(KeyboardInterrupt), Perturbed(model, block.tensors, start) as moved:
@@ -193,9 +191,9 @@ def test_left_as_it_was_after_an_error(experiment: Experiment) -> None:
     assert all(value.equal(before[key]) for key, value in model.state_dict().items())
 
 
-def test_noise_is_a_blocks_own(experiment: Experiment) -> None:
+def test_noise_is_a_blocks_own(inputs: RunInputs) -> None:
     """It has unit variance, and depends on seed, block and draw, not on what was drawn before or where it lies."""
-    model, start = pair("test_resnet", experiment)
+    model, start = pair("test_resnet", inputs)
     moved = Perturbed(model, blocks_of(model)[0][-1].tensors, start)
     first = torch.cat([z.flatten() for z in moved.noise(0, "layer4", 1)])
     assert abs(float(first.mean())) < 4 / len(first) ** 0.5
@@ -231,49 +229,49 @@ def test_what_a_layer_keeps_in_eval_behaviour_is_made_anew() -> None:
 
 def test_mu_by_hand() -> None:
     alphas, sigmas = (0.0, 0.5, 1.0), (0.1, 1.0)
-    found = least([[0.9, 0.9], [0.2, 0.9], [0.1, 0.3]], alphas, sigmas, 2.0, 0.3)
+    found = smallest_mu([[0.9, 0.9], [0.2, 0.9], [0.1, 0.3]], alphas, sigmas, 2.0, 0.3)
     assert found == Cell(4.0, 1.0, 1.0)  # 1² 2² / 1²; the other cells give 0.5² 2² / 0.1² = 100 and 400
-    nearer = least([[0.9, 0.9], [0.2, 0.9], [0.1, 0.31]], alphas, sigmas, 2.0, 0.3)
+    nearer = smallest_mu([[0.9, 0.9], [0.2, 0.9], [0.1, 0.31]], alphas, sigmas, 2.0, 0.3)
     assert nearer and (round(nearer.mu, 9), nearer.alpha, nearer.sigma) == (100, 0.5, 0.1)
-    assert least([[0.3, 0.3], [0.2, 0.9], [0.1, 0.3]], alphas, sigmas, 2.0, 0.3) == Cell(0.0, 0.0, 1.0)
-    assert least([[0.9] * 2] * 3, alphas, sigmas, 2.0, 0.3) is None
-    assert least([[0.1 + 0.2]], (1.0,), (1.0,), 1.0, 0.3) == Cell(1.0, 1.0, 1.0)  # 0.30000000000000004
-    assert least([[0.5], [0.1]], (0.0, 1.0), (0.5,), 0.0, 0.2) == Cell(0.0, 1.0, 0.5)  # a block that never moved
+    assert smallest_mu([[0.3, 0.3], [0.2, 0.9], [0.1, 0.3]], alphas, sigmas, 2.0, 0.3) == Cell(0.0, 0.0, 1.0)
+    assert smallest_mu([[0.9] * 2] * 3, alphas, sigmas, 2.0, 0.3) is None
+    assert smallest_mu([[0.1 + 0.2]], (1.0,), (1.0,), 1.0, 0.3) == Cell(1.0, 1.0, 1.0)  # 0.30000000000000004
+    assert smallest_mu([[0.5], [0.1]], (0.0, 1.0), (0.5,), 0.0, 0.2) == Cell(0.0, 1.0, 0.5)  # a block that never moved
 
 
-def test_mu_of_the_grid_and_the_sum(experiment: Experiment) -> None:
-    found = measured("test_resnet", experiment, epsilon=1.0, draws=1)  # every cell will do
+def test_mu_of_the_grid_and_the_sum(inputs: RunInputs) -> None:
+    found = measured("test_resnet", inputs, epsilon=1.0, draws=1)  # every cell will do
     assert {one["mu"] for one in found["blocks"].values()} == {0.0} and found["sum"] == 0.0
-    away = measured("test_resnet", experiment, epsilon=1.0, draws=1, alphas=Numbers((0.5, 1.0)))
+    away = measured("test_resnet", inputs, epsilon=1.0, draws=1, alphas=Numbers((0.5, 1.0)))
     for one in away["blocks"].values():
         assert (one["alpha"], one["sigma"]) == (0.5, 0.3)
         assert one["mu"] == pytest.approx((0.5 * one["distance"] / 0.3) ** 2)
     assert away["sum"] == pytest.approx(sum(one["mu"] for one in away["blocks"].values()))
 
 
-def test_no_cell_will_do(experiment: Experiment) -> None:
+def test_no_cell_will_do(inputs: RunInputs) -> None:
     log = Log()
-    found = measured("test_resnet", experiment, log, epsilon=0.0, draws=1, sigmas=Numbers((1e6,)))
+    found = measured("test_resnet", inputs, log, epsilon=0.0, draws=1, sigmas=Numbers((1e6,)))
     assert found["sum"] is None
     assert any(one["mu"] is None and one["alpha"] is None for one in found["blocks"].values())
     assert [warning["code"] for warning in log.warnings] == ["criticality-open"]
 
 
-def test_logits_that_are_not_finite_are_mistakes(experiment: Experiment) -> None:
-    found = measured("test_convnext", experiment, sigmas=Numbers((1e38,)), draws=1)
+def test_logits_that_are_not_finite_are_mistakes(inputs: RunInputs) -> None:
+    found = measured("test_convnext", inputs, sigmas=Numbers((1e38,)), draws=1)
     errors = [error for one in found["blocks"].values() for row in one["grid"] for error in row]
     assert max(errors) == 1.0
 
 
-def test_images_are_a_fixed_stratified_part(experiment: Experiment) -> None:
-    chosen = images_for(experiment, 9, 0)
+def test_images_are_a_fixed_stratified_part(inputs: RunInputs) -> None:
+    chosen = images_for(inputs, 9, 0)
     assert sorted(chosen.data.labels.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert chosen.data.ids == images_for(experiment, 9, 0).data.ids != images_for(experiment, 9, 1).data.ids
-    assert experiment.plain is not None
-    assert images_for(experiment, 10**6, 0).data.ids == experiment.plain.data.ids
+    assert chosen.data.ids == images_for(inputs, 9, 0).data.ids != images_for(inputs, 9, 1).data.ids
+    assert inputs.plain is not None
+    assert images_for(inputs, 10**6, 0).data.ids == inputs.plain.data.ids
 
 
-def test_a_compiled_network_is_not_cut(experiment: Experiment, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_network_is_not_cut(inputs: RunInputs, usual: Usual, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftcli.engine.predict.torch.compile", lambda function: function)
-    compiled = replace(experiment, machine=replace(experiment.machine, compiled=True))
+    compiled = replace(inputs, machine=replace(inputs.machine, compiled=True))
     assert measured("test_resnet", compiled) == usual("test_resnet")

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from ftcli.cache import Cache
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import passes, predict
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.model.head import fresh_head
 from tests.helpers.worlds import coloured, loaded, world
@@ -37,35 +37,35 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
+def inputs(tmp_path: Path) -> RunInputs:
     return world(coloured(tmp_path / "train"), "probe")[0]
 
 
-def frozen(experiment: Experiment, cache: Cache | None, name: str = "test_resnet", **machine: Any) -> FrozenBody:
-    return FrozenBody(loaded(name).model, FeatureCache(replace(experiment.machine, **machine), cache), Log())
+def frozen(inputs: RunInputs, cache: Cache | None, name: str = "test_resnet", **machine: Any) -> FrozenBody:
+    return FrozenBody(loaded(name).model, FeatureCache(replace(inputs.machine, **machine), cache), Log())
 
 
-def test_kept_features_are_the_computed_ones(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
-    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    plain = predict(loaded("test_resnet").model, loader, experiment.machine, Log(), "")
+def test_kept_features_are_the_computed_ones(inputs: RunInputs, tmp_path: Path, looks: list[int]) -> None:
+    loader, cache = inputs.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    plain = predict(loaded("test_resnet").model, loader, inputs.machine, Log(), "")
     for kept in (None, cache, cache):
-        body, before = frozen(experiment, kept), len(looks)
+        body, before = frozen(inputs, kept), len(looks)
         assert body.whole(loader, "").equal(plain.features)
         assert body.logits(loader, "").equal(plain.logits)
     assert before == len(looks) > 0  # the last time nothing was computed
 
 
-def test_another_head_takes_the_same_features(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
-    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    frozen(experiment, cache).whole(loader, "")
-    body = frozen(experiment, cache)
+def test_another_head_takes_the_same_features(inputs: RunInputs, tmp_path: Path, looks: list[int]) -> None:
+    loader, cache = inputs.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    frozen(inputs, cache).whole(loader, "")
+    body = frozen(inputs, cache)
     fresh_head(body.model, 7, seed=1)
     before = len(looks)
     logits = body.logits(loader, "")
     assert len(looks) == before and logits.shape[1] == 7
     again = loaded("test_resnet").model
     fresh_head(again, 7, seed=1)
-    assert logits.equal(predict(again, loader, experiment.machine, Log(), "").logits)
+    assert logits.equal(predict(again, loader, inputs.machine, Log(), "").logits)
 
 
 def one_weight(body: FrozenBody) -> None:
@@ -84,25 +84,25 @@ def one_setting(body: FrozenBody) -> None:
 
 
 @pytest.mark.parametrize("change", [one_weight, one_statistic, one_setting])
-def test_another_body_is_another_key(experiment: Experiment, change: Callable[[FrozenBody], None]) -> None:
-    body = frozen(experiment, None)
-    before = body.key(experiment.sets["id_val"])
-    assert frozen(experiment, None).key(experiment.sets["id_val"]) == before
-    changed = frozen(experiment, None)
+def test_another_body_is_another_key(inputs: RunInputs, change: Callable[[FrozenBody], None]) -> None:
+    body = frozen(inputs, None)
+    before = body.key(inputs.sets["id_val"])
+    assert frozen(inputs, None).key(inputs.sets["id_val"]) == before
+    changed = frozen(inputs, None)
     change(changed)
-    assert changed.key(experiment.sets["id_val"]) != before
+    assert changed.key(inputs.sets["id_val"]) != before
 
 
-def test_another_machine_or_batch_is_another_key(experiment: Experiment) -> None:
-    loader = experiment.sets["id_val"]
-    names = {frozen(experiment, None).key(loader)}
+def test_another_machine_or_batch_is_another_key(inputs: RunInputs) -> None:
+    loader = inputs.sets["id_val"]
+    names = {frozen(inputs, None).key(loader)}
     for machine in ({"precision": "bf16"}, {"compiled": True}):
-        names.add(frozen(experiment, None, **machine).key(loader))
+        names.add(frozen(inputs, None, **machine).key(loader))
     loader.batch_size += 1
-    names.add(frozen(experiment, None).key(loader))
+    names.add(frozen(inputs, None).key(loader))
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
-    names.add(frozen(experiment, None).key(loader))
+    names.add(frozen(inputs, None).key(loader))
     torch.set_num_threads(threads)
     assert len(names) == 5
 
@@ -111,8 +111,8 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
     folder = coloured(tmp_path / "train")
 
     def name(**options: Any) -> str:
-        experiment = world(folder, "probe", id_val=str(folder), id_test=str(folder), **options)[0]
-        return frozen(experiment, None).key(experiment.sets["id_val"])
+        inputs = world(folder, "probe", id_val=str(folder), id_test=str(folder), **options)[0]
+        return frozen(inputs, None).key(inputs.sets["id_val"])
 
     before = name()
     assert name() == before
@@ -123,12 +123,12 @@ def test_another_picture_or_transform_is_another_key(tmp_path: Path) -> None:
     assert name() != before
 
 
-def test_other_constants_are_another_key(experiment: Experiment) -> None:
-    loader = experiment.sets["id_val"]
-    names = {frozen(experiment, None).key(loader)}
+def test_other_constants_are_another_key(inputs: RunInputs) -> None:
+    loader = inputs.sets["id_val"]
+    names = {frozen(inputs, None).key(loader)}
     for change in ({"mean": (0.4,) * 3}, {"std": (0.4,) * 3}, {"key": loader.transform.key + " "}):
         loader.transform = replace(loader.transform, **change)
-        names.add(frozen(experiment, None).key(loader))
+        names.add(frozen(inputs, None).key(loader))
     assert len(names) == 4
 
 
@@ -150,32 +150,30 @@ SPOILT = [
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_a_damaged_entry_is_not_believed(
-    experiment: Experiment, tmp_path: Path, spoil: Callable[[bytes], bytes]
-) -> None:
-    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    features = frozen(experiment, cache).whole(loader, "")
+def test_a_damaged_entry_is_not_believed(inputs: RunInputs, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    loader, cache = inputs.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    features = frozen(inputs, cache).whole(loader, "")
     [entry] = cache.entries("features")
     content = entry.path.read_bytes()
     entry.path.write_bytes(spoil(content))
     assert entry.path.read_bytes() != content
-    assert frozen(experiment, cache).whole(loader, "").equal(features)
+    assert frozen(inputs, cache).whole(loader, "").equal(features)
     assert cache.entries("features")[0].path.read_bytes() == content
     assert [warning["code"] for warning in cache.log.warnings] == ["cache-damaged"]
 
 
 def test_features_that_another_process_removes_are_used_to_the_end(
-    experiment: Experiment, tmp_path: Path, looks: list[int]
+    inputs: RunInputs, tmp_path: Path, looks: list[int]
 ) -> None:
     """Between any two looks at them, and however they came: made just now, or found."""
-    loader, cache = experiment.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
-    plain = predict(loaded("test_resnet").model, loader, experiment.machine, Log(), "").features
+    loader, cache = inputs.sets["id_val"], Cache(tmp_path / "cache", 10**8, Log())
+    plain = predict(loaded("test_resnet").model, loader, inputs.machine, Log(), "").features
     for again in range(2):
         before = len(looks)
         if again:
-            frozen(experiment, cache).features(loader, "")
+            frozen(inputs, cache).features(loader, "")
             before = len(looks)
-        matrix = frozen(experiment, cache).features(loader, "")
+        matrix = frozen(inputs, cache).features(loader, "")
         made = len(looks) - before
         cache.clear()
         for _ in range(2):
@@ -184,11 +182,11 @@ def test_features_that_another_process_removes_are_used_to_the_end(
     assert cache.log.warnings == []
 
 
-def test_a_cache_without_room_changes_nothing(experiment: Experiment, tmp_path: Path, looks: list[int]) -> None:
-    loader, full = experiment.sets["id_val"], Cache(tmp_path / "cache", 100, Log())
-    plain = frozen(experiment, None).whole(loader, "")
+def test_a_cache_without_room_changes_nothing(inputs: RunInputs, tmp_path: Path, looks: list[int]) -> None:
+    loader, full = inputs.sets["id_val"], Cache(tmp_path / "cache", 100, Log())
+    plain = frozen(inputs, None).whole(loader, "")
     once = len(looks)
-    assert frozen(experiment, full).whole(loader, "").equal(plain)
+    assert frozen(inputs, full).whole(loader, "").equal(plain)
     assert not full.entries() and len(looks) == 2 * once  # computed once each
 
 
@@ -210,20 +208,20 @@ def hook(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("change", [other_class, other_method, hook])
 def test_features_of_foreign_code_are_not_kept(
-    experiment: Experiment, tmp_path: Path, change: Callable[[nn.Module], None]
+    inputs: RunInputs, tmp_path: Path, change: Callable[[nn.Module], None]
 ) -> None:
     cache = Cache(tmp_path / "cache", 10**8, Log())
-    body = frozen(experiment, cache)
+    body = frozen(inputs, cache)
     change(body.model)
-    body.whole(experiment.sets["id_val"], "")
+    body.whole(inputs.sets["id_val"], "")
     assert not cache.entries("features")
 
 
-def test_features_larger_than_memory_go_to_a_file(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = experiment.sets["id_val"]
-    plain = frozen(experiment, None).whole(loader, "")
+def test_features_larger_than_memory_go_to_a_file(inputs: RunInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = inputs.sets["id_val"]
+    plain = frozen(inputs, None).whole(loader, "")
     monkeypatch.setattr("ftcli.engine.features.feature_cache.IN_MEMORY", 10)
-    body = frozen(experiment, None)
+    body = frozen(inputs, None)
     matrix = body.features(loader, "")
     assert isinstance(matrix.source, FileIO) and not Path(matrix.source.name).exists()  # nobody else sees it
     assert os.fstat(matrix.source.fileno()).st_size == matrix.start + plain.nbytes

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftcli.commands import COMMANDS, named
+from ftcli.commands import COMMANDS, import_named
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "ftcli").rglob("*.py"))
@@ -82,7 +82,7 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 def test_the_registry_names_what_there_is() -> None:
     for command, row in COMMANDS.items():
         for name in (row.options, row.function, row.method, row.tables, row.measure):
-            assert not name or named(name), f"{command}: {name}"
+            assert not name or import_named(name), f"{command}: {name}"
 
 
 def test_no_module_hides_a_function_of_the_python_interface() -> None:

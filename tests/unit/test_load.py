@@ -16,8 +16,8 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import open_checkpoint
 from ftcli.model.loading.from_options import load_structure
+from ftcli.model.loading.import_user_file import import_file
 from ftcli.model.loading.load import Loaded, load_model
-from ftcli.model.loading.user_file import import_file
 from tests.helpers.program import inside
 from tests.helpers.tiny import SIDE, SIX, images, tiny
 from tests.helpers.worlds import coloured

@@ -25,7 +25,7 @@ from torch import Tensor
 from ftcli.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.loaders import Batch, Loader, _BatchMaker
+from ftcli.data.loader import Batch, Loader, _BatchMaker
 from ftcli.data.spec import parse
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import ResourceLimit, RunError

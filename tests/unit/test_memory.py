@@ -74,14 +74,14 @@ def test_the_weights_are_those_of_an_unhindered_run(
 
 def test_batch_norm_that_trains_goes_by_the_parts_and_says_so(folder: Path) -> None:
     """A plain loop over the same parts, each normalised by its own statistics, gives the same weights."""
-    experiment, config = small("test_resnet", folder, bn="train", epochs=1)
+    inputs, config = small("test_resnet", folder, bn="train", epochs=1)
     log = Log()
     with memory_for(5), float64:
-        state = method_of("finetune")(precise("test_resnet"), experiment, config, log).best.state
-        network = copy_with_fresh_head(precise("test_resnet").model, experiment, seed=0).train()
-        assert experiment.train is not None
+        state = method_of("finetune")(precise("test_resnet"), inputs, config, log).best.state
+        network = copy_with_fresh_head(precise("test_resnet").model, inputs, seed=0).train()
+        assert inputs.train is not None
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9)
-        batches = list(experiment.train.shuffled(0, 1, skip_single=True))
+        batches = list(inputs.train.shuffled(0, 1, skip_single=True))
         for step, batch in enumerate(batches):
             optimizer.param_groups[0]["lr"] = 1e-2 * (1 + math.cos(math.pi * step / len(batches))) / 2
             optimizer.zero_grad()

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.cache import Cache
-from ftcli.data.loaders import Loader
-from ftcli.engine.experiment import Experiment
+from ftcli.data.loader import Loader
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.frozen_prefix import FrozenPrefix, RowLoader, frozen_prefix_of
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.plan import Plan, always
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.train import fit
 from ftcli.engine.training_run import Run
 from ftcli.log import Log
@@ -50,21 +50,19 @@ def the_whole_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr("ftcli.engine.train.frozen_prefix_of", lambda *_: None)
 
 
-def trained(
-    experiment: Experiment, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2
-) -> Run:
-    model = copy_with_fresh_head(loaded(name).model, experiment, seed=3)
+def trained(inputs: RunInputs, config: Any, name: str = "test_resnet", choice: str = "last", lr: float = 1e-2) -> Run:
+    model = copy_with_fresh_head(loaded(name).model, inputs, seed=3)
     tuned = [tensor for block in model_blocks(model).select(choice) for tensor in block.tensors]
-    return fit(model, always(tuned), lr, config, experiment, 3, Log())
+    return fit(model, always(tuned), lr, config, inputs, 3, Log())
 
 
-def empty_cache(experiment: Experiment, disk: Cache | None = None) -> Experiment:
+def empty_cache(inputs: RunInputs, disk: Cache | None = None) -> RunInputs:
     """As a new command would see it: nothing in memory, and what `disk` holds."""
-    return replace(experiment, feature_cache=FeatureCache(experiment.machine, disk))
+    return replace(inputs, feature_cache=FeatureCache(inputs.machine, disk))
 
 
-def prefix_of(model: nn.Module, plan: Plan, config: Any, experiment: Experiment) -> FrozenPrefix | None:
-    return frozen_prefix_of(model, plan, config.epochs, config.ema, experiment, Log())
+def prefix_of(model: nn.Module, plan: Plan, config: Any, inputs: RunInputs) -> FrozenPrefix | None:
+    return frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, Log())
 
 
 def state(run: Run) -> dict[str, Tensor]:
@@ -77,13 +75,13 @@ def state(run: Run) -> dict[str, Tensor]:
 def test_as_through_the_whole_network(
     folder: Path, name: str, choice: str, bn: str, looks: list[int], the_whole_way: Callable[[], None]
 ) -> None:
-    experiment, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
-    runs = [trained(empty_cache(experiment), config, name, choice) for _ in range(2)]
+    inputs, config = world(folder, "finetune", bn=bn, epochs=2, pick="last", optimizer="sgd")
+    runs = [trained(empty_cache(inputs), config, name, choice) for _ in range(2)]
     assert all(state(runs[0])[key].equal(value) for key, value in state(runs[1]).items())
     assert runs[0].history[-1]["loss"] == runs[1].history[-1]["loss"]
     ahead = len(looks) / 2
     the_whole_way()
-    whole = trained(experiment, config, name, choice)
+    whole = trained(inputs, config, name, choice)
     assert len(looks) - 2 * ahead > ahead
     for key, value in state(whole).items():
         if value.is_floating_point():
@@ -95,34 +93,32 @@ def test_as_through_the_whole_network(
 
 
 def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[int]) -> None:
-    experiment, config = world(folder, "finetune", epochs=3)
-    assert experiment.train is not None
-    experiment = empty_cache(experiment, disk := Cache(tmp_path / "cache", 10**8, Log()))
-    trained(experiment, config)
-    once = (
-        experiment.train.n + experiment.sets["id_val"].n + min(experiment.train.batch_size, experiment.train.n)
-    )  # and a probe
+    inputs, config = world(folder, "finetune", epochs=3)
+    assert inputs.train is not None
+    inputs = empty_cache(inputs, disk := Cache(tmp_path / "cache", 10**8, Log()))
+    trained(inputs, config)
+    once = inputs.train.n + inputs.sets["id_val"].n + min(inputs.train.batch_size, inputs.train.n)  # and a probe
     assert sum(looks) == once
     looks.clear()
-    trained(experiment, config, lr=1e-3)  # another point of the grid
+    trained(inputs, config, lr=1e-3)  # another point of the grid
     assert len(looks) == 1
-    trained(empty_cache(experiment, disk), config)  # another command
+    trained(empty_cache(inputs, disk), config)  # another command
     assert len(looks) == 2
-    trained(experiment, config, choice="middle")  # another cut
+    trained(inputs, config, choice="middle")  # another cut
     assert sum(looks) > once
 
 
 def test_random_pictures_are_new_in_every_epoch(folder: Path, looks: list[int]) -> None:
-    experiment, config = world(folder, "finetune", epochs=3, augment="light")
-    assert experiment.train is not None
-    trained(experiment, config)
-    probe = min(experiment.train.batch_size, experiment.train.n)
-    assert sum(looks) == 3 * experiment.train.n + experiment.sets["id_val"].n + probe
+    inputs, config = world(folder, "finetune", epochs=3, augment="light")
+    assert inputs.train is not None
+    trained(inputs, config)
+    probe = min(inputs.train.batch_size, inputs.train.n)
+    assert sum(looks) == 3 * inputs.train.n + inputs.sets["id_val"].n + probe
 
 
 def test_rows_come_in_the_loaders_order(folder: Path) -> None:
-    experiment, _ = world(folder, "finetune")
-    loader = experiment.train
+    inputs, _ = world(folder, "finetune")
+    loader = inputs.train
     assert loader is not None
     rows = RowLoader(loader, torch.cat([batch.images.flatten(1) for batch in loader.ordered()]))
     ways: list[dict[str, Any]] = [{"skip_single": True}, {"skip_single": False, "balanced": True}]
@@ -137,41 +133,41 @@ def test_rows_come_in_the_loaders_order(folder: Path) -> None:
 
 
 def test_without_room_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, looks: list[int]) -> None:
-    experiment, config = world(folder, "finetune", epochs=2, pick="last")
-    kept = trained(experiment, config)
+    inputs, config = world(folder, "finetune", epochs=2, pick="last")
+    kept = trained(inputs, config)
     looks.clear()
     monkeypatch.setattr("ftcli.engine.frozen_prefix.IN_MEMORY", 10)
-    whole = trained(empty_cache(experiment), config)
-    assert experiment.train is not None
-    assert sum(looks) >= 2 * (experiment.train.n + experiment.sets["id_val"].n)
+    whole = trained(empty_cache(inputs), config)
+    assert inputs.train is not None
+    assert sum(looks) >= 2 * (inputs.train.n + inputs.sets["id_val"].n)
     for key, value in state(whole).items():
         torch.testing.assert_close(state(kept)[key], value, rtol=1e-5, atol=1e-6)
 
 
 def test_where_nothing_is_computed_ahead(folder: Path) -> None:
-    experiment, config = world(folder, "finetune")
-    model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=0)
+    inputs, config = world(folder, "finetune")
+    model = copy_with_fresh_head(loaded("test_resnet").model, inputs, seed=0)
     head = always(["fc.weight", "fc.bias"])
-    assert prefix_of(model, head, config, experiment) is not None
+    assert prefix_of(model, head, config, inputs) is not None
     scored = replace(head, scoring=SCORINGS["rgn"](0.5))
-    assert prefix_of(model, scored, config, experiment) is None
-    assert prefix_of(model, always([name for name, _ in model.named_parameters()]), config, experiment) is None
+    assert prefix_of(model, scored, config, inputs) is None
+    assert prefix_of(model, always([name for name, _ in model.named_parameters()]), config, inputs) is None
     _, averaged = world(folder, "finetune", ema=0.9)
-    assert prefix_of(model, head, averaged, experiment) is None
+    assert prefix_of(model, head, averaged, inputs) is None
     for machine in ({"processes": 2}, {"compiled": True}):
-        other = replace(experiment, machine=replace(experiment.machine, **machine))
+        other = replace(inputs, machine=replace(inputs.machine, **machine))
         assert prefix_of(model, head, config, other) is None
 
 
 def test_other_frozen_weights_are_another_key(folder: Path, tmp_path: Path, looks: list[int]) -> None:
-    experiment, config = world(folder, "finetune", epochs=1)
-    experiment = empty_cache(experiment, Cache(tmp_path / "cache", 10**8, Log()))
+    inputs, config = world(folder, "finetune", epochs=1)
+    inputs = empty_cache(inputs, Cache(tmp_path / "cache", 10**8, Log()))
     rows = []
     for shift in (0.0, 1e-3):
-        model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=0)
+        model = copy_with_fresh_head(loaded("test_resnet").model, inputs, seed=0)
         with torch.no_grad():
             next(model.parameters()).add_(shift)
-        prefix = prefix_of(model, always(["fc.weight", "fc.bias"]), config, experiment)
+        prefix = prefix_of(model, always(["fc.weight", "fc.bias"]), config, inputs)
         assert prefix is not None
         forward = prefix.evaluation_forward("id_val")
         assert forward is not None and isinstance(forward.loader, RowLoader)

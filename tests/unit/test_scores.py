@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.gradient_scores import SCORINGS, GradientSource, Scoring, rgn, snr, snr_code
 from ftcli.engine.micro_batches import MicroBatches

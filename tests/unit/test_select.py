@@ -11,7 +11,9 @@ from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
 from ftcli.engine.grid import Trained
 from ftcli.engine.select import oracle
+from ftcli.engine.types import RunRecord
 from ftcli.log import Log
+from ftcli.records import decoded
 from tests.helpers.plain_loop import figures, small
 from tests.helpers.program import inside, read, work
 from tests.helpers.worlds import coloured, loaded
@@ -34,8 +36,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def trained(folders: dict[str, Path], **options: Any) -> Trained:
     ood = [f"{name}={folders[name]}" for name in ("far", "some")]
-    experiment, config = small("test_resnet", folders["train"], ood=ood, **{"epochs": 2, **options})
-    return method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
+    inputs, config = small("test_resnet", folders["train"], ood=ood, **{"epochs": 2, **options})
+    return method_of("finetune")(loaded("test_resnet"), inputs, config, Log())
 
 
 def brute_force(runs: list[Report], name: str) -> Report:
@@ -65,19 +67,19 @@ def test_each_epoch_holds_what_its_weights_give(folders: dict[str, Path]) -> Non
     history = longest.runs[0]["history"]
     assert [entry["epoch"] for entry in history] == [0, 1, 2]
     ood = [f"{name}={folders[name]}" for name in ("far", "some")]
-    experiment, _ = small("test_resnet", folders["train"], ood=ood)
-    covered = {name: experiment.task.ood[name].restrict for name in ("far", "some")}
+    inputs, _ = small("test_resnet", folders["train"], ood=ood)
+    covered = {name: inputs.task.ood[name].restrict for name in ("far", "some")}
     assert covered == {"far": None, "some": (0, 2)}
     for entry in history[1:]:
         state = trained(folders, schedule="constant", epochs=entry["epoch"]).best.state
         for name in ("far", "some"):
-            found = figures(loaded("test_resnet").model, state, experiment.sets[name], covered[name])
+            found = figures(loaded("test_resnet").model, state, inputs.sets[name], covered[name])
             assert entry["ood"][name] == pytest.approx(found, rel=1e-4)
 
 
 def test_the_oracle_is_apart_from_the_pick(folders: dict[str, Path]) -> None:
     seeing, blind = trained(folders, ood_every_epoch=True, **GRID), trained(folders, **GRID)
-    assert seeing.best.describe() == blind.best.describe()
+    assert seeing.best.selected() == blind.best.selected()
     assert all(seeing.best.state[name].equal(tensor) for name, tensor in blind.best.state.items())
     assert without_ood(seeing.runs) == without_ood(blind.runs)
     assert oracle(blind.runs) == {}
@@ -94,23 +96,31 @@ def random_runs(seed: int) -> list[Report]:
         return {"accuracy": dice.choice((0.25, 0.5)), "loss": dice.choice((1.0, 2.0))}
 
     def entry(epoch: int) -> Report:
-        return {"epoch": epoch, "loss": 1.0, "id_val": figures(), "ood": {"a": figures(), "b": figures()}}
+        return {
+            "epoch": epoch,
+            "loss": 1.0,
+            "id_val": figures(),
+            "ood": {"a": figures(), "b": figures()},
+            "seconds": 0.0,
+        }
 
     runs = [
-        {"seed": s, "lr": lr, "diverged": False, "history": [entry(e) for e in range(3)]}
+        {"seed": s, "lr": lr, "id_val": None, "diverged": False, "history": [entry(e) for e in range(3)]}
         for s in (0, 1)
         for lr in (1e-3, 1e-2)
     ]
     perfect = {"accuracy": 1.0, "loss": 0.0}
-    gone = {"epoch": 1, "loss": 1.0, "id_val": perfect, "ood": {"a": perfect, "b": perfect}}
+    gone = {"epoch": 1, "loss": 1.0, "id_val": perfect, "ood": {"a": perfect, "b": perfect}, "seconds": 0.0}
     dice.shuffle(runs)
-    return [{"seed": 0, "lr": 1.0, "diverged": True, "history": [gone]}, *runs]
+    return [{"seed": 0, "lr": 1.0, "id_val": None, "diverged": True, "history": [gone]}, *runs]
 
 
 def test_the_oracle_by_brute_force() -> None:
     for seed in range(200):
         runs = random_runs(seed)
-        assert oracle(runs) == {name: brute_force(runs, name) for name in ("a", "b", "ood_mean")}
+        assert oracle(decoded(runs, list[RunRecord])) == {
+            name: brute_force(runs, name) for name in ("a", "b", "ood_mean")
+        }
 
 
 def test_the_report_keeps_the_oracle_apart(tmp_path: Path) -> None:

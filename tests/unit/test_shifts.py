@@ -11,7 +11,7 @@ from torch import Tensor
 from ftcli.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.data.overlap import shared
 from ftcli.data.pixel_cache import pixels_key
 from ftcli.data.shifts import corruptions

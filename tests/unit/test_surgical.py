@@ -13,7 +13,7 @@ from ftcli.commands import method_of
 from ftcli.config.declare import Words
 from ftcli.config.training import AUTOMATIC
 from ftcli.engine import train
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.training_run import snapshot
 from ftcli.engine.training_state import TrainingState
 from ftcli.errors import RequestError
@@ -78,10 +78,10 @@ def check_moves(name: str, folder: Path, blocks: tuple[str, ...], auto: tuple[st
     for choice, part in trained.choices.items():
         if choice in expected:
             tensors = expected[choice]
-            assert set(part.moved) == tensors
+            assert set(part.trained_parameters) == tensors
         else:
             [epoch] = part.scores[0]["epochs"]
-            assert set(epoch["tensors"]) == free == set(part.moved)
+            assert set(epoch["tensors"]) == free == set(part.trained_parameters)
             least = {"rgn": 1e-300, "snr": 0.5, "snr-code": 0.95}[choice]
             tensors = {key for key, score in epoch["tensors"].items() if score >= least}
         assert changes(part, before) == tensors | (statistics_of(model, tensors) if bn == "train" else set()), choice
@@ -113,7 +113,7 @@ def test_a_call_of_train_makes_no_difference(folder: Path, bn: str, request: pyt
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_dropout_is_off_where_all_is_in_eval_behaviour(folder: Path, name: str) -> None:
-    experiment, config = setting_for(name, folder, blocks=Words(["last", "all"]), **QUICK)
+    inputs, config = setting_for(name, folder, blocks=Words(["last", "all"]), **QUICK)
     found = []
     for rate in (0.0, 0.9):
         network = knowing(loaded(name))
@@ -121,7 +121,7 @@ def test_dropout_is_off_where_all_is_in_eval_behaviour(folder: Path, name: str) 
         for module in network.model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = rate
-        found.append(method_of("surgical")(network, experiment, config, Log()))
+        found.append(method_of("surgical")(network, inputs, config, Log()))
     for choice, part in found[0].choices.items():
         assert not changes(found[1].choices[choice], part.best.state)
 
@@ -140,7 +140,7 @@ def test_one_more_block_at_a_time(folder: Path, epochs: int, order: str) -> None
 def test_nothing_chosen_is_the_checkpoint(folder: Path) -> None:
     trained, before = operated("test_resnet", folder, ["none", "head"])
     none = trained.choices["none"]
-    assert not changes(none, before) and not none.moved
+    assert not changes(none, before) and not none.trained_parameters
     (run,) = none.runs
     assert [entry["epoch"] for entry in run["history"]] == [run["epoch"]] == [0]
 
@@ -157,10 +157,10 @@ def test_merged_blocks(folder: Path) -> None:
 # The head that runs start from.
 @pytest.mark.parametrize("names", [("class2", "class0", "class1"), ("class1", "class0", "class2"), CLASSES])
 def test_a_head_whose_classes_are_the_targets_is_kept_in_their_order(folder: Path, names: tuple[str, ...]) -> None:
-    experiment, config = setting_for("test_resnet", folder, blocks=Words(["none"]))
+    inputs, config = setting_for("test_resnet", folder, blocks=Words(["none"]))
     network, images = knowing(loaded("test_resnet"), names), torch.randn(7, 3, 32, 32)
     before = dict(zip(names, network.model(images).T, strict=True))  # logits of each class
-    kept = match_head_to_task(network, experiment.task, config.head, Log())
+    kept = match_head_to_task(network, inputs.task, config.head, Log())
     assert kept.head_loaded and kept.label_names == CLASSES
     for name, logits in zip(CLASSES, kept.model(images).T, strict=True):
         assert logits.equal(before[name])
@@ -171,11 +171,11 @@ def test_a_head_whose_classes_are_the_targets_is_kept_in_their_order(folder: Pat
     ("names", "wish"), [(("class0", "class1", "other"), "auto"), (CLASSES, "probe"), (None, "auto")], ids=str
 )
 def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...] | None, wish: str) -> None:
-    experiment, config = setting_for("test_resnet", folder, blocks=Words(["none", "embed", "all"]), head=wish, epochs=1)
+    inputs, config = setting_for("test_resnet", folder, blocks=Words(["none", "embed", "all"]), head=wish, epochs=1)
     network = knowing(loaded("test_resnet"), names) if names else loaded("test_resnet")
     before = snapshot(network.model)
-    network = match_head_to_task(network, experiment.task, wish, Log())
-    trained = method_of("surgical")(network, experiment, config, Log())
+    network = match_head_to_task(network, inputs.task, wish, Log())
+    trained = method_of("surgical")(network, inputs, config, Log())
     probed = trained.before["probe"].best.state
     assert changes(trained.before["probe"], before) == {"fc.weight", "fc.bias"}
     assert not changes(trained.choices["none"], probed)
@@ -185,14 +185,14 @@ def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...]
     assert all(probed[key].equal(probe.best.state[key]) for key in ("fc.weight", "fc.bias"))
 
 
-def setting_and_probe(folder: Path) -> tuple[Experiment, Any]:
+def setting_and_probe(folder: Path) -> tuple[RunInputs, Any]:
     with mock.patch.dict(DATA_CONFIG, input_size=(3, 32, 32)):
         return world(folder, "probe", batch_size=9)
 
 
 def test_a_head_of_other_classes_cannot_be_kept(folder: Path) -> None:
-    experiment, _ = setting_for("test_resnet", folder, blocks=Words(["none"]))
+    inputs, _ = setting_for("test_resnet", folder, blocks=Words(["none"]))
     with pytest.raises(RequestError, match="other") as refusal:
-        match_head_to_task(knowing(loaded("test_resnet"), ("a", "b", "other")), experiment.task, "keep", Log())
+        match_head_to_task(knowing(loaded("test_resnet"), ("a", "b", "other")), inputs.task, "keep", Log())
     assert "--head probe" in refusal.value.fix
-    assert match_head_to_task(knowing(loaded("test_resnet")), experiment.task, "keep", Log()).head_loaded
+    assert match_head_to_task(knowing(loaded("test_resnet")), inputs.task, "keep", Log()).head_loaded

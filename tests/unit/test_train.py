@@ -34,10 +34,10 @@ def everything(model: nn.Module) -> list[str]:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("bn", ["train", "eval"])
 def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
-    experiment, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
-    model = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=3)
-    plain = copy_with_fresh_head(loaded("test_resnet").model, experiment, seed=3)
-    run = fit(model, always(everything(model)), 1e-2, config, experiment, 3, Log())
+    inputs, config = world(folder, "finetune", optimizer=optimizer, bn=bn, epochs=2, weight_decay=1e-2, pick="last")
+    model = copy_with_fresh_head(loaded("test_resnet").model, inputs, seed=3)
+    plain = copy_with_fresh_head(loaded("test_resnet").model, inputs, seed=3)
+    run = fit(model, always(everything(model)), 1e-2, config, inputs, 3, Log())
 
     rules = {
         "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, weight_decay=1e-2),
@@ -45,11 +45,11 @@ def test_equals_a_plain_loop(folder: Path, optimizer: str, bn: str) -> None:
         "adamw": lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=1e-2),
     }
     update, step = rules[optimizer](plain.parameters()), 0
-    assert experiment.train is not None
-    total = 2 * experiment.train.steps(skip_single=bn == "train")
+    assert inputs.train is not None
+    total = 2 * inputs.train.steps(skip_single=bn == "train")
     for epoch in (1, 2):
         plain.train(bn == "train")
-        for images, labels, *_ in experiment.train.shuffled(3, epoch, skip_single=bn == "train"):
+        for images, labels, *_ in inputs.train.shuffled(3, epoch, skip_single=bn == "train"):
             for group in update.param_groups:
                 group["lr"] = 1e-2 * 0.5 * (1 + math.cos(math.pi * step / total))
             update.zero_grad()
@@ -78,13 +78,13 @@ def test_rate_over_time() -> None:
     [("probe", {}), ("probe", {"solver": "sgd"}), ("finetune", {}), ("finetune", {"bn": "eval"}), ("lpft", {})],
 )
 def test_moves_exactly_what_it_should(folder: Path, name: str, command: str, options: dict) -> None:
-    experiment, config = world(folder, command, epochs=1, lr=Numbers((1e-2,)), **options)
+    inputs, config = world(folder, command, epochs=1, lr=Numbers((1e-2,)), **options)
     network = loaded(name)
     before = snapshot(network.model)
     head = set(classifier_tensors(network.model))
     parameters = set(everything(network.model))
     buffers = set(before) - parameters
-    trained = method_of(command)(network, experiment, config, Log())
+    trained = method_of(command)(network, inputs, config, Log())
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)
     if command == "probe":
@@ -113,8 +113,8 @@ def test_the_pick_follows_the_rule() -> None:
 
 
 def test_the_history_holds_the_pick(folder: Path) -> None:
-    experiment, config = world(folder, "finetune", epochs=4, epoch_zero=True, lr=Numbers((3e-3,)))
-    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
+    inputs, config = world(folder, "finetune", epochs=4, epoch_zero=True, lr=Numbers((3e-3,)))
+    trained = method_of("finetune")(loaded("test_resnet"), inputs, config, Log())
     history = trained.runs[0]["history"]
     assert [epoch["epoch"] for epoch in history] == [0, 1, 2, 3, 4]
     top = min(history, key=lambda epoch: (-epoch["id_val"]["accuracy"], epoch["id_val"]["loss"], epoch["epoch"]))
@@ -123,14 +123,14 @@ def test_the_history_holds_the_pick(folder: Path) -> None:
 
 
 def test_divergence_is_recorded_and_never_picked(folder: Path) -> None:
-    experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e30)))
-    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
+    inputs, config = world(folder, "finetune", epochs=2, lr=Numbers((1e-3, 1e30)))
+    trained = method_of("finetune")(loaded("test_resnet"), inputs, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3
     assert trained.runs[1]["id_val"] is None and "epoch 1" in trained.runs[1]["reason"]
-    experiment, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
+    inputs, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
     with pytest.raises(RunError, match="diverged"):
-        method_of("finetune")(loaded("test_resnet"), experiment, config, Log())
+        method_of("finetune")(loaded("test_resnet"), inputs, config, Log())
 
 
 def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:
 
 def test_edges_of_the_grid_are_warned_about(folder: Path) -> None:
     log = Log()
-    experiment, config = world(folder, "finetune", epochs=1, lr=Numbers((1e-9, 1e-8)))
-    trained = method_of("finetune")(loaded("test_resnet"), experiment, config, log)
+    inputs, config = world(folder, "finetune", epochs=1, lr=Numbers((1e-9, 1e-8)))
+    trained = method_of("finetune")(loaded("test_resnet"), inputs, config, log)
     assert trained.best.edge_of_grid and log.warnings[0]["code"] == "edge-of-grid"

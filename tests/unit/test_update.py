@@ -53,19 +53,19 @@ def test_equals_the_plain_loop(folder: Path, options: dict[str, Any]) -> None:
 
 def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:
     options = {"ema": 0.9, "pick": "best", "epochs": 4}
-    trained, (experiment, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
-    model = copy_with_fresh_head(precise("test_resnet").model, experiment, seed=0)
-    states = plain_loop(model, experiment, config)
+    trained, (inputs, config) = tuned("test_resnet", folder, **options), small("test_resnet", folder, **options)
+    model = copy_with_fresh_head(precise("test_resnet").model, inputs, seed=0)
+    states = plain_loop(model, inputs, config)
     for epoch, state in zip(trained.runs[0]["history"], states, strict=True):
-        assert epoch["id_val"] == pytest.approx(figures(model, state, experiment.sets["id_val"]), rel=1e-5)
+        assert epoch["id_val"] == pytest.approx(figures(model, state, inputs.sets["id_val"]), rel=1e-5)
     assert trained.best.epoch is not None
     assert difference(trained.best.state, states[trained.best.epoch - 1]) < 1e-6
 
 
 def test_the_running_mean_of_what_is_frozen_is_the_same_to_the_bit(folder: Path) -> None:
-    experiment, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
+    inputs, config = small("test_resnet", folder, ema=0.9, tune="no-embedding")
     before = loaded("test_resnet").model.state_dict()
-    state = method_of("finetune")(loaded("test_resnet"), experiment, config, Log()).best.state
+    state = method_of("finetune")(loaded("test_resnet"), inputs, config, Log()).best.state
     stem = [name for name in before if name.startswith(("conv1.", "bn1."))]
     assert stem and all(state[name].equal(before[name]) for name in stem)
 
@@ -79,25 +79,25 @@ def test_the_norm_is_that_of_what_moves(folder: Path, option: dict[str, Any]) ->
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_divergence_shows_through_clipping_and_mean(folder: Path, name: str, options: dict[str, Any]) -> None:
     """The largest rate takes the weights out of the range of float32."""
-    experiment, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
-    trained = method_of("finetune")(loaded(name), experiment, config, Log())
+    inputs, config = small(name, folder, epochs=2, lr=Numbers((1e-3, 1e38)), **options)
+    trained = method_of("finetune")(loaded(name), inputs, config, Log())
     assert [run["diverged"] for run in trained.runs] == [False, True]
     assert trained.best.lr == 1e-3 and all(tensor.isfinite().all() for tensor in trained.best.state.values())
 
 
 def test_balanced_sampling_draws_every_class_and_every_image_of_a_class_alike(folder: Path) -> None:
-    experiment, _ = small("test_resnet", folder)
-    assert experiment.train is not None and experiment.task.train is not None
-    counts = torch.bincount(torch.from_numpy(experiment.task.train.labels)).tolist()  # [K]
+    inputs, _ = small("test_resnet", folder)
+    assert inputs.train is not None and inputs.task.train is not None
+    counts = torch.bincount(torch.from_numpy(inputs.task.train.labels)).tolist()  # [K]
     assert min(counts) < 0.6 * max(counts)
     of_class, of_image = [0] * len(counts), dict[tuple[int, float], int]()
     for epoch in range(100):
-        for batch in experiment.train.shuffled(0, epoch, skip_single=False, balanced=True):
+        for batch in inputs.train.shuffled(0, epoch, skip_single=False, balanced=True):
             for label, image in zip(batch.labels.tolist(), batch.images.flatten(1).sum(1).tolist(), strict=True):
                 of_class[label] += 1
                 of_image[label, image] = of_image.get((label, image), 0) + 1
     n, K = sum(of_class), len(counts)
-    assert n == 100 * len(experiment.task.train) and len(of_image) == len(experiment.task.train)
+    assert n == 100 * len(inputs.task.train) and len(of_image) == len(inputs.task.train)
     for count in of_class:
         assert abs(count - n / K) < 4 * binomial_std(n, 1 / K)
     for (label, _), count in of_image.items():

@@ -12,7 +12,7 @@ from ftcli.data.classes.labels import are_names
 from ftcli.data.images import ImageSet
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import counted, listed, quoted
+from ftcli.safe_text import counted, listed, quoted
 
 How = Literal["name", "number", "position"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_CLASS_NAME
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 WHOLE = re.compile(r"(-?)0*(\d+)(\.0*)?", re.ASCII)  # a whole number as text: 7, 07, 7.0
 GAPS = re.compile(r"(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d])-(?=[^\W\d])")  # digits on both sides keep theirs: 1_2, 12

@@ -13,7 +13,7 @@ from ftcli.data.classes.class_names import composed, too_long
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
 from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
-from ftcli.text import counted, listed, quoted, shortened
+from ftcli.safe_text import counted, listed, quoted, shortened
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.files import read_regular
 from ftcli.limits import MAX_IMAGE_BYTES
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 
 class ImageColumn:

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ftcli.data.decoding.semaphore import WeightedSemaphore
 from ftcli.limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_SIDE_RATIO, MAX_SLOW_PIXELS
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 Content: TypeAlias = pa.Buffer | bytes | np.ndarray  # an encoded file, or pixels [H, W], [H, W, C] or [C, H, W]
 

@@ -19,7 +19,7 @@ from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.threads import THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import counted, quoted
+from ftcli.safe_text import counted, quoted
 
 BLOCK = 64  # images a thread checks at a time
 MOST_NAMED = 10  # damaged images in a message

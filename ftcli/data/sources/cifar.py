@@ -16,7 +16,7 @@ from ftcli.data.sources.arrays import array_rows
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_CIFAR_BYTES
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 SIDE = 32  # pixels
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from ftcli.data.classes.class_names import check_names
 from ftcli.data.rows import Features
 from ftcli.files import parse_json
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 
 def features_of(schema: pa.Schema, where: str) -> Features:

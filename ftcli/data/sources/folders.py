@@ -13,7 +13,7 @@ from ftcli.data.sources.table_files import can_become_parquet, parquet_command
 from ftcli.data.sources.walk import ancestors, list_folder, may_hold_data
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import counted, listed, quoted
+from ftcli.safe_text import counted, listed, quoted
 
 
 def open_folder(root: Path, log: Log, *, labelled: bool) -> Splits:

@@ -11,7 +11,7 @@ from ftcli.data.rows import Rows, Splits, numbered
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import quoted, reason
+from ftcli.safe_text import quoted, reason
 
 NAME = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 # Where `datasets` and the hub's library keep what they have downloaded and unpacked.

@@ -12,7 +12,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ftcli.data.decoding.decode import FORMATS
 from ftcli.data.sources.walk import FolderId, ancestors, is_run, list_folder, walk
 from ftcli.files import read_beginning
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 MOST_LISTED = 8  # endings in a message
 

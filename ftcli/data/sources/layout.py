@@ -8,7 +8,7 @@ from ftcli.data.sources.image_files import Contents, contents_of, files_in, hold
 from ftcli.data.sources.walk import list_folder, may_hold_data
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.text import counted, listed, quoted
+from ftcli.safe_text import counted, listed, quoted
 
 # A word for a split within a longer name: training_set, seg_test, val2017, test-images.
 SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_ROLES)})(?:set|data|split|images?|imgs?)?(?![a-z])")

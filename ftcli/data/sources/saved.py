@@ -17,7 +17,7 @@ from ftcli.data.sources.declared_features import features_in, features_of
 from ftcli.data.sources.table_files import checked
 from ftcli.errors import RequestError
 from ftcli.files import read_json
-from ftcli.text import quoted, reason
+from ftcli.safe_text import quoted, reason
 
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 HEADER, DATA, COMPRESSION = 2, 1, 3  # fields of Arrow's Flatbuffers tables Message, DictionaryBatch and RecordBatch

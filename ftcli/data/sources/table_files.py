@@ -12,7 +12,7 @@ from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
 from ftcli.data.sources.bounded_read import read_bounded
 from ftcli.data.sources.declared_features import features_of
 from ftcli.errors import RequestError
-from ftcli.text import listed, quoted, reason
+from ftcli.safe_text import listed, quoted, reason
 
 # Tables of text: the module of pyarrow that reads one, and how.
 READERS = {

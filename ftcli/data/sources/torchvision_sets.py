@@ -27,7 +27,7 @@ from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_REASON
 from ftcli.log import Log
-from ftcli.text import quoted, reason, shortened
+from ftcli.safe_text import quoted, reason, shortened
 
 Arguments = dict[str, str | bool]  # of a class of torchvision, as they choose a split
 SPLIT_ARGUMENTS = ("split", "image_set", "version")  # what the classes call the choice of a split

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ftcli.errors import RequestError
 from ftcli.files import read_beginning
-from ftcli.text import quoted
+from ftcli.safe_text import quoted
 
 FolderId: TypeAlias = tuple[int, int]  # device and inode of a folder, whatever links lead to it
 

@@ -15,7 +15,7 @@ from ftcli import cache_entries
 from ftcli.cache import Cache, key
 from ftcli.cache_entries import length
 from ftcli.data import pixel_cache
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 

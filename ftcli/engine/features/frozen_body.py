@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.features.feature_cache import FeatureCache, feature_key, network_digest
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.predict import passes

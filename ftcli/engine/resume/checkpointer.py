@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ftcli.errors import INTERRUPTED, TERMINATED, RequestError, Stopped
 from ftcli.files import make_folder, write_atomically
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 T = TypeVar("T")
 

@@ -11,6 +11,8 @@ from ftcli.engine.resume.checkpointer import SavedState
 from ftcli.engine.select import Candidate
 from ftcli.engine.training_run import Run
 from ftcli.engine.training_state import TrainingState
+from ftcli.engine.types import Epoch, EpochScores
+from ftcli.records import decoded, plain
 
 CANDIDATE_FIELDS = ("seed", "accuracy", "loss", "epoch", "lr")
 
@@ -36,13 +38,14 @@ def capture_run(run: Run, state: TrainingState, position: Position) -> SavedStat
         state.loss_watch.read()
     tensors: dict[str, Tensor] = {}
     if run.candidate:
-        tensors |= {f"pick.{name}": run.candidate.state[name] for name in state.changing}
+        tensors |= {f"pick.{name}": run.candidate.state[name] for name in state.changeable}
     if not position.finished:
         tensors |= {f"at.{name}": tensor for name, tensor in state.tensors().items()}
         tensors |= {f"rng.{name}": values for name, values in random_states(state.machine.device).items()}
     values = {
         "position": {key: value for key, value in asdict(position).items() if key != "random_states"},
-        "updater": state.numbers(), "history": run.history, "scores": run.scores, "diverged": run.diverged,
+        "updater": state.numbers(), "history": plain(run.history),
+        "scores": plain(run.scores), "diverged": run.diverged,
         "candidate": run.candidate and {key: getattr(run.candidate, key) for key in CANDIDATE_FIELDS},
     }  # fmt: skip
     return SavedState(tensors, values)
@@ -55,7 +58,8 @@ def restore_run(saved: SavedState, run: Run, state: TrainingState, epochs: int) 
     """
     values, picked = saved.values, saved.under("pick.")
     check_values(values, picked, state, epochs)
-    run.history, run.scores, run.diverged = values["history"], values["scores"], values["diverged"]
+    run.history, run.scores = decoded(values["history"], list[Epoch]), decoded(values["scores"], list[EpochScores])
+    run.diverged = values["diverged"]
     if values["candidate"]:
         start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.weights.items()}
         run.candidate = Candidate(**values["candidate"], state=start | picked)
@@ -76,7 +80,7 @@ def check_values(values: Mapping[str, Any], picked: Collection[str], state: Trai
         "losses": all(isinstance(loss, float) for loss in position.losses),
         "history": len(accuracies) <= epochs + 1 and all(0 <= accuracy <= 1 for accuracy in accuracies),
         "candidate": not values["candidate"] or values["candidate"]["accuracy"] in accuracies,
-        "weights": set(picked) <= state.changing.keys() and (not picked or bool(values["candidate"])),
+        "weights": set(picked) <= state.changeable.keys() and (not picked or bool(values["candidate"])),
         "end": not position.finished or bool(values["candidate"] or values["diverged"]),
         "ceiling": isinstance(values["updater"]["ceiling"], float),
     }  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ftcli.data.loaders import Batch
+from ftcli.data.loader import Batch
 
 
 @dataclass(frozen=True)

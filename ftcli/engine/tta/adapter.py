@@ -14,7 +14,7 @@ from ftcli.engine.device import Machine
 from ftcli.engine.predict import compiled_features
 from ftcli.engine.resume.checkpointer import Checkpointer, RunCheckpoint, SavedState
 from ftcli.engine.training.optim import load_optimizer_tensors, optimizer_tensors
-from ftcli.engine.tta.stream import Stream, StreamBatch
+from ftcli.engine.tta.batches import Stream, StreamBatch
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.model.head import features, head_of

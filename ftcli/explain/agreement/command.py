@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ftcli.console.answer import Answer
 from ftcli.engine.evaluate import all_logits
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
 from ftcli.explain.agreement.options import Agreement
@@ -23,7 +23,7 @@ from ftcli.measures.results import Results, results_from
 from ftcli.methods.initial_head import class_names
 from ftcli.model.loading.load import Loaded
 from ftcli.report.models import describe_models
-from ftcli.text import counted, listed
+from ftcli.safe_text import counted, listed
 
 
 def agreement(config: Agreement) -> Answer:
@@ -72,17 +72,17 @@ def check_same_classes(compared: ComparedModels) -> None:
 
 def judged(compared: ComparedModels, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
     """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
-    experiment, task = setting_for(compared, loaded), compared.task
-    logits = all_logits(loaded.model, experiment, compared.log, frozen=True)
+    inputs, task = setting_for(compared, loaded), compared.task
+    logits = all_logits(loaded.model, inputs, compared.log, frozen=True)
     said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
     return results_from(logits, task, 0, compared.log), said
 
 
-def setting_for(compared: ComparedModels, loaded: Loaded) -> Experiment:
+def setting_for(compared: ComparedModels, loaded: Loaded) -> RunInputs:
     """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
     if loaded.data_config == compared.loaded[0].data_config:
-        return compared.experiment
-    return compared.context.experiment(compared.task, loaded.data_config)
+        return compared.inputs
+    return compared.context.inputs(compared.task, loaded.data_config)
 
 
 def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:

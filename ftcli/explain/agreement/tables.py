@@ -13,7 +13,7 @@ from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import Pair
 from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes
 from ftcli.figures.contact_sheet import MAX_ROWS, PER_ROW, Row
-from ftcli.report.classes import MOST_CLASSES
+from ftcli.report.class_tables import MOST_CLASSES
 from ftcli.report.models import letters
 from ftcli.report.types import Report
 

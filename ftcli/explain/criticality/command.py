@@ -23,16 +23,16 @@ def criticality(config: Criticality) -> Answer:
         check_same_architecture(compared)
         context, log = compared.context, compared.log
         request = context.request(compared.task, compared.loaded)
-        if context.finished is not None:
-            return report_answer(context.finished, context.folder)
+        if context.finished_report is not None:
+            return report_answer(context.finished_report, context.folder)
         A, B = compared.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
-        images = images_for(compared.experiment, config.images, config.seed)
+        images = images_for(compared.inputs, config.images, config.seed)
         if not next(passes(A, images, context.machine, log, "")).logits.isfinite().all():
             raise RunError("the outputs of A are not all finite numbers.", "give a model that works")
-        with context.running(request) as checkpointer:
-            experiment = replace(compared.experiment, checkpointer=checkpointer)
-            measured = measure_criticality(B, start, images, experiment, config, log)
+        with context.locked_folder(request) as checkpointer:
+            inputs = replace(compared.inputs, checkpointer=checkpointer)
+            measured = measure_criticality(B, start, images, inputs, config, log)
             answer = compared.answer({"request": digest_of(request), "criticality": measured})
         if config.plot:
             save_panels(config.plot, panels(answer.content))

@@ -8,10 +8,10 @@ from math import fsum
 
 from torch import Tensor, nn
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.data.stratified import limit, strata
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.resume.saved_counts import SavedCounts
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.criticality.options import Criticality
 from ftcli.explain.criticality.perturbation import Perturbed
 from ftcli.explain.criticality.suffix import mistake_counter
@@ -33,8 +33,12 @@ class Cell:
     sigma: float
 
 
-def least(
-    errors: Sequence[Sequence[float]], alphas: Sequence[float], sigmas: Sequence[float], distance: float, most: float
+def smallest_mu(
+    errors: Sequence[Sequence[float]],
+    alphas: Sequence[float],
+    sigmas: Sequence[float],
+    distance: float,
+    max_error: float,
 ) -> Cell | None:
     """μ = min α² d² / σ² over the cells whose error is at most `most` (Neyshabur et al. 2020, section 3.4).
 
@@ -45,13 +49,13 @@ def least(
         Cell((alpha * distance / sigma) ** 2, alpha, sigma)
         for alpha, row in zip(alphas, errors, strict=True)
         for sigma, error in zip(sigmas, row, strict=True)
-        if error <= most + ROUNDING
+        if error <= max_error + ROUNDING
     ]
     return min(cells, key=lambda cell: (cell.mu, -cell.sigma), default=None)
 
 
 def measure_criticality(
-    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, experiment: Experiment, config: Criticality, log: Log
+    model: nn.Module, start: Mapping[str, Tensor], loader: Loader, inputs: RunInputs, config: Criticality, log: Log
 ) -> CriticalityPart:
     """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
 
@@ -60,13 +64,13 @@ def measure_criticality(
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
     body, _ = blocks_of(model)
-    counts = SavedCounts(experiment.checkpointer, "criticality")
-    count_of_body = partial(mistake_counter, model, body[0].tensors, loader, experiment, log)
+    counts = SavedCounts(inputs.checkpointer, "criticality")
+    count_of_body = partial(mistake_counter, model, body[0].tensors, loader, inputs, log)
     own = counts.count("own", lambda: count_of_body()(finite=True)) / loader.n
     blocks: dict[str, CriticalBlock] = {}
     for block in body:
         # Made only where a count is missing.
-        counter = cache(partial(mistake_counter, model, block.tensors, loader, experiment, log))
+        counter = cache(partial(mistake_counter, model, block.tensors, loader, inputs, log))
         with Perturbed(model, block.tensors, start) as moved:
             moved_block = MovedBlock(block.name, moved, counter, counts, config.seed)
             blocks[block.name] = measure_block(moved_block, loader.n, own, config, log)
@@ -94,20 +98,25 @@ class MovedBlock:
     """A block of a model, and the mistakes that the model makes with the block moved; each is counted once."""
 
     def __init__(
-        self, name: str, moved: Perturbed, path: Callable[[], Callable[..., int]], tally: SavedCounts, seed: int
+        self,
+        name: str,
+        moved: Perturbed,
+        make_counter: Callable[[], Callable[..., int]],
+        counts: SavedCounts,
+        seed: int,
     ) -> None:
-        self.name, self.moved, self.path, self.tally = name, moved, path, tally
+        self.name, self.moved, self.make_counter, self.counts = name, moved, make_counter, counts
         self.noise = lru_cache(maxsize=1)(partial(moved.noise, seed, name))  # of a draw
 
     def mistakes(self, alpha: float, sigma: float = 0.0, draw: int | None = None) -> int:
         """With the block at (1 - α) θ⁰ + α θᶠ + σ z, z that draw."""
 
-        def looked_at() -> int:
-            mistakes = self.path()  # made before anything moves, the first time
+        def count_with_block_moved() -> int:
+            mistakes = self.make_counter()  # made before anything moves, the first time
             self.moved.move_to(alpha, sigma, () if draw is None else self.noise(draw))
             return mistakes()
 
-        return self.tally.count(f"{self.name} {alpha} {sigma} {draw}", looked_at)
+        return self.counts.count(f"{self.name} {alpha} {sigma} {draw}", count_with_block_moved)
 
 
 def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, log: Log) -> CriticalBlock:
@@ -124,7 +133,7 @@ def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, lo
         for a, s in log.track(cells, f"{block.name}, draw {draw + 1} of {draws}", len(cells)):
             wrong[a][s] += block.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
-    cell = least(grid, alphas, sigmas, block.moved.distance, own + config.epsilon)
+    cell = smallest_mu(grid, alphas, sigmas, block.moved.distance, own + config.epsilon)
     return CriticalBlock(
         mu=cell.mu if cell else None,
         rewind=rewind,
@@ -136,10 +145,10 @@ def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, lo
     )
 
 
-def images_for(experiment: Experiment, most: int, seed: int) -> Loader:
+def images_for(inputs: RunInputs, max_error: int, seed: int) -> Loader:
     """At most so many training images as evaluation sees them, stratified, the same for every pair of models."""
-    whole = experiment.plain
+    whole = inputs.plain
     assert whole is not None
     labels = whole.data.labels
-    select = limit(strata(labels, experiment.task.classes), most, derive_seed("criticality", seed))
+    select = limit(strata(labels, inputs.task.classes), max_error, derive_seed("criticality", seed))
     return Loader(whole.data.select(select), whole.transform, batch_size=whole.batch_size, device=whole.device)

@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch import nn
 
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import IN_MEMORY, FeatureCache, bytes_of
 from ftcli.engine.frozen_prefix import FrozenPrefix, RowLoader
 from ftcli.engine.predict import SuffixForward, compiled_features, correct, passes
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RunError
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
@@ -22,15 +22,15 @@ BATCH_BYTES = 2**24  # of rows, in a batch where --batch-size makes less
 
 
 def mistake_counter(
-    model: nn.Module, tensors: Collection[str], loader: Loader, experiment: Experiment, log: Log
+    model: nn.Module, tensors: Collection[str], loader: Loader, inputs: RunInputs, log: Log
 ) -> Callable[..., int]:
     """`count_mistakes` of a model of which only `tensors` change, over `loader`'s images, as often as wanted.
 
     Where the network cannot be cut before these tensors, or is compiled, the whole network runs on stored images. At
     most IN_MEMORY bytes are stored.
     """
-    machine = experiment.machine
-    alone = replace(experiment, sets={"images": loader}, train=loader, feature_cache=FeatureCache(machine, None))
+    machine = inputs.machine
+    alone = replace(inputs, sets={"images": loader}, train=loader, feature_cache=FeatureCache(machine, None))
     model.eval()
     forward = None if machine.compiled else FrozenPrefix(model, tensors, alone, log).evaluation_forward("images")
     forward = forward or whole_forward(model, loader, machine)

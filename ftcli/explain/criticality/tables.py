@@ -8,7 +8,7 @@ from ftcli.explain.criticality.types import Criticality
 from ftcli.figures.panels import HeatMap, Panel
 from ftcli.figures.terminal import sketch_heat_map
 from ftcli.report.types import Report
-from ftcli.text import counted
+from ftcli.safe_text import counted
 
 ERROR = "error (%)"
 
@@ -16,7 +16,11 @@ ERROR = "error (%)"
 def tables(report: Report, width: int) -> list[RenderableType]:
     """Every block on a line, then two edges of its grid: no noise, and the block at its end."""
     part: Criticality = report["criticality"]
-    return [blocks_table(part), sketch_heat_map(rewinding(part), width), sketch_heat_map(under_noise(part), width)]
+    return [
+        blocks_table(part),
+        sketch_heat_map(rewind_heat_map(part), width),
+        sketch_heat_map(noise_heat_map(part), width),
+    ]
 
 
 def blocks_table(part: Criticality) -> Table:
@@ -46,14 +50,14 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def rewinding(part: Criticality) -> HeatMap:
+def rewind_heat_map(part: Criticality) -> HeatMap:
     """The error of every block on the line from θ⁰ to θᶠ, without noise."""
     values = [[100 * error for error in block.plain] for block in part.blocks.values()]
     columns = [number(alpha) for alpha in part.alphas]
     return HeatMap("On the way back, without noise", values, list(part.blocks), columns, y="block", x="α", z=ERROR)
 
 
-def under_noise(part: Criticality) -> HeatMap:
+def noise_heat_map(part: Criticality) -> HeatMap:
     """The error of every block at the largest α of the grid, which is θᶠ as a rule, by the noise."""
     values = [[100 * error for error in block.grid[-1]] for block in part.blocks.values()]
     columns = [number(sigma) for sigma in part.sigmas]

@@ -18,7 +18,7 @@ def distortion(config: Distortion) -> Answer:
         extras = Extras(config.k, config.matrix, config.unbiased, config.seed)
         heads = order_heads(compared, class_names(compared.loaded[0]))
         first, *rest = map(NamedModel, compared.names, compared.models, heads)
-        second, *further = compare_models(first, rest, compared.experiment, extras, compared.log)
+        second, *further = compare_models(first, rest, compared.inputs, extras, compared.log)
         others = [replace(distance, label=name) for name, distance in zip(compared.names[2:], further, strict=True)]
         answer = compared.answer({**second, "others": others})
         if config.plot:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 from msgspec import UNSET
 from torch import Tensor, nn
 
-from ftcli.engine.experiment import Experiment
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RunError
 from ftcli.explain.distortion.distances import Distances
 from ftcli.explain.distortion.moments import FixedBatches, Products
@@ -111,24 +110,24 @@ class SetDistance:
 
 
 def of_training(
-    before: nn.Module, after: nn.Module, experiment: Experiment, log: Log, *, same_classes: bool
-) -> dict[str, Any]:
+    before: nn.Module, after: nn.Module, inputs: RunInputs, log: Log, *, same_classes: bool
+) -> dict[str, object]:
     """`--measure distortion`: how far a trained model lies from the one that its training started from.
 
     same_classes: whether the rows of both heads stand for the same classes in the same order.
     """
     start, pick = NamedModel("the start", before, head=same_classes), NamedModel("the pick", after)
-    return dict(compare_models(start, [pick], experiment, Extras(), log)[0].items())
+    return dict(compare_models(start, [pick], inputs, Extras(), log)[0].items())
 
 
 def compare_models(
-    first: NamedModel, others: Sequence[NamedModel], experiment: Experiment, extras: Extras, log: Log
+    first: NamedModel, others: Sequence[NamedModel], inputs: RunInputs, extras: Extras, log: Log
 ) -> list[ModelDistance]:
     """Each of the others compared with the first on every set, in one pass over each model, and weight by weight.
 
     Raises RunError where features overflow.
     """
-    by_set = {name: distances_on(name, [first, *others], experiment, extras, log) for name in experiment.sets}
+    by_set = {name: distances_on(name, [first, *others], inputs, extras, log) for name in inputs.sets}
     compared = []
     for i, other in enumerate(others):
         distances = {name: pairs[i].distances for name, pairs in by_set.items()}
@@ -149,10 +148,10 @@ def compare_models(
 
 
 def distances_on(
-    name: str, models: Sequence[NamedModel], experiment: Experiment, extras: Extras, log: Log
+    name: str, models: Sequence[NamedModel], inputs: RunInputs, extras: Extras, log: Log
 ) -> list[SetDistance]:
     """Every model but the first compared with it on the set of this name."""
-    machine, loader, networks = experiment.machine, experiment.sets[name], [model.model for model in models]
+    machine, loader, networks = inputs.machine, inputs.sets[name], [model.model for model in models]
     sums, pairs = [ModelSums() for _ in models], [PairSums(extras) for _ in models[1:]]
     seed = extras.seed if extras.unbiased else None  # whole-set figures do not depend on an order, batches do
     for batch in paired_block_outputs(networks, loader, machine, log, name, seed=seed):

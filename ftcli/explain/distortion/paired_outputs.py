@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ftcli.data.loaders import Batch, Loader
+from ftcli.data.loader import Batch, Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.predict import batch_sizes
 from ftcli.log import Log

@@ -7,7 +7,15 @@ from torch import Tensor
 from ftcli.console.answer import Answer
 from ftcli.engine.batchnorm import has_statistics
 from ftcli.errors import RequestError
-from ftcli.explain.interpolation.measure import Averager, along, barriers, best_of, of_the_line, points, soups
+from ftcli.explain.interpolation.measure import (
+    WeightEvaluator,
+    barriers,
+    best_of,
+    evaluate_line,
+    points,
+    savable_points,
+    soups,
+)
 from ftcli.explain.interpolation.options import Interpolate
 from ftcli.explain.interpolation.tables import panels
 from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statistics
@@ -24,23 +32,23 @@ def interpolate(config: Interpolate) -> Answer:
         check_same_architecture(compared)
         head = head_on_the_line(compared)
         network, states = compared.reference.model, states_of(compared, head)
-        averager = Averager(
-            network, compared.experiment, statistics_of(compared), head == "probe", config.seed, compared.log
+        evaluator = WeightEvaluator(
+            network, compared.inputs, statistics_of(compared), head == "probe", config.seed, compared.log
         )
         A, B = states[:2]
-        line = along(A, B, points(config.from_, config.to, config.points), averager)
+        line = evaluate_line(A, B, points(config.from_, config.to, config.points), evaluator)
         part = Interpolation(head, line, barriers(line))
-        averages = of_the_line(A, B, line)
+        averages = savable_points(A, B, line)
         if config.soup:
             members = dict(zip(compared.names, states, strict=True))
-            part.soups, made = soups(members, averager)
+            part.soups, made = soups(members, evaluator)
             averages += made
         results, save = [], None
         if (best := best_of(averages)) is not None:
             assert best.id_val is not None
             part.best = Best(kind=best.kind, weight=best.weight, statistics=best.statistics, id_val=best.id_val)
-            averager.load(best.state(), best.statistics, "the best")
-            results = [measure(network, compared.experiment, config.seed, compared.log)]
+            evaluator.load(best.state(), best.statistics, "the best")
+            results = [measure(network, compared.inputs, config.seed, compared.log)]
             save = partial(
                 save_model, loaded=compared.reference, model=network, label_names=compared.task.classes,
                 temperature=results[0].temperature,

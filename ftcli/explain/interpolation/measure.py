@@ -14,8 +14,8 @@ from torch import nn
 
 from ftcli.engine.batchnorm import reestimate
 from ftcli.engine.evaluate import figures_on
-from ftcli.engine.experiment import Experiment
 from ftcli.engine.features.feature_cache import FeatureCache
+from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.errors import RunError
 from ftcli.explain.interpolation.types import Barrier, Point, Soup, Soups, Statistics, Worth
@@ -27,7 +27,7 @@ BySet = dict[str, Worth]  # by the name of the set
 
 
 @dataclass(frozen=True)
-class Averager:
+class WeightEvaluator:
     """A network that takes one set of weights after another, and measures each on every set.
 
     `statistics`: the kinds of BatchNorm statistics to measure with: "raw", as the weights bring them, and "reestimated"
@@ -35,7 +35,7 @@ class Averager:
     """
 
     model: nn.Module
-    experiment: Experiment
+    inputs: RunInputs
     statistics: Sequence[Statistics]
     probed: bool
     seed: int
@@ -45,26 +45,24 @@ class Averager:
         """Give the network these weights."""
         self.model.load_state_dict(state)
         if statistics == "reestimated":
-            assert self.experiment.plain is not None
-            reestimate(
-                self.model, self.experiment.plain, self.experiment.machine, self.seed, self.log, f"{label}, BatchNorm"
-            )
+            assert self.inputs.plain is not None
+            reestimate(self.model, self.inputs.plain, self.inputs.machine, self.seed, self.log, f"{label}, BatchNorm")
         if self.probed:
-            uncached = replace(self.experiment, feature_cache=FeatureCache(self.experiment.machine, None))
+            uncached = replace(self.inputs, feature_cache=FeatureCache(self.inputs.machine, None))
             fit_head(self.model, uncached, self.seed, self.log)
 
     def worth(self, state: State, statistics: Statistics, label: str, sets: Sequence[str] | None = None) -> BySet:
         """Accuracy and loss of some weights on each set; `label`: what bars call the weights."""
         self.load(state, statistics, label)
         by_set = {}
-        for name in self.experiment.sets if sets is None else sets:
-            figures = figures_on(self.model, name, self.experiment, self.log)
+        for name in self.inputs.sets if sets is None else sets:
+            figures = figures_on(self.model, name, self.inputs, self.log)
             by_set[name] = Worth(figures["accuracy"], figures["loss"] if isfinite(figures["loss"]) else None)
         return by_set
 
 
 @dataclass(frozen=True)
-class Average:
+class SavableWeights:
     """Some weights that may be saved: a point of the line at `weight` (its λ), or a soup, by its name.
 
     `state` makes the weights again; `id_val`: what they are worth there, None without an ID-val set.
@@ -84,7 +82,7 @@ def points(start: float, stop: float, count: int) -> list[float]:
     return [*map(float, near), stop]
 
 
-def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> list[Point]:
+def evaluate_line(A: State, B: State, weights: Sequence[float], evaluator: WeightEvaluator) -> list[Point]:
     """The weights (1 - λ)·A + λ·B at each λ of `weights`, on every set.
 
     Raises RunError where the outputs of A or B themselves are not finite.
@@ -94,8 +92,8 @@ def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> l
     for weight in weights:
         state = interpolate_weights(A, B, weight)
         point = Point(weight)
-        for kind in averager.statistics:
-            setattr(point, kind, averager.worth(state, kind, f"λ = {weight:g}"))
+        for kind in evaluator.statistics:
+            setattr(point, kind, evaluator.worth(state, kind, f"λ = {weight:g}"))
         for name in (name for sets in point.by_statistics().values() for name, of in sets.items() if of.loss is None):
             if weight in (0, 1):
                 end = "B" if weight else "A"
@@ -103,7 +101,7 @@ def along(A: State, B: State, weights: Sequence[float], averager: Averager) -> l
             lost.setdefault(name, {})[f"{weight:g}"] = None
         line.append(point)
     for name, where in lost.items():
-        averager.log.warn(
+        evaluator.log.warn(
             "not-finite", f"{name}: outputs are not all finite at λ = {', '.join(where)}: mistakes, and no loss"
         )
     return line
@@ -132,7 +130,9 @@ def barrier(losses: Mapping[float, float | None]) -> Barrier:
     return Barrier(max(0.0, above[highest]), highest)
 
 
-def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[Statistics, Soups], list[Average]]:
+def soups(
+    members: Mapping[str, State], evaluator: WeightEvaluator
+) -> tuple[dict[Statistics, Soups], list[SavableWeights]]:
     """The report's `soups`, and what of them may be saved: the uniform one, and the greedy one where ID-val is there.
 
     Greedy (algorithm 1 there): from the best member by ID-val on, each next one stays in the mean if ID-val accuracy
@@ -143,16 +143,16 @@ def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[Statis
 
     def soup(names: list[str], kind: Statistics, label: str) -> Soup:
         state = partial(mean_weights, [members[name] for name in names])
-        sets = averager.worth(state(), kind, label)
-        averages.append(Average(label, state, kind, sets.get("id_val")))
+        sets = evaluator.worth(state(), kind, label)
+        averages.append(SavableWeights(label, state, kind, sets.get("id_val")))
         return Soup(names, sets)
 
-    for kind in averager.statistics:
-        if "id_val" not in averager.experiment.sets:
+    for kind in evaluator.statistics:
+        if "id_val" not in evaluator.inputs.sets:
             described[kind] = Soups(uniform=soup([*members], kind, "uniform soup"))
             continue
-        alone = {name: candidate(state, kind, name, averager) for name, state in members.items()}
-        greedy = greedy_members(members, alone, kind, averager)
+        alone = {name: candidate(state, kind, name, evaluator) for name, state in members.items()}
+        greedy = greedy_members(members, alone, kind, evaluator)
         described[kind] = Soups(
             members={name: Worth(of.accuracy, of.loss if isfinite(of.loss) else None) for name, of in alone.items()},
             uniform=soup([*members], kind, "uniform soup"),
@@ -162,34 +162,36 @@ def soups(members: Mapping[str, State], averager: Averager) -> tuple[dict[Statis
 
 
 def greedy_members(
-    members: Mapping[str, State], alone: Mapping[str, Candidate], kind: Statistics, averager: Averager
+    members: Mapping[str, State], alone: Mapping[str, Candidate], kind: Statistics, evaluator: WeightEvaluator
 ) -> list[str]:
     """Names of the members that stay in the greedy soup. `alone`: each member with the same kind of statistics."""
-    order = sorted(members, key=lambda name: alone[name].merit())
+    order = sorted(members, key=lambda name: alone[name].sort_key())
     stay, reached = order[:1], alone[order[0]].accuracy
     for name in order[1:]:
-        tried = candidate(mean_weights([members[member] for member in [*stay, name]]), kind, f"with {name}", averager)
+        tried = candidate(mean_weights([members[member] for member in [*stay, name]]), kind, f"with {name}", evaluator)
         if tried.accuracy >= reached:
             stay, reached = [*stay, name], tried.accuracy
     return stay
 
 
-def candidate(state: State, kind: Statistics, label: str, averager: Averager) -> Candidate:
+def candidate(state: State, kind: Statistics, label: str, evaluator: WeightEvaluator) -> Candidate:
     """Some weights, judged on ID-val as runs are."""
-    worth = averager.worth(state, kind, label, ["id_val"])["id_val"]
+    worth = evaluator.worth(state, kind, label, ["id_val"])["id_val"]
     return Candidate(0, worth.accuracy, inf if worth.loss is None else worth.loss, epoch=0)
 
 
-def of_the_line(A: State, B: State, line: Sequence[Point]) -> list[Average]:
+def savable_points(A: State, B: State, line: Sequence[Point]) -> list[SavableWeights]:
     """Every point as something that may be saved."""
     return [
-        Average("point", partial(interpolate_weights, A, B, point.weight), kind, sets.get("id_val"), point.weight)
+        SavableWeights(
+            "point", partial(interpolate_weights, A, B, point.weight), kind, sets.get("id_val"), point.weight
+        )
         for point in line
         for kind, sets in point.by_statistics().items()
     ]
 
 
-def best_of(averages: Sequence[Average]) -> Average | None:
+def best_of(averages: Sequence[SavableWeights]) -> SavableWeights | None:
     """The best by ID-val: accuracy, then loss, then the earlier in the list; None without ID-val."""
     candidates = [
         Candidate(0, average.id_val.accuracy, average.id_val.loss, epoch=i)

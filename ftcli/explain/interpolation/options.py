@@ -14,7 +14,7 @@ from ftcli.errors import RequestError
 class Interpolate(Measuring):
     """Options of `ftcli interpolate`."""
 
-    selects: ClassVar[bool] = True
+    picks_on_id_val: ClassVar[bool] = True
 
     id_val: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from ftcli.console.answer import Answer
 from ftcli.context import open_context
+from ftcli.engine.types import Timing
 from ftcli.errors import RunError
 from ftcli.explain.theory.claims import check_claims
 from ftcli.explain.theory.options import Theory
@@ -20,8 +21,8 @@ from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.report.build import report_of
 from ftcli.report.tables import report_answer
+from ftcli.safe_text import counted
 from ftcli.seeds import derive_seed
-from ftcli.text import counted
 
 
 def theory(config: Theory) -> Answer:
@@ -34,7 +35,7 @@ def theory(config: Theory) -> Answer:
                 results = simulate_theory(config, context.log)
         except FloatingPointError as error:
             raise RunError(f"a training diverged: {error}.", "a smaller --rate, --norm or --head-std") from None
-        timing = {"total_s": round(time.perf_counter() - context.started, 3)}
+        timing = Timing(round(time.perf_counter() - context.started, 3))
         report = report_of(config, {"theory": results}, timing, context.log)
         context.write(report)
         if config.plot:

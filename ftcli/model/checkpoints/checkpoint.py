@@ -20,7 +20,7 @@ from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, is_w
 from ftcli.model.checkpoints.prefixes import TensorNames, unwrap
 from ftcli.model.checkpoints.shards import INDEXES, ShardedFile, shards_of
 from ftcli.model.checkpoints.timm_config import StatedConfig, config_in_file, config_in_folder
-from ftcli.text import first_few, listed, shortened
+from ftcli.safe_text import first_few, listed, shortened
 
 WEIGHTS_OR_INDEX = (*hub.WEIGHTS, *INDEXES)
 _FORMS = "a weights file, a folder with config.json and model.safetensors, hf-hub:NAME, or a pretrained tag of timm"

@@ -9,7 +9,7 @@ import timm
 
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_CONFIG_CLASSES, MAX_CONFIG_NUMBER, MAX_CONFIG_SIDE, MAX_CONFIG_TEXT, MAX_CONFIG_VALUES
-from ftcli.text import quoted, shortened
+from ftcli.safe_text import quoted, shortened
 
 SOURCES = ("url", "file", "source", "state_dict", "hf_hub_id", "hf_hub_filename", "custom_load")  # of other weights
 # Of timm.create_model itself, not of an architecture: they name other models, other files and other folders.
@@ -18,7 +18,10 @@ NOT_OF_A_MODEL = (*inspect.signature(timm.create_model).parameters, "pretrained_
 Test = Callable[[Any], bool]
 
 
-def checked_args(args: Mapping[str, Any], where: str) -> dict[str, Any]:
+TimmConfig = dict[str, Any]  # timm's own: a pretrained_cfg, or arguments of timm.create_model
+
+
+def checked_args(args: Mapping[str, Any], where: str) -> TimmConfig:
     """timm's `model_args`. Raises RequestError for what is no argument of an architecture, or larger than any is."""
     for name, value in args.items():
         if name in NOT_OF_A_MODEL:
@@ -32,7 +35,7 @@ def checked_args(args: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
 
 
-def checked_cfg(cfg: Mapping[str, Any], where: str) -> dict[str, Any]:
+def checked_cfg(cfg: Mapping[str, Any], where: str) -> TimmConfig:
     """timm's `pretrained_cfg` without what names other weights. Raises RequestError for a value that cannot be."""
     values = {
         name: tuple(value) if isinstance(value, list) else value

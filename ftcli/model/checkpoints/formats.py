@@ -17,7 +17,7 @@ from torch import Tensor
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_CHECKPOINT_DEPTH, MAX_CHECKPOINT_ENTRIES, MAX_HEADER_BYTES, MAX_NAME_SHOWN
 from ftcli.log import Log
-from ftcli.text import reason, shortened
+from ftcli.safe_text import reason, shortened
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")

@@ -10,7 +10,7 @@ from timm.models._hub import download_cached_file
 from ftcli.errors import RequestError
 from ftcli.limits import HUB_TIMEOUT
 from ftcli.model.checkpoints.shards import INDEXES, tensor_files
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OFFLINE = "download it where there is a network, then give its folder to --checkpoint"

@@ -9,7 +9,7 @@ from ftcli.errors import RequestError
 from ftcli.files import read_json
 from ftcli.log import Log
 from ftcli.model.checkpoints.formats import open_tensors
-from ftcli.text import listed, quoted, reason
+from ftcli.safe_text import listed, quoted, reason
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _COPY_AGAIN = "copy or download the folder again"

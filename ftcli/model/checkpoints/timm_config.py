@@ -12,8 +12,8 @@ from timm.models._hub import _parse_model_cfg
 from ftcli.errors import RequestError
 from ftcli.files import read_json
 from ftcli.limits import MAX_NAME_SHOWN
-from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
-from ftcli.text import listed, reason, shortened
+from ftcli.model.checkpoints.config_values import TimmConfig, checked_args, checked_cfg, excerpt
+from ftcli.safe_text import listed, reason, shortened
 
 NAME = "config.json"
 KNOWN = {known.name for known in fields(PretrainedCfg)}
@@ -29,8 +29,8 @@ class StatedConfig:
     """
 
     architecture: str | None = None
-    model_args: dict[str, Any] = field(default_factory=dict)
-    pretrained_cfg: dict[str, Any] = field(default_factory=dict)
+    model_args: TimmConfig = field(default_factory=dict)
+    pretrained_cfg: TimmConfig = field(default_factory=dict)
     label_names: tuple[str, ...] | None = None
     described_by: str | None = None
     model_type: str | None = None

@@ -2,7 +2,6 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import timm
 import torch
@@ -10,11 +9,12 @@ from torch import nn
 
 from ftcli.errors import RequestError, suggest
 from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.checkpoints.config_values import TimmConfig
 from ftcli.model.checkpoints.timm_config import StatedConfig
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.similar_names import suggest_architecture
+from ftcli.model.loading.similar_architectures import suggest_architecture
 from ftcli.model.loading.size_limit import SizeLimit, TooLargeForFile
-from ftcli.text import reason
+from ftcli.safe_text import reason
 
 NO_OVERRIDES = ModelOverrides()
 
@@ -27,11 +27,11 @@ class ModelConfig:
 
     name: str
     architecture: str
-    pretrained_cfg: dict[str, Any]
-    model_args: dict[str, Any]
+    pretrained_cfg: TimmConfig
+    model_args: TimmConfig
     assumed: tuple[str, ...] = ()
 
-    def create_args(self, num_classes: int, image_size: int | None) -> dict[str, Any]:
+    def create_args(self, num_classes: int, image_size: int | None) -> TimmConfig:
         """Arguments of timm.create_model. Models of a fixed input size are built for `image_size` [pixels]."""
         args = {"model_name": self.architecture, "pretrained_cfg": self.pretrained_cfg, **self.model_args}
         if image_size and (self.pretrained_cfg.get("fixed_input_size") or "img_size" in self.model_args):
@@ -71,7 +71,7 @@ def resolve_model_config(
         # Names that bind the weights to the architecture; a hand-written config.json may lack them.
         listed = _listed_cfg(architecture, tag)
         base = {key: listed.get(key) for key in ("classifier", "first_conv")} | {"architecture": architecture}
-        cfg: dict[str, Any] = base | stated.pretrained_cfg | typed
+        cfg: TimmConfig = base | stated.pretrained_cfg | typed
     else:
         cfg = _listed_cfg(architecture, tag) | typed
     channels = args.get("in_chans") or cfg.get("input_size", (3,))[0]
@@ -158,7 +158,7 @@ def _tags(architecture: str) -> list[str]:
     return [key.partition(".")[2] for key in timm.models.get_arch_pretrained_cfgs(architecture)]
 
 
-def _listed_cfg(architecture: str, tag: str) -> dict[str, Any]:
+def _listed_cfg(architecture: str, tag: str) -> TimmConfig:
     cfg = timm.models.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
     plain = timm.models.filter_pretrained_cfg(cfg.to_dict(), remove_source=True, remove_null=True) if cfg else {}
     return {**plain, "architecture": architecture}

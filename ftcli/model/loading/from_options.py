@@ -11,9 +11,9 @@ from ftcli.config.shared import Loading
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from ftcli.model.loading.architecture import build_without_values, resolve_model_config
+from ftcli.model.loading.import_user_file import import_file
 from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
-from ftcli.model.loading.user_file import import_file
 
 
 def open_from_options(config: Loading, where: str, log: Log) -> Checkpoint:

@@ -3,7 +3,6 @@
 import inspect
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from timm.data import resolve_input_data_config
@@ -13,12 +12,13 @@ from ftcli.errors import RequestError
 from ftcli.limits import MAX_CHECKED_SIDE
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.checkpoints.config_values import TimmConfig
 from ftcli.model.head import Head, head_of, set_head
 from ftcli.model.loading.architecture import NO_OVERRIDES, ModelConfig, build, resolve_model_config
 from ftcli.model.loading.mismatch import find_mismatch, mismatch_error
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.preprocessing import warn_preprocessing_assumed
-from ftcli.text import counted, first_few, reason
+from ftcli.safe_text import counted, first_few, reason
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -37,8 +37,8 @@ class Loaded:
     checkpoint: Checkpoint | None
     head_loaded: bool
     label_names: tuple[str, ...] | None
-    data_config: dict[str, Any]
-    create_args: dict[str, Any]
+    data_config: TimmConfig
+    create_args: TimmConfig
 
 
 def load_model(

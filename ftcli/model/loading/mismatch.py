@@ -9,8 +9,8 @@ from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.prefixes import foreign_prefixes
 from ftcli.model.loading.architecture import ModelConfig
-from ftcli.model.loading.similar_names import siblings, with_same_tensors
-from ftcli.text import first_few
+from ftcli.model.loading.similar_architectures import siblings, with_same_tensors
+from ftcli.safe_text import first_few
 
 FEW = 10  # prefixes in one hint
 _TORCHVISION = ("features.0.", "encoder.layers.encoder_layer_0.", "trunk_output.")  # how names of its networks begin

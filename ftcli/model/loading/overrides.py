@@ -10,7 +10,7 @@ from typing import Any
 from ftcli.config.shared import Loading
 from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
-from ftcli.model.checkpoints.config_values import checked_args, checked_cfg, excerpt
+from ftcli.model.checkpoints.config_values import TimmConfig, checked_args, checked_cfg, excerpt
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ModelOverrides:
         args = dict(argument(text) for text in config.model_arg or ())
         return cls(checked_cfg(cfg, "the command line"), checked_args(args, "the command line"), config.model_config)
 
-    def not_stated_by(self, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def not_stated_by(self, checkpoint: Checkpoint | None) -> tuple[TimmConfig, TimmConfig]:
         """`cfg` and `args` without what the checkpoint states itself. One that names its architecture states all of its
         arguments: those that it does not mention have their defaults.
         """

@@ -1,19 +1,19 @@
 """The warning about weights that do not state how their images are prepared: a wrong assumption costs accuracy."""
 
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.model.checkpoints.config_values import TimmConfig
 from ftcli.model.loading.architecture import ModelConfig, build_without_values
 
 PADDING = "pad_type"  # an argument of EfficientNets and MobileNets; weights from TensorFlow need "same"
 
 
 def warn_preprocessing_assumed(
-    model_config: ModelConfig, model: nn.Module, data_config: dict[str, Any], where: str, log: Log
+    model_config: ModelConfig, model: nn.Module, data_config: TimmConfig, where: str, log: Log
 ) -> None:
     """Name the mean, standard deviation and padding that are assumed, and the options that state them."""
     assumed = [name for name in ("mean", "std") if name in model_config.assumed]

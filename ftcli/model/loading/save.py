@@ -10,6 +10,7 @@ from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 
 from ftcli.files import make_folder, write_all_atomically
+from ftcli.model.checkpoints.config_values import TimmConfig
 from ftcli.model.loading.load import Loaded
 
 
@@ -24,7 +25,7 @@ def save_model(
     the disk or the permissions do not allow it.
     """
     # The tag of the pretrained weights does not name these.
-    stated: dict[str, Any] = {"pretrained_cfg": {"tag": ""}}
+    stated: TimmConfig = {"pretrained_cfg": {"tag": ""}}
     if label_names:
         stated["label_names"] = list(label_names)
     if temperature is not None:
@@ -38,7 +39,7 @@ def save_model(
     write_all_atomically({folder / name: write for name, write in writers.items()}, size)
 
 
-def _write_config(path: Path, model: nn.Module, data_config: dict[str, Any], stated: dict[str, Any]) -> None:
+def _write_config(path: Path, model: nn.Module, data_config: TimmConfig, stated: TimmConfig) -> None:
     """timm's config.json. The number of classes is removed from model_args: transformers would pass it twice to
     timm.create_model, and fail.
     """

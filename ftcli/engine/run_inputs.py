@@ -6,9 +6,9 @@ from ftcli.cache import Cache
 from ftcli.config.shared import Running
 from ftcli.config.training import Training
 from ftcli.data.images import ImageSet
-from ftcli.data.loaders import Loader
+from ftcli.data.loader import Loader
 from ftcli.data.task import Task
-from ftcli.data.transforms import Transform, augmentation, evaluation
+from ftcli.data.transforms import DataConfig, Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.resume.checkpointer import Checkpointer
@@ -16,7 +16,7 @@ from ftcli.log import Log
 
 
 @dataclass(frozen=True)
-class Experiment:
+class RunInputs:
     """A task with its loaders, and where its computations run and are kept.
 
     Attributes:
@@ -38,9 +38,9 @@ class Experiment:
         return len(self.task.classes)
 
 
-def experiment_of(
-    task: Task, data_config: dict, machine: Machine, config: Running, log: Log, cache: Cache | None = None
-) -> Experiment:
+def run_inputs_of(
+    task: Task, data_config: DataConfig, machine: Machine, config: Running, log: Log, cache: Cache | None = None
+) -> RunInputs:
     """Loaders for every set of the task, with the transforms of the model's own data configuration."""
 
     def loader(data: ImageSet, transform: Transform) -> Loader:
@@ -53,7 +53,7 @@ def experiment_of(
     train = None
     if task.train is not None and isinstance(config, Training):
         train = loader(task.train, augmentation(data_config, config.augment))
-    return Experiment(
+    return RunInputs(
         task, machine, {name: loader(data, plain) for name, data in task.sets().items()},
         # Imported code may compute other features next time.
         FeatureCache(machine, None if config.import_ else cache), train,

@@ -12,8 +12,8 @@ from torch import Tensor
 from ftcli.cache import Cache
 from ftcli.config.adapting import Adapt
 from ftcli.data.images import ImageSet
-from ftcli.data.loaders import Loader
-from ftcli.data.transforms import Transform, augmentation, evaluation
+from ftcli.data.loader import Loader
+from ftcli.data.transforms import DataConfig, Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -62,7 +62,7 @@ class Stream:
 
 
 def stream_of(
-    data: ImageSet, data_config: dict[str, Any], machine: Machine, config: Adapt, log: Log, cache: Cache | None
+    data: ImageSet, data_config: DataConfig, machine: Machine, config: Adapt, log: Log, cache: Cache | None
 ) -> Stream:
     """The stream of a set. Its loaders have positions in the set in the place of labels: no label gets in.
 

@@ -59,7 +59,7 @@ def _escape(char: str) -> str:
     return "".join(f"\\u{pair[i : i + 2].hex()}" for i in range(0, len(pair), 2))
 
 
-def shortest_tails(paths: Sequence[str]) -> list[str]:
+def shortest_unique_suffixes(paths: Sequence[str]) -> list[str]:
     """The end of each path, with as many folders as it takes to tell all apart; equal paths get a number."""
     names = [[name for name in path.split("/") if name] or [path] for path in paths]
     for depth in range(1, max(map(len, names), default=1) + 1):
