@@ -1,85 +1,32 @@
-"""One folder and one row make a measure: the program, the help, Python, the schema and the pages know it from there."""
+"""One file and one row make a method, one folder and one row a measure: the documented examples, as printed."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ftcli.commands import COMMANDS, Command, python_names
-from tests.helpers.program import SMALL, Work, inside, work
+from ftcli import commands, explain, methods
+from ftcli.commands import COMMANDS, python_names
+from tests.helpers.program import Work, inside, work
 
-FOLDER = {
-    "__init__.py": "",
-    "options.py": '''
-from dataclasses import dataclass
-from typing import Annotated
-from ftcli.config.declare import MEASURE, option
-from ftcli.config.measuring import Measuring
-
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Weightgap(Measuring):
-    """Options of `ftcli weightgap`."""
-
-    power: Annotated[int, option("Power of each difference.", panel=MEASURE, min=1, metavar="POWER")] = 1
-''',
-    "types.py": """
-from ftcli.records import Record
-
-class Gap(Record):
-    power: int
-    sum: float
-
-PARTS = {"weightgap": Gap}
-""",
-    "command.py": """
-from ftcli.console.answer import Answer
-from ftcli.explain.models import compared_models
-from weightgap.types import Gap
-
-def weightgap(config) -> Answer:
-    with compared_models(config, labelled=False) as compared:
-        pairs = zip(*(model.parameters() for model in compared.models))
-        total = sum(float((b.detach().double() - a.detach().double()).abs().pow(config.power).sum()) for a, b in pairs)
-        return compared.answer({"weightgap": Gap(power=config.power, sum=total)})
-""",
-    "tables.py": """
-from ftcli.console.cells import new_table
-
-def tables(report, width):
-    table = new_table(f"Sum of differences: {report.weightgap.sum:.3f}")
-    return [table]
-""",
-}
-ROW = Command(
-    "Explain", "The sum of all differences of the weights.", "weightgap.options:Weightgap",
-    "weightgap.command:weightgap", parts="weightgap.types:PARTS", tables="weightgap.tables:tables",
-)  # fmt: skip
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^(?:## 1\. The file `ftcli/methods/|`)(\w+\.py)`", re.MULTILINE)
 
 
-METHOD = '''
-from dataclasses import dataclass, replace
-from ftcli.config.training import Tuning
+def files_of(page: str) -> dict[str, str]:
+    """The files of a page, by name: each code block belongs to the last file that is named before it."""
+    text = (HOWTO / page).read_text(encoding="utf-8").partition("## 2.")[0]
+    return {FILE.findall(text[: block.start()])[-1]: block[1] for block in BLOCK.finditer(text)}
 
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Headless(Tuning):
-    """Options of `ftcli headless`."""
 
-def headless(loaded, experiment, config, log):
-    from ftcli.engine.grid import search
-    from ftcli.engine.plan import always
-    from ftcli.methods.start import fresh_start
-    from ftcli.model.blocks import blocks_of
-    body, _ = blocks_of(loaded.model)
-    plan = always([name for block in body for name in block.tensors])
-    return search(lambda seed: fresh_start(loaded.model, experiment, seed), plan, config, experiment, log)
-'''
-METHOD_ROW = Command(
-    "Train", "Train the body under a fresh head that stays.", "headless:Headless", "ftcli.run:train", "headless",
-    method="headless:headless",
-)  # fmt: skip
+def row_of(page: str) -> dict[str, commands.Command]:
+    """The row of a page, under its command's name."""
+    text = (HOWTO / page).read_text(encoding="utf-8").partition("## 2.")[2]
+    return eval("{" + BLOCK.findall(text)[0] + "}", vars(commands))
 
 
 @pytest.fixture(scope="module")
@@ -89,48 +36,57 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Work:
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder and a file where imports find them, and a row of the registry for each: nothing else."""
-    (tmp_path / "weightgap").mkdir()
-    for name, text in FOLDER.items():
-        (tmp_path / "weightgap" / name).write_text(text, encoding="utf-8")
-    (tmp_path / "headless.py").write_text(METHOD, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(COMMANDS, "weightgap", ROW)
-    monkeypatch.setitem(COMMANDS, "headless", METHOD_ROW)
+    """The file of the method and the folder of the measure where imports find them, and their rows: nothing else."""
+    (tmp_path / "explain" / "confidence").mkdir(parents=True)
+    (tmp_path / "methods").mkdir()
+    for name, text in files_of("add-a-measure.md").items():
+        (tmp_path / "explain" / "confidence" / name).write_text(text, encoding="utf-8")
+    for name, text in files_of("add-a-method.md").items():
+        (tmp_path / "methods" / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(explain, "__path__", [*explain.__path__, str(tmp_path / "explain")])
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "methods")])
+    for name, row in (row_of("add-a-method.md") | row_of("add-a-measure.md")).items():
+        monkeypatch.setitem(COMMANDS, name, row)
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("weightgap", "headless")]:
+    for name in [name for name in sys.modules if "confidence" in name or name == "ftcli.methods.bitfit"]:
         del sys.modules[name]
 
 
+def test_the_pages_have_one_file_and_one_folder() -> None:
+    assert list(files_of("add-a-method.md")) == ["bitfit.py"]
+    assert sorted(files_of("add-a-measure.md")) == ["command.py", "measure.py", "options.py", "tables.py", "types.py"]
+
+
 def test_a_method_is_one_file_and_one_row(added: None, tiny: Work, tmp_path: Path) -> None:
-    report = inside("headless", *tiny.words, "--epochs", 1, "--lr", 1e-3, "--out", tmp_path / "o", "--json").report
-    assert report["command"] == "headless" and 0 < report["model"]["trainable"] < report["model"]["parameters"]
-    assert "headless" in inside("report", tmp_path / "o").stdout
+    words = [*tiny.words, "--epochs", 1, "--lr", 1e-3, "--bias-rate", 0.5, "--out", tmp_path / "o", "--json"]
+    report = inside("bitfit", *words).report
+    assert report["command"] == "bitfit" and 0 < report["model"]["trainable"] < report["model"]["parameters"]
+    assert "BitFit" in inside("report", tmp_path / "o").stdout
 
 
 def test_a_measure_is_one_folder_and_one_row(added: None, tiny: Work, tmp_path: Path) -> None:
-    models = [str(tiny.checkpoint), str(tiny.checkpoint)]
-    words = [*models, "--id-test", tiny.train, *SMALL, "--power", 2, "--out", tmp_path / "gap"]
-    done = inside("weightgap", *words, "--json")
-    report: dict[str, Any] = done.report
-    assert report["weightgap"] == {"power": 2, "sum": 0.0}
-    assert report["command"] == "weightgap" and [model["label"] for model in report["models"]]
-    shown = inside("report", tmp_path / "gap").stdout
-    assert "Models" in shown and f"Sum of differences: {report['weightgap']['sum']:.3f}" in shown
-    again = inside(
-        "weightgap", "--config", tmp_path / "gap" / "report.json", *models, "--out", tmp_path / "o", "--json"
-    )
-    assert again.report["weightgap"] == report["weightgap"]
-    spoiled = {**report, "weightgap": {"power": 2, "sum": "much"}}
-    (tmp_path / "spoiled.json").write_text(json.dumps(spoiled), encoding="utf-8")
+    trained = tmp_path / "trained"
+    assert inside("finetune", *tiny.words, "--epochs", 1, "--lr", 1e-3, "--out", trained).returncode == 0
+    words = [trained, trained, "--id-test", tiny.train, "--image-size", 32, "--above", 0.0, "--out", tmp_path / "o"]
+    report = inside("confidence", *words, "--json").report
+    for sets in report["confidence"].values():
+        assert 1 / 3 < sets["id_test"]["mean"] <= 1 and sets["id_test"]["certain"] == 1
+    shown = inside("report", tmp_path / "o").stdout
+    assert "Models" in shown and "Confidence in per cent" in shown
+    next(iter(report["confidence"].values()))["id_test"]["mean"] = 2
+    (tmp_path / "spoiled.json").write_text(json.dumps(report), encoding="utf-8")
     refused = inside("report", tmp_path / "spoiled.json")
-    assert refused.returncode == 2 and "weightgap" in refused.stderr
+    assert refused.returncode == 2 and "confidence/" in refused.stderr and "id_test/mean" in refused.stderr
 
 
-def test_every_list_knows_the_measure(added: None) -> None:
-    assert "weightgap" in inside("--help").stdout
-    assert "--power POWER" in " ".join(inside("weightgap", "--help").stdout.split())
+def test_every_list_knows_both(added: None) -> None:
+    shown = inside("--help").stdout
+    assert "confidence" in shown and "bitfit" in shown
+    assert re.search(r"--above\s+P\s", inside("confidence", "--help").stdout)
     schema = json.loads(inside("schema").stdout)
-    assert "weightgap" in schema["properties"]["command"]["enum"] and "weightgap" in schema["properties"]
-    assert python_names()["weightgap"] == "weightgap"
-    assert inside(COLUMNS="100", _FTCLI_COMPLETE="complete_bash", COMP_WORDS="ftcli weightg", COMP_CWORD="1").stdout
+    assert {"confidence", "bitfit"} <= set(schema["properties"]["command"]["enum"]) and "confidence" in schema[
+        "properties"
+    ]
+    assert {"confidence", "bitfit"} <= set(python_names())
+    completed = inside(_FTCLI_COMPLETE="complete_bash", COMP_WORDS="ftcli confid", COMP_CWORD="1").stdout
+    assert completed.split() == ["confidence"]
