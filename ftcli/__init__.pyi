@@ -9,7 +9,7 @@ from ftcli.errors import RunError as RunError
 from ftcli.config.training import Probe as ProbeOptions
 from ftcli.config.training import Finetune as FinetuneOptions
 from ftcli.config.training import Lpft as LpftOptions
-from ftcli.config.training import Surgical as SurgicalOptions
+from ftcli.config.surgical import Surgical as SurgicalOptions
 from ftcli.config.adapting import Adapt as AdaptOptions
 from ftcli.config.measuring import Evaluate as EvaluateOptions
 from ftcli.config.measuring import Predict as PredictOptions

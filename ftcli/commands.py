@@ -26,9 +26,9 @@ class Command(NamedTuple):
     python_name: str = ""  # of its Python function, where a module of the package has the command's name already
 
 
-def training_row(name: str, title: str, help: str, **more: str) -> Command:
-    """A row of a method: options in config/training.py, the method in methods/NAME.py."""
-    options = f"ftcli.config.training:{name.capitalize()}"
+def training_row(name: str, title: str, help: str, module: str = "training", **more: str) -> Command:
+    """A row of a method: its options in config/MODULE.py, the method in methods/NAME.py."""
+    options = f"ftcli.config.{module}:{name.capitalize()}"
     return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
@@ -54,7 +54,7 @@ COMMANDS: dict[str, Command] = {
     "finetune": training_row("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
     "lpft": training_row("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
     "surgical": training_row(
-        "surgical", "surgical", "Surgical fine-tuning: train some blocks, chosen by you or by gradients.",
+        "surgical", "surgical", "Surgical fine-tuning: train some blocks, chosen by you or by gradients.", "surgical",
         match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
     ),
     "adapt": Command(

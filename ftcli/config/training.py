@@ -15,9 +15,7 @@ from ftcli.limits import MAX_SEEDS
 FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
-SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
 MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
-AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
 
 
 def rates(default: Sequence[float], note: str = "") -> Any:
@@ -289,58 +287,3 @@ class Lpft(Tuning):
 
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
-
-
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Surgical(Training):
-    """Options of `ftcli surgical`."""
-
-    blocks: Annotated[
-        Words | None,
-        option(
-            "Blocks to train, as choices: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
-            panel=TRAINING,
-            parser=words(),
-            default="needed, here or in --auto",
-            metavar="A,B,…",
-        ),
-    ] = None
-    auto: Annotated[
-        Words | None,
-        option(
-            f"Automatic choices: {', '.join(AUTOMATIC)}.",
-            panel=TRAINING,
-            parser=words(AUTOMATIC),
-            default="none",
-            metavar="A,B,…",
-        ),
-    ] = None
-    merge: Merge = None
-    head: Annotated[
-        Literal["auto", "keep", "probe"],
-        option("Initial head: the checkpoint's (keep) or a probed one; auto: keep if its classes fit.", panel=TRAINING),
-    ] = "auto"
-    snr_threshold: Annotated[
-        float,
-        option(
-            "snr freezes tensors whose score is below this share of the highest.",
-            panel=TRAINING,
-            min=0.0,
-            max=1.0,
-            metavar="SHARE",
-        ),
-    ] = 0.5
-    l1_sp: L1 = 1e-4
-    lr: Annotated[Numbers, rates(SURGICAL_RATES)] = Numbers(SURGICAL_RATES)
-    epochs: Epochs = 15
-    optimizer: Optimizer = "adam"
-    weight_decay: WeightDecay = 1e-4
-    schedule: Schedule = "constant"
-    bn: BatchNorm = "eval"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.blocks and not self.auto:
-            raise RequestError(
-                "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
-            )

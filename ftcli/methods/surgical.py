@@ -11,7 +11,8 @@ from statistics import fmean
 from msgspec import structs
 from torch import nn
 
-from ftcli.config.training import Surgical, Training
+from ftcli.config.surgical import Surgical
+from ftcli.config.training import Training
 from ftcli.data.task import Task
 from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.gradient_scores import SCORINGS

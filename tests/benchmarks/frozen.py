@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ftcli.config.declare import Numbers, Words
-from ftcli.config.training import Surgical
+from ftcli.config.surgical import Surgical
 from ftcli.engine.frozen_prefix import RowLoader, frozen_prefix_of
 from ftcli.engine.gradient_scores import Scoring
 from ftcli.engine.plan import Plan

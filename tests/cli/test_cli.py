@@ -126,7 +126,7 @@ def test_help_speaks_of_what_the_command_has(command: str) -> None:
     assert others <= {"--cache"}, f"{command} speaks of {others}"
     assert not re.search(r"\de\+\d", told)
     selects = command in ("probe", "finetune", "lpft", "surgical")
-    assert ("to select on" in told) == selects
+    assert ("selects learning rate and epoch" in told) == selects
     usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
     for row in rows(options_class(command)):
         if row.panel == ARGUMENTS:
@@ -260,7 +260,8 @@ def test_progress_that_cannot_be_written_ends_nothing(tiny: Work, tmp_path: Path
             raise OSError(28, "No space left on device")
 
     with mock.patch(
-        "program.Stream", lambda terminal: Full(terminal) if made.append(1) or len(made) == 2 else Stream(terminal)
+        "tests.helpers.program.Stream",
+        lambda terminal: Full(terminal) if made.append(1) or len(made) == 2 else Stream(terminal),
     ):
         made: list[int] = []
         done = inside("probe", *tiny.words, "--out", tmp_path / "o")

@@ -148,7 +148,7 @@ def test_any_family_against_itself(name: str, tmp_path: Path) -> None:
     for one in found["distortion"]["id_test"].values():
         assert (one["mean"], one["se"], one["rms"], one["relative"], one["dropped"]) == (0, 0, 0, 0, 0)
         assert one["cosine"] == pytest.approx(1, abs=1e-12)
-    similarity = found["similarity"]["id_test"]
+    similarity = found["similarity"]["id_test"].to_dict()
     matrix = similarity.pop("matrix")
     assert list(similarity.values()) == pytest.approx([1] * len(similarity), abs=1e-12)
     values = np.array(matrix["values"])

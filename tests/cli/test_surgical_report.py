@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import timm
 
-from ftcli.config.training import AUTOMATIC
+from ftcli.config.surgical import AUTOMATIC
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import report_schema
 from tests.helpers.ended import Ended

@@ -367,7 +367,7 @@ def test_the_report(words: list[Any], folder: Path, tmp_path: Path) -> None:
     sets = [word for word in words[1:] if word not in ("--augment", "none")]
     judged = inside("evaluate", *sets, "--batch-size", 6, "--out", tmp_path / "b", "--json").report
     assert judged["results"] == report["before"]
-    again = inside("report", tmp_path / "a")
+    again = inside("report", tmp_path / "a", COLUMNS="100")
     assert again.returncode == 0 and "so far" in again.stdout
 
 

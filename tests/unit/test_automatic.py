@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers, Words
-from ftcli.config.training import Surgical
+from ftcli.config.surgical import Surgical
 from ftcli.engine.gradient_scores import SCORINGS, GradientSource, Scoring
 from ftcli.engine.grid import Trained
 from ftcli.engine.run_inputs import RunInputs

@@ -21,7 +21,7 @@ def streamed(A: np.ndarray, B: np.ndarray, sizes: tuple[int, ...] = SIZES) -> di
     for size in sizes:
         distances.add(*(torch.from_numpy(part[start : start + size]) for part in (A, B)))
         start += size
-    return distances.means()
+    return distances.means().to_dict()
 
 
 def plain(A: np.ndarray, B: np.ndarray) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Words
-from ftcli.config.training import AUTOMATIC
+from ftcli.config.surgical import AUTOMATIC
 from ftcli.engine import train
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.training_run import snapshot

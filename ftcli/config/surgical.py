@@ -1,0 +1,76 @@
+"""Options of `ftcli surgical`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ftcli.config.declare import TRAINING, Numbers, Words, option, words
+from ftcli.config.training import (
+    L1,
+    BatchNorm,
+    Epochs,
+    Merge,
+    Optimizer,
+    Schedule,
+    Training,
+    WeightDecay,
+    rates,
+)  # fmt: skip
+from ftcli.errors import RequestError
+
+SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
+AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  # choices that no hand makes
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Surgical(Training):
+    """Options of `ftcli surgical`."""
+
+    blocks: Annotated[
+        Words | None,
+        option(
+            "Blocks to train, as choices: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
+            panel=TRAINING,
+            parser=words(),
+            default="needed, here or in --auto",
+            metavar="A,B,…",
+        ),
+    ] = None
+    auto: Annotated[
+        Words | None,
+        option(
+            f"Automatic choices: {', '.join(AUTOMATIC)}.",
+            panel=TRAINING,
+            parser=words(AUTOMATIC),
+            default="none",
+            metavar="A,B,…",
+        ),
+    ] = None
+    merge: Merge = None
+    head: Annotated[
+        Literal["auto", "keep", "probe"],
+        option("Initial head: the checkpoint's (keep) or a probed one; auto: keep if its classes fit.", panel=TRAINING),
+    ] = "auto"
+    snr_threshold: Annotated[
+        float,
+        option(
+            "snr freezes tensors whose score is below this share of the highest.",
+            panel=TRAINING,
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+        ),
+    ] = 0.5
+    l1_sp: L1 = 1e-4
+    lr: Annotated[Numbers, rates(SURGICAL_RATES)] = Numbers(SURGICAL_RATES)
+    epochs: Epochs = 15
+    optimizer: Optimizer = "adam"
+    weight_decay: WeightDecay = 1e-4
+    schedule: Schedule = "constant"
+    bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.blocks and not self.auto:
+            raise RequestError(
+                "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
+            )
