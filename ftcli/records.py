@@ -43,9 +43,6 @@ class Record(msgspec.Struct):
     def keys(self) -> list[str]:
         return [key for key, _ in self.items()]
 
-    def values(self) -> list[Any]:
-        return [value for _, value in self.items()]
-
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 

@@ -84,7 +84,7 @@ def test_a_claim_that_does_not_hold_says_so(report: dict[str, Any]) -> None:
 
 
 def test_trajectories_start_together_and_fit(report: dict[str, Any]) -> None:
-    for of_kind in report["theory"]["trajectories"].values():
+    for of_kind in report["theory"]["trajectories"].to_dict().values():
         assert list(of_kind) == ["lp", "ft", "lpft"]
         for run in of_kind.values():
             assert run["time"][0] == 0 and sorted(set(run["time"])) == run["time"]
@@ -221,7 +221,7 @@ def test_the_smallest_and_the_tightest_shapes(run: Callable[..., dict[str, Any]]
     for sweep in found["sweeps"].values():
         for point in sweep["points"]:
             assert np.isfinite([point["ood"][method]["median"] for method in ("lp", "ft", "lpft")]).all()
-            assert max(point["invariants"].values()) < 1e-10
+            assert max(point["invariants"].to_dict().values()) < 1e-10
 
 
 @pytest.mark.parametrize(

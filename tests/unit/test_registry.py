@@ -13,7 +13,7 @@ from ftcli.commands import COMMANDS, python_names
 from tests.helpers.program import Work, inside, work
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?:python)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^(?:## 1\. The file `ftcli/methods/|`)(\w+\.py)`", re.MULTILINE)
 
 
