@@ -79,7 +79,7 @@ def groups(names: Sequence[str]) -> str:
         if not missing:
             parts.append(f"*{panel}*")
         elif len(missing) == 1 and len(members) > 2:
-            parts.append(f"*{panel}* but {missing[0]}")
+            parts.append(f"*{panel}* except {missing[0]}")
         else:
             parts += [name for name in members if name in names]
     return ", ".join(parts)

@@ -54,11 +54,12 @@ COMMANDS: dict[str, Command] = {
     "finetune": training_row("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
     "lpft": training_row("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
     "surgical": training_row(
-        "surgical", "surgical", "Surgical fine-tuning: train some blocks, chosen by you or by gradients.", "surgical",
+        "surgical", "surgical", "Surgical fine-tuning: train only some blocks, given or chosen by gradients.",
+        module="surgical",
         match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
     ),
     "adapt": Command(
-        "Train", "Test-time adaptation to each set without labels (TENT, MEMO).", "ftcli.config.adapting:Adapt",
+        "Train", "Test-time adaptation without labels, set by set (TENT, MEMO).", "ftcli.config.adapting:Adapt",
         "ftcli.run:adapt",
     ),
     "evaluate": Command(
@@ -70,20 +71,20 @@ COMMANDS: dict[str, Command] = {
         "ftcli.run:predict",
     ),
     "distortion": measure_row(
-        "distortion", "How far features and weights moved, and how similar they are.",
+        "distortion", "How much features and weights differ between models.",
         measure="ftcli.explain.distortion.measure:of_training",
     ),
     "agreement": measure_row("agreement", "Which mistakes models share, and which only one of them makes."),
     "interpolate": measure_row(
-        "interpolate", "Loss on the line between two models; averages of weights.", folder="interpolation"
+        "interpolate", "Loss on the line between two models in weight space; weight averages.", folder="interpolation"
     ),
-    "criticality": measure_row("criticality", "How much each block matters when it is rewound or perturbed."),
+    "criticality": measure_row("criticality", "How much resetting or perturbing each block raises the error."),
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
-    "report": looking_row("report", "The tables of a finished run.", "read_report"),
+    "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
     "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes."),
-    "data": looking_row("data", "Number of images and classes of a data set.", "read_data"),
-    "presets": looking_row("presets", "The named benchmarks.", "read_presets"),
+    "data": looking_row("data", "Check a data set: number of images and classes.", "read_data"),
+    "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),
     "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
     "schema": looking_row("schema", "The JSON Schema of report.json."),
 }  # fmt: skip

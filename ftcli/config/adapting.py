@@ -19,13 +19,12 @@ class Adapt(Detailed, Resumable):
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     method: Annotated[
         Literal["tent", "memo"],
-        option("tent: entropy of a batch's predictions; memo: of one image's mean over random views.", panel=TRAINING),
+        option("Minimise the entropy of a batch's predictions (tent) or of an image's mean (memo).", panel=TRAINING),
     ] = "tent"
     blocks: Annotated[
         Words,
         option(
-            "Blocks that adapt, as choices: each; embed, first, middle, last, head, all, none; a "
-            "block's number or name; A..B.",
+            "Choices of blocks to compare: each, embed, first, middle, last, head, all, none, number, name, A..B.",
             panel=TRAINING,
             parser=words(),
             default="all",
@@ -65,7 +64,7 @@ class Adapt(Detailed, Resumable):
     augment: Annotated[
         Literal["none", "light", "standard"],
         option(
-            "Random views of memo: none; light: random crop and flip; standard: RandomResizedCrop and flip.", panel=DATA
+            "Random views for memo: none; light: random crop and flip; standard: RandomResizedCrop, flip.", panel=DATA
         ),
     ] = "light"
     seed: Annotated[

@@ -50,7 +50,7 @@ class Blocks(Loading):
 class Data(Common):
     """Options of `ftcli data`."""
 
-    source: Annotated[str, typer.Argument(help=f"A set of images. {SETTINGS}.", metavar="SPEC", show_default=False)]
+    source: Annotated[str, typer.Argument(help=f"Data set: {SETTINGS}.", metavar="SPEC", show_default=False)]
     damaged: Damaged = "stop"
     save: Annotated[
         Path | None,
@@ -75,7 +75,7 @@ class Cache(Common):
         Literal["show", "clear"],
         typer.Argument(help="show: list what is cached; clear: remove it.", metavar="ACTION", show_default="show"),
     ] = "show"
-    kind: Annotated[Literal["all", Kind], option("Only entries of this kind.", panel=DATA)] = "all"
+    kind: Annotated[Literal["all", Kind], option("Show or remove only entries of this kind.", panel=DATA)] = "all"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -60,7 +60,7 @@ class Measuring(Reporting):
         ),
     ]
     train: Annotated[
-        str | None, spec(f"ID training set, from which missing ID sets are cut as in training. {SETTINGS}.", "none")
+        str | None, spec(f"ID training set; missing ID sets are cut from it as in training. {SETTINGS}.", "none")
     ] = None
     id_val: Annotated[str | None, spec("ID validation set.", "cut from --train (10 %), if given")] = None
     id_test: Annotated[str | None, spec("ID test set.", "cut from --train (10 %), if given")] = None

@@ -98,7 +98,7 @@ class Loading(Common):
     strip_prefix: Annotated[
         str | None,
         option(
-            "Prefix to remove from the checkpoint's tensor names.",
+            "Prefix to remove from tensor names; tensors without it are ignored.",
             panel=MODEL,
             default="prefixes of known wrappers",
             metavar="P",
@@ -107,7 +107,7 @@ class Loading(Common):
     drop_prefix: Annotated[
         list[str] | None,
         option(
-            "Ignore checkpoint tensors whose names begin with this; repeatable.",
+            "Ignore tensors whose names begin with one of these prefixes; repeatable.",
             panel=MODEL,
             default="none",
             metavar="P,Q,…",
@@ -127,7 +127,7 @@ class Loading(Common):
     model_config: Annotated[
         Path | None,
         option(
-            "Description of the weights in the format of timm's config.json, if they come without one.",
+            "File in the format of timm's config.json, for weights that have none.",
             panel=MODEL,
             default="none",
             metavar="FILE.json",
@@ -163,7 +163,7 @@ class Running(Loading):
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         option(
-            "Number format of the body's forward pass; auto: fp32, or bf16 on a GPU that supports it.", panel=MACHINE
+            "Number format of the body's forward pass; auto: bf16 on a GPU that supports it, else fp32.", panel=MACHINE
         ),
     ] = "auto"
     workers: Annotated[
@@ -195,7 +195,7 @@ class Reporting(Running, RunFolder):
 
     preset: Annotated[
         str | None,
-        option("Named benchmark that sets the options you do not type.", panel=DATA, default="none", metavar="NAME"),
+        option("Named benchmark; sets options that are not given.", panel=DATA, default="none", metavar="NAME"),
     ] = None
     config: ConfigFile = None
     id_val: Annotated[
@@ -233,9 +233,7 @@ class Resumable(Reporting):
 
     resume: Annotated[
         bool,
-        flag(
-            "Continue the run in --out; start it if nothing is saved; print it if it is finished.", "--resume", OUTPUT
-        ),
+        flag("If --out is unfinished, continue it; if finished, print its report; if new, start.", "--resume", OUTPUT),
     ] = False
     save_every: Annotated[
         float, option("Minutes between saved states within an epoch.", panel=OUTPUT, min=0.0, metavar="MINUTES")

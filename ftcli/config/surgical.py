@@ -28,7 +28,7 @@ class Surgical(Training):
     blocks: Annotated[
         Words | None,
         option(
-            "Blocks to train, as choices: each; embed, first, middle, last, head, all, none; a number or name; A..B.",
+            "Choices of blocks to compare: each, embed, first, middle, last, head, all, none, number, name, A..B.",
             panel=TRAINING,
             parser=words(),
             default="needed, here or in --auto",
@@ -48,12 +48,12 @@ class Surgical(Training):
     merge: Merge = None
     head: Annotated[
         Literal["auto", "keep", "probe"],
-        option("Initial head: the checkpoint's (keep) or a probed one; auto: keep if its classes fit.", panel=TRAINING),
+        option("Initial head: the checkpoint's (keep) or a new probe; auto: keep if its classes fit.", panel=TRAINING),
     ] = "auto"
     snr_threshold: Annotated[
         float,
         option(
-            "snr freezes tensors whose score is below this share of the highest.",
+            "With --auto snr, freeze tensors whose score is below this share of the highest.",
             panel=TRAINING,
             min=0.0,
             max=1.0,

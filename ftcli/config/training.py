@@ -71,7 +71,7 @@ class Training(Detailed, Resumable):
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     train: Annotated[str | None, spec(f"ID training set: {SETTINGS}.", "needed, here or in a preset")] = None
     id_val: Annotated[
-        str | None, spec("ID validation set: selects learning rate and epoch.", "cut from train, 10 %")
+        str | None, spec("ID validation set: learning rate and epoch are selected on it.", "cut from train, 10 %")
     ] = None
     id_test: Annotated[str | None, spec("ID test set, only reported.", "cut from train, 10 %")] = None
     split_seed: SplitSeed = 0
@@ -128,13 +128,13 @@ class Training(Detailed, Resumable):
     ] = "none"
     sampling: Annotated[
         Literal["shuffled", "balanced"],
-        option("Each image once per epoch, or drawn with equal probability for every class.", panel=TRAINING),
+        option("shuffled: each image once per epoch; balanced: every class equally often, on average.", panel=TRAINING),
     ] = "shuffled"
     pick: Annotated[
-        Literal["best", "last"], option("Epoch that represents a run: the best by ID-val, or the last.", panel=TRAINING)
+        Literal["best", "last"], option("Epoch taken from each run: the best on ID-val, or the last.", panel=TRAINING)
     ] = "best"
     epoch_zero: Annotated[
-        bool, flag("Count the state before the first step as an epoch.", "--epoch-zero", TRAINING)
+        bool, flag("Include the initial state (epoch 0) in the history and the selection.", "--epoch-zero", TRAINING)
     ] = False
     ood_every_epoch: Annotated[
         bool,
@@ -146,7 +146,7 @@ class Training(Detailed, Resumable):
     ] = False
     seeds: Annotated[
         int | None,
-        option("Number of seeds: 0, 1, … N-1.", panel=TRAINING, default="1", min=1, max=MAX_SEEDS, metavar="N"),
+        option("Number of seeds, 0 to N-1.", panel=TRAINING, default="1", min=1, max=MAX_SEEDS, metavar="N"),
     ] = None
     seed: Annotated[
         Numbers | None,
@@ -161,7 +161,7 @@ class Training(Detailed, Resumable):
     measure: Annotated[
         Words | None,
         option(
-            "Measures of the selected model against its start: distortion.",
+            "Also measure the selected model against its initial weights; available: distortion.",
             panel=OUTPUT,
             default="none",
             metavar="A,B,…",
@@ -223,11 +223,11 @@ class Tuning(Training):
 
     tune: Annotated[
         Literal["all", "no-embedding", "bn-affine"],
-        option("Trained tensors: all; all but block 0; BatchNorm's scale and shift, and the head.", panel=TRAINING),
+        option("What trains: all; all except block 0; scale and shift of BatchNorm, and the head.", panel=TRAINING),
     ] = "all"
     unfreeze: Annotated[
         Literal["at-once", "first-to-last", "last-to-first"],
-        option("Gradual unfreezing: all blocks at once, or one more every epochs/L epochs (L blocks).", panel=TRAINING),
+        option("Gradual unfreezing: off (at-once), or one more of L blocks every epochs/L epochs.", panel=TRAINING),
     ] = "at-once"
     head_rate: Annotated[
         float, option("Learning rate of the head, relative to the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
@@ -235,7 +235,7 @@ class Tuning(Training):
     layer_decay: Annotated[
         float,
         option(
-            "Learning rate of each block, relative to the next block's.",
+            "Ratio of a block's learning rate to the next block's.",
             panel=TRAINING,
             min=0.0,
             max=1.0,

@@ -67,11 +67,11 @@ def adaptation_table(choices: Mapping[str, Choice], method: str, width: int) -> 
     mode = next(iter(choices.values())).mode
     whole = Layout([*HEADS], [row for name, choice in choices.items() for row in adaptation_rows(name, choice)])
     layout = first_fitting(map(whole.without, COLUMNS_TO_DROP), width)
-    after = "by the last weights" if mode == "online" else "the same, as each starts anew"
-    so_far = "; so far: from the first answers to all" if "so far" in layout.heads else ""
+    after = "with the final weights" if mode == "online" else "the same, as weights are reset"
+    so_far = "; so far: accuracy of the first predictions, up to all" if "so far" in layout.heads else ""
     return layout.table(
         f"{method.upper()}, {mode}: accuracy in per cent",
-        f"stream: answers as given; after: {after}{so_far}",
+        f"stream: predictions while adapting; after: {after}{so_far}",
         left=("choice", "set", "so far"),
     )
 

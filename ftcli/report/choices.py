@@ -106,7 +106,7 @@ def choices_table(choices: Mapping[str, Choice], picked: str | UnsetType) -> Tab
         starred = name + ("*" if name == picked else "")
         rows.append([*map(text, (starred, f"{choice.trainable:,}", *cells, f"{choice.seconds:.1f}"))])
     layout = Layout(["choice", "tuned", "ID-val", "lr", "epoch", "seconds"], rows)
-    caption = "* picked on ID-val, which is the target's; seconds: of its whole search"
+    caption = "* picked on ID-val (of the target); seconds: all runs of the choice"
     return layout.table("Choices", caption, left=("choice",))
 
 

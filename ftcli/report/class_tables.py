@@ -52,7 +52,7 @@ def pairs_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
     largest = [int(cell) for cell in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS] if wrong.flat[cell]]
     left_out = int(np.count_nonzero(wrong)) - len(largest)
     caption = f"{left_out} more {'pair' if left_out == 1 else 'pairs'}" if left_out else ""
-    table = new_table(f"{name}: what is taken for what", caption if largest else "nothing is misclassified")
+    table = new_table(f"{name}: most frequent confusions", caption if largest else "nothing is misclassified")
     table.add_column("true → predicted", overflow="fold")
     table.add_column("images", justify="right")
     for cell in largest:

@@ -213,7 +213,7 @@ def oracle_table(picks: dict[str, OraclePick]) -> Table:
     layout = Layout(heads, rows).without(["choice"] if all(pick.choice is UNSET for pick in picks.values()) else [])
     return layout.table(
         "Oracle: picked on OOD data, in per cent",
-        "not a result: these picks have seen what they are judged by",
+        "not a result: selected and measured on the same data",
         left=("picked on",),
     )
 

@@ -126,7 +126,7 @@ def test_help_speaks_of_what_the_command_has(command: str) -> None:
     assert others <= {"--cache"}, f"{command} speaks of {others}"
     assert not re.search(r"\de\+\d", told)
     selects = command in ("probe", "finetune", "lpft", "surgical")
-    assert ("selects learning rate and epoch" in told) == selects
+    assert ("learning rate and epoch are selected on it" in told) == selects
     usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
     for row in rows(options_class(command)):
         if row.panel == ARGUMENTS:

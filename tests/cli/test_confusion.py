@@ -125,7 +125,7 @@ def test_the_tables_show_them(run: Path, columns: str) -> None:
     shown = inside("report", run, COLUMNS=columns).stdout
     for name in ("ID-val", "ID-test", "far"):
         assert f"{name}: classes, in per cent" in shown
-        assert f"{name}: what is taken for what" in shown and f"{name}: confusion matrix" in shown
+        assert f"{name}: most frequent confusions" in shown and f"{name}: confusion matrix" in shown
     assert "\x1b" not in shown and PAINT.replace("\x1b", "\N{REPLACEMENT CHARACTER}") in shown
     assert max(len(line) for line in shown.splitlines() if line.startswith("─")) <= int(columns)
 

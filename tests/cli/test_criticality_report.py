@@ -37,7 +37,7 @@ def test_the_command(small: dict[str, Path], tmp_path: Path) -> None:
     moved = {name: one["distance"] for name, one in found["blocks"].items() if one["distance"]}
     size = loaded("test_resnet").model.get_parameter("layer2.0.conv1.weight").numel()
     assert moved == {"layer2": pytest.approx(0.1 * size**0.5, rel=1e-5)}
-    for shown in (*found["blocks"], "On the way back, without noise", "Under noise, at α = 1", "sum"):
+    for shown in (*found["blocks"], "Error from A to B, without noise", "Error with noise, at α = 1", "sum"):
         assert shown in ended.stdout
     assert (tmp_path / "grid.svg").read_text(encoding="utf-8").count("layer2") == 1
     again = inside(*words[:-1], tmp_path / "again", "--json").report

@@ -19,7 +19,7 @@ class Agreement(Measuring):
     ] = None
     mistakes: Annotated[
         Literal["uncommon", "common", "g1", "g2"],
-        option("Mistakes on the sheet: of exactly one model; of both; only of A (g1); only of B (g2).", panel=OUTPUT),
+        option("Mistakes on the sheet: of exactly one model, of both, only of A (g1), only of B (g2).", panel=OUTPUT),
     ] = "uncommon"
 
     def __post_init__(self) -> None:

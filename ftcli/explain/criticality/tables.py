@@ -54,14 +54,14 @@ def rewind_heat_map(part: Criticality) -> HeatMap:
     """The error of every block on the line from θ⁰ to θᶠ, without noise."""
     values = [[100 * error for error in block.plain] for block in part.blocks.values()]
     columns = [number(alpha) for alpha in part.alphas]
-    return HeatMap("On the way back, without noise", values, list(part.blocks), columns, y="block", x="α", z=ERROR)
+    return HeatMap("Error from A to B, without noise", values, list(part.blocks), columns, y="block", x="α", z=ERROR)
 
 
 def noise_heat_map(part: Criticality) -> HeatMap:
     """The error of every block at the largest α of the grid, which is θᶠ as a rule, by the noise."""
     values = [[100 * error for error in block.grid[-1]] for block in part.blocks.values()]
     columns = [number(sigma) for sigma in part.sigmas]
-    title = f"Under noise, at α = {number(part.alphas[-1])}"
+    title = f"Error with noise, at α = {number(part.alphas[-1])}"
     return HeatMap(title, values, list(part.blocks), columns, y="block", x="σ", z=ERROR)
 
 

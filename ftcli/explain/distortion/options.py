@@ -23,4 +23,4 @@ class Distortion(Measuring):
     matrix: Annotated[
         bool, flag("Also compute CKA of every block of A with every block of B.", "--matrix", MEASURE)
     ] = False
-    plot: Annotated[Path | None, figure("Figure of the distances by block.")] = None
+    plot: Annotated[Path | None, figure("Plot of the distances by block.")] = None

@@ -27,14 +27,14 @@ class Interpolate(Measuring):
     head: Annotated[
         Literal["auto", "a", "b", "probe"],
         option(
-            "Head of the points: interpolated (auto, if both have the same classes, else B's); A's; B's; a new probe.",
+            "Head: A's; B's; a new probe for each point; auto: interpolated if classes are equal, else B's.",
             panel=MEASURE,
         ),
     ] = "auto"
     bn: Annotated[
         Literal["auto", "raw", "reestimated", "both"],
         option(
-            "BatchNorm statistics: interpolated (raw); re-estimated on train; auto: both, if there is a training set.",
+            "BatchNorm statistics: interpolated (raw); re-estimated on --train; both; auto: both if --train is given.",
             panel=MEASURE,
         ),
     ] = "auto"
@@ -48,7 +48,7 @@ class Interpolate(Measuring):
         ),
     ] = None
     save_best: Annotated[bool, flag("Save the point or soup that is best on ID-val.", "--save-best", OUTPUT)] = False
-    plot: Annotated[Path | None, figure("Figure of the curves.")] = None
+    plot: Annotated[Path | None, figure("Plot of loss and accuracy against λ.")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,7 @@ def linear_claims(results: TheoryResults) -> Iterator[Claim]:
     if sweep and isinstance(sweep.slope, float):
         ratios = [ratio.median for point in sweep.points if (ratio := point.ratio["lp"])]
         falls = all(nearer < farther for nearer, farther in pairwise(ratios))
-        yield Claim("LP/FT falls with ε", "power of ε that it goes with", sweep.slope, falls)
+        yield Claim("LP/FT falls with ε", "exponent p of LP/FT ~ ε^p", sweep.slope, falls)
 
 
 def surgical_claims(surgery: Surgery) -> Iterator[Claim]:

@@ -53,7 +53,7 @@ class Theory(RunFolder):
             metavar="DEVIATION",
         ),
     ] = 0.1
-    worlds: Annotated[int, option("Random problems at every point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
+    worlds: Annotated[int, option("Random problems per point.", panel=MEASURE, min=1, metavar="WORLDS")] = 50
     sweep: Annotated[
         Words,
         option(
@@ -65,7 +65,7 @@ class Theory(RunFolder):
         ),
     ] = AXES
     points: Annotated[int, option("Number of values in each sweep.", panel=MEASURE, min=2, metavar="VALUES")] = 7
-    until: Annotated[float, option("Time at which gradient flow is stopped.", panel=MEASURE, metavar="TIME")] = 300.0
+    until: Annotated[float, option("Time t at which gradient flow stops.", panel=MEASURE, metavar="TIME")] = 300.0
     rate: Annotated[
         float,
         option(
@@ -76,7 +76,7 @@ class Theory(RunFolder):
     ] = 0.1
     seed: Annotated[int, option("Seed of the problems.", panel=MEASURE, min=0, max=MAX_SEED, metavar="SEED")] = 0
     config: ConfigFile = None
-    plot: Annotated[Path | None, figure("Figure of the sweeps.")] = None
+    plot: Annotated[Path | None, figure("Plot of the sweeps.")] = None
 
     def __post_init__(self) -> None:
         if self.n <= self.k:
