@@ -80,7 +80,7 @@ def changes(name: str, folder: Path, **options: Any) -> tuple[set[str], dict[str
     network.model.load_state_dict(trained.best.state)
     changed = moved(before, network.model)
     parameters = {key for key, _ in network.model.named_parameters()}
-    assert set(trained.moved) == changed & parameters  # what the report counts as trainable
+    assert set(trained.trained_parameters) == changed & parameters  # what the report counts as trainable
     return changed, before
 
 
