@@ -41,7 +41,15 @@ from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
-from ftcli.run_folder.request import command_of, digest_of, options_in_request, other_classes, other_options, request_of
+from ftcli.run_folder.request import (
+    Request,
+    command_of,
+    digest_of,
+    options_in_request,
+    other_classes,
+    other_options,
+    request_of,
+)
 from ftcli.run_folder.resumable import resumable_run
 
 Options = TypeVar("Options", bound=Common)
@@ -91,7 +99,7 @@ class Context(Generic[Options]):
         assert isinstance(self.config, Running)
         return run_inputs_of(task, data_config, self.machine, self.config, self.log, self.cache)
 
-    def request(self, task: Task, models: Sequence[Loaded]) -> Mapping[str, Any]:
+    def request(self, task: Task, models: Sequence[Loaded]) -> Request:
         """All inputs that determine the result.
 
         Raises RequestError if the finished run in the folder had other data, models or imported code.
@@ -109,7 +117,7 @@ class Context(Generic[Options]):
         return request
 
     @contextmanager
-    def locked_folder(self, request: Mapping[str, Any]) -> Iterator[Checkpointer]:
+    def locked_folder(self, request: Request) -> Iterator[Checkpointer]:
         """Create and lock the folder; gives the checkpointer, which saves and loads the states of this request's runs.
 
         Raises RequestError where another process works there, or where a state there is that of another request.

@@ -12,6 +12,7 @@ from msgspec.inspect import DictType, ListType, StructType, Type, UnionType, typ
 
 from ftcli.safe_text import escaped, shortened
 
+Foreign = dict[str, Any]  # JSON of others, or values of many types: options by name, timm's configuration
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Interval = Annotated[list[float], Meta(min_length=2, max_length=2)]  # [low, high]

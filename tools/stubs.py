@@ -65,7 +65,7 @@ def returned(command: str) -> str:
     """The type of a command's answer."""
     if issubclass(options_class(command), RunFolder) or command == "report":
         return "_Report"
-    return "list[dict[str, Any]]" if command == "predict" else "dict[str, Any]"
+    return "list[Json]" if command == "predict" else "Json"
 
 
 def stub() -> str:
@@ -73,7 +73,8 @@ def stub() -> str:
     classes = {command: name for name, command in option_classes().items()}
     modules = {name: COMMANDS[command].options.partition(":")[0] for command, name in classes.items()}
     lines = [HEAD + "\n".join(f"from {module} import {name} as {name}Options" for name, module in modules.items())]
-    lines.append("from ftcli.report.types import Report as _Report\n\n__version__: str")
+    lines.append("from ftcli.report.types import Report as _Report\n")
+    lines.append("Json = dict[str, Any]  # what --json prints\n__version__: str")
     for name, command in python_names().items():
         one_call = f"def {name}(options: {classes[command]}Options, /) -> {returned(command)}: ..."
         signatures = dict.fromkeys([signature(command), signature(command, unpacked=True)])

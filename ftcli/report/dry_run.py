@@ -13,9 +13,9 @@ from ftcli.console.cells import Layout, text
 from ftcli.console.streams import Console
 from ftcli.data.task import Task
 from ftcli.model.loading.load import Loaded
-from ftcli.records import Record
+from ftcli.records import Foreign, Record
 from ftcli.report.build import describe_data
-from ftcli.report.types import Data, Foreign
+from ftcli.report.types import Data
 from ftcli.run_folder.request import command_of
 from ftcli.safe_text import counted
 

@@ -11,10 +11,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ftcli.engine.types import OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
-from ftcli.records import Count, Fraction, Record
+from ftcli.records import Count, Foreign, Fraction, Record
 from ftcli.safe_text import printable
 
-Foreign = dict[str, Any]  # the options of a command, or timm's data configuration
 LAST = ("oracle", "timing", "warnings")  # keys of a report that come after those of its command
 NOT_OF_THEORY = ("environment", "model", "data", "runs", "selected", "results")
 

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from PIL import features
 
@@ -19,6 +20,7 @@ from ftcli.engine.device import Machine
 from ftcli.files import read_json
 from ftcli.model.loading.import_user_file import imported_files
 from ftcli.model.loading.load import Loaded
+from ftcli.records import Foreign, Record, decoded, plain
 from ftcli.safe_text import listed, quoted
 
 NO_EFFECT = (
@@ -38,7 +40,41 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "
 FROM_FILES = ("weights", "models", "imported code", "classes", "data")  # parts of a request
 
 
-def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine: Machine) -> dict[str, Any]:
+class ModelFacts(Record):
+    """What of a model is not in its weights. arguments and images: as timm has them."""
+
+    name: str
+    arguments: Foreign
+    classes: list[str] | None
+    images: Foreign
+
+
+class SetDigests(Record):
+    """Digests of a set's examples in their order; classes: the indices of those that an OOD set covers."""
+
+    images: str = msgspec.field(name="pictures")
+    labels: str
+    groups: str | None
+    ids: str = msgspec.field(name="names of the examples")
+    classes: list[int] | None
+
+
+class Request(Record):
+    """Everything on which the result of a command depends."""
+
+    command: str
+    version: str
+    libraries: dict[str, str | None]
+    machine: dict[str, str | int]
+    options: Foreign
+    weights: list[str | None]
+    models: list[ModelFacts]
+    imported_code: dict[str, str] = msgspec.field(name="imported code")
+    classes: list[str]
+    data: dict[str, SetDigests]
+
+
+def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine: Machine) -> Request:
     """Everything on which the result of a command depends, in types of JSON."""
     train = {"train": task.train} if task.train else {}
     request = {
@@ -53,7 +89,7 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "classes": list(task.classes),
         "data": {name: data_digests(data) for name, data in {**train, **task.sets()}.items()},
     }
-    return json.loads(json.dumps(request, default=repr))
+    return decoded(json.loads(json.dumps(plain(request), default=repr)), Request)
 
 
 def command_of(config: Common) -> str:
@@ -61,7 +97,7 @@ def command_of(config: Common) -> str:
     return type(config).__name__.lower()
 
 
-def options_in_request(config: Resumable) -> dict[str, Any]:
+def options_in_request(config: Resumable) -> Foreign:
     """The options on which a result depends, in types of JSON."""
     return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in NO_EFFECT}))
 
@@ -77,8 +113,8 @@ def libraries() -> dict[str, str | None]:
     return versions | {"torch": torch.__version__, "libjpeg": features.version("jpg")}
 
 
-def model_facts(model: Loaded) -> dict[str, Any]:
-    """What of a model is not in its weights: architecture, arguments, classes, preprocessing of its images."""
+def model_facts(model: Loaded) -> dict[str, object]:
+    """The fields of ModelFacts, not yet in types of JSON."""
     arguments = {name: value for name, value in model.create_args.items() if name != "pretrained_cfg"}
     # Class names of the file, before rows of the head are reordered.
     names = model.checkpoint.label_names if model.checkpoint else model.label_names
@@ -90,15 +126,14 @@ def code_digests(file: Path) -> dict[str, str]:
     return {name: sha256(path.read_bytes()).hexdigest() for name, path in imported_files(file).items()}
 
 
-def data_digests(images: ImageSet) -> dict[str, Any]:
-    """Digests of a set's examples in their order; `classes`: those that an OOD set covers."""
-    return {
-        "pictures": key(*images.identities, f"shuffle {images.shuffle}"),
-        "labels": sha256(images.labels.astype("<i8").tobytes()).hexdigest(),
-        "groups": None if images.groups is None else digest(images.groups.tolist()),
-        "names of the examples": digest(images.ids),
-        "classes": images.restrict,
-    }
+def data_digests(images: ImageSet) -> SetDigests:
+    return SetDigests(
+        images=key(*images.identities, f"shuffle {images.shuffle}"),
+        labels=sha256(images.labels.astype("<i8").tobytes()).hexdigest(),
+        groups=None if images.groups is None else digest(images.groups.tolist()),
+        ids=digest(images.ids),
+        classes=None if images.restrict is None else list(images.restrict),
+    )
 
 
 def digest(value: Any) -> str:
@@ -106,23 +141,20 @@ def digest(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def digest_of(request: Mapping[str, Any]) -> str:
+def digest_of(request: Request) -> str:
     """One digest of the parts of a request that are read from files. Options and versions are not in it."""
-    return digest({name: request[name] for name in FROM_FILES})
+    return digest(plain({name: request[name] for name in FROM_FILES}))
 
 
-def read_request(path: Path) -> dict[str, Any]:
-    """The request in a folder of states; empty where it is damaged, or of another form."""
+def read_request(path: Path) -> Request | None:
+    """The request in a folder of states; None where it is damaged, or of another form."""
     try:
-        request = read_json(path)
-        forms: dict[str, type] = dict.fromkeys(("options", "data", "libraries", "machine", "imported code"), dict)
-        forms |= dict.fromkeys(("weights", "models", "classes"), list)
-        return request if all(isinstance(request[name], form) for name, form in forms.items()) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return decoded(read_json(path), Request)
+    except (OSError, ValueError):
+        return None
 
 
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def difference(before: Request | None, now: Request) -> str:
     """The first difference between two requests, in words; empty where they are equal."""
     if not before:
         return "a request that cannot be read"
@@ -144,7 +176,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def changed_modules(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def changed_modules(before: Request, now: Request) -> str:
     """The names of imported modules that differ."""
     was, is_ = before["imported code"], now["imported code"]
     return " in " + listed([name for name in sorted({**was, **is_}) if was.get(name) != is_.get(name)])

@@ -3,10 +3,9 @@
 import json
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from ftcli.config.shared import Resumable
 from ftcli.engine.device import Machine
@@ -17,7 +16,7 @@ from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.run_folder.folder import STATE, check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
-from ftcli.run_folder.request import difference, read_request
+from ftcli.run_folder.request import Request, difference, read_request
 
 REQUEST = "request.json"
 MINUTE = 60.0
@@ -25,7 +24,7 @@ MINUTE = 60.0
 
 @contextmanager
 def resumable_run(
-    folder: Path, request: Mapping[str, Any], config: Resumable, machine: Machine, log: Log
+    folder: Path, request: Request, config: Resumable, machine: Machine, log: Log
 ) -> Iterator[tuple[Path, Checkpointer]]:
     """Make and lock the output folder, and resume from the state in it where that is one of this request.
 
@@ -69,7 +68,7 @@ def resumable_run(
         remove_state(folder)
 
 
-def check_same_request(folder: Path, request: Mapping[str, Any], overwrite: bool) -> None:
+def check_same_request(folder: Path, request: Request, overwrite: bool) -> None:
     """Save the request of a new state. Raises Unusable where the state is of another request, without `overwrite`."""
     path = folder / STATE / REQUEST
     if path.is_file() or any(path.parent.glob("*.safetensors")):
@@ -83,7 +82,7 @@ def check_same_request(folder: Path, request: Mapping[str, Any], overwrite: bool
             )
         shutil.rmtree(folder / STATE)
     make_folder(path.parent)
-    write_atomically(path, lambda path: path.write_text(json.dumps(request), encoding="utf-8"))
+    write_atomically(path, lambda path: path.write_text(json.dumps(request.to_dict()), encoding="utf-8"))
 
 
 def remove_state(folder: Path, *, folder_too: bool = False) -> None:
