@@ -176,8 +176,8 @@ def test_otherwise_the_head_is_probed_first(folder: Path, names: tuple[str, ...]
     before = snapshot(network.model)
     network = match_head_to_task(network, inputs.task, wish, Log())
     trained = method_of("surgical")(network, inputs, config, Log())
-    probed = trained.before["probe"].best.state
-    assert changes(trained.before["probe"], before) == {"fc.weight", "fc.bias"}
+    probed = trained.earlier_stages["probe"].best.state
+    assert changes(trained.earlier_stages["probe"], before) == {"fc.weight", "fc.bias"}
     assert not changes(trained.choices["none"], probed)
     assert changes(trained.choices["embed"], probed) == chosen_tensors(network.model)["embed"]
     assert {"fc.weight", "fc.bias"} < changes(trained.choices["all"], probed)

@@ -128,7 +128,7 @@ def test_lpft_has_the_same_options_from_the_probed_head_on(folder: Path, monkeyp
     def plain(**options: Any) -> State:
         setting, config = small("test_resnet", folder, "lpft", **options)
         probed = precise("test_resnet").model
-        probed.load_state_dict(trained.before["probe"].best.state)
+        probed.load_state_dict(trained.earlier_stages["probe"].best.state)
         return plain_loop(probed, setting, config)[-1]
 
     assert difference(trained.best.state, plain(**options)) < 1e-6
