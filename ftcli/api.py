@@ -116,7 +116,7 @@ def parameters(command: str) -> dict[str, inspect.Parameter]:
 
 
 def function_of(command: str, action: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
-    """`does` for one command, with its options in the signature, so that `help` shows them."""
+    """`action` for one command, with its options in the signature, so that `help` shows them."""
 
     def call(*arguments: Any, **values: Any) -> Any:
         return action(command, *arguments, **values)

@@ -204,13 +204,13 @@ def stages_of(
     if not trained.earlier_stages:
         return None
     stages = {
-        name: (stage, results_of(stage, network, inputs, log, results[0].details))
-        for name, stage in trained.earlier_stages.items()
+        name: (earlier, results_of(earlier, network, inputs, log, results[0].details))
+        for name, earlier in trained.earlier_stages.items()
     }
     stages[trained.stage] = (trained, results)
     return {
-        name: Stage(selected=stage.best.selected(), results=join_seeds(of_stage), runs=stage.runs)
-        for name, (stage, of_stage) in stages.items()
+        name: Stage(selected=of_stage.best.selected(), results=join_seeds(its_results), runs=of_stage.runs)
+        for name, (of_stage, its_results) in stages.items()
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import ftcli
 from ftcli.api import is_repeated, parameters
-from ftcli.commands import COMMANDS, option_classes, options_class, python_names
+from ftcli.commands import COMMANDS, import_named, option_classes, options_class, python_names
 from ftcli.config.declare import Numbers, Triple, Words
 from ftcli.config.shared import RunFolder
 
@@ -63,9 +63,34 @@ def signature(command: str, *, unpacked: bool = False) -> str:
 
 def returned(command: str) -> str:
     """The type of a command's answer."""
+    if COMMANDS[command].parts:
+        return f"_{command.capitalize()}Report"
     if issubclass(options_class(command), RunFolder) or command == "report":
         return "_Report"
     return "list[Json]" if command == "predict" else "Json"
+
+
+def annotation(kind: Any, modules: set[str]) -> str:
+    """A type of a report's part as it is written; `modules`: gets those to import."""
+    if get_args(kind):
+        inner = [annotation(argument, modules) for argument in get_args(kind)]
+        name = getattr(get_origin(kind), "__name__", "")
+        return " | ".join(inner) if name in ("Union", "UnionType") else f"{name}[{', '.join(inner)}]"
+    if kind.__module__ == "builtins":
+        return kind.__name__
+    modules.add(kind.__module__)
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+def report_classes() -> list[str]:
+    """A class for the reports of every command that has parts of its own, and the imports that they need."""
+    modules: set[str] = set()
+    classes = []
+    for command, row in COMMANDS.items():
+        if row.parts:
+            fields = [f"    {key}: {annotation(kind, modules)}" for key, kind in import_named(row.parts).items()]
+            classes.append(f"class _{command.capitalize()}Report(_Report):\n" + "\n".join(fields))
+    return [*(f"import {module}" for module in sorted(modules)), *classes]
 
 
 def stub() -> str:
@@ -74,6 +99,7 @@ def stub() -> str:
     modules = {name: COMMANDS[command].options.partition(":")[0] for command, name in classes.items()}
     lines = [HEAD + "\n".join(f"from {module} import {name} as {name}Options" for name, module in modules.items())]
     lines.append("from ftcli.report.types import Report as _Report\n")
+    lines += report_classes()
     lines.append("Json = dict[str, Any]  # what --json prints\n__version__: str")
     for name, command in python_names().items():
         one_call = f"def {name}(options: {classes[command]}Options, /) -> {returned(command)}: ..."

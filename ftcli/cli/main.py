@@ -155,7 +155,7 @@ def help_for(words: Sequence[str]) -> int:
 
 
 def unwritable_output(error: OSError) -> int:
-    """The same for what stdout or stderr did not take."""
+    """Print that stdout or stderr could not be written to; gives the exit code."""
     if isinstance(error, BrokenPipeError):
         return streams.SIGPIPE_EXIT
     return print_error(f"the output cannot be written: {error.strerror}", "", 1)

@@ -1,4 +1,4 @@
-"""The commands that train: `probe`, `finetune`, `lpft`, `surgical`."""
+"""Options of every command that trains, and of `probe`, `finetune` and `lpft`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from ftcli.measures.types import FiguresBySet
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from ftcli.processes import command_line
-from ftcli.records import decoded
+from ftcli.records import decoded, plain
 from ftcli.report.parts import whole_type
 from ftcli.report.types import BlockSize, Data, Environment, Model, Report, SeedResult, SetData
 from ftcli.run_folder.folder import SCHEMA
@@ -99,7 +99,7 @@ def describe_model(loaded: Loaded, moved: Collection[str] = ()) -> Model:
         parameters=sum(sizes.values()),
         trainable=sum(sizes[name] for name in moved),
         blocks=[BlockSize(block.name, block.parameters) for block in [*body, head]],
-        input=dict(loaded.data_config),
+        input=plain(dict(loaded.data_config)),
     )
 
 

@@ -48,7 +48,11 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
     except (ValueError, RecursionError):
         raise RequestError(f"{str(file)!r} is not JSON.", FIX) from None
     try:
-        return content, report_from(content)
+        report = report_from(content)
+        report.to_dict()  # whoever uses the report walks through it so
+        return content, report
+    except RecursionError:
+        raise RequestError(f"{str(file)!r} is nested too deeply for a report.", FIX) from None
     except ValueError as error:
         raise RequestError(
             f"{str(file)!r} is not a report of ftcli: {error}.", f"{FIX}; `ftcli schema` says what it holds"

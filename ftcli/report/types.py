@@ -171,7 +171,7 @@ class Report(Record, kw_only=True):
     What only the reports of some commands hold is a field of a subclass, made by `report_type`.
     """
 
-    schema: Annotated[str, Meta(pattern="^ftcli/report/1")]
+    schema: Annotated[str, Meta(pattern="^ftcli/report/1$")]
     command: str
     version: str
     created: str  # ISO 8601, UTC

@@ -110,7 +110,7 @@ def libraries() -> dict[str, str | None]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = None
-    return versions | {"torch": torch.__version__, "libjpeg": features.version("jpg")}
+    return versions | {"torch": str(torch.__version__), "libjpeg": features.version("jpg")}
 
 
 def model_facts(model: Loaded) -> dict[str, object]:

@@ -1,6 +1,9 @@
 """The commands from Python: what the command line does, without a word on the streams."""
 
+import copy
 import inspect
+import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from ftcli.console.answer import Answer
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder
 from tests.helpers.program import Work, inside, lasting, read, same_threads, work
 
+TINY_LOOK = {"image_size": 32, "threads": 1}
 TINY = {"image_size": 32, "batch_size": 16, "augment": "none", "threads": 1}
 
 
@@ -154,6 +158,21 @@ def test_what_only_looks(tiny: Work, out: Path) -> None:
     assert ftcli.schema()["title"] == "Report of ftcli"
     plan = ftcli.lpft(checkpoint=tiny.checkpoint, train=tiny.train, dry_run=True, lr=[1e-3, 1e-2], seeds=3, **TINY)
     assert plan["runs"] == 6
+
+
+def test_a_report_is_equal_to_its_copies(tiny: Work, out: Path) -> None:
+    """Copied, pickled and read back from the folder that the run has left."""
+    report = ftcli.evaluate(out, id_test=tiny.train, out=out.parent / "evaluated", **TINY_LOOK)
+    assert report == copy.deepcopy(report) == pickle.loads(pickle.dumps(report))
+    assert ftcli.read_report(out.parent / "evaluated") == report
+
+
+def test_a_report_that_is_nested_too_deeply_is_refused(out: Path, tmp_path: Path) -> None:
+    content = read(out)
+    content["config"]["deep"] = json.loads("[" * 900 + "]" * 900)
+    (tmp_path / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ftcli.RequestError, match="nested too deeply"):
+        ftcli.read_report(tmp_path)
 
 
 def test_every_command_has_its_two_names() -> None:

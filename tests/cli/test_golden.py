@@ -1,7 +1,7 @@
 """Golden numbers through the command line: what the methods find must not drift unseen.
 
 Tolerances leave room for other processors and library versions, and none for a method that does something else.
-`python tests/test_golden.py` prints the numbers anew, for when the preset or its checkpoint are changed on purpose.
+`python -m tests.cli.test_golden` prints the numbers anew, for when the preset or its checkpoint are changed on purpose.
 """
 
 import tempfile

@@ -98,9 +98,6 @@ def write(draw: random.Random, path: Path, columns: dict[str, Any], metadata: di
     )  # fmt: skip
 
 
-GROWN = [b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x80\x80\x80\x80\x08", b"\xff"]  # varints
-
-
 def lying_footer(draw: random.Random, content: bytes) -> bytes:
     """A footer of another length, or with one of its numbers grown."""
     length = int.from_bytes(content[-8:-4], "little")

@@ -10,7 +10,8 @@ CALLS = """
 import ftcli
 report = ftcli.lpft(preset="digits", epochs=1, lr=[1e-3, 1e-2], ood={"a": "digits:photo"}, out="o")
 accuracy: float = report.results.ood["photo"].accuracy
-ftcli.distortion("a", "b", id_test="x")
+distance = ftcli.distortion("a", "b", id_test="x").distortion
+claims = ftcli.theory().theory.claims
 ftcli.lpft(ftcli.Lpft(preset="digits"))
 """
 WRONG = ("ftcli.lpft(epochz=1)", 'ftcli.lpft(epochs="one")', 'ftcli.lpft(bn="off")', "ftcli.lptf()")

@@ -33,18 +33,18 @@ def agreement(config: Agreement) -> Answer:
     with compared_models(config) as compared:
         check_same_classes(compared)
         task, names = compared.task, compared.names
-        results, said = zip(*(judged(compared, one) for one in compared.loaded), strict=True)
-        held = [
+        results, predicted = zip(*(evaluate_on_sets(compared, one) for one in compared.loaded), strict=True)
+        mistakes_by_pair = [
             {name: Pair(data.labels, one[name], other[name]) for name, data in task.sets().items()}
-            for one, other in combinations(said, 2)
+            for one, other in combinations(predicted, 2)
         ]
         ids = {name: data.ids for name, data in task.sets().items()}
         pairs = [
             PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed))
-            for (a, b), both in zip(combinations(names, 2), held, strict=True)
+            for (a, b), both in zip(combinations(names, 2), mistakes_by_pair, strict=True)
         ]
-        pictures = list(mistake_rows(held[0], task, config.mistakes)) if config.sheet else []
-        if config.sheet and not pictures:
+        sheet_rows = list(mistake_rows(mistakes_by_pair[0], task, config.mistakes)) if config.sheet else []
+        if config.sheet and not sheet_rows:
             compared.log.warn(
                 "no-sheet", f"{names[0]} and {names[1]}: no mistake is {config.mistakes}, so there is no sheet"
             )
@@ -52,8 +52,8 @@ def agreement(config: Agreement) -> Answer:
         models = [replace(model, results=of_model.figures) for model, of_model in described]
         parts = {"models": models, "agreement": AgreementPart(pairs)}
         answer = compared.answer(parts, results=results[:1], predictions=predictions_of(names, results))
-        if config.sheet and pictures:
-            save_rows(pictures, config.sheet)
+        if config.sheet and sheet_rows:
+            save_rows(sheet_rows, config.sheet)
         return answer
 
 
@@ -70,16 +70,16 @@ def check_same_classes(compared: ComparedModels) -> None:
             )
 
 
-def judged(compared: ComparedModels, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
+def evaluate_on_sets(compared: ComparedModels, loaded: Loaded) -> tuple[Results, dict[str, np.ndarray]]:
     """The figures of one model on every set, and the class that it predicts for each example: int64 [N] by set."""
-    inputs, task = setting_for(compared, loaded), compared.task
+    inputs, task = inputs_for(compared, loaded), compared.task
     logits = all_logits(loaded.model, inputs, compared.log, frozen=True)
-    said = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
-    return results_from(logits, task, 0, compared.log), said
+    predicted = {name: predictions(logits[name].numpy(), data.restrict)[0] for name, data in task.sets().items()}
+    return results_from(logits, task, 0, compared.log), predicted
 
 
-def setting_for(compared: ComparedModels, loaded: Loaded) -> RunInputs:
-    """The same sets as this model wants its pictures; another than the first may have another size or normalisation."""
+def inputs_for(compared: ComparedModels, loaded: Loaded) -> RunInputs:
+    """The same sets as this model needs its images: models may differ in input size and normalisation."""
     if loaded.data_config == compared.loaded[0].data_config:
         return compared.inputs
     return compared.context.inputs(compared.task, loaded.data_config)

@@ -59,7 +59,7 @@ def measure_criticality(
 ) -> CriticalityPart:
     """The report's `criticality`: μ, the errors of the grid and the plain rewind of every block of the body; their sum.
 
-    `model`: θᶠ, on the setting's machine; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
+    `model`: θᶠ, on the machine of `inputs`; afterwards its weights are what they were, to the bit. `start`: θ⁰, every
     parameter of the body by name. `loader`: the images on which the error is taken, as evaluation sees them. Every
     other block stays at θᶠ, and so do BatchNorm's statistics. Errors are fractions.
     """
