@@ -89,7 +89,7 @@ def test_as_through_the_whole_network(
             torch.testing.assert_close(state(runs[0])[key], value, rtol=1e-5, atol=1e-5 * size, msg=key)
     for one, other in zip(runs[0].history, whole.history, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
-        assert one["id_val"] == pytest.approx(other["id_val"], rel=1e-5)
+        assert one.id_val.to_dict() == pytest.approx(other.id_val.to_dict(), rel=1e-5)
 
 
 def test_a_picture_is_looked_at_once(folder: Path, tmp_path: Path, looks: list[int]) -> None:
