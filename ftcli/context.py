@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 from msgspec import UNSET
 
-from ftcli.cache import Cache, open_cache
+from ftcli.cache.cache import Cache, open_cache
 from ftcli.config.measuring import Measuring
 from ftcli.config.shared import Common, Detailed, Reporting, Resumable, RunFolder, Running
 from ftcli.config.training import Training

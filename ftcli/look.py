@@ -129,7 +129,7 @@ def cache(config: options.Cache) -> Answer:
     """`cache`: what is kept between runs, by kind; `clear` removes it and says what it was."""
     from datetime import UTC, datetime
 
-    from ftcli.cache import KINDS, open_cache
+    from ftcli.cache.cache import KINDS, open_cache
     from ftcli.errors import RequestError
     from ftcli.log import Log
 

@@ -145,6 +145,7 @@ def pairs(reports: Sequence[ComparedReport], against: str | None) -> list[tuple[
 
 
 def report_named(against: str, reports: Sequence[ComparedReport]) -> ComparedReport:
+    """The report of this name, file or folder among `reports`. Raises RequestError where there is none."""
     path = Path(against) / REPORT if Path(against).is_dir() else Path(against)
     for report in reports:
         if report.name == against or report.file.resolve() == path.resolve():

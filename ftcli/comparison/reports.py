@@ -85,6 +85,7 @@ def open_reports(files: Sequence[Path]) -> list[ComparedReport]:
 
 
 def open_report(name: str, path: Path, content: Foreign) -> ComparedReport:
+    """A report with what lies beside it. Raises RequestError for one with too many sets."""
     accuracies = accuracies_of(content)
     if len(accuracies) > MAX_COMPARED_SETS:
         raise RequestError(

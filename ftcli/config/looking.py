@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ftcli.cache import Kind
+from ftcli.cache.cache import Kind
 from ftcli.config.declare import DATA, OUTPUT, option
 from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument
 

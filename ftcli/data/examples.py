@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data import columns, stratified
 from ftcli.data.classes import labels
 from ftcli.data.classes.alignment import warn_similar_names

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.decoding.decode import DamagedImage, decode, digest
 from ftcli.data.decoding.inspection import inspect

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.images import ImageSet
 from ftcli.data.pixel_cache import CachedPixels, Pixels, open_pixels
 from ftcli.data.threads import map_in_order

@@ -18,9 +18,9 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
-from ftcli import cache_entries
-from ftcli.cache import Cache, TooLarge, key
-from ftcli.cache_entries import FOOTER, FORM, length
+from ftcli.cache import entries as cache_entries
+from ftcli.cache.cache import Cache, TooLarge, key
+from ftcli.cache.entries import FOOTER, FORM, length
 from ftcli.data import transforms
 from ftcli.data.decoding import decode
 from ftcli.data.images import ImageSet

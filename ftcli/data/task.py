@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data import stratified as split
 from ftcli.data.classes.alignment import align, warn_text_order
 from ftcli.data.classes.labels import are_names, numbers

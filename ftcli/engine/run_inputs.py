@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.config.shared import Running
 from ftcli.config.training import Training
 from ftcli.data.images import ImageSet

@@ -12,7 +12,7 @@ import torch
 from PIL import features
 
 from ftcli import __version__
-from ftcli.cache import key
+from ftcli.cache.cache import key
 from ftcli.config.shared import Common, Resumable, resolved
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
@@ -198,6 +198,7 @@ def other_model(before: Sequence[Any], now: Sequence[Any]) -> str:
 
 
 def other_classes(before: Sequence[str], now: Sequence[str]) -> str:
+    """How the classes differ, in words; empty where they are equal and in the same order."""
     if list(before) == list(now):
         return ""
     if sorted(before) == sorted(now):

@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 
-from ftcli import cache_entries
+from ftcli.cache import entries as cache_entries
 from ftcli.data.loader import Loader
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import predict

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftcli.cache import open_cache
+from ftcli.cache.cache import open_cache
 from ftcli.config.training import Finetune, Training, Tuning
 from ftcli.context import Context
 from ftcli.data.images import ImageSet

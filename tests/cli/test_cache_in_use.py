@@ -8,9 +8,9 @@ from unittest import mock
 
 import pytest
 
-from ftcli import cache as cache_module
-from ftcli.cache import Cache
-from ftcli.cache_entries import FOOTER
+from ftcli.cache import cache as cache_module
+from ftcli.cache.cache import Cache
+from ftcli.cache.entries import FOOTER
 from ftcli.data.loader import Loader
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.log import Log

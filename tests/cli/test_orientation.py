@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.examples import open_images
 from ftcli.data.spec import parse

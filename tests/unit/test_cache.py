@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ftcli.cache import KINDS, MARK, Cache, TooLarge, bytes_of, cache_folder, key, open_cache
+from ftcli.cache.cache import KINDS, MARK, Cache, TooLarge, bytes_of, cache_folder, key, open_cache
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 from tests.helpers.program import inside
@@ -185,7 +185,7 @@ def test_two_processes_that_write_one_entry_leave_one_whole_one(tmp_path: Path) 
     code = """
 import sys, time
 from pathlib import Path
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.log import Log
 log, here = Log(), Path(sys.argv[1])
 cache = Cache(here / "cache", 10**9, log)
@@ -223,7 +223,7 @@ def test_a_killed_process_leaves_no_entry_and_the_next_command_sweeps(tmp_path: 
     code = """
 import sys, time
 from pathlib import Path
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.log import Log
 def fill(path):
     path.mkdir(); (path / "half").write_bytes(b"x" * 10)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.predict import passes, predict

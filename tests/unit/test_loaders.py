@@ -22,7 +22,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch import Tensor
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.loader import Batch, Loader, _BatchMaker

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.loader import Loader
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.engine.frozen_prefix import FrozenPrefix, RowLoader, frozen_prefix_of

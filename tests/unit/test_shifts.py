@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.loader import Loader

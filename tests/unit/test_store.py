@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ftcli import cache as cache_module
-from ftcli import cache_entries
-from ftcli.cache import Cache
-from ftcli.cache_entries import FOOTER, StaleEntry
+from ftcli.cache import cache as cache_module
+from ftcli.cache import entries as cache_entries
+from ftcli.cache.cache import Cache
+from ftcli.cache.entries import FOOTER, StaleEntry
 from ftcli.data import pixel_cache as store_module
 from ftcli.data.decoding import inspection
 from ftcli.data.decoding.column import ImageColumn

@@ -9,9 +9,9 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from ftcli import cache_entries
-from ftcli.cache import Cache, key
-from ftcli.cache_entries import FORM, length
+from ftcli.cache import entries as cache_entries
+from ftcli.cache.cache import Cache, key
+from ftcli.cache.entries import FORM, length
 from ftcli.data.decoding import decode as pixels
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.decoding.decode import DamagedImage, decode, digest, pixel_digest

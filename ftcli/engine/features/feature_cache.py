@@ -11,9 +11,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ftcli import cache_entries
-from ftcli.cache import Cache, key
-from ftcli.cache_entries import length
+from ftcli.cache import entries as cache_entries
+from ftcli.cache.cache import Cache, key
+from ftcli.cache.entries import length
 from ftcli.data import pixel_cache
 from ftcli.data.loader import Loader
 from ftcli.engine.device import Machine

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 from ftcli.config.adapting import Adapt
 from ftcli.data.images import ImageSet
 from ftcli.data.loader import Loader

@@ -18,7 +18,7 @@ import scipy
 from PIL import Image, features
 
 from ftcli import seeds
-from ftcli.cache import key
+from ftcli.cache.cache import key
 from ftcli.data.shifts import shift
 from ftcli.data.shifts.corruptions import blur, digital, edges, frost, noise, published, weather
 from ftcli.data.shifts.corruptions.published import LARGE, SMALL

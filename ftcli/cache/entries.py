@@ -14,7 +14,7 @@ from typing import Any
 
 import xxhash
 
-from ftcli.cache import Cache
+from ftcli.cache.cache import Cache
 
 FORM = b"ftcli entry 2\n"  # an input of every key: an entry of another form then has another key
 FOOTER = len(FORM) + 8 + 16  # bytes
