@@ -8,7 +8,7 @@ from ftcli.commands import COMMANDS
 from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.shared import SETTINGS, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_SEEDS
+from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 
 # Learning rates that Kumar et al. 2022 fine-tune with; the second grid reaches lower, because from a probed head the
 # best rate can lie thousands of times below the best one from a fresh head.
@@ -203,6 +203,12 @@ class Training(Detailed, Resumable):
         return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
 
 
+PathPoints = Annotated[
+    int,
+    option("Values of C on the exact probe's path, from 1e-7 to 100.", panel=TRAINING, min=2, max=MAX_PATH_POINTS),
+]
+
+
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Probe(Training):
     """Options of `ftcli probe`."""
@@ -213,6 +219,7 @@ class Probe(Training):
             "lbfgs: exact regularisation path on features; sgd: minibatch training (--lr, --epochs, …).", panel=TRAINING
         ),
     ] = "lbfgs"
+    path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
 
@@ -285,5 +292,6 @@ class Finetune(Tuning):
 class Lpft(Tuning):
     """Options of `ftcli lpft`."""
 
+    path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"

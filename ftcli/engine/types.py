@@ -23,12 +23,16 @@ class Epoch(Record, kw_only=True):
 
 
 class RunRecord(Record, kw_only=True):
-    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged."""
+    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged.
+
+    duality_gap: of the exact probe, a proven upper bound on (F - F*) / F, with the objective F and its least value F*.
+    """
 
     choice: str | UnsetType = UNSET
     seed: int
     lr: float | UnsetType = UNSET
     C: float | UnsetType = UNSET
+    duality_gap: Fraction | UnsetType = UNSET
     epoch: Count | UnsetType | None = UNSET
     id_val: Score | None
     diverged: bool

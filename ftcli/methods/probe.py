@@ -1,19 +1,21 @@
 """Linear probing (Kumar et al. 2022): a logistic regression on frozen features becomes the model's own head."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import torch
 from msgspec import UNSET
 from torch import Tensor, nn
 
-from ftcli.config.training import Probe, Training
+from ftcli.config.training import Lpft, Probe, Training
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
-from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path
+from ftcli.engine.probe.path_solver import FINE
+from ftcli.engine.probe.regularization_path import ABSENT_BIAS, path, values_of_C
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
@@ -47,18 +49,24 @@ def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trai
 
 def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
+    assert isinstance(config, Probe | Lpft)
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
-    candidates, pick, features_s = fit_head(model, inputs, seed, log)
-    runs = [RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False) for c in candidates]
+    candidates, gaps, pick, features_s = fit_head(model, inputs, values_of_C(config.path_points), seed, log)
+    runs = [
+        RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False, duality_gap=gap)
+        for c, gap in zip(candidates, gaps, strict=True)
+    ]
     pick = replace(pick, state=snapshot(model))
     return Trained(runs, [pick], features_s=features_s, trained_parameters=classifier_tensors(model), frozen=True)
 
 
-def fit_head(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> tuple[list[Candidate], Candidate, float]:
-    """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for 100 values of C; the pick on ID-val becomes the model's head.
+def fit_head(
+    model: nn.Module, inputs: RunInputs, Cs: Sequence[float], seed: int, log: Log
+) -> tuple[list[Candidate], list[float], Candidate, float]:
+    """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for every C; the pick on ID-val becomes the model's head.
 
-    Returns all candidates, the pick, and the seconds that the features took. Raises RunError where the model's logits
-    differ from the probe's.
+    Returns all candidates and their relative duality gaps, the pick, and the seconds that the features took. Raises
+    RunError where the model's logits differ from the probe's.
     """
     assert inputs.plain is not None
     started = time.perf_counter()
@@ -67,24 +75,30 @@ def fit_head(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> tuple[
     id_val = body.whole(inputs.sets["id_val"], "features of ID-val")
     features_s = time.perf_counter() - started
     mean, std = scale_of(train)
-    solutions = path(train.scaled(mean, std), labels_of(inputs, None), inputs.num_classes, DEFAULT_CS)
-
     scaled, labels = (id_val.double() - mean) / std, labels_of(inputs, "id_val")
-    heads = list(zip(solutions.weights.double().cpu(), solutions.bias.double().cpu(), strict=True))
+    scaled_train, train_labels = train.scaled(mean, std), labels_of(inputs, None)
+    solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, (scaled.float(), labels))
     candidates = []
-    for C, (weight, bias) in zip(DEFAULT_CS, heads, strict=True):
+    for i, C in enumerate(Cs):
+        weight, bias = (tensor.double().cpu() for tensor in solutions.head(i))
         accuracy, loss = score(scaled @ weight.T + bias, labels)  # logits [N, K]
         candidates.append(Candidate(seed, accuracy, loss, C=float(C)))
     pick = best(candidates)
     index = candidates.index(pick)
-    weight, bias = heads[index]
+    weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))
+    if (gap := solutions.gaps[index]) > FINE.bounded:
+        log.warn(
+            "not-converged",
+            f"the linear probe did not reach its optimum at the picked C = {pick.C:g}: its objective is proven to lie"
+            f" within {gap:.1e} of the least (relative), not within {FINE.bounded:.0e}",
+        )
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
     check_head(body, inputs, scaled @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
-    return candidates, replace(pick, edge_of_grid=edge), features_s
+    return candidates, solutions.gaps, replace(pick, edge_of_grid=edge), features_s
 
 
 def scale_of(features: FeatureMatrix) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Multinomial logistic regression for many weights and penalties at once: one pass over the features for all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,25 +15,29 @@ class Points:
     """G points x [G, K, R + 1] of as many problems, and what is known there.
 
     objective [G] float64: Σ_i CE + λ/2 ‖W‖². gradient [G, K, R + 1]: of the objective by x.
-    spread [G, K, K] float64: Σ_i (diag p_i - p_i p_iᵀ).
+    variance [G, K] float64: Σ_i p_i (1 - p_i). norm [G] float64: ‖W‖².
     """
 
     x: Tensor
     objective: Tensor
     gradient: Tensor
-    spread: Tensor
+    variance: Tensor
+    norm: Tensor
 
     def __getitem__(self, members: Tensor) -> "Points":
-        return Points(self.x[members], self.objective[members], self.gradient[members], self.spread[members])
+        return Points(*(getattr(self, field.name)[members] for field in fields(self)))
 
     def where(self, members: Tensor, other: "Points") -> "Points":
         """These points for which `members` [G] is true, the `other` ones elsewhere."""
+        if bool(members.all()):
+            return self
         cube = members[:, None, None]
         return Points(
             torch.where(cube, self.x, other.x),
             torch.where(members, self.objective, other.objective),
             torch.where(cube, self.gradient, other.gradient),
-            torch.where(cube, self.spread, other.spread),
+            torch.where(members[:, None], self.variance, other.variance),
+            torch.where(members, self.norm, other.norm),
         )
 
 
@@ -56,7 +60,8 @@ class Problem:
         self.mean = sums.sum(dim=0) / self.N  # [D]
         self.w, self.V = self._basis(features)
         own = sums - self.counts[:, None] * self.mean
-        self.own = own.to(dtype) @ self.V  # [K, R]: Σ over the examples of a class of (x_i - mean) V
+        self.own = torch.zeros(K, len(self.w) + 1, dtype=dtype, device=labels.device)
+        self.own[:, :-1] = own.to(dtype) @ self.V  # Σ over the examples of a class of (x_i - mean) V; 0 for the bias
         self.features, self.rotated = features, False
         if dtype == torch.float32 and 4 * self.N * len(self.w) <= ROTATED_BYTES:
             mean = self.mean.float()
@@ -71,7 +76,7 @@ class Problem:
             X = torch.cat([block.to(self.dtype) - mean for _, block in features.blocks()])
             span = torch.linalg.qr(X.T).Q  # [D, N]
             centred = X @ span
-            w, V = torch.linalg.eigh(centred.T @ centred)
+            w, V = eigenvectors(centred.T @ centred, self.dtype)
             return w.clamp_min(0), span @ V
         scatter = self.mean.new_zeros(D, D)
         for _, X in features.blocks():
@@ -96,56 +101,75 @@ class Problem:
         """Evaluate x [G, K, R + 1] with the penalties λ [G] float64, in one pass over the features."""
         G, K = x.shape[:2]
         W, c = x[:, :, :-1], x[:, :, -1].double()
-        rows = W.flatten(0, 1)  # [G K, R]
+        rows = x.flatten(0, 1)[:, :-1]  # [G K, R], not copied
         if not self.rotated:
             rows = rows @ self.V.T  # [G K, D]
             c = c - (rows.double() @ self.mean).view(G, K)
-        loss, by_c, overlaps, by_rows = self._sums(rows, c)
+        loss, by_c, variance, by_rows = self._sums(rows, c)
         if not self.rotated:
             by_rows = (by_rows - by_c.view(-1, 1) * self.mean).to(x.dtype) @ self.V
-        by_W = by_rows.view(G, K, -1) + penalties[:, None, None] * W
-        overlaps.diagonal(dim1=1, dim2=2).zero_()
-        spread = torch.diag_embed(overlaps.sum(dim=2)) - overlaps  # its rows have the sum zero
-        objective = loss + penalties / 2 * W.square().sum(dim=(1, 2), dtype=torch.float64)
-        return Points(x, objective, torch.cat([by_W, by_c[:, :, None]], dim=2).to(x.dtype), spread)
-
-    def best_bias(self, x: Tensor) -> Tensor:
-        """The biases [G, K] of points x [G, K, R + 1] after a step of Newton's, with probabilities in float64.
-
-        Under the strongest penalties the logits are so short that float32 cannot tell probabilities apart.
-        """
-        G, K = x.shape[:2]
-        c = x[:, :, -1].double()
-        rows = x[:, :, :-1].flatten(0, 1)
-        offset = torch.zeros_like(c)
-        if not self.rotated:
-            rows = rows @ self.V.T
-            offset = (rows.double() @ self.mean).view(G, K)
-        expected, overlaps = torch.zeros_like(c), c.new_zeros(G, K, K)
-        for _, X in self.features.blocks():
-            scores = (rows @ X.to(rows.dtype).T).view(G, K, -1).double() + (c - offset)[:, :, None]
-            P = scores.softmax(dim=1)  # [G, K, n]
-            expected += P.sum(dim=2)
-            overlaps += P @ P.mT
-        hessian = torch.diag_embed(expected) - overlaps
-        along_ones = hessian.diagonal(dim1=1, dim2=2).mean(dim=1) / K  # singular there, and the gradient is zero
-        return c + torch.linalg.solve_ex(hessian + along_ones[:, None, None], self.counts - expected).result
+        gradient = torch.empty_like(x)
+        torch.addcmul(by_rows.view(G, K, -1), penalties.to(by_rows.dtype)[:, None, None], W, out=gradient[:, :, :-1])
+        gradient[:, :, -1] = by_c
+        norm = squares(W)
+        return Points(x, loss + penalties / 2 * norm, gradient, variance, norm)
 
     def _sums(self, rows: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of rows [G K, …] and biases c [G, K]: Σ CE [G], Σ (P - Y) [G, K], Σ p pᵀ [G, K, K], Σ (P - Y) x [G K, …]."""
+        """Of rows [G K, …] and biases c [G, K]: Σ CE [G], Σ (P - Y) [G, K], Σ p (1 - p) [G, K], Σ (P - Y) x [G K, …].
+
+        Sums are in float64, but for the last one where a single block holds all examples.
+        """
         G, K = c.shape
         bias = c.to(rows.dtype).view(-1, 1)
-        loss, by_c, overlaps = c.new_zeros(G), torch.zeros_like(c), c.new_zeros(G, K, K)
-        by_rows = torch.zeros_like(rows, dtype=torch.float64)
+        loss, by_c, variance = c.new_zeros(G), torch.zeros_like(c), torch.zeros_like(c)
+        by_rows: Tensor | None = None
         for span, X in self.features.blocks():
             X = X.to(rows.dtype)
             scores = torch.addmm(bias, rows, X.T).view(G, K, -1)  # [G, K, n]
-            losses, residuals, products = softmax_loss(scores, self.labels[span].expand(G, 1, -1))
+            losses, residuals, variances = softmax_loss(scores, self.labels[span].expand(G, 1, -1))
             loss += losses
             by_c += residuals.sum(dim=2, dtype=torch.float64)
-            overlaps += products
-            by_rows += residuals.flatten(0, 1) @ X
-        return loss, by_c, overlaps, by_rows
+            variance += variances
+            part = residuals.flatten(0, 1) @ X
+            by_rows = part if by_rows is None else by_rows.double().add_(part)
+        assert by_rows is not None
+        return loss, by_c, variance, by_rows
+
+    def inverse_curvature(self, points: Points, penalties: Tensor) -> Tensor:
+        """The inverse diagonals of the Hessians at G points, without the correlation of p and z: [G, K, R + 1].
+
+        The Hessian by the weights of a class is Σ p (1 - p) z zᵀ + λ, with the centred features z in their eigenbasis.
+        """
+        v = points.variance.clamp_min(1e-12 * self.N).to(points.x.dtype)[:, :, None]  # [G, K, 1]
+        inverse = torch.empty_like(points.x)
+        torch.add(v / self.N * self.w, penalties.to(v.dtype)[:, None, None], out=inverse[:, :, :-1])
+        inverse[:, :, -1:] = v
+        return inverse.reciprocal_()
+
+    def best_bias(self, x: Tensor) -> Tensor:
+        """The bias [K] of a point x [K, R + 1] after a step of Newton's, with probabilities in float64.
+
+        Under the strongest penalties the logits are so short that float32 cannot tell probabilities apart.
+        """
+        K = len(x)
+        c, rows = x[:, -1].double(), x[:, :-1]
+        offset = torch.zeros_like(c)
+        if not self.rotated:
+            rows = rows @ self.V.T
+            offset = rows.double() @ self.mean
+        expected, overlaps = torch.zeros_like(c), c.new_zeros(K, K)
+        for _, X in self.features.blocks():
+            P = ((rows @ X.to(rows.dtype).T).double() + (c - offset)[:, None]).softmax(dim=0)  # [K, n]
+            expected += P.sum(dim=1)
+            narrow = P.to(rows.dtype)
+            overlaps += narrow @ narrow.T
+        overlaps.diagonal().zero_()
+        hessian = torch.diag(overlaps.sum(dim=1)) - overlaps
+        along_ones = hessian.diagonal().mean() / K  # singular there, and the gradient is zero
+        factor, failed = torch.linalg.cholesky_ex(hessian + along_ones)
+        if bool(failed):  # every example is certain of its class: nothing is left to improve
+            return c
+        return c + torch.cholesky_solve((self.counts - expected)[:, None], factor)[:, 0]
 
     def gaps(self, points: Points, penalties: Tensor) -> tuple[Tensor, Tensor]:
         """The duality gap [G] of each point, and what would be left of it at the best bias [G]; both float64.
@@ -156,15 +180,27 @@ class Problem:
         concave and Z has the mean zero, hence, with G = (P - Y)ᵀ Z and A = (1 - t) G - t Yᵀ Z, the gap is at most
         `‖A + λ W‖² / 2λ + t (Σ CE + ⟨Yᵀ Z, W⟩) + (1 - t) ⟨c, e⟩`; at the best bias, ‖∂F/∂W‖² / 2λ.
         """
-        W, c = points.x[:, :, :-1], points.x[:, :, -1].double()
-        by_W, e = points.gradient[:, :, :-1], points.gradient[:, :, -1].double()
+        x, gradient, own = points.x, points.gradient, self.own.expand_as(points.x)
+        c, e = x[:, :, -1].double(), gradient[:, :, -1].double()
         t = (e / (e + self.counts)).amax(dim=1).clamp_min(0)  # [G]
-        loss = points.objective - penalties / 2 * W.square().sum(dim=(1, 2), dtype=torch.float64)
-        narrow_t, narrow = t[:, None, None].to(W.dtype), penalties[:, None, None].to(W.dtype)
-        moved = by_W - narrow_t * (by_W - narrow * W + self.own)  # A + λ W, [G, K, R]
-        linear = t * (loss + (self.own * W).sum(dim=(1, 2), dtype=torch.float64)) + (1 - t) * (c * e).sum(dim=1)
-        gap = moved.square().sum(dim=(1, 2), dtype=torch.float64) / (2 * penalties) + linear
-        return gap, by_W.square().sum(dim=(1, 2), dtype=torch.float64) / (2 * penalties)
+        by_W = squares(gradient[:, :, :-1])
+        ce, x_own = (c * e).sum(dim=1), products(x, own)
+        # ‖(1 - t) ∂F/∂W + t (λ W - Yᵀ Z)‖², multiplied out
+        other = penalties.square() * points.norm - 2 * penalties * x_own + own[0].square().sum(dtype=torch.float64)
+        mixed = penalties * (products(gradient, x) - ce) - products(gradient, own)
+        square = ((1 - t).square() * by_W + 2 * t * (1 - t) * mixed + t.square() * other).clamp_min(0)
+        loss = points.objective - penalties / 2 * points.norm
+        return square / (2 * penalties) + t * (loss + x_own) + (1 - t) * ce, by_W / (2 * penalties)
+
+
+def squares(a: Tensor) -> Tensor:
+    """Squared Frobenius norms [G] of matrices a [G, K, n], summed in float64."""
+    return a.square().sum(dim=(1, 2), dtype=torch.float64)
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products [G] of matrices a and b [G, K, n], summed in their own type; converted to float64."""
+    return torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True)]).double()
 
 
 def eigenvectors(matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -179,7 +215,7 @@ def eigenvectors(matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def softmax_loss(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From scores [G, K, n] and labels [G, 1, n]: Σ CE [G] float64, P - Y [G, K, n] and P Pᵀ [G, K, K].
+    """From scores [G, K, n] and labels [G, 1, n]: Σ CE [G] float64, P - Y [G, K, n] and Σ p (1 - p) [G, K] float64.
 
     Writes over the scores. What is near 1 is never subtracted from 1, so that losses and residuals near 0 keep their
     relative accuracy.
@@ -192,5 +228,5 @@ def softmax_loss(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor
     loss = (behind + (rest + torch.expm1(-behind)).log1p()).sum(dim=(1, 2), dtype=torch.float64)
     total = rest + own
     P = E.scatter_(1, labels, own).div_(total)
-    overlaps = P @ P.mT
-    return loss, P.scatter_(1, labels, -rest / total), overlaps
+    variance = P.sum(dim=2).double() - torch.linalg.vector_norm(P, dim=2).double().square()
+    return loss, P.scatter_(1, labels, -rest / total), variance

@@ -7,84 +7,124 @@ For every C of an ascending list the problem is, with K full rows of W and an un
 Divided by C, with λ = 1/C, this is `F(W, b) = Σ_i CE(W x_i + b, y_i) + λ/2 ‖W‖²`, which is what the code minimises.
 
 1. Path. The solution is a smooth function of log C: that of a quadratic loss has no singularity nearer than iπ. So only
-   a few values of C have to be solved from afar. First every `STRIDE`th in turn and roughly, each from an extrapolation
-   of those before it; then these together and finely; then the middles between them, the middles between those, and so
-   on, each level together from polynomials through the solutions around. Most of the last start where they end.
-2. Batch. All values of C of a level are evaluated in one pass over the features (logistic_loss.py), which makes the
-   products with them wide, and a file is read once for all. The members that have reached their goal leave the batch.
-3. Search. L-BFGS with a preconditioner that knows the features' scatter and the classes' (lbfgs.py).
-4. Stop. Every point has a duality gap: a proof of `F - F* ≤ gap`. The search ends, in fractions of F named as in
+   a few values of C, the nodes, have to be solved from afar, each from an extrapolation of those before it; the others
+   start from polynomials through the solutions around (path_solver.py).
+2. Pick. Only the value of C that is picked on ID-val has to be solved finely, with its neighbours. Of the others it is
+   enough to know that they are not picked (pick_search.py).
+3. Batch. Several values of C are evaluated in one pass over the features (logistic_loss.py), which makes the products
+   with them wide; a file is read once for all. The members that have reached their goal leave the batch.
+4. Search. L-BFGS, preconditioned by the features' scatter and the variance of each class's probability (lbfgs.py). No
+   step of it grows with the square of the number of classes.
+5. Stop. Every point has a duality gap: a proof of `F - F* ≤ gap`. A fine search ends, in fractions of F named as in
    `FINE`, at a gap of `certain`; or of `proven`, while the Newton decrement, the sharper estimate of the same distance,
    is at most `estimated`; or, where a weak penalty makes the proof much wider than the truth, of `bounded`, while F has
    settled besides.
 
 The products run in float32, sums over the examples in float64. Where float32 does not reach the goal, the search is
-repeated from there with everything in float64.
+continued from there with everything in float64; where that does not either, the best point is the solution, and its gap
+says how far it is proven.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ftcli.engine.features.feature_matrix import FeatureMatrix
-from ftcli.engine.probe.lbfgs import MEMORY, Goal, minimise
 from ftcli.engine.probe.logistic_loss import Problem
-from ftcli.errors import RequestError, RunError
+from ftcli.engine.probe.path_solver import PathSolver
+from ftcli.engine.probe.pick_search import solve_pick
+from ftcli.engine.probe.validation import Validation
+from ftcli.errors import RequestError
 
-DEFAULT_CS: tuple[float, ...] = tuple(10.0 ** (-7 + 9 * i / 99) for i in range(100))  # logspace(-7, 2, 100)
+LOWEST, HIGHEST = -7, 2  # exponents of 10 of the values of C
 ABSENT_BIAS = -1e4  # of a class without a training example: never predicted
 
-# fractions of F: see Goal
-ROUGH = Goal(certain=1e-3, proven=1.0, estimated=1e-5, bounded=1.0, settled=0.0, formed=1e-1)
-FINE = Goal(certain=3e-7, proven=1e-5, estimated=1.5e-7, bounded=1e-3, settled=2e-8, formed=1e-6)
-STRIDE = 8  # every how many values of C the first are solved
-CHAIN = 2  # solutions from which the next of the first is extrapolated
-NODES = 8  # solutions between which the others are interpolated
-GROUP_BYTES = 1 << 30  # memory for the values of C that are solved together
+
+def values_of_C(count: int) -> tuple[float, ...]:
+    """logspace(-7, 2, count), the values of Kumar et al. (2022, appendix A) where there are 100."""
+    return tuple(10.0 ** (LOWEST + (HIGHEST - LOWEST) * i / (count - 1)) for i in range(count))
+
+
+DEFAULT_CS = values_of_C(100)
 
 
 @dataclass(frozen=True)
 class Path:
-    """One solution per C: `weights` [len(Cs), K, D] and `bias` [len(Cs), K], float32, on the features' device."""
+    """One solution per C, kept in the coordinates of the problem: `head` gives its weights and its bias.
 
-    weights: Tensor
-    bias: Tensor
+    gaps [len(Cs)]: how far each is proven, as the fraction of its objective by which it exceeds the least at most; not
+    above 1, as no objective is negative.
+    """
+
+    Cs: Sequence[float]
+    gaps: list[float]
+    num_classes: int
+    present: Tensor  # classes with an example
+    D: int
+    problem: Problem | None = None  # none where one class has all examples
+    x: Tensor | None = None  # [len(Cs), K present, R + 1]
+
+    def head(self, index: int) -> tuple[Tensor, Tensor]:
+        """Weights [K, D] and bias [K] of one C, float32, on the features' device."""
+        weights = torch.zeros(self.num_classes, self.D, device=self.present.device)
+        bias = torch.full_like(weights[:, 0], ABSENT_BIAS)
+        bias[self.present] = 0.0
+        if self.problem and self.x is not None:
+            rows = self.problem.weights(self.x[[index]])[0]  # [K present, D], rounded to float32
+            shift = self.x[index, :, -1] - rows @ self.problem.mean
+            weights[self.present] = rows.float()
+            bias[self.present] = (shift - shift.mean()).float()
+        return weights, bias
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Of all C: [len(Cs), K, D] float32."""
+        return torch.stack([self.head(i)[0] for i in range(len(self.Cs))])
+
+    @cached_property
+    def bias(self) -> Tensor:
+        """Of all C: [len(Cs), K] float32."""
+        return torch.stack([self.head(i)[1] for i in range(len(self.Cs))])
 
 
-def path(features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> Path:
+def path(
+    features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float] = DEFAULT_CS,
+    id_val: tuple[Tensor, Tensor] | None = None,
+) -> Path:  # fmt: skip
     """Fit multinomial logistic regression for every C; the module's docstring has the objective and the method.
 
     features: [N, D] float32, already normalised. labels: [N] int64 in 0 … num_classes - 1. Cs: positive, ascending.
+    id_val: features [M, D] and labels [M] of the set on which one C will be picked: the most correct examples, then the
+    least loss. If given, this C and its neighbours are solved finely, the others as far as this choice needs; else all.
     With K = 2 the solution at C has the decision function of the usual one-row binary fit at 2C.
     A class without an example gets a zero row and the bias `ABSENT_BIAS`; the other biases have mean zero.
-    Each objective is proven to lie within the fraction `FINE.bounded` of its minimum, nearly always within
+    A fine objective is proven to lie within the fraction `FINE.bounded` of its minimum, nearly always within
     `FINE.proven`; it is usually much nearer. The result does not depend on chance, nor on whether the features are in
-    memory or in a file. Memory beside them: about `GROUP_BYTES` and `ROTATED_BYTES` at most, the result, and a few D².
+    memory or in a file. Memory beside them: `ROTATED_BYTES` and the memory for a group at most, the result, and a few
+    D².
 
-    Raises RequestError for features that are not finite, labels out of range or a bad list of C, and RunError, naming
-    the C, where no solution of that accuracy was reached.
+    Raises RequestError for features that are not finite, labels out of range or a bad list of C.
     """
     matrix = features if isinstance(features, FeatureMatrix) else FeatureMatrix.of(features)
     _check(matrix, labels, num_classes, Cs)
     labels = labels.to(matrix.device)
     present, compact = labels.unique(sorted=True, return_inverse=True)  # classes seen; labels among them
-    weights = torch.zeros(len(Cs), num_classes, matrix.shape[1], device=matrix.device)
-    bias = torch.full_like(weights[:, :, 0], ABSENT_BIAS)
-    bias[:, present] = 0.0
     if len(present) == 1:
-        return Path(weights, bias)
-    solver = _Solver(matrix, compact, len(present), Cs)
-    solver.solve()
-    for span in torch.arange(len(Cs), device=matrix.device).split(32):
-        rows = solver.problem.weights(solver.x[span])  # [32, K present, D], rounded to float32
-        shift = solver.x[span, :, -1] - rows @ solver.problem.mean
-        weights[span[:, None], present] = rows.float()
-        bias[span[:, None], present] = (shift - shift.mean(dim=1, keepdim=True)).float()
-    return Path(weights, bias)
+        return Path(Cs, [0.0] * len(Cs), num_classes, present, matrix.shape[1])
+    solver = PathSolver(matrix, compact, len(present), Cs)
+    if id_val is None:
+        solver.solve()
+    else:
+        index = torch.full((num_classes,), -1, device=matrix.device)
+        index[present] = torch.arange(len(present), device=matrix.device)
+        solve_pick(solver, Validation(solver.problem, id_val[0], index[id_val[1].to(matrix.device)], ABSENT_BIAS))
+    gaps = solver.gaps.nan_to_num(1.0).clamp(0.0, 1.0).tolist()
+    return Path(Cs, gaps, num_classes, present, matrix.shape[1], solver.problem, solver.x)
 
 
 def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
@@ -102,77 +142,3 @@ def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequen
         raise RequestError(f"labels must lie in 0 … {num_classes - 1}: they go from {low} to {high}")
     if not all(math.isfinite(C) and C > 0 for C in Cs) or any(a >= b for a, b in pairwise(Cs)):
         raise RequestError(f"the values of C must be positive and ascending: got {list(Cs)}")
-
-
-def levels(count: int) -> list[list[int]]:
-    """Indices 0 … count - 1, every one once: each `STRIDE`th and the last, then the middles between them, and so on."""
-    steps = [STRIDE >> i for i in range(STRIDE.bit_length())]
-    first = sorted({*range(0, count, STRIDE), count - 1})
-    return [first, *(level for step in steps[1:] if (level := list(range(step, count - 1, 2 * step))))]
-
-
-class _Solver:
-    """The solutions x [len(Cs), K, R + 1] as they become known, in the coordinates of `problem`."""
-
-    def __init__(self, features: FeatureMatrix, labels: Tensor, K: int, Cs: Sequence[float]) -> None:
-        self.inputs = (features, labels, K)
-        self.problem = Problem(*self.inputs)
-        self.exact: Problem | None = None  # in float64, once it is needed
-        self.Cs, self.logs = Cs, [math.log(C) for C in Cs]
-        self.penalties = torch.tensor([1 / C for C in Cs], dtype=torch.float64, device=features.device)
-        self.x = torch.zeros(len(Cs), K, len(self.problem.w) + 1, device=features.device)
-
-    def solve(self) -> None:
-        """Fill `x`: the first level from C to C and then together, the others between what is known."""
-        first, *rest = levels(len(self.Cs))
-        counts = self.problem.counts
-        self.x[0, :, -1] = (counts / counts.sum()).log()
-        for position, i in enumerate(first):
-            self._start(i, first[max(0, position - CHAIN) : position])
-            self.x[i] = minimise(self.problem, self.x[[i]], self.penalties[[i]], ROUGH)[0][0]
-        self._improve(first)
-        known = first
-        for level in rest:
-            for i in level:
-                self._start(i, sorted(known, key=lambda j: abs(self.logs[j] - self.logs[i]))[:NODES])
-            self._improve(level)
-            known = known + level
-
-    def _start(self, i: int, nodes: Sequence[int]) -> None:
-        """Set x[i] to the polynomial in log C through the solutions `nodes`."""
-        if nodes:
-            factors = _lagrange([self.logs[j] for j in nodes], self.logs[i])
-            self.x[i] = torch.stack([factor * self.x[j] for factor, j in zip(factors, nodes, strict=True)]).sum(dim=0)
-
-    def _improve(self, level: Sequence[int]) -> None:
-        """Solve the given C finely, as many together as `GROUP_BYTES` allows."""
-        member = self.x[0].numel() * self.x.element_size() * (2 * MEMORY + 20)  # the pairs, and vectors on the way
-        size = max(1, GROUP_BYTES // member)
-        for group in (level[begin : begin + size] for begin in range(0, len(level), size)):
-            x, shortfall = minimise(self.problem, self.x[group], self.penalties[group], FINE)
-            x[:, :, -1] = self.problem.best_bias(x).to(x.dtype)
-            self.x[group] = x
-            for i, gap in zip(group, shortfall.tolist(), strict=True):
-                if gap:
-                    self._improve_exactly(i)
-
-    def _improve_exactly(self, i: int) -> None:
-        """Solve one C in float64, from where float32 has come."""
-        if self.exact is None:
-            self.exact = Problem(*self.inputs, dtype=torch.float64)
-        W = self.problem.weights(self.x[[i]])  # [1, K, D]
-        x = torch.cat([W @ self.exact.V, self.x[[i], :, -1:].double()], dim=2)
-        x, shortfall = minimise(self.exact, x, self.penalties[[i]], FINE)
-        if gap := float(shortfall):
-            raise RunError(
-                f"the linear probe did not reach its optimum at C = {self.Cs[i]:g}: its objective is proven to lie"
-                f" within {gap:.1e} of the least, {FINE.bounded:.0e} is asked for (relative)",
-                "leave out the values of C from there on",
-            )
-        W = self.exact.weights(x)  # [1, K, D]
-        self.x[i] = torch.cat([W @ self.problem.V.double(), x[:, :, -1:]], dim=2)[0].float()
-
-
-def _lagrange(nodes: Sequence[float], at: float) -> list[float]:
-    """Factors of the polynomial through values at `nodes`, evaluated at `at`."""
-    return [math.prod((at - other) / (node - other) for other in nodes if other != node) for node in nodes]

@@ -15,6 +15,7 @@ from torch import nn
 from ftcli.engine.batchnorm import reestimate
 from ftcli.engine.evaluate import figures_on
 from ftcli.engine.features.feature_cache import FeatureCache
+from ftcli.engine.probe.regularization_path import DEFAULT_CS
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.errors import RunError
@@ -49,7 +50,7 @@ class WeightEvaluator:
             reestimate(self.model, self.inputs.plain, self.inputs.machine, self.seed, self.log, f"{label}, BatchNorm")
         if self.probed:
             uncached = replace(self.inputs, feature_cache=FeatureCache(self.inputs.machine, None))
-            fit_head(self.model, uncached, self.seed, self.log)
+            fit_head(self.model, uncached, DEFAULT_CS, self.seed, self.log)
 
     def worth(self, state: State, statistics: Statistics, label: str, sets: Sequence[str] | None = None) -> BySet:
         """Accuracy and loss of some weights on each set; `label`: what bars call the weights."""
