@@ -53,6 +53,7 @@ from ftcli.report.predictions import check_target, label_table, labels_answer
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.request import command_of, digest_of
+from ftcli.workload import EVALUATION
 
 
 def train(config: Training) -> Answer:
@@ -75,6 +76,7 @@ def train(config: Training) -> Answer:
             untouched = untouched_results(loaded, inputs, config, context.log)
             start = deepcopy(loaded.model) if config.measure else None
             trained = import_named(command.method)(loaded, inputs, config, context.log)
+            context.log.begin_stage(EVALUATION)
             results = results_of(trained, loaded.model, inputs, context.log, config.details())
             parts: dict[str, object] = {
                 "request": digest_of(request),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.data.loader import Job, Loader
+from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import IN_MEMORY, bytes_of, feature_key, network_digest
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
@@ -126,13 +127,17 @@ class FrozenPrefix:
 def frozen_prefix_of(
     model: nn.Module, plan: Plan, epochs: int, ema: float | None, inputs: RunInputs, log: Log
 ) -> FrozenPrefix | None:
-    """The frozen prefix of a model under a plan; None where every epoch needs the whole network.
-
-    So it is with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored; in
-    several processes, which would need each other's rows; and compiled, because every run would compile anew.
-    """
-    tuned, machine = plan.trainable(epochs), inputs.machine
-    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
-    if whole or tuned >= {name for name, _ in model.named_parameters()}:
+    """The frozen prefix of a model under a plan; None where every epoch needs the whole network."""
+    if not has_frozen_prefix(model, plan, epochs, ema, inputs.machine):
         return None
-    return FrozenPrefix(model, tuned, inputs, log)
+    return FrozenPrefix(model, plan.trainable(epochs), inputs, log)
+
+
+def has_frozen_prefix(model: nn.Module, plan: Plan, epochs: int, ema: float | None, machine: Machine) -> bool:
+    """Whether some of the network is the same in every epoch of a plan, and its outputs can be stored.
+
+    They cannot with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored;
+    in several processes, which would need each other's rows; and compiled, because every run would compile anew.
+    """
+    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
+    return not whole and not plan.trainable(epochs) >= {name for name, _ in model.named_parameters()}

@@ -48,6 +48,7 @@ def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trai
 def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
+    log.begin_stage("exact probe")
     candidates, pick, features_s = fit_head(model, inputs, seed, log)
     runs = [RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False) for c in candidates]
     pick = replace(pick, state=snapshot(model))
