@@ -33,7 +33,7 @@ class Log:
         """The runs that follow are of this search, one of the plan's."""
 
     def begin_run(self, done: int, total: int, *, unit: str = "epoch", finished: bool = False) -> None:
-        """A run begins, or is resumed after `done` of its `total` units; one that was finished before is passed over."""
+        """A run begins, or is resumed after `done` of its `total` units; one that was finished is passed over."""
 
     def begin_stage(self, name: str) -> None:
         """What follows is no run: the exact probe, or the evaluation at the end."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # Kinds of loops over batches whose time is measured.
 STEP = "step"  # of the training loop, or of test-time adaptation
 EPOCH_PASS = "epoch pass"  # of the sets that are evaluated after every epoch
+PREFIX = "frozen part"  # of the part of a network that is the same in every epoch, over a set
 PASS = "pass"  # of the whole network over a set: features and evaluations
 CELL = "cell"  # of a grid: one pass over a set with other weights
 

@@ -17,6 +17,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
 from ftcli.model.prefix import CutNetwork, Forward, Prefix, cut_network, full_forward
+from ftcli.workload import PREFIX
 
 TRIAL_IMAGES = 3  # on which prefix and suffix are compared with the whole network
 
@@ -112,7 +113,7 @@ class FrozenPrefix:
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
         """The prefix's outputs [b, D] of one batch after the other."""
         micro_batches = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
-        for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
+        for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size), PREFIX):
             with torch.inference_mode():
                 rows = in_micro_batches(prefix, batch.images, micro_batches, self.inputs.machine)
             yield rows
