@@ -32,8 +32,10 @@ class Log:
     def begin_search(self, name: str) -> None:
         """The runs that follow are of this search, one of the plan's."""
 
-    def begin_run(self, done: int, total: int, *, unit: str = "epoch", finished: bool = False) -> None:
-        """A run begins, or is resumed after `done` of its `total` units; one that was finished is passed over."""
+    def begin_run(
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
+    ) -> None:
+        """A run begins, or is resumed after `done` whole units of its `total`; one that was finished is passed over."""
 
     def begin_stage(self, name: str) -> None:
         """What follows is no run: the exact probe, or the evaluation at the end."""

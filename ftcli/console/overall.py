@@ -41,13 +41,13 @@ class Overall:
         self.end_run()
         self.search, self.stage = name, ""
 
-    def begin_run(self, done: int, total: int, finished: bool) -> None:
+    def begin_run(self, done: int, total: int, resumed: bool, finished: bool) -> None:
         """A run begins, or goes on after `done` of its `total` epochs; a finished one is over already."""
         self.end_run()
         ahead, self.run, self.stage = self.time_left.ahead, self.run + 1, ""
         work = run_work(self.search, self.searches[self.search]) if self.search in self.searches else {}
         self.at_end_of_run = {key: max(0.0, ahead[key] - count) for key, count in work.items()}
-        self.resumed |= finished or done > 0
+        self.resumed |= finished or resumed
         if finished:
             self.end_run()
             return

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 WIDEST_BAR, NARROWEST_BAR = 40, 8  # columns
 BESIDE_BAR = 58  # columns that the other parts of a line take, with a name of usual length
+FIGURES = 27  # columns behind the bar: batches, rate, time
 
 
 class Bars(Progress):
@@ -88,7 +89,8 @@ class ConsoleLog(Log):
         if self.bars.disable:
             yield from items
             return
-        bar, began = self.bars.add_task(printable(label), total=total, rate=""), time.perf_counter()
+        name = in_columns(printable(label), self.console.width - self.bars.bar_width - FIGURES)
+        bar, began = self.bars.add_task(name, total=total, rate=""), time.perf_counter()
         try:
             for done, item in enumerate(items, 1):
                 yield item
@@ -113,8 +115,10 @@ class ConsoleLog(Log):
     def begin_search(self, name: str) -> None:
         self.overall.begin_search(name)
 
-    def begin_run(self, done: int, total: int, *, unit: str = "epoch", finished: bool = False) -> None:
-        self.overall.begin_run(done, total, finished)
+    def begin_run(
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
+    ) -> None:
+        self.overall.begin_run(done, total, resumed, finished)
         if self.overall.resumed and not finished and not self.said_resumed:
             self.said_resumed = True
             self.print_line(f"Resuming at {unit} {min(done + 1, total)} of {total}, {self.overall.name()}")
@@ -129,6 +133,14 @@ class ConsoleLog(Log):
         if left is not None and not self.said_time_left and self.bars.disable:
             self.said_time_left = True
             self.print_line(f"about {duration(left)} to go")
+
+
+def in_columns(text: str, columns: int) -> str:
+    """The text; of one that is too long its beginning and its end, which tell paths and epochs apart."""
+    if len(text) <= columns:
+        return text
+    head = max(1, columns // 3)
+    return f"{text[:head]}…{text[len(text) - max(1, columns - head - 1) :]}"
 
 
 @contextmanager

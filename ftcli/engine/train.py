@@ -46,8 +46,9 @@ def fit(
     """
     run, state = Run(seed, lr), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
-    position = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs)) or Position()
-    log.begin_run(position.epochs, config.epochs, finished=position.finished)
+    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs))
+    position = restored or Position()
+    log.begin_run(position.epochs, config.epochs, resumed=restored is not None, finished=position.finished)
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
     if position.finished:
         return run

@@ -25,6 +25,7 @@ from ftcli.time_estimate.trial import Method, Trial, run_trial
 from ftcli.time_estimate.types import TimedPart, TimeEstimate
 
 SPREAD = 1.5  # factor either way within which the time is expected
+AFTER_EPOCH = "evaluation after each epoch"
 PROBE = "exact probe"  # the stage
 EVALUATIONS = 10  # of loss and gradient that the exact probe makes for a value of C
 TIMED_ROWS = 256  # examples of which the products of an evaluation are timed
@@ -108,22 +109,30 @@ class Counts:
             yield part("exact probe", 1, "path", self.path_seconds())
         for choice in self.trial.searches:
             yield from self.search_parts(choice)
+        for choice in self.trial.trained.choices.keys() - set(self.trial.searches):  # in which nothing trains
+            yield part(AFTER_EPOCH, self.evaluated_each_epoch, "image", self.trial.full_pass(), choice)
         yield part("evaluation", self.models() * self.images_of_sets(), "image", self.trial.full_pass())
 
     def search_parts(self, choice: str) -> Iterator[TimedPart]:
         """The runs of one search."""
-        config, n_val = self.config, self.inputs.sets["id_val"].n
+        config = self.config
         epochs = self.runs * config.epochs
         batch = min(config.batch_size, self.train.n) * self.trial.step(choice)
         whole = self.train.n / (self.steps * min(config.batch_size, self.train.n)) if self.steps else 0.0
         prefix = self.trial.stopwatch.prefixes(choice)
         if prefix:
-            stored = n_val + (self.train.n if prefix > 1 else 0)
+            stored = self.inputs.sets["id_val"].n + (self.train.n if prefix > 1 else 0)
             yield part("frozen part", stored, "image", self.trial.full_pass(), choice)
         yield part("training", epochs * self.steps, "step", batch * min(1.0, whole), choice)
-        evaluated = n_val + sum(map(len, self.inputs.task.ood.values())) * config.ood_every_epoch
         passes = epochs + self.runs * config.epoch_zero
-        yield part("evaluation after each epoch", passes * evaluated, "image", self.trial.epoch_pass(choice), choice)
+        images = passes * self.evaluated_each_epoch
+        yield part(AFTER_EPOCH, images, "image", self.trial.epoch_pass(choice), choice)
+
+    @property
+    def evaluated_each_epoch(self) -> int:
+        """Images that are evaluated after every epoch."""
+        ood = sum(map(len, self.inputs.task.ood.values())) if self.config.ood_every_epoch else 0
+        return self.inputs.sets["id_val"].n + ood
 
     def undecoded(self) -> int:
         """Images whose pixels are not in the cache yet; without a cache each is decoded again in every pass."""

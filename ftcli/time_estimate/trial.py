@@ -1,4 +1,4 @@
-"""The measurement: the command's own method on a few images, for two epochs of a few steps."""
+"""The measurement: the command's own method on a few images, for three epochs of a few steps."""
 
 import time
 from collections import Counter
@@ -24,11 +24,12 @@ from ftcli.workload import EPOCH_PASS, EVALUATION, PASS, PREFIX, STEP, SearchWor
 T = TypeVar("T")
 Method = Callable[[Loaded, RunInputs, Training, Log], Trained]
 
-SECONDS = 4.0  # that the measurement is meant to take
+SECONDS = 5.0  # that the measurement is meant to take
 FIRST_IMAGES = 8  # of which the time of a forward pass is taken first
-EPOCHS = 2  # of which the second is measured
+EPOCHS = 3  # of which all but the first are measured
 FORWARD_PASSES = 1 + 2 + 1 + 1  # that an image of an epoch costs: forward, backward, evaluation, and some margin
 MOST_STEPS = 8  # of an epoch
+SMALLEST_BATCH = 8  # in smaller ones, what a step costs beside its images would count too much
 
 
 class Stopwatch(Log):
@@ -147,6 +148,6 @@ def size_of_trial(loaded: Loaded, inputs: RunInputs, config: Training, searches:
     predict(loaded.model, few, inputs.machine, Log(), "")
     forward = (time.perf_counter() - started) / few.n  # seconds
     affordable = int(SECONDS / (searches * EPOCHS * FORWARD_PASSES * forward))
-    batch_size = max(2, min(config.batch_size, inputs.plain.n // 2, max(4, affordable // 2)))
+    batch_size = max(2, min(config.batch_size, inputs.plain.n // 2, max(SMALLEST_BATCH, affordable // 2)))
     steps = max(2, min(MOST_STEPS, affordable // batch_size, inputs.plain.n // batch_size))
     return steps * batch_size, batch_size

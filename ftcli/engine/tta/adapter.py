@@ -89,7 +89,7 @@ class Adapter:
         checkpoint.restore(lambda saved: self.resume(done, saved))
         log.begin_search(name)
         finished = done.batches >= stream.steps and (self.episodic or done.at_end is not None)
-        log.begin_run(done.batches, stream.steps, unit="batch", finished=finished)
+        log.begin_run(done.batches, stream.steps, unit="batch", resumed=done.batches > 0, finished=finished)
         checkpoint.begin_steps()
         batches = (stream.batches if self.tensors else stream.batches_without_views)(done.batches)
         with self.normalisation():

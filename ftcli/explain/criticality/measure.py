@@ -82,7 +82,7 @@ def measure_criticality(
             moved_block = MovedBlock(block.name, moved, counter, counts, config.seed)
             known, all_counts = counts.known_of(block.name), cells + len({*config.alphas, 0.0})
             log.begin_search(block.name)
-            log.begin_run(known, all_counts, unit="error count", finished=known == all_counts)
+            log.begin_run(known, all_counts, unit="error count", resumed=known > 0, finished=known == all_counts)
             blocks[block.name] = measure_block(moved_block, loader.n, own, config, log)
     counts.close()
     without = [name for name, block in blocks.items() if block.mu is None]
