@@ -40,6 +40,7 @@ class TimeLeft:
     costs: dict[Key, float] = field(default_factory=dict)  # of one batch, before any was seen
     seen: dict[Key, deque[tuple[int, float]]] = field(default_factory=dict)  # (batches, seconds) of the latest loops
     running: RunningLoop | None = None
+    based: bool = False  # whether BASIS was reached: what has been said is not taken back
 
     def expect(self, key: Key, count: float, cost: float) -> None:
         """So many batches more."""
@@ -106,7 +107,8 @@ class TimeLeft:
                 known += count * self.costs[key] * same_kind
             else:
                 unknown += count * self.costs[key] * all_rate
-        return known + unknown if known >= BASIS * (known + unknown) else None
+        self.based |= known >= BASIS * (known + unknown)
+        return known + unknown if self.based else None
 
     def per_cost(self, totals: dict[Key, tuple[int, float]]) -> float | None:
         """Seconds per unit of cost over all of these; None where there is none."""

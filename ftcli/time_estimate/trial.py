@@ -16,10 +16,14 @@ from ftcli.engine.device import Machine
 from ftcli.engine.grid import Trained
 from ftcli.engine.predict import predict
 from ftcli.engine.run_inputs import RunInputs
+from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
 from ftcli.time_estimate.trial_data import TrialLoader, trial_inputs
 from ftcli.workload import EPOCH_PASS, EVALUATION, PASS, PREFIX, STEP, SearchWork
+
+LONGEST = 60.0  # seconds: a trial of two steps of two images that would take longer is not made
+LARGEST = 1 << 20  # pixels of an image, beyond which memory could be short
 
 T = TypeVar("T")
 Method = Callable[[Loaded, RunInputs, Training, Log], Trained]
@@ -140,14 +144,24 @@ def trial_config(config: Training, batch_size: int) -> Training:
 
 
 def size_of_trial(loaded: Loaded, inputs: RunInputs, config: Training, searches: int) -> tuple[int, int]:
-    """Training images, and images of a batch: whole batches where there is time for at least two in every epoch."""
+    """Training images, and images of a batch: whole batches where there is time for at least two in every epoch.
+
+    Raises RequestError where already the trial would take long, or much memory.
+    """
     assert inputs.plain is not None
-    few = TrialLoader(inputs.plain, FIRST_IMAGES, FIRST_IMAGES)
-    predict(loaded.model, few, inputs.machine, Log(), "")
-    started = time.perf_counter()
-    predict(loaded.model, few, inputs.machine, Log(), "")
-    forward = (time.perf_counter() - started) / few.n  # seconds
+    height, width = inputs.plain.transform.size
+    if height * width > LARGEST:
+        raise RequestError(f"images of {height} × {width} pixels are too large for it")
+    for n in (1, FIRST_IMAGES):  # the first pass is not typical
+        few = TrialLoader(inputs.plain, n, n)
+        next(iter(few.ordered()))  # decoded before the time counts
+        started = time.perf_counter()
+        predict(loaded.model, few, inputs.machine, Log(), "")
+        forward = (time.perf_counter() - started) / few.n  # seconds
+        if searches * forward * EPOCHS * FORWARD_PASSES * 4 > LONGEST:
+            raise RequestError("it would take more than a minute")
     affordable = int(SECONDS / (searches * EPOCHS * FORWARD_PASSES * forward))
-    batch_size = max(2, min(config.batch_size, inputs.plain.n // 2, max(SMALLEST_BATCH, affordable // 2)))
+    smallest = SMALLEST_BATCH if searches * forward < 0.1 else 2
+    batch_size = max(2, min(config.batch_size, inputs.plain.n // 2, max(smallest, affordable // 2)))
     steps = max(2, min(MOST_STEPS, affordable // batch_size, inputs.plain.n // batch_size))
     return steps * batch_size, batch_size

@@ -129,6 +129,23 @@ def test_evaluation_ends_at_nothing_and_never_below() -> None:
         assert command.left == 0.0 and command.overall.share_done() == 1.0
 
 
+def test_an_estimate_is_not_taken_back() -> None:
+    """At the end most of what is left was not seen yet: it goes by its costs, as before."""
+    command = Command(a=search(1, 2, evaluation=40))
+    command.overall.begin_search("a")
+    command.overall.begin_run(0, 2, False, False)
+    command.loop(STEP, 3.0, 3.0, 3.0, 3.0)
+    assert command.left is None  # 6 steps and 6 batches of passes against 40 batches of the evaluation
+    other = Command(a=search(1, 9, evaluation=40))
+    other.overall.begin_search("a")
+    other.overall.begin_run(0, 9, False, False)
+    for _ in range(9):
+        other.epoch(3.0, 1.0)
+        assert other.left is not None
+    other.overall.begin_stage(EVALUATION)
+    assert other.left == pytest.approx(40 * 1.0)
+
+
 def test_the_probe_before_the_runs_is_no_evaluation() -> None:
     """Passes for the features, before or after the plan is known, leave the evaluation ahead."""
     command = Command(a=search(1, 1, evaluation=4))
