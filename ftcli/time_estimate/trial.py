@@ -29,7 +29,7 @@ T = TypeVar("T")
 Method = Callable[[Loaded, RunInputs, Training, Log], Trained]
 
 SECONDS = 5.0  # that the measurement is meant to take
-FIRST_IMAGES = 8  # of which the time of a forward pass is taken first
+FIRST_IMAGES, FIRST_SECONDS = 64, 0.3  # images of which the time of a forward pass is taken first, in so many seconds
 EPOCHS = 3  # of which all but the first are measured
 FORWARD_PASSES = 1 + 2 + 1 + 1  # that an image of an epoch costs: forward, backward, evaluation, and some margin
 MOST_STEPS = 8  # of an epoch
@@ -152,7 +152,9 @@ def size_of_trial(loaded: Loaded, inputs: RunInputs, config: Training, searches:
     height, width = inputs.plain.transform.size
     if height * width > LARGEST:
         raise RequestError(f"images of {height} × {width} pixels are too large for it")
-    for n in (1, FIRST_IMAGES):  # the first pass is not typical
+    forward = FIRST_SECONDS
+    for most in (1, FIRST_IMAGES):  # the first pass is not typical
+        n = max(1, min(most, int(FIRST_SECONDS / forward)))
         few = TrialLoader(inputs.plain, n, n)
         next(iter(few.ordered()))  # decoded before the time counts
         started = time.perf_counter()
