@@ -1,7 +1,9 @@
 """Events of a run: warnings, notes, progress. `Log` collects the warnings; subclasses show all events."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
+
+from ftcli.workload import SearchWork
 
 T = TypeVar("T")
 
@@ -20,12 +22,23 @@ class Log:
     def note(self, text: str) -> None:
         """Something that is of use only while the command runs."""
 
-    def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-        """Iterate over `items`, showing the progress."""
+    def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
+        """Iterate over `items`, showing the progress. kind: of the loops in workload.py; others are not timed."""
         yield from items
 
-    def plan(self, runs: int, epochs: int) -> None:
-        """A grid starts: its number of runs, and epochs in each."""
+    def plan(self, searches: Mapping[str, SearchWork], noun: str = "run") -> None:
+        """What will be done, by the names of the searches. noun: what one run of them is called."""
+
+    def begin_search(self, name: str) -> None:
+        """The runs that follow are of this search, one of the plan's."""
+
+    def begin_run(
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
+    ) -> None:
+        """A run begins, or is resumed after `done` whole units of its `total`; one that was finished is passed over."""
+
+    def begin_stage(self, name: str) -> None:
+        """What follows is no run: the exact probe, or the evaluation at the end."""
 
     def epoch(self, run: str, epoch: int, epochs: int, loss: float, accuracy: float, seconds: float) -> None:
         """An epoch of a run has ended: mean training loss, ID-val accuracy (a fraction), seconds."""

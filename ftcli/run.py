@@ -53,6 +53,8 @@ from ftcli.report.predictions import check_target, label_table, labels_answer
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.request import command_of, digest_of
+from ftcli.time_estimate.estimate import estimate_time
+from ftcli.workload import EVALUATION
 
 
 def train(config: Training) -> Answer:
@@ -69,12 +71,17 @@ def train(config: Training) -> Answer:
         if context.finished_report is not None:
             return report_answer(context.finished_report, context.folder)
         if config.dry_run:
-            return plan_answer(config, task, loaded, trainable)
+            time, no_time = estimate_time(
+                import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
+                context.started,
+            )  # fmt: skip
+            return plan_answer(config, task, loaded, trainable, time, no_time)
         with context.locked_folder(request) as checkpointer:
             inputs = replace(inputs, checkpointer=checkpointer)
             untouched = untouched_results(loaded, inputs, config, context.log)
             start = deepcopy(loaded.model) if config.measure else None
             trained = import_named(command.method)(loaded, inputs, config, context.log)
+            context.log.begin_stage(EVALUATION)
             results = results_of(trained, loaded.model, inputs, context.log, config.details())
             parts: dict[str, object] = {
                 "request": digest_of(request),

@@ -169,7 +169,12 @@ class Training(Detailed, Resumable):
         ),
     ] = None
     dry_run: Annotated[
-        bool, flag("Print the resolved options and the size of every set, and stop.", "--dry-run", OUTPUT)
+        bool,
+        flag(
+            "Print the resolved options, the size of every set and an estimate of the time, and stop.",
+            "--dry-run",
+            OUTPUT,
+        ),
     ] = False
 
     def __post_init__(self) -> None:

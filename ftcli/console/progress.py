@@ -1,18 +1,47 @@
 """What a person sees on stderr while a command runs: live bars on a terminal, one line per event anywhere else."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
+from ftcli.console.overall import Overall, duration
 from ftcli.console.streams import Console
 from ftcli.log import Log
 from ftcli.processes import command_line, process_index
 from ftcli.safe_text import counted, printable
+from ftcli.workload import SearchWork
 
 T = TypeVar("T")
+
+WIDEST_BAR, NARROWEST_BAR = 40, 8  # columns
+BESIDE_BAR = 58  # columns that the other parts of a line take, with a name of usual length
+FIGURES = 27  # columns behind the bar: batches, rate, time
+
+
+class Bars(Progress):
+    """A bar for every loop that runs, and below them a line for the whole command."""
+
+    def __init__(self, overall: Overall, bar_width: int, **options: Any) -> None:
+        self.overall, self.bar_width = overall, bar_width
+        super().__init__(
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(), **options,
+        )  # fmt: skip
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if name := self.overall.name():
+            seconds = self.overall.time_left.seconds()
+            left = "" if seconds is None else f"about {duration(seconds)} left"
+            line = Table.grid(padding=(0, 1))
+            line.add_row(name, ProgressBar(1.0, self.overall.share_done(), width=self.bar_width), left)
+            yield line
 
 
 class ConsoleLog(Log):
@@ -24,13 +53,12 @@ class ConsoleLog(Log):
         super().__init__()
         self.quiet = quiet
         self.console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self.epochs_left = 0
-        self.first_epoch = False
-        self.bars = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(),
-            console=self.console, transient=True, disable=quiet or not self.console.is_terminal,
-        )  # fmt: skip
+        self.overall = Overall()
+        self.said_resumed = self.said_time_left = False
+        width = max(NARROWEST_BAR, min(WIDEST_BAR, self.console.width - BESIDE_BAR))
+        self.bars = Bars(
+            self.overall, width, console=self.console, transient=True, disable=quiet or not self.console.is_terminal
+        )
 
     def __enter__(self) -> Self:
         if not self.bars.disable:  # a disabled bar would still print an empty line when it stops
@@ -55,11 +83,14 @@ class ConsoleLog(Log):
     def note(self, text: str) -> None:
         self.print_line(text)
 
-    def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
+        if kind:
+            items = self.timed(items, kind)
         if self.bars.disable:
             yield from items
             return
-        bar, began = self.bars.add_task(printable(label), total=total, rate=""), time.perf_counter()
+        name = in_columns(printable(label), self.console.width - self.bars.bar_width - FIGURES)
+        bar, began = self.bars.add_task(name, total=total, rate=""), time.perf_counter()
         try:
             for done, item in enumerate(items, 1):
                 yield item
@@ -67,18 +98,49 @@ class ConsoleLog(Log):
         finally:
             self.bars.remove_task(bar)
 
-    def plan(self, runs: int, epochs: int) -> None:
-        self.epochs_left = runs * epochs
-        self.first_epoch = True
-        self.print_line(f"{counted(runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each")
+    def timed(self, items: Iterable[T], kind: str) -> Iterator[T]:
+        """The items of a loop whose time tells how much time is left."""
+        time_left = self.overall.time_left
+        time_left.begin((self.overall.search, kind))
+        for item in items:
+            yield item
+            time_left.batch()
+
+    def plan(self, searches: Mapping[str, SearchWork], noun: str = "run") -> None:
+        self.overall.plan(searches, noun)
+        if noun == "run" and searches:
+            epochs = next(iter(searches.values())).epochs
+            self.print_line(f"{counted(self.overall.runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each")
+
+    def begin_search(self, name: str) -> None:
+        self.overall.begin_search(name)
+
+    def begin_run(
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
+    ) -> None:
+        self.overall.begin_run(done, total, resumed, finished)
+        if self.overall.resumed and not finished and not self.said_resumed:
+            self.said_resumed = True
+            self.print_line(f"Resuming at {unit} {min(done + 1, total)} of {total}, {self.overall.name()}")
+
+    def begin_stage(self, name: str) -> None:
+        self.overall.begin_stage(name)
 
     def epoch(self, run: str, epoch: int, epochs: int, loss: float, accuracy: float, seconds: float) -> None:
-        self.epochs_left -= 1
         figures = f"loss {loss:.4f}, ID-val {100 * accuracy:.1f} %, {seconds:.1f} s"
         self.print_line(f"{run}: epoch {epoch}/{epochs}, {figures}")
-        if self.first_epoch and self.epochs_left:
-            self.print_line(f"about {duration(seconds * self.epochs_left)} to go")
-        self.first_epoch = False
+        left = self.overall.time_left.seconds()
+        if left is not None and not self.said_time_left and self.bars.disable:
+            self.said_time_left = True
+            self.print_line(f"about {duration(left)} to go")
+
+
+def in_columns(text: str, columns: int) -> str:
+    """The text; of one that is too long its beginning and its end, which tell paths and epochs apart."""
+    if len(text) <= columns:
+        return text
+    head = max(1, columns // 3)
+    return f"{text[:head]}…{text[len(text) - max(1, columns - head - 1) :]}"
 
 
 @contextmanager
@@ -90,10 +152,3 @@ def ignoring_full_disk() -> Iterator[None]:
         raise
     except OSError:
         pass
-
-
-def duration(seconds: float) -> str:
-    """A length of time in seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

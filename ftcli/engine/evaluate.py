@@ -10,6 +10,7 @@ from ftcli.engine.predict import predict, score
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.types import Score
 from ftcli.log import Log
+from ftcli.workload import EPOCH_PASS
 
 
 def figures_on(model: nn.Module, name: str, inputs: RunInputs, log: Log, prefix: FrozenPrefix | None = None) -> Score:
@@ -19,7 +20,7 @@ def figures_on(model: nn.Module, name: str, inputs: RunInputs, log: Log, prefix:
     """
     data = inputs.task.sets()[name]
     forward = prefix.evaluation_forward(name) if prefix else None
-    logits = predict(model, forward or inputs.sets[name], inputs.machine, log, name).logits
+    logits = predict(model, forward or inputs.sets[name], inputs.machine, log, name, EPOCH_PASS).logits
     labels = torch.from_numpy(data.labels)
     if data.restrict is not None:
         covered = torch.tensor(data.restrict)

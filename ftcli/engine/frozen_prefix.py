@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcli.data.loader import Job, Loader
+from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import IN_MEMORY, bytes_of, feature_key, network_digest
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
@@ -16,6 +17,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.model.head import features, head_of
 from ftcli.model.prefix import CutNetwork, Forward, Prefix, cut_network, full_forward
+from ftcli.workload import PREFIX
 
 TRIAL_IMAGES = 3  # on which prefix and suffix are compared with the whole network
 
@@ -111,7 +113,7 @@ class FrozenPrefix:
     def blocks(self, prefix: Prefix, loader: Loader, label: str) -> Iterator[Tensor]:
         """The prefix's outputs [b, D] of one batch after the other."""
         micro_batches = MicroBatches(label, min(loader.n, loader.batch_size), self.log)
-        for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size)):
+        for batch in self.log.track(loader.ordered(), label, ceil(loader.n / loader.batch_size), PREFIX):
             with torch.inference_mode():
                 rows = in_micro_batches(prefix, batch.images, micro_batches, self.inputs.machine)
             yield rows
@@ -126,13 +128,17 @@ class FrozenPrefix:
 def frozen_prefix_of(
     model: nn.Module, plan: Plan, epochs: int, ema: float | None, inputs: RunInputs, log: Log
 ) -> FrozenPrefix | None:
-    """The frozen prefix of a model under a plan; None where every epoch needs the whole network.
-
-    So it is with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored; in
-    several processes, which would need each other's rows; and compiled, because every run would compile anew.
-    """
-    tuned, machine = plan.trainable(epochs), inputs.machine
-    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
-    if whole or tuned >= {name for name, _ in model.named_parameters()}:
+    """The frozen prefix of a model under a plan; None where every epoch needs the whole network."""
+    if not has_frozen_prefix(model, plan, epochs, ema, inputs.machine):
         return None
-    return FrozenPrefix(model, tuned, inputs, log)
+    return FrozenPrefix(model, plan.trainable(epochs), inputs, log)
+
+
+def has_frozen_prefix(model: nn.Module, plan: Plan, epochs: int, ema: float | None, machine: Machine) -> bool:
+    """Whether some of the network is the same in every epoch of a plan, and its outputs can be stored.
+
+    They cannot with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored;
+    in several processes, which would need each other's rows; and compiled, because every run would compile anew.
+    """
+    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
+    return not whole and not plan.trainable(epochs) >= {name for name, _ in model.named_parameters()}

@@ -11,6 +11,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
 from ftcli.engine.types import EpochScores, RunRecord, RunScores, Timing
+from ftcli.engine.workload import search_work
 from ftcli.log import Log
 
 
@@ -57,8 +58,7 @@ def search(
     every run diverged.
     """
     grid, seeds = config.lr, config.seed_list()
-    if not choice:
-        log.plan(len(grid) * len(seeds), config.epochs)
+    log.begin_search(choice)
     runs: list[RunRecord] = []
     picks: list[Candidate] = []
     scores: list[RunScores] = []
@@ -68,7 +68,10 @@ def search(
         pick_name = ""
         for lr in grid:
             name = f"{choice} lr {lr:g} seed {seed}".strip()
-            run = fit(start(seed), plan, lr, config, inputs, seed, log, name)
+            model = start(seed)
+            if not (choice or runs):
+                log.plan({choice: search_work(model, plan, config, inputs)})
+            run = fit(model, plan, lr, config, inputs, seed, log, name)
             runs.append(run.record())
             # Only the best weights of a seed are kept, in memory and among the saved states.
             beaten = name

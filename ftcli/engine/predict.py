@@ -12,6 +12,7 @@ from ftcli.engine.device import Machine
 from ftcli.engine.micro_batches import MicroBatches
 from ftcli.log import Log
 from ftcli.model.head import Head, features, head_of
+from ftcli.workload import PASS
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,23 @@ class Outputs:
     logits: Tensor  # [N, K]
 
 
-def predict(model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str) -> Outputs:
+def predict(
+    model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str, kind: str = PASS
+) -> Outputs:
     """The outputs of `passes` for a whole set, on the CPU."""
-    chunks = list(passes(model, data, machine, log, label))
+    chunks = list(passes(model, data, machine, log, label, kind))
     return Outputs(
         torch.cat([chunk.features for chunk in chunks]).cpu(), torch.cat([chunk.logits for chunk in chunks]).cpu()
     )
 
 
-def passes(model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str) -> Iterator[Outputs]:
+def passes(
+    model: nn.Module, data: Loader | SuffixForward, machine: Machine, log: Log, label: str, kind: str = PASS
+) -> Iterator[Outputs]:
     """The outputs a few batches at a time, in order, on the machine's device; the same in every process.
 
     The model is in eval behaviour. The body runs in the machine's number format, the head in float32. Each process
-    makes whole batches, so that the number of processes changes no bit of any output.
+    makes whole batches, so that the number of processes changes no bit of any output. kind: of the loop, for its time.
     """
     if isinstance(data, Loader):
         model.eval()
@@ -61,7 +66,7 @@ def passes(model: nn.Module, data: Loader | SuffixForward, machine: Machine, log
     K, D = head.weight.shape
     rounds = batch_sizes(loader.n, loader.batch_size, machine.processes)
     micro_batches = MicroBatches(f"a pass over {label or 'the images'}", min(loader.n, loader.batch_size), log)
-    for sizes in log.track(rounds, label, len(rounds)):
+    for sizes in log.track(rounds, label, len(rounds), kind):
         phi, logits = head.weight.new_empty(0, D), head.weight.new_empty(0, K)
         with torch.inference_mode():
             if sizes[machine.rank]:

@@ -32,6 +32,7 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
 from ftcli.seeds import derive_seed
+from ftcli.workload import STEP
 
 
 def fit(
@@ -45,7 +46,9 @@ def fit(
     """
     run, state = Run(seed, lr), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
-    position = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs)) or Position()
+    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs))
+    position = restored or Position()
+    log.begin_run(position.epochs, config.epochs, resumed=restored is not None, finished=position.finished)
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
     if position.finished:
         return run
@@ -57,7 +60,8 @@ def fit(
         try:
             position, network, batches = begin_epoch(run, state, epoch, position, config, inputs, prefix)
             checkpoint.begin_steps()
-            for batch in log.track(batches, f"{name} epoch {epoch}/{config.epochs}", state.steps_per_epoch):
+            label = f"{name} epoch {epoch}/{config.epochs}"
+            for batch in log.track(batches, label, state.steps_per_epoch - position.updates, STEP):
                 train_step(state, network, batch)
                 position = replace(position, updates=position.updates + 1)
                 checkpoint.after_step()

@@ -21,6 +21,7 @@ from ftcli.log import Log
 from ftcli.model.block_names import model_blocks
 from ftcli.model.normalization import batch_norms, norm_tensors
 from ftcli.processes import process_count
+from ftcli.workload import BACKWARD, PASS, STEP, Loop, SearchWork
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ def adapt(
 ) -> dict[str, Adapted]:  # fmt: skip
     """Every choice on every set, each from the weights that `model` has, and has again in the end."""
     adapted = {}
+    work = {
+        run_name(choice, name): stream_work(stream, names, config)
+        for choice, names in choices.items()
+        for name, stream in streams.items()
+    }
+    log.plan(work, noun="stream")
     for choice, names in choices.items():
         started = time.perf_counter()
         adapter = Adapter(
@@ -47,13 +54,29 @@ def adapt(
         )
         along, order, after = {}, {}, {}
         for name, stream in streams.items():
-            predictions = adapter.run(stream, f"{choice} {name}", checkpointer, log)
+            predictions = adapter.run(stream, run_name(choice, name), checkpointer, log)
             adapter.restore()
             along[name], order[name] = predictions.along(), predictions.order().numpy()
             if predictions.at_end is not None:
                 after[name] = predictions.at_end
         adapted[choice] = Adapted(tuple(names), along, order, after, time.perf_counter() - started)
     return adapted
+
+
+def run_name(choice: str, name: str) -> str:
+    """What the run of a choice on a set is called, in messages and saved states."""
+    return f"{choice} {name}"
+
+
+def stream_work(stream: Stream, names: Sequence[str], config: Adapt) -> SearchWork:
+    """One run over a stream in which the tensors `names` adapt, and the pass by the weights at its end."""
+    rule, steps = RULES[config.method], config.steps if names else 0
+    views = 1 if stream.views is None else config.augmentations
+    predicts = not steps or rule.predicts_after or config.episodic
+    loops = {STEP: Loop(stream.steps, (1 + BACKWARD) * steps * views + predicts)}
+    if not config.episodic:
+        loops[PASS] = Loop(stream.steps, 1.0)
+    return SearchWork(runs=1, epochs=1, epoch=loops)
 
 
 def chosen_tensors(model: nn.Module, config: Adapt, log: Log) -> dict[str, list[str]]:

@@ -51,6 +51,7 @@ def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) 
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
     assert isinstance(config, Probe | Lpft)
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
+    log.begin_stage("exact probe")
     candidates, gaps, pick, features_s = fit_head(model, inputs, values_of_C(config.path_points), seed, log)
     runs = [
         RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False, duality_gap=gap)

@@ -22,6 +22,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
 from ftcli.engine.types import Epoch, RunRecord
+from ftcli.engine.workload import search_work
 from ftcli.log import Log
 from ftcli.methods.initial_head import match_head_to_task
 from ftcli.methods.probe import linear_probe
@@ -38,12 +39,13 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
     A head that does not have the target's classes is probed first, under every choice.
     """
     assert isinstance(config, Surgical)
-    searches = sum(map(bool, trainable_by_choice(loaded.model, config).values()))
-    log.plan(searches * len(config.lr) * len(config.seed_list()), config.epochs)
+    plans = plans_of(loaded.model, model_blocks(loaded.model, config.merge), config)
+    searched = {choice: plan for choice, plan in plans.items() if plan.trainable(config.epochs)}
+    log.plan({choice: search_work(loaded.model, plan, config, inputs) for choice, plan in searched.items()})
     earlier_stages = {} if loaded.head_loaded else {"probe": linear_probe(loaded, inputs, config, log)}
     model = inputs.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
-    for choice, plan in plans_of(model, model_blocks(model, config.merge), config).items():
+    for choice, plan in plans.items():
         started = time.perf_counter()
         tuned = tune(model, plan, choice, inputs, config, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
@@ -107,6 +109,7 @@ def tune(model: nn.Module, plan: Plan, choice: str, inputs: RunInputs, config: S
     if trainable := plan.trainable(config.epochs):
         tuned = search(lambda seed: deepcopy(model), plan, config, inputs, log, choice)
         return replace(tuned, frozen=trainable <= set(classifier_tensors(model)))
+    log.begin_search(choice)
     started, seed = time.perf_counter(), config.seed_list()[0]
     id_val, ood = figures_of_epoch(model, inputs, log, config.ood_every_epoch)
     pick = Candidate(seed, id_val.accuracy, id_val.loss, epoch=0, state=snapshot(model))

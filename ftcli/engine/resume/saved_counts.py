@@ -24,6 +24,10 @@ class SavedCounts:
             self.checkpoint.after_step()
         return self.known[name]
 
+    def known_of(self, prefix: str) -> int:
+        """How many counts are known whose names begin with `prefix` and a space."""
+        return sum(name.startswith(f"{prefix} ") for name in self.known)
+
     def close(self) -> None:
         """No more counts follow. Raises Stopped where a signal asks for the end."""
         self.checkpoint.end_steps()

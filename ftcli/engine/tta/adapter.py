@@ -20,6 +20,7 @@ from ftcli.log import Log
 from ftcli.model.head import features, head_of
 from ftcli.model.normalization import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode
+from ftcli.workload import PASS, STEP
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,13 @@ class Adapter:
         done = StreamPredictions()
         checkpoint = RunCheckpoint(checkpointer, name, lambda: done.state(self.adapted()))
         checkpoint.restore(lambda saved: self.resume(done, saved))
+        log.begin_search(name)
+        finished = done.batches >= stream.steps and (self.episodic or done.at_end is not None)
+        log.begin_run(done.batches, stream.steps, unit="batch", resumed=done.batches > 0, finished=finished)
         checkpoint.begin_steps()
         batches = (stream.batches if self.tensors else stream.batches_without_views)(done.batches)
         with self.normalisation():
-            for batch in log.track(batches, name, stream.steps - done.batches):
+            for batch in log.track(batches, name, stream.steps - done.batches, STEP):
                 if self.episodic:
                     self.restart()
                 done.add(batch.rows, self.step(batch))
@@ -123,7 +127,7 @@ class Adapter:
     def predict(self, stream: Stream, log: Log, label: str) -> Tensor:
         """The logits of the whole stream by the weights of now, [N, K] in the set's order, on the CPU."""
         with self.normalisation():
-            batches = log.track(stream.batches_without_views(), label, stream.steps)
+            batches = log.track(stream.batches_without_views(), label, stream.steps, PASS)
             pairs = [(batch.rows, self.logits(batch.images)) for batch in batches]
         rows, logits = zip(*pairs, strict=True)
         return in_set_order(torch.cat(rows), torch.cat(logits).cpu())

@@ -20,6 +20,7 @@ from ftcli.explain.criticality.types import Criticality as CriticalityPart
 from ftcli.log import Log
 from ftcli.model.blocks import blocks_of
 from ftcli.seeds import derive_seed
+from ftcli.workload import CELL, Loop, SearchWork
 
 ROUNDING = 1e-9  # of a fraction of images: a cell exactly at the limit is within it
 
@@ -65,6 +66,12 @@ def measure_criticality(
     """
     body, _ = blocks_of(model)
     counts = SavedCounts(inputs.checkpointer, "criticality")
+    cells = len(config.alphas) * len(config.sigmas) * config.draws
+    shares = [1 - i / len(body) for i in range(len(body))]  # of the network that runs again in every cell
+    log.plan(
+        {block.name: SearchWork(1, 1, {CELL: Loop(cells, share)}) for block, share in zip(body, shares, strict=True)},
+        noun="block",
+    )
     count_of_body = partial(mistake_counter, model, body[0].tensors, loader, inputs, log)
     own = counts.count("own", lambda: count_of_body()(finite=True)) / loader.n
     blocks: dict[str, CriticalBlock] = {}
@@ -73,6 +80,9 @@ def measure_criticality(
         counter = cache(partial(mistake_counter, model, block.tensors, loader, inputs, log))
         with Perturbed(model, block.tensors, start) as moved:
             moved_block = MovedBlock(block.name, moved, counter, counts, config.seed)
+            known, all_counts = counts.known_of(block.name), cells + len({*config.alphas, 0.0})
+            log.begin_search(block.name)
+            log.begin_run(known, all_counts, unit="error count", resumed=known > 0, finished=known == all_counts)
             blocks[block.name] = measure_block(moved_block, loader.n, own, config, log)
     counts.close()
     without = [name for name, block in blocks.items() if block.mu is None]
@@ -130,7 +140,7 @@ def measure_block(block: MovedBlock, n: int, own: float, config: Criticality, lo
     wrong = [[0] * len(sigmas) for _ in alphas]
     cells = list(product(range(len(alphas)), range(len(sigmas))))
     for draw in range(draws):
-        for a, s in log.track(cells, f"{block.name}, draw {draw + 1} of {draws}", len(cells)):
+        for a, s in log.track(cells, f"{block.name}, draw {draw + 1} of {draws}", len(cells), CELL):
             wrong[a][s] += block.mistakes(alphas[a], sigmas[s], draw)
     grid = [[count / (n * draws) for count in row] for row in wrong]
     cell = smallest_mu(grid, alphas, sigmas, block.moved.distance, own + config.epsilon)

@@ -1,0 +1,47 @@
+"""How much the runs of one search have to do."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from ftcli.config.training import Training
+from ftcli.engine.frozen_prefix import has_frozen_prefix
+from ftcli.engine.plan import Plan
+from ftcli.engine.predict import batch_sizes
+from ftcli.engine.run_inputs import RunInputs
+from ftcli.model.head import classifier_tensors
+from ftcli.workload import BACKWARD, EPOCH_PASS, STEP, Loop, SearchWork
+
+
+def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInputs) -> SearchWork:
+    """The runs of a search, what each does in an epoch, and the evaluation of its picks on every set."""
+    assert inputs.train is not None
+    order = [name for name, _ in model.named_parameters()]  # about the order in which the network computes
+    tuned, seeds = plan.trainable(config.epochs), len(config.seed_list())
+    behind = sum(share_behind(order, set(plan.tensors_in(epoch))) for epoch in range(1, config.epochs + 1))
+    backward = BACKWARD * behind / config.epochs
+    stored = has_frozen_prefix(model, plan, config.epochs, config.ema, inputs.machine)
+    suffix = share_behind(order, tuned) if stored else 1.0
+    forward = 1.0 if inputs.train.transform.numbers else suffix  # of the training images
+    evaluated = ["id_val", *(inputs.task.ood if config.ood_every_epoch else ())]
+    return SearchWork(
+        runs=len(config.lr) * seeds,
+        epochs=config.epochs,
+        epoch={
+            STEP: Loop(inputs.train.steps(skip_single=config.bn == "train"), forward + backward),
+            EPOCH_PASS: Loop(batches(inputs, evaluated), suffix),
+        },
+        evaluation=0 if tuned <= set(classifier_tensors(model)) else seeds * batches(inputs, inputs.sets),
+    )
+
+
+def share_behind(order: list[str], trained: set[str]) -> float:
+    """Share of the parameters, in their order, that lie behind the first one that is trained, itself included."""
+    first = next((i for i, name in enumerate(order) if name in trained), len(order))
+    return 1 - first / len(order)
+
+
+def batches(inputs: RunInputs, names: Iterable[str]) -> int:
+    """Batches of a pass over these sets."""
+    loaders = [inputs.sets[name] for name in names]
+    return sum(len(batch_sizes(loader.n, loader.batch_size, inputs.machine.processes)) for loader in loaders)

@@ -1,0 +1,197 @@
+"""The sums of the estimate: what the method does, counted, times what the measurement found."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from msgspec import UNSET
+
+from ftcli.config.training import Training
+from ftcli.data.loader import Loader
+from ftcli.data.pixel_cache import KIND as PIXELS
+from ftcli.data.pixel_cache import pixels_key
+from ftcli.data.threads import THREADS
+from ftcli.engine.features.feature_cache import KIND as FEATURES
+from ftcli.engine.features.frozen_body import FrozenBody
+from ftcli.engine.grid import Trained
+from ftcli.engine.probe.regularization_path import DEFAULT_CS
+from ftcli.engine.run_inputs import RunInputs
+from ftcli.errors import FtcliError
+from ftcli.log import Log
+from ftcli.model.head import head_of
+from ftcli.model.loading.load import Loaded
+from ftcli.time_estimate.trial import Method, Trial, run_trial
+from ftcli.time_estimate.types import TimedPart, TimeEstimate
+
+SPREAD = 1.5  # factor either way within which the time is expected
+AFTER_EPOCH = "evaluation after each epoch"
+PROBE = "exact probe"  # the stage
+EVALUATIONS = 10  # of loss and gradient that the exact probe makes for a value of C
+TIMED_ROWS = 256  # examples of which the products of an evaluation are timed
+
+
+def estimate_time(
+    method: Method, loaded: Loaded, inputs: RunInputs, config: Training, searches: int, started: float
+) -> tuple[TimeEstimate | None, str]:
+    """The estimate, or None and why there is none. searches: that the method makes, each over the whole grid.
+
+    started: when the command began, of time.perf_counter: what lies between is done again when it runs.
+    """
+    if inputs.machine.processes > 1:
+        return None, "the time of several processes is not estimated"
+    opening = time.perf_counter() - started
+    try:
+        trial = run_trial(method, loaded, inputs, config, searches)
+    except FtcliError as error:
+        return None, f"the time is not estimated: a trial with a few images failed ({error})"
+    count = Counts(trial, loaded, inputs, config)
+    timed = [part("opening", 1, "start", opening), *count.parts()]
+    return summed([entry for entry in timed if entry.count], count, config), ""
+
+
+def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEstimate:
+    seconds = sum(entry.seconds for entry in parts)
+    left_out = ["compilation"] * config.compile + [f"--measure {name}" for name in config.measure or ()]
+    searches = len(count.trial.searches)
+    return TimeEstimate(
+        seconds=round(seconds, 2), low=round(seconds / SPREAD, 2), high=round(seconds * SPREAD, 2),
+        runs=searches * count.runs, epochs=config.epochs if searches else 0, steps=count.steps if searches else 0,
+        models=count.models(), images=count.trial.n, parts=parts, left_out=left_out,
+    )  # fmt: skip
+
+
+def part(name: str, count: int, unit: str, each: float, choice: str = "") -> TimedPart:
+    return TimedPart(
+        name=name, choice=choice or UNSET, count=count, unit=unit, seconds_each=float(f"{each:.3g}"),
+        seconds=round(count * each, 3),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often the command does what the trial did."""
+
+    trial: Trial
+    loaded: Loaded
+    inputs: RunInputs
+    config: Training
+
+    @property
+    def runs(self) -> int:
+        """Of each search."""
+        return len(self.config.lr) * self.seeds
+
+    @property
+    def seeds(self) -> int:
+        return len(self.config.seed_list())
+
+    @property
+    def train(self) -> Loader:
+        assert self.inputs.train is not None
+        return self.inputs.train
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return self.train.steps(skip_single=self.config.bn == "train")
+
+    @property
+    def probed(self) -> bool:
+        """Whether the exact probe is a part of the command."""
+        return PROBE in self.trial.stopwatch.stages
+
+    def parts(self) -> Iterator[TimedPart]:
+        """Everything that takes time, in the order in which it is done."""
+        yield part("decoding", self.undecoded(), "image", self.trial.decoding() / THREADS)
+        yield part("features", self.feature_images(), "image", self.trial.full_pass())
+        if self.probed:
+            yield part("exact probe", 1, "path", self.path_seconds())
+        for choice in self.trial.searches:
+            yield from self.search_parts(choice)
+        for choice in self.trial.trained.choices.keys() - set(self.trial.searches):  # in which nothing trains
+            yield part(AFTER_EPOCH, self.evaluated_each_epoch, "image", self.trial.full_pass(), choice)
+        yield part("evaluation", self.models() * self.images_of_sets(), "image", self.trial.full_pass())
+
+    def search_parts(self, choice: str) -> Iterator[TimedPart]:
+        """The runs of one search."""
+        config = self.config
+        epochs = self.runs * config.epochs
+        batch = min(config.batch_size, self.train.n) * self.trial.step(choice)
+        whole = self.train.n / (self.steps * min(config.batch_size, self.train.n)) if self.steps else 0.0
+        prefix = self.trial.stopwatch.prefixes(choice)
+        if prefix:
+            stored = self.inputs.sets["id_val"].n + (self.train.n if prefix > 1 else 0)
+            yield part("frozen part", stored, "image", self.trial.full_pass(), choice)
+        yield part("training", epochs * self.steps, "step", batch * min(1.0, whole), choice)
+        passes = epochs + self.runs * config.epoch_zero
+        images = passes * self.evaluated_each_epoch
+        yield part(AFTER_EPOCH, images, "image", self.trial.epoch_pass(choice), choice)
+
+    @property
+    def evaluated_each_epoch(self) -> int:
+        """Images that are evaluated after every epoch."""
+        ood = sum(map(len, self.inputs.task.ood.values())) if self.config.ood_every_epoch else 0
+        return self.inputs.sets["id_val"].n + ood
+
+    def undecoded(self) -> int:
+        """Images whose pixels are not in the cache yet; without a cache each is decoded again in every pass."""
+        loaders = {
+            id(loader): loader for loader in (self.inputs.plain, self.train, *self.inputs.sets.values()) if loader
+        }
+        missing: dict[str, int] = {}
+        for loader in loaders.values():
+            key = pixels_key(loader.data, loader.transform)
+            if loader is self.train and not self.trial.searches:
+                continue
+            if loader is self.inputs.plain and not self.probed:
+                continue
+            if loader._cache is None or loader._cache.find(PIXELS, key) is None:
+                missing[key] = loader.n
+        return sum(missing.values())
+
+    def feature_images(self) -> int:
+        """Images that go through the frozen network once: for the probe, and to evaluate what has its body."""
+        loaders: list[Loader] = [*self.inputs.sets.values()] if self.frozen_models() else []
+        if self.probed:
+            assert self.inputs.plain is not None
+            loaders += [self.inputs.plain, *([] if loaders else [self.inputs.sets["id_val"]])]
+        cache = self.inputs.feature_cache
+        body = FrozenBody(self.inputs.machine.place(self.loaded.model), cache, Log())
+        if cache.disk is None or not loaders or not body.on_disk:
+            return sum(loader.n for loader in loaders)
+        return sum(loader.n for loader in loaders if cache.disk.find(FEATURES, body.key(loader)) is None)
+
+    def models(self) -> int:
+        """Models that are evaluated on every set through the whole network."""
+        return self.seeds * sum(not trained.frozen for trained in self.evaluated())
+
+    def frozen_models(self) -> bool:
+        """Whether a model with the body of the start is evaluated: by its features, which are computed once."""
+        return self.probed or any(trained.frozen for trained in self.evaluated())
+
+    def evaluated(self) -> list[Trained]:
+        return [*self.trial.trained.choices.values()] or [self.trial.trained]
+
+    def images_of_sets(self) -> int:
+        return sum(loader.n for loader in self.inputs.sets.values())
+
+    def path_seconds(self) -> float:
+        """Seconds of the exact probe: as in the trial, and the products with the features of the other examples."""
+        assert self.inputs.plain is not None
+        more = max(0, self.inputs.plain.n - self.trial.n)
+        D, device = head_of(self.loaded.model).weight.shape[1], self.inputs.machine.device
+        each = product_seconds(D, self.inputs.num_classes * len(DEFAULT_CS), device) / TIMED_ROWS
+        return self.trial.stopwatch.stages[PROBE] + more * EVALUATIONS * each
+
+
+def product_seconds(D: int, columns: int, device: torch.device) -> float:
+    """Seconds of one loss and gradient over TIMED_ROWS examples: two products [n, D] × [D, columns]."""
+    features, weights = torch.ones(TIMED_ROWS, D, device=device), torch.ones(D, columns, device=device)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        logits = features @ weights
+        total = float((features.T @ logits)[0, 0])  # read: the device has to finish
+        seconds.append(time.perf_counter() - started + 0 * total)
+    return min(seconds)
