@@ -1,6 +1,7 @@
 """Roles: which SPEC has which role in a run, and the splits of the training set in the roles that are not given."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from ftcli.data.rows import SPLIT_ROLES, Splits
 from ftcli.data.sources.source import Source, open_source
@@ -14,7 +15,7 @@ OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 
 def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]], log: Log) -> dict[str, Source]:
     """Every set of a run, opened, by its role or name; `typed` has a text for each role. Data that several SPECs name
-    is opened once.
+    is opened once, and each of its splits read once.
 
     A train set that is already split, and whose SPEC names no split, has the roles that are not given.
 
@@ -28,8 +29,9 @@ def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]]
     sources = {}
     for name, spec in specs.items():
         data = (spec.kind, spec.location, spec.root)
-        sources[name] = Source(spec, opened[data]) if data in opened else open_source(spec, log)
-        opened[data] = sources[name].splits
+        if data not in opened:
+            opened[data] = {split: cache(rows) for split, rows in open_source(spec, log).splits.items()}
+        sources[name] = Source(spec, opened[data])
     given = {role: sources.pop(role) for role in ROLES if role in sources}
     return _with_splits_of_train(given) | sources
 

@@ -47,6 +47,8 @@ class Rows:
     def slice(self, start: int, stop: int) -> "Rows":
         """Rows start … stop - 1, without copying an image."""
         stop = max(start, stop)
+        if (start, stop) == (0, len(self)):
+            return self
         return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.folders, self.unit)
 
 
