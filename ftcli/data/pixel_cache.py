@@ -107,6 +107,7 @@ class PixelDraft:
             with suppress(OSError):
                 self._file.close()
 
+    @cached_property
     def pixels(self) -> "CachedPixels | None":
         """What was taken, with which the file is complete; None where it could not be written."""
         if self._file.closed or not self.rows:
@@ -179,7 +180,7 @@ def _filler(
     ready: dict[int, tuple[CachedPixels, int]] = {}
     rows = images.rows.tolist()
     for draft in drafts:
-        if (pixels := draft.pixels()) is None:
+        if (pixels := draft.pixels) is None:
             continue
         if draft.rows == rows and len(rows) == pixels.n:
             return draft.path.replace

@@ -32,6 +32,8 @@ class ImageColumn:
             fields = image_fields(column.type)
             self.encoded = pc.struct_field(column, "bytes") if "bytes" in fields else None
             self.paths = pc.struct_field(column, "path") if "path" in fields else None
+            if self.encoded is not None and self.encoded.null_count == len(column):
+                self.encoded = None
         elif is_binary(column.type):
             self.encoded = column
         elif is_text(column.type):

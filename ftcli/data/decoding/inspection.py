@@ -28,7 +28,7 @@ from ftcli.safe_text import counted, quoted
 BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
 BLOCK_BYTES = 2**22
 FIRST_BYTES = 2**26  # of the images by which a set is recognised, kept until they are looked at
-FEWEST_TO_FORK = 512  # images for which starting processes pays
+IMAGES_PER_PROCESS = 512  # for fewer, starting a process does not pay
 MOST_PROCESSES = 64
 MOST_NAMED = 10  # damaged images in a message
 
@@ -238,8 +238,8 @@ def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
     """What is found and made of n images, in order: by processes where there are many, else by threads."""
     Image.init()  # all formats registered before threads ask for them
     blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
-    number, context = min(available_cores(), MOST_PROCESSES), fork_context()
-    if context is not None and number > 1 and n >= FEWEST_TO_FORK:
+    number, context = min(available_cores(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
+    if context is not None and number > 1:
         with ExitStack() as memory:
             try:
                 memory.enter_context(IN_DECODING.shared(context))
