@@ -24,7 +24,7 @@ def open_images(
     spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True, cache: Cache | None = None
 ) -> ImageSet:
     """Open a set and decode every image once; the arguments are those of `examples_of` and `read_sets`."""
-    images = examples_of(open_source(spec, log, labelled=labelled), log, labelled=labelled)
+    images = examples_of(open_source(spec, log, labelled=labelled, cache=cache), log, labelled=labelled)
     with Drafts(cache) as drafts:
         return read_sets({"": images}, drafts, damaged=damaged, log=log)[""]
 

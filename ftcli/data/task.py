@@ -57,7 +57,14 @@ def build_task(
 ) -> Task:
     """`open_sets` and `read_task` in one."""
     opened = open_sets(
-        train=train, id_val=id_val, id_test=id_test, ood=ood, log=log, classes=classes, num_classes=num_classes
+        train=train,
+        id_val=id_val,
+        id_test=id_test,
+        ood=ood,
+        log=log,
+        classes=classes,
+        num_classes=num_classes,
+        cache=cache,
     )
     return read_task(opened, split_seed=split_seed, damaged=damaged, log=log, cache=cache)
 
@@ -87,6 +94,7 @@ def open_sets(
     log: Log,
     classes: tuple[str, ...] | None = None,
     num_classes: int | None = None,
+    cache: Cache | None = None,
 ) -> OpenedSets:
     """Choose the examples of every set and align its classes by name; no image is read.
 
@@ -96,7 +104,7 @@ def open_sets(
     Raises:
         RequestError: a set cannot be opened, or no class matches.
     """
-    sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
+    sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log, cache)
     chosen = {name: examples_of(source, log) for name, source in sources.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
@@ -182,7 +190,7 @@ def without_labels(
 ) -> ImageSet:
     """A set to predict on: every label is -1."""
     spec = parse(text)
-    images = {"images": examples_of(open_source(spec, log, labelled=False), log, labelled=False)}
+    images = {"images": examples_of(open_source(spec, log, labelled=False, cache=cache), log, labelled=False)}
     return read_labelless(images, damaged=damaged, log=log, cache=cache, transforms=transforms)["images"]
 
 
@@ -199,15 +207,15 @@ def read_labelless(
     return read
 
 
-def labels_optional(text: str, log: Log) -> ImageSet:
+def labels_optional(text: str, log: Log, cache: Cache | None = None) -> ImageSet:
     """A set of which the images alone count, none of them read yet. Labels are read where it has them, so that
     limit= and per-class= choose the very examples that they choose everywhere else.
     """
     spec = parse(text)
     try:
-        return examples_of(open_source(spec, log), log)
+        return examples_of(open_source(spec, log, cache=cache), log)
     except RequestError:
-        return examples_of(open_source(spec, log, labelled=False), log, labelled=False)
+        return examples_of(open_source(spec, log, labelled=False, cache=cache), log, labelled=False)
 
 
 def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:

@@ -82,7 +82,7 @@ def unlabelled_task(context: Context[Any], data_config: DataConfig) -> Task:
     """The sets where labels mean nothing. With a training set, the sets cut from it are those of training."""
     config, log, cache = context.config, context.log, context.cache
     given = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
-    opened = {name: labels_optional(spec, log) for name, spec in [*given.items(), *config.ood_sets()] if spec}
+    opened = {name: labels_optional(spec, log, cache) for name, spec in [*given.items(), *config.ood_sets()] if spec}
     of_training = None
     if config.train:
         training = replace(context, config=replace(config, ood=None))
