@@ -12,8 +12,8 @@ from PIL import Image
 
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding.column import ImageColumn
-from ftcli.data.decoding.decode import DamagedImage, decode, digest
-from ftcli.data.decoding.inspection import Reading, Result, Use, conclude
+from ftcli.data.decoding.decode import Content, DamagedImage, decode, digest
+from ftcli.data.decoding.inspection import Reading, Result, conclude
 from ftcli.data.shifts.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
@@ -109,9 +109,9 @@ class ImageSet:
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )
 
-    def reading(self, cache: Cache | None, uses: Sequence[Use] = ()) -> Reading:
-        """What is to be read of the set."""
-        return Reading(self.column, self.rows, self.ids, self.spec, self.unit, cache, uses)
+    def reading(self, cache: Cache | None, held: dict[int, Content]) -> Reading:
+        """What is to be read of the set; see there."""
+        return Reading(self.column, self.rows, self.ids, self.spec, self.unit, cache, held=held)
 
     def inspected(self, reading: Reading, results: Sequence[Result], *, damaged: str, log: Log) -> "ImageSet":
         """The set once its images have been read, each known by its digest; damaged ones left out and counted.

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ftcli.cache.cache import Cache, key
+from ftcli.data.decoding.decode import Content
 from ftcli.data.decoding.inspection import Reading, Result, Use, read_images
 from ftcli.data.decoding.known import Known
 from ftcli.data.images import ImageSet
@@ -73,13 +74,14 @@ class Drafts:
         return uses
 
     def keep(self, images: ImageSet, transform: Transform, log: Log) -> None:
-        """Put the pixels of a set into the cache, if some of them have been prepared."""
+        """Put the pixels of a set into the cache, if most of them have been prepared."""
         drafts = [
             draft
             for of, of_transform, draft in self._drafts
             if of_transform == transform.key and of.shift == images.shift and of.column is images.column
         ]
-        if drafts:
+        ready = {row for draft in drafts for row in draft.rows}.intersection(images.rows.tolist())
+        if 2 * len(ready) > len(images):
             pixels = open_pixels(images, transform, self.cache, log, drafts)
             if isinstance(pixels, CachedPixels):
                 pixels.file.close()
@@ -103,7 +105,8 @@ def read_sets(
     for name, images in sets.items():
         if name not in found:
             together = {other: images for other, images in sets.items() if images.column.same_as(sets[name].column)}
-            readings = {other: images.reading(drafts.cache) for other, images in together.items()}
+            held: dict[int, Content] = {}
+            readings = {other: images.reading(drafts.cache, held) for other, images in together.items()}
             for other, reading in readings.items():
                 reading.uses = drafts.uses(together[other], (wanted or {}).get(other, ()), reading.known)
             results = read_images(list(readings.values()), log)

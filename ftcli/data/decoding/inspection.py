@@ -27,7 +27,7 @@ from ftcli.safe_text import counted, quoted
 
 BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
 BLOCK_BYTES = 2**22
-FIRST_BYTES = 2**26  # of the images by which a set is recognised, kept until they are looked at
+HELD_BYTES = 2**26  # of the images by which sets are recognised, held until they are looked at
 IMAGES_PER_PROCESS = 512  # for fewer, starting a process does not pay
 MOST_PROCESSES = 64
 MOST_NAMED = 10  # damaged images in a message
@@ -59,7 +59,8 @@ class Use:
 class Reading:
     """One set to be read, recognised by its first images where an earlier run has read it.
 
-    rows: int64 [N], rows of the column; ids: [N]. known: what the earlier run noted.
+    rows: int64 [N], rows of the column; ids: [N]. held: by row, images of the column that are read already; the first
+    of this set are added and not read again. known: what the earlier run noted.
     """
 
     column: ImageColumn
@@ -71,31 +72,32 @@ class Reading:
     uses: Sequence[Use] = ()
     name: str = ""  # of its entry in the cache
     known: Known | None = None
-    first: dict[int, Content] = field(default_factory=dict)  # by row, of its first images, which are not read again
+    held: dict[int, Content] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.cache is None or not len(self.rows):
             return
+        rows = self.rows[:RECOGNISED_BY].tolist()
         try:
-            first = {row: self.column.content(row) for row in self.rows[:RECOGNISED_BY].tolist()}
+            first = {row: self.held[row] if row in self.held else self.column.content(row) for row in rows}
         except DamagedImage:
             return
         digests = [digest(content) for content in first.values()]
         self.name = known_images.name_of(digests, len(self.rows), PIL.__version__)
         self.known = known_images.find(self.cache, self.name, len(self.rows))
-        if (
-            sum(content.nbytes if isinstance(content, np.ndarray) else len(content) for content in first.values())
-            <= FIRST_BYTES
-        ):
-            self.first = first
+        if sum(map(_bytes_of, {**self.held, **first}.values())) <= HELD_BYTES:
+            self.held |= first
 
     def note(self, images: Sequence[Inspected]) -> None:
         """Note for later runs what was found out, where it is new."""
         if self.cache is None or not self.name:
             return
-        of_pixels = [image.pixel_digest for image in images]
-        before = self.known or Known()
-        found = Known([image.digest for image in images], of_pixels, before.uses | {use.name for use in self.uses})
+        found = Known([image.digest for image in images], [image.pixel_digest for image in images])
+        # As it is now: another set of the same images, seen otherwise, may have been noted in the meantime.
+        before = known_images.find(self.cache, self.name, len(images)) if self.uses else self.known
+        if before is not None and before.digests == found.digests:
+            found = found._replace(uses=before.uses)
+        found = found._replace(uses=found.uses | {use.name for use in self.uses})
         if found != before:
             known_images.add(self.cache, self.name, found)
 
@@ -188,12 +190,11 @@ class _Look:
 
     def __init__(self, readings: Sequence[Reading], rows: np.ndarray) -> None:
         self.column, self.rows = readings[0].column, rows
-        self.first: dict[int, Content] = {}
+        self.held = {row: content for reading in readings for row, content in reading.held.items()}
         self.expected: dict[int, tuple[bytes, bytes]] = {}  # by row: digest of the bytes and of the pixels
         self.decodes = np.zeros(len(rows), dtype=bool)
         self.makes = []
         for reading in readings:
-            self.first |= reading.first
             if reading.known is None:
                 self.decodes |= np.isin(rows, reading.rows)
             else:
@@ -214,7 +215,7 @@ class _Look:
 
     def _image(self, position: int) -> Looked:
         row = int(self.rows[position])
-        content = self.first[row] if row in self.first else self.column.content(row)
+        content = self.held[row] if row in self.held else self.column.content(row)
         found = Inspected(digest(content), is_turned(content))
         digest_before, of_pixels = self.expected.get(row, (b"", b""))
         if found.digest == digest_before and not self.decodes[position]:
@@ -223,6 +224,10 @@ class _Look:
             image = decode(content, memory)
             made = [(i, make(image, found.digest)) for i, (used, make) in enumerate(self.makes) if used[position]]
             return found._replace(pixel_digest=pixel_digest(image)), made
+
+
+def _bytes_of(content: Content) -> int:
+    return content.nbytes if isinstance(content, np.ndarray) else len(content)
 
 
 def _block_size(uses: Iterable[Use]) -> int:
