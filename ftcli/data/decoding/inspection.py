@@ -23,6 +23,7 @@ from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.threads import THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.processes import process_count
 from ftcli.safe_text import counted, quoted
 
 BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
@@ -243,7 +244,7 @@ def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
     """What is found and made of n images, in order: by processes where there are many, else by threads."""
     Image.init()  # all formats registered before threads ask for them
     blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
-    number, context = min(available_cores(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
+    number, context = min(available_cores() // process_count(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
     if context is not None and number > 1:
         with ExitStack() as memory:
             try:
