@@ -62,6 +62,16 @@ def test_an_error_arrives_in_the_turn_of_its_item(context: ForkContext) -> None:
     assert error.value.fix == "leave it out" and multiprocessing.active_children() == []
 
 
+@pytest.mark.parametrize(("error", "arrives"), [(MemoryError, MemoryError), (KeyError, RuntimeError)])
+def test_errors_of_others_arrive_too(context: ForkContext, error: type[Exception], arrives: type[Exception]) -> None:
+    def work(i: int) -> int:
+        raise error("why")
+
+    with pytest.raises(arrives, match="why") as raised, Forks(work, [0], context, 1) as forks:
+        list(forks.in_order(ahead=1))
+    assert "in another process" in raised.value.__notes__[0] and "raise error" in raised.value.__notes__[0]
+
+
 @pytest.mark.parametrize(("number", "cause"), [(signal.SIGKILL, "memory is not enough"), (signal.SIGALRM, "SIGALRM")])
 def test_a_killed_process_ends_the_work_in_order(context: ForkContext, number: int, cause: str) -> None:
     def work(i: int) -> int:

@@ -2,21 +2,25 @@
 
 A child inherits the function and the items, so that nothing has to be sent to it but the number of an item. Each has a
 pipe of its own and shares no lock with the others: one that dies leaves nothing behind that another would wait for.
+Results are sent by `marshal`, which knows numbers, text, bytes and tuples or lists of them, and no objects.
 """
 
 import ctypes
 import gc
+import marshal
 import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, ForkProcess
 from typing import Any, Generic, TypeVar
 
-from ftcli.errors import ResourceLimit
+from ftcli import errors
+from ftcli.errors import FtcliError, ResourceLimit
 
 QUEUED = 2  # items that a child has been given: the one it works on and the next
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
@@ -43,7 +47,8 @@ def end_with_parent() -> None:
 
 
 class Forks(Generic[Item, Result]):
-    """Forked processes that compute `function` of items. They are killed when the block ends, however it ends.
+    """Forked processes that compute `function` of items; it must give what `marshal` knows. They are killed when the
+    block ends, however it ends.
 
     Raises OSError where none can be started.
     """
@@ -82,7 +87,7 @@ class Forks(Generic[Item, Result]):
 
         Raises what `function` raises, and ResourceLimit where a process was killed.
         """
-        results: dict[int, tuple[Result, BaseException | None]] = {}
+        results: dict[int, tuple[Result, Fault | None]] = {}
         given = 0
         for number in range(len(self._items)):
             while True:
@@ -91,9 +96,9 @@ class Forks(Generic[Item, Result]):
                 if number in results:
                     break
                 results |= self._finished()
-            result, error = results.pop(number)
-            if error is not None:
-                raise error
+            result, fault = results.pop(number)
+            if fault is not None:
+                raise _error_of(*fault)
             yield result
 
     def _give(self, number: int) -> bool:
@@ -102,23 +107,23 @@ class Forks(Generic[Item, Result]):
         if self._queued[connection] >= QUEUED:
             return False
         try:
-            connection.send(number)
+            connection.send_bytes(number.to_bytes(8))
         except OSError as error:
             raise self._died(connection) from error
         self._queued[connection] += 1
         return True
 
-    def _finished(self) -> dict[int, tuple[Result, BaseException | None]]:
-        """Results, or errors, by the number of their item, once there are some."""
+    def _finished(self) -> "dict[int, tuple[Result, Fault | None]]":
+        """Results, or what went wrong, by the number of their item, once there are some."""
         results = {}
         for connection in wait([connection for connection, queued in self._queued.items() if queued]):
             assert isinstance(connection, Connection)
             try:
-                number, result, error = connection.recv()
-            except (EOFError, OSError) as fault:
-                raise self._died(connection) from fault
+                number, result, fault = marshal.loads(connection.recv_bytes())
+            except (EOFError, OSError) as error:
+                raise self._died(connection) from error
             self._queued[connection] -= 1
-            results[number] = result, error
+            results[number] = result, fault
         return results
 
     def _died(self, connection: Connection) -> ResourceLimit:
@@ -132,16 +137,33 @@ class Forks(Generic[Item, Result]):
 
 
 def _serve(function: Callable[[Any], Any], items: Sequence[Any], connection: Connection) -> None:
-    """In a child: the result of each item whose number comes, or the error instead."""
+    """In a child: the result of each item whose number comes, or what went wrong."""
     end_with_parent()
     gc.freeze()  # a collection that looked at all that was inherited would copy it
     with suppress(EOFError, BrokenPipeError):  # the command has ended
         while True:
-            number = connection.recv()
+            number = int.from_bytes(connection.recv_bytes())
             result, fault = None, None
             try:
                 result = function(items[number])
             except BaseException as error:
-                fault = error
-                fault.__traceback__ = fault.__cause__ = fault.__context__ = None
-            connection.send((number, result, fault))
+                fault = _fault_of(error)
+            connection.send_bytes(marshal.dumps((number, result, fault)))
+
+
+Fault = tuple[str, str, str, str]  # an error: name of its class, its text, what to type instead, where it was raised
+
+
+def _fault_of(error: BaseException) -> Fault:
+    text, fix = (error.problem, error.fix) if isinstance(error, FtcliError) else (str(error), "")
+    return type(error).__name__, text, fix, "".join(traceback.format_exception(error))
+
+
+def _error_of(name: str, text: str, fix: str, where: str) -> Exception:
+    """The error of a child, as one of this process."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, FtcliError):
+        return kind(text, fix)
+    error = MemoryError(text) if name == "MemoryError" else RuntimeError(f"{name}: {text}")
+    error.add_note(f"in another process: {where}")
+    return error

@@ -214,6 +214,10 @@ class _Look:
                 looked.append((damage, []))
         return looked
 
+    def packed(self, positions: range) -> "list[Packed]":
+        """What was found, to be sent to another process."""
+        return [_packed(*looked) for looked in self(positions)]
+
     def _image(self, position: int) -> Looked:
         row = int(self.rows[position])
         content = self.held[row] if row in self.held else self.column.content(row)
@@ -225,6 +229,21 @@ class _Look:
             image = decode(content, memory)
             made = [(i, make(image, found.digest)) for i, (used, make) in enumerate(self.makes) if used[position]]
             return found._replace(pixel_digest=pixel_digest(image)), made
+
+
+# What is wrong with an image, or the values of Inspected; of what was made: number of the use, shape, bytes.
+Packed = tuple[str | tuple[bytes, bool, bytes], list[tuple[int, tuple[int, ...], bytes]]]
+
+
+def _packed(result: Result, made: list[tuple[int, np.ndarray]]) -> Packed:
+    found = str(result) if isinstance(result, DamagedImage) else (result.digest, result.turned, result.pixel_digest)
+    return found, [(number, pixels.shape, pixels.tobytes()) for number, pixels in made]
+
+
+def _unpacked(packed: Packed) -> Looked:
+    found, made = packed
+    result = DamagedImage(found) if isinstance(found, str) else Inspected(*found)
+    return result, [(number, np.frombuffer(pixels, np.uint8).reshape(shape)) for number, shape, pixels in made]
 
 
 def _bytes_of(content: Content) -> int:
@@ -249,12 +268,12 @@ def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
         with ExitStack() as memory:
             try:
                 memory.enter_context(IN_DECODING.shared(context))
-                forks = memory.enter_context(Forks(look, blocks, context, number))
+                forks = memory.enter_context(Forks(look.packed, blocks, context, number))
             except OSError:  # no locks between processes here, or too many processes
                 memory.close()
             else:
-                for block in forks.in_order(ahead=2 * number + 1):
-                    yield from block
+                for packed in forks.in_order(ahead=2 * number + 1):
+                    yield from map(_unpacked, packed)
                 return
     for block in map_in_order(look, blocks, threads=THREADS, ahead=2 * THREADS):
         yield from block

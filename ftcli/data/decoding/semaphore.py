@@ -2,10 +2,11 @@
 allows.
 """
 
+import mmap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import c_int64
+from ctypes import c_int64, sizeof
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -25,7 +26,8 @@ class WeightedSemaphore:
         Raises OSError where the system has no locks between processes.
         """
         own = self._changed, self._free
-        self._changed, self._free = context.Condition(), context.RawValue(c_int64, self._capacity)
+        self._changed, self._free = context.Condition(), c_int64.from_buffer(mmap.mmap(-1, sizeof(c_int64)))
+        self._free.value = self._capacity
         try:
             yield
         finally:
