@@ -23,12 +23,13 @@ from ftcli.config.shared import Common, Detailed, Reporting, Resumable, RunFolde
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.console.progress import ConsoleLog
-from ftcli.data.task import Task, build_task, warn_few_to_pick
+from ftcli.data.preparation import NO_TRANSFORMS, Transforms
+from ftcli.data.task import OpenedSets, Task, open_sets, read_task, warn_few_to_pick
 from ftcli.data.transforms import DataConfig
 from ftcli.engine.device import Machine, machine_of
 from ftcli.engine.grid import Trained
 from ftcli.engine.resume.checkpointer import Checkpointer
-from ftcli.engine.run_inputs import RunInputs, run_inputs_of
+from ftcli.engine.run_inputs import RunInputs, run_inputs_of, transforms_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.confusion import check_pairs
@@ -79,20 +80,39 @@ class Context(Generic[Options]):
 
     def task(self, model: Loaded | None = None) -> Task:
         """The sets in their roles. Classes: those of `model` where it is given, else of the training set."""
+        return self.read(self.open_sets(model), model.data_config if model else None)
+
+    def open_sets(self, model: Loaded | None = None) -> OpenedSets:
+        """The sets in the roles that the options give them, their names and classes checked; no image is read."""
         config = self.config
         assert isinstance(config, Reporting)
-        task = build_task(
+        opened = open_sets(
             train=config.train if isinstance(config, Training | Measuring) else None, id_val=config.id_val,
-            id_test=config.id_test, ood=config.ood_sets(), damaged=config.damaged, log=self.log, cache=self.cache,
-            split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
+            id_test=config.id_test, ood=config.ood_sets(), log=self.log,
             classes=model.label_names if model else None,
-            num_classes=len(head_of(model.model).bias) if model else None,
+            num_classes=len(head_of(model.model).bias) if model else None, cache=self.cache,
         )  # fmt: skip
         if isinstance(config, Detailed) and config.details():
-            check_pairs(len(task.classes))
+            check_pairs(len(opened.classes))
+        return opened
+
+    def read(self, opened: OpenedSets, data_config: DataConfig | None) -> Task:
+        """The task, its images read. data_config: timm's, of the model that will use them, where it is known."""
+        config = self.config
+        assert isinstance(config, Reporting)
+        task = read_task(
+            opened, split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
+            damaged=config.damaged, log=self.log, cache=self.cache, transforms=self.transforms(data_config),
+        )  # fmt: skip
         if config.picks_on_id_val:
             warn_few_to_pick(task, self.log)
         return task
+
+    def transforms(self, data_config: DataConfig | None) -> Transforms:
+        """Those with which the images will be used; none where they will not be."""
+        assert isinstance(self.config, Running)
+        unused = self.finished_report is not None or (isinstance(self.config, Training) and self.config.dry_run)
+        return NO_TRANSFORMS if unused or data_config is None else transforms_of(data_config, self.config)
 
     def inputs(self, task: Task, data_config: DataConfig) -> RunInputs:
         """The task with its loaders; images are prepared as timm's `data_config` says."""

@@ -62,8 +62,10 @@ def train(config: Training) -> Answer:
     command = COMMANDS[command_of(config)]
     with open_context(config) as context:
         checkpoint = open_initial_checkpoint(config, context.log)
-        task = context.task()
-        loaded = load_initial_model(task, config, checkpoint, context.log)
+        opened = context.open_sets()
+        loaded = load_initial_model(len(opened.classes), config, checkpoint, context.log)
+        task = context.read(opened, loaded.data_config)
+        loaded = match_head_of(loaded, task, config, context.log)
         inputs = context.inputs(task, loaded.data_config)
         count_trainable = import_named(command.choices)
         trainable = count_trainable(loaded.model, config) if count_trainable else {}  # parameters, by choice
@@ -138,7 +140,10 @@ def predict(config: Predict) -> Answer:
     check_target(config)
     with open_context(config) as context:
         loaded = load_with_head(config, config.checkpoint, context.log)
-        images = without_labels(config.images, damaged=config.damaged, log=context.log, cache=context.cache)
+        images = without_labels(
+            config.images, damaged=config.damaged, log=context.log, cache=context.cache,
+            transforms=context.transforms(loaded.data_config),
+        )  # fmt: skip
         task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
         inputs = context.inputs(task, loaded.data_config)
         logits = all_logits(context.machine.place(loaded.model), inputs, context.log, frozen=True)["images"]
@@ -167,12 +172,16 @@ def open_initial_checkpoint(config: Training, log: Log) -> Checkpoint | None:
     return checkpoint
 
 
-def load_initial_model(task: Task, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
+def load_initial_model(num_classes: int, config: Training, checkpoint: Checkpoint | None, log: Log) -> Loaded:
     """The model that training starts from, with as many classes as the task has."""
-    loaded = load_model(
-        name=config.model, checkpoint=checkpoint, num_classes=len(task.classes), image_size=config.image_size, log=log,
+    return load_model(
+        name=config.model, checkpoint=checkpoint, num_classes=num_classes, image_size=config.image_size, log=log,
         overrides=ModelOverrides.from_options(config),
     )  # fmt: skip
+
+
+def match_head_of(loaded: Loaded, task: Task, config: Training, log: Log) -> Loaded:
+    """The initial model with the head that the method starts from."""
     if match_head := import_named(COMMANDS[command_of(config)].match_head):
         return match_head(loaded, task, config, log)
     # With random weights a checkpoint only names the architecture, so the report must not cite it.

@@ -8,6 +8,7 @@ with the mark that ftcli wrote when it made that folder.
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import socket
 import threading
@@ -91,7 +92,7 @@ class Cache:
             is a warning. The command goes on without it.
         """
         path = self.folder / kind / key
-        partial = path.with_name(f".{key}.{_writer()}.part")
+        partial = self._partial(kind, key)
         if not self._usable or (size is not None and size > self.free_bytes()):
             return None
         try:
@@ -109,16 +110,37 @@ class Cache:
         except TooLarge:
             return None
         except OSError as error:
-            self._usable = False  # the folder is not named: reports, which hold the warnings, have no user name in them
-            self.log.warn(
-                "cache-unusable",
-                f"the cache folder cannot be written ({error.strerror or error}): nothing is kept for the next run; "
-                "FTCLI_CACHE names another folder",
-            )
+            self.unusable(error)
             return None
         finally:
             with suppress(OSError):
                 remove(partial)
+
+    def draft(self, kind: str) -> Path | None:
+        """A temporary name for a file that may become an entry once its key is known: the `write` of `add` renames it.
+        Where that does not happen it has to be removed. None where the folder cannot be written.
+        """
+        if not self._usable:
+            return None
+        try:
+            self._make_kind_folder(kind)
+        except OSError as error:
+            self.unusable(error)
+            return None
+        return self._partial(kind, secrets.token_hex(32))
+
+    def unusable(self, error: OSError) -> None:
+        """Warn that the folder cannot be written, and write no more."""
+        self._usable = False  # the folder is not named: reports, which hold the warnings, have no user name in them
+        self.log.warn(
+            "cache-unusable",
+            f"the cache folder cannot be written ({error.strerror or error}): nothing is kept for the next run; "
+            "FTCLI_CACHE names another folder",
+        )
+
+    def _partial(self, kind: str, key: str) -> Path:
+        """The temporary name under which this thread writes an entry."""
+        return self.folder / kind / f".{key}.{_writer()}.part"
 
     def free_bytes(self) -> int:
         """The most bytes of a new entry: the cap without the entries in use."""

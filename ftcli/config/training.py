@@ -203,6 +203,11 @@ class Training(Detailed, Resumable):
         """Whether the body starts from random weights, not from a checkpoint."""
         return False
 
+    @property
+    def training_transforms(self) -> tuple[str, ...]:
+        """With which transforms training images are used: "plain", as in evaluation, or "augmented"."""
+        return ("augmented",)
+
     def seed_list(self) -> tuple[int, ...]:
         """The seeds to run, ascending."""
         return tuple(range(self.seeds)) if self.seeds else tuple(int(seed) for seed in self.seed or (0,))
@@ -227,6 +232,10 @@ class Probe(Training):
     path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
+
+    @property
+    def training_transforms(self) -> tuple[str, ...]:
+        return ("augmented",) if self.solver == "sgd" else ("plain",)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -300,3 +309,7 @@ class Lpft(Tuning):
     path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
+
+    @property
+    def training_transforms(self) -> tuple[str, ...]:
+        return ("plain", "augmented")

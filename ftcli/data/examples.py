@@ -12,6 +12,7 @@ from ftcli.data.classes.alignment import warn_similar_names
 from ftcli.data.classes.class_names import all_composed
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
+from ftcli.data.preparation import Drafts, read_sets
 from ftcli.data.rows import Rows
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.spec import Spec
@@ -22,9 +23,10 @@ from ftcli.log import Log
 def open_images(
     spec: Spec, log: Log, *, damaged: str = "stop", labelled: bool = True, cache: Cache | None = None
 ) -> ImageSet:
-    """Open a set and decode every image once; the arguments are those of `examples_of` and `ImageSet.inspected`."""
-    source = open_source(spec, log, labelled=labelled)
-    return examples_of(source, log, labelled=labelled).inspected(damaged=damaged, log=log, cache=cache)
+    """Open a set and decode every image once; the arguments are those of `examples_of` and `read_sets`."""
+    images = examples_of(open_source(spec, log, labelled=labelled, cache=cache), log, labelled=labelled)
+    with Drafts(cache) as drafts:
+        return read_sets({"": images}, drafts, damaged=damaged, log=log)[""]
 
 
 def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:

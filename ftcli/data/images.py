@@ -12,13 +12,13 @@ from PIL import Image
 
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding.column import ImageColumn
-from ftcli.data.decoding.decode import DamagedImage, decode, digest
-from ftcli.data.decoding.inspection import inspect
+from ftcli.data.decoding.decode import Content, DamagedImage, decode, digest
+from ftcli.data.decoding.inspection import Reading, Result, conclude
 from ftcli.data.shifts.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 
-Result = TypeVar("Result")
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ImageSet:
         """
         return self.prepared(i, lambda image: image)
 
-    def prepared(self, i: int, prepare: Callable[[Image.Image], Result]) -> Result:
+    def prepared(self, i: int, prepare: Callable[[Image.Image], Prepared]) -> Prepared:
         """`prepare` of image i; threads that call this never have too many large images in memory at once."""
         with ExitStack() as memory:
             return prepare(self._decoded(i, memory))
@@ -80,11 +80,15 @@ class ImageSet:
             raise RunError(
                 f'the image "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}', fix
             ) from damage
+        return self.corrupted(image, self.digests[i])
+
+    def corrupted(self, image: Image.Image, of_bytes: bytes) -> Image.Image:
+        """A decoded image as the set has it. of_bytes: the digest of its encoded bytes, which seeds a corruption."""
         if self.shift is None:
             return image
         from ftcli.data.shifts.corruptions import corrupt  # loads much of scipy
 
-        return corrupt(image, self.shift.name, self.shift.severity, self.digests[i])
+        return corrupt(image, self.shift.name, self.shift.severity, of_bytes)
 
     def flipped(self) -> "ImageSet":
         """The set with class y as class K - 1 - y of `classes`, where the SPEC says so and it is not done yet."""
@@ -105,25 +109,26 @@ class ImageSet:
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )
 
-    def inspected(self, *, damaged: str, log: Log, cache: Cache | None = None) -> "ImageSet":
-        """The set with every image read, decoded once and known by its digest; damaged ones left out and counted.
+    def reading(self, cache: Cache | None, held: dict[int, Content]) -> Reading:
+        """What is to be read of the set; see there."""
+        return Reading(self.column, self.rows, self.ids, self.spec, self.unit, cache, held=held)
+
+    def inspected(self, reading: Reading, results: Sequence[Result], *, damaged: str, log: Log) -> "ImageSet":
+        """The set once its images have been read, each known by its digest; damaged ones left out and counted.
 
         Args:
             damaged: what to do about a damaged image, "stop" or "skip".
-            cache: knows images that could be decoded before, which are then not decoded here.
 
         Raises:
             RequestError: images are damaged and `damaged` is "stop", or all are.
         """
-        whole, results = inspect(
-            self.column, self.rows, self.ids, spec=self.spec, unit=self.unit, damaged=damaged, log=log, cache=cache
-        )
-        if not results:
+        whole, images = conclude(reading, results, damaged, log)
+        if not images:
             raise RequestError(f"{self.spec} has no images that can be decoded", "check its settings")
         return replace(
             self if whole.all() else self.select(np.flatnonzero(whole)),
-            digests=[result.digest for result in results],
-            pixel_digests=[result.pixel_digest for result in results],
+            digests=[image.digest for image in images],
+            pixel_digests=[image.pixel_digest for image in images],
             damaged=int(np.count_nonzero(~whole)),
         )
 

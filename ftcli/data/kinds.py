@@ -8,7 +8,7 @@ class Kind:
     """A kind of data; its module is imported when a SPEC of that kind is opened."""
 
     form: str  # how its location is typed
-    module: str  # in ftcli/data/sources: has open_splits(spec, log, *, labelled) -> Splits
+    module: str  # in ftcli/data/sources: has open_splits(spec, log, *, labelled, cache) -> Splits
     settings: tuple[str, ...] = ()  # settings that no other kind has
 
 

@@ -1,7 +1,9 @@
 """Roles: which SPEC has which role in a run, and the splits of the training set in the roles that are not given."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache as read_once
 
+from ftcli.cache.cache import Cache
 from ftcli.data.rows import SPLIT_ROLES, Splits
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.spec import parse
@@ -12,9 +14,11 @@ ROLES = ("train", "id_val", "id_test")
 OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 
 
-def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]], log: Log) -> dict[str, Source]:
+def open_sources(
+    typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]], log: Log, cache: Cache | None = None
+) -> dict[str, Source]:
     """Every set of a run, opened, by its role or name; `typed` has a text for each role. Data that several SPECs name
-    is opened once.
+    is opened once, and each of its splits read once.
 
     A train set that is already split, and whose SPEC names no split, has the roles that are not given.
 
@@ -28,8 +32,9 @@ def open_sources(typed: Mapping[str, str | None], ood: Sequence[tuple[str, str]]
     sources = {}
     for name, spec in specs.items():
         data = (spec.kind, spec.location, spec.root)
-        sources[name] = Source(spec, opened[data]) if data in opened else open_source(spec, log)
-        opened[data] = sources[name].splits
+        if data not in opened:
+            opened[data] = {name: read_once(rows) for name, rows in open_source(spec, log, cache=cache).splits.items()}
+        sources[name] = Source(spec, opened[data])
     given = {role: sources.pop(role) for role in ROLES if role in sources}
     return _with_splits_of_train(given) | sources
 

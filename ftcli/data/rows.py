@@ -47,6 +47,8 @@ class Rows:
     def slice(self, start: int, stop: int) -> "Rows":
         """Rows start … stop - 1, without copying an image."""
         stop = max(start, stop)
+        if (start, stop) == (0, len(self)):
+            return self
         return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.folders, self.unit)
 
 
@@ -66,9 +68,14 @@ def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = N
         files = pa.array([os.fsencode(path) for path in paths], pa.large_binary())
     image = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), files], names=["bytes", "path"])
     columns = {"image": image} | ({} if labels is None else {"label": pa.array(labels, pa.int64())})
-    relative = (Path(path).relative_to(root) if Path(path).is_relative_to(root) else Path(path) for path in paths)
-    ids = [as_text(path.as_posix()) for path in relative]
+    beginning = os.path.join(root, "")
+    ids = [as_text(_plain_path(path.removeprefix(beginning))) for path in paths]
     return Rows(pa.table(columns), {"image": datasets.Image(), **label_feature(names)}, ids, unit="file")
+
+
+def _plain_path(path: str) -> str:
+    """A path as pathlib writes it, which is slow where nothing is to be done."""
+    return Path(path).as_posix() if os.sep != "/" or "//" in path or "./" in path else path
 
 
 def label_feature(names: Sequence[str]) -> Features:

@@ -10,9 +10,10 @@ from ftcli.cache.cache import Cache
 from ftcli.data import stratified as split
 from ftcli.data.classes.alignment import align, warn_text_order
 from ftcli.data.classes.labels import are_names, numbers
-from ftcli.data.examples import examples_of, open_images
+from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
+from ftcli.data.preparation import NO_TRANSFORMS, Drafts, Transforms, Wanted, read_sets
 from ftcli.data.roles import OPTIONS, ROLES, open_sources
 from ftcli.data.sources.source import open_source
 from ftcli.data.spec import parse
@@ -54,17 +55,56 @@ def build_task(
     num_classes: int | None = None,
     cache: Cache | None = None,
 ) -> Task:
-    """Choose the examples of every set, align its classes by name, read the images, and cut from train what is
-    missing. Errors and warnings about a SPEC or its classes come before the first image is read.
+    """`open_sets` and `read_task` in one."""
+    opened = open_sets(
+        train=train,
+        id_val=id_val,
+        id_test=id_test,
+        ood=ood,
+        log=log,
+        classes=classes,
+        num_classes=num_classes,
+        cache=cache,
+    )
+    return read_task(opened, split_seed=split_seed, damaged=damaged, log=log, cache=cache)
+
+
+@dataclass(frozen=True)
+class OpenedSets:
+    """The sets of a run by role or name, their examples chosen and labelled by the task's K classes, before any image
+    is read.
+    """
+
+    classes: tuple[str, ...]
+    named: bool
+    sets: dict[str, ImageSet]
+
+    @property
+    def missing(self) -> list[str]:
+        """The roles that are cut from train."""
+        return [role for role in ROLES if role not in self.sets] if "train" in self.sets else []
+
+
+def open_sets(
+    *,
+    train: str | None,
+    id_val: str | None,
+    id_test: str | None,
+    ood: Sequence[tuple[str, str]],
+    log: Log,
+    classes: tuple[str, ...] | None = None,
+    num_classes: int | None = None,
+    cache: Cache | None = None,
+) -> OpenedSets:
+    """Choose the examples of every set and align its classes by name; no image is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
-    that is already split, and whose SPEC names no split, has the roles not given; what is still missing is cut
-    from train, 10 % each, stratified, by `split_seed`.
+    that is already split, and whose SPEC names no split, has the roles not given.
 
     Raises:
-        RequestError: a set cannot be opened, no class matches, or a set cut here shares an image with one given.
+        RequestError: a set cannot be opened, or no class matches.
     """
-    sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log)
+    sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log, cache)
     chosen = {name: examples_of(source, log) for name, source in sources.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
@@ -75,16 +115,63 @@ def build_task(
     aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
     if classes is None and num_classes is not None:
         warn_text_order(chosen, names, log)
-    sets = {name: images.inspected(damaged=damaged, log=log, cache=cache) for name, images in aligned.items()}
-    identical = {role: sets.pop(role) for role in ROLES if role in sets}
-    given = set(identical)
-    if "train" in given:
-        identical |= _cut(identical["train"], [role for role in ROLES if role not in given], split_seed)
-        _warn_untrained(identical["train"], log)
-    _check_overlap(identical, given, log)
-    warn_repeated(identical, sets, log)
-    outside = {name: _restricted(name, images, log) for name, images in sets.items()}
-    return Task(names, named, **{role: identical.get(role) for role in ROLES}, ood=outside)
+    return OpenedSets(names, named, aligned)
+
+
+def read_task(
+    opened: OpenedSets,
+    *,
+    split_seed: int,
+    damaged: str,
+    log: Log,
+    cache: Cache | None = None,
+    transforms: Transforms = NO_TRANSFORMS,
+) -> Task:
+    """Read the images, each once, and cut from train what is missing, 10 % each, stratified, by `split_seed`.
+
+    Args:
+        transforms: those of which the prepared pixels are put into the cache in the same pass.
+
+    Raises:
+        RequestError: images are damaged and `damaged` is "stop", or a set cut here shares an image with one given.
+    """
+    missing = opened.missing
+    if missing:
+        _check_enough_to_cut(opened.sets["train"], missing)
+    wanted = _wanted(opened, split_seed, transforms)
+    with Drafts(cache) as drafts:
+        sets = read_sets(opened.sets, drafts, damaged=damaged, log=log, wanted=wanted)
+        identical = {role: sets.pop(role) for role in ROLES if role in sets}
+        given = set(identical)
+        if "train" in given:
+            identical |= _cut(identical["train"], missing, split_seed)
+            _warn_untrained(identical["train"], log)
+        _check_overlap(identical, given, log)
+        warn_repeated(identical, sets, log)
+        outside = {name: _restricted(name, images, log) for name, images in sets.items()}
+        for name, images in (identical | outside).items():
+            for transform in transforms.of(name):
+                drafts.keep(images, transform, log)
+    return Task(opened.classes, opened.named, **{role: identical.get(role) for role in ROLES}, ood=outside)
+
+
+def _wanted(opened: OpenedSets, seed: int, transforms: Transforms) -> dict[str, list[Wanted]]:
+    """With which transforms the images of each set will be used. Where the cut of a set is not known before its images
+    are read, it is expected to be the one of images that are all different.
+
+    Raises RequestError for a set whose images cannot be shuffled by blocks as its SPEC says.
+    """
+    wanted = {}
+    for name, images in opened.sets.items():
+        rows_of = {name: np.arange(len(images))}
+        if name == "train" and opened.missing and transforms != NO_TRANSFORMS:
+            rows_of |= _cut_rows(images, [i.to_bytes(8) for i in range(len(images))], opened.missing, seed)
+        wanted[name] = [
+            Wanted(images.rows[rows], transform.shuffled(images.shuffle))
+            for role, rows in rows_of.items()
+            for transform in transforms.of(role)
+        ]
+    return wanted
 
 
 def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int | None) -> tuple[tuple[str, ...], bool]:
@@ -98,20 +185,37 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
     return train.classes, train.named
 
 
-def without_labels(text: str, *, damaged: str, log: Log, cache: Cache | None = None) -> ImageSet:
+def without_labels(
+    text: str, *, damaged: str, log: Log, cache: Cache | None = None, transforms: Transforms = NO_TRANSFORMS
+) -> ImageSet:
     """A set to predict on: every label is -1."""
-    return open_images(parse(text), log, damaged=damaged, labelled=False, cache=cache)
+    spec = parse(text)
+    images = {"images": examples_of(open_source(spec, log, labelled=False, cache=cache), log, labelled=False)}
+    return read_labelless(images, damaged=damaged, log=log, cache=cache, transforms=transforms)["images"]
 
 
-def labels_optional(text: str, log: Log) -> ImageSet:
+def read_labelless(
+    sets: dict[str, ImageSet], *, damaged: str, log: Log, cache: Cache | None, transforms: Transforms = NO_TRANSFORMS
+) -> dict[str, ImageSet]:
+    """The sets with their images read, each once; their pixels are put into the cache as by `read_task`."""
+    wanted = {name: [Wanted(images.rows, of) for of in transforms.others] for name, images in sets.items()}
+    with Drafts(cache) as drafts:
+        read = read_sets(sets, drafts, damaged=damaged, log=log, wanted=wanted)
+        for images in read.values():
+            for transform in transforms.others:
+                drafts.keep(images, transform, log)
+    return read
+
+
+def labels_optional(text: str, log: Log, cache: Cache | None = None) -> ImageSet:
     """A set of which the images alone count, none of them read yet. Labels are read where it has them, so that
     limit= and per-class= choose the very examples that they choose everywhere else.
     """
     spec = parse(text)
     try:
-        return examples_of(open_source(spec, log), log)
+        return examples_of(open_source(spec, log, cache=cache), log)
     except RequestError:
-        return examples_of(open_source(spec, log, labelled=False), log, labelled=False)
+        return examples_of(open_source(spec, log, labelled=False, cache=cache), log, labelled=False)
 
 
 def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
@@ -133,26 +237,39 @@ def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
     """Train and the missing roles, cut from it; nothing where none is missing."""
     if not missing:
         return {}
-    ask = " and ".join(OPTIONS[role] for role in missing)
-    if len(train) < FEWEST_TO_CUT:
-        raise RequestError(
-            f"{train.spec} has {len(train)} examples, too few to cut {' and '.join(missing)} from (10 % each)",
-            f"give {ask}, or at least {FEWEST_TO_CUT} examples",
-        )
-    _, val, test = split.cut(split.strata(train.labels, train.classes), train.pixel_digests, seed)
-    rows_of = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
-    rest = np.setdiff1d(np.arange(len(train)), np.concatenate(list(rows_of.values())))
-    if not len(rest) or not all(len(rows) for rows in rows_of.values()):
+    _check_enough_to_cut(train, missing)
+    rows_of = _cut_rows(train, train.pixel_digests, missing, seed)
+    if not all(len(rows) for rows in rows_of.values()):
         raise RequestError(
             f"{' and '.join(missing)} cannot be cut from the {len(train)} examples of {train.spec}: too many are "
             "copies of one image",
-            f"give {ask}",
+            f"give {_options(missing)}",
         )
     cuts = {
         role: replace(train.select(rows), spec=f"{train.spec} (10 % cut, split seed {seed})", dropped=0, damaged=0)
         for role, rows in rows_of.items()
+        if role in missing
     }
-    return {"train": train.select(rest), **cuts}
+    return {"train": train.select(rows_of["train"]), **cuts}
+
+
+def _check_enough_to_cut(train: ImageSet, missing: list[str]) -> None:
+    if len(train) < FEWEST_TO_CUT:
+        raise RequestError(
+            f"{train.spec} has {len(train)} examples, too few to cut {' and '.join(missing)} from (10 % each)",
+            f"give {_options(missing)}, or at least {FEWEST_TO_CUT} examples",
+        )
+
+
+def _options(roles: list[str]) -> str:
+    return " and ".join(OPTIONS[role] for role in roles)
+
+
+def _cut_rows(train: ImageSet, images: list[bytes], missing: list[str], seed: int) -> dict[str, np.ndarray]:
+    """The examples of train and of the missing roles: sorted indices. images: [N], the same for copies of an image."""
+    _, val, test = split.cut(split.strata(train.labels, train.classes), images, seed)
+    cut = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
+    return {"train": np.setdiff1d(np.arange(len(train)), np.concatenate(list(cut.values())))} | cut
 
 
 def warn_few_to_pick(task: Task, log: Log) -> None:

@@ -52,6 +52,13 @@ class Transform:
     mean: tuple[float, ...]  # [3], of values in [0, 1]
     std: tuple[float, ...]  # [3]
     shuffle: Shuffle | None = field(default=None, kw_only=True)  # one permutation of every normalised image
+    prepared_side: float | None = field(default=1, kw_only=True)  # of a square image over H or W; None: that it has
+
+    @property
+    def prepared_bytes(self) -> int | None:
+        """What `prepare` gives of a square image; None where that goes by the image's own size."""
+        H, W = self.size
+        return None if self.prepared_side is None else int(3 * H * W * self.prepared_side**2)
 
     @property
     def normalisation_key(self) -> str:
@@ -133,9 +140,11 @@ def augmentation(cfg: DataConfig, name: str) -> Transform:
         larger = _larger(size, cfg["interpolation"])
         prepare = partial(_with_room, size, _steps(cfg)[0], larger)
         key = f"light {larger} padded {PADDING} {evaluated.key}"
-        return Transform(key, size, prepare, partial(_crop_and_flip, size), 3, mean, std)
+        side = 1 / LIGHT_SHARE
+        return Transform(key, size, prepare, partial(_crop_and_flip, size), 3, mean, std, prepared_side=side)
     draw = partial(_resized_crop_and_flip, size, str_to_interp_mode(cfg["interpolation"]))
-    return Transform(f"full size {MADE_BY}", size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std)
+    key = f"full size {MADE_BY}"
+    return Transform(key, size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std, prepared_side=None)
 
 
 def _steps(cfg: DataConfig) -> tuple[tuple[Step, ...], transforms.Normalize]:

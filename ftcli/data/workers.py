@@ -1,6 +1,5 @@
 """Processes that make batches: no more than shared memory has room for, and one that dies ends the command in order."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ftcli.data.decoding.forked import end_with_parent
 from ftcli.errors import FtcliError, ResourceLimit
 from ftcli.log import Log
 
@@ -24,7 +24,6 @@ SHARED = "/dev/shm"  # where Linux keeps the memory that processes share; Docker
 BATCHES_AHEAD = 2  # batches that each process makes in advance
 LOCK_BYTES = 2**18  # bytes of it for the locks between the processes
 EXIT_CODE_AFTER = 1.0  # seconds until the system says how a process ended whose pipe is closed
-PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 DIED = ("exited unexpectedly", "killed by signal", "is not alive")  # as DataLoader says it
 LARGER = "--shm-size of Docker, or a larger /dev/shm, makes room"
 
@@ -173,11 +172,9 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """In a new process: it ends with the command, and what stops the command does not stop it before."""
-    os.setpgrp()  # Ctrl-C goes to a whole group
+    """In a new process."""
+    end_with_parent()
     sys.excepthook = _report_unless_disconnected  # of the thread that hands batches over
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _report_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -7,6 +7,7 @@ from ftcli.config.shared import Running
 from ftcli.config.training import Training
 from ftcli.data.images import ImageSet
 from ftcli.data.loader import Loader
+from ftcli.data.preparation import Transforms
 from ftcli.data.task import Task
 from ftcli.data.transforms import DataConfig, Transform, augmentation, evaluation
 from ftcli.engine.device import Machine
@@ -36,6 +37,16 @@ class RunInputs:
     @property
     def num_classes(self) -> int:
         return len(self.task.classes)
+
+
+def transforms_of(data_config: DataConfig, config: Running) -> Transforms:
+    """With which transforms a command uses images that are prepared as timm's `data_config` says."""
+    plain = evaluation(data_config)
+    if not isinstance(config, Training):
+        return Transforms(others=(plain,))
+    by_name = {"plain": plain, "augmented": augmentation(data_config, config.augment)}
+    by_key = {by_name[name].key: by_name[name] for name in config.training_transforms}
+    return Transforms(tuple(by_key.values()), (plain,))
 
 
 def run_inputs_of(

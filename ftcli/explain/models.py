@@ -11,7 +11,8 @@ from ftcli.config.measuring import Measuring
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.overlap import warn_repeated
-from ftcli.data.task import Task, labels_optional
+from ftcli.data.task import Task, labels_optional, read_labelless
+from ftcli.data.transforms import DataConfig
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot
@@ -70,22 +71,25 @@ def compared_models(
         may_lack_head = [not labelled or (headless and i != reference) for i in range(len(names))]
         loaded = load_all_with_heads(config, names, may_lack_head, context.log)
         warn_identical_files(names, loaded, context.log)
-        task = context.task(loaded[reference]) if labelled else unlabelled_task(context)
+        task = context.task(loaded[reference]) if labelled else unlabelled_task(context, loaded[reference].data_config)
         inputs = context.inputs(task, loaded[reference].data_config)
         for model in loaded:
             context.machine.place(model.model)
         yield ComparedModels(context, config, loaded, loaded[reference], task, inputs)
 
 
-def unlabelled_task(context: Context[Any]) -> Task:
+def unlabelled_task(context: Context[Any], data_config: DataConfig) -> Task:
     """The sets where labels mean nothing. With a training set, the sets cut from it are those of training."""
     config, log, cache = context.config, context.log, context.cache
     given = {} if config.train else {"id_val": config.id_val, "id_test": config.id_test}
-    opened = {name: labels_optional(spec, log) for name, spec in [*given.items(), *config.ood_sets()] if spec}
+    opened = {name: labels_optional(spec, log, cache) for name, spec in [*given.items(), *config.ood_sets()] if spec}
     of_training = None
     if config.train:
-        of_training = replace(context, config=replace(config, ood=None)).task()
-    sets = {name: images.inspected(damaged=config.damaged, log=log, cache=cache) for name, images in opened.items()}
+        training = replace(context, config=replace(config, ood=None))
+        of_training = training.read(training.open_sets(), data_config)
+    sets = read_labelless(
+        opened, damaged=config.damaged, log=log, cache=cache, transforms=context.transforms(data_config)
+    )
     roles = {role: sets.pop(role) for role in given if role in sets}
     task = of_training or Task(
         (), named=False, train=None, id_val=roles.get("id_val"), id_test=roles.get("id_test"), ood={}

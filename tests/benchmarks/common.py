@@ -30,7 +30,7 @@ from ftcli.methods.variants import tuning_plan
 from ftcli.model.head import fresh_head
 from ftcli.model.loading.from_options import open_from_options
 from ftcli.model.loading.load import Loaded
-from ftcli.run import load_initial_model
+from ftcli.run import load_initial_model, match_head_of
 
 BATCH = 64
 PHOTO = "pacs/photo.parquet"
@@ -57,7 +57,9 @@ def world_of(config: Training, images: int | None = None) -> World:
     assert task.train is not None
     if images is not None:
         task = replace(task, train=spread(task.train, images))
-    loaded = load_initial_model(task, config, open_from_options(config, config.checkpoint, log), log)
+    checkpoint = open_from_options(config, config.checkpoint, log)
+    loaded = load_initial_model(len(task.classes), config, checkpoint, log)
+    loaded = match_head_of(loaded, task, config, log)
     fresh_head(loaded.model, len(task.classes), seed=0)
     return World(config, loaded, run_inputs_of(task, loaded.data_config, machine, config, log, cache), log)
 

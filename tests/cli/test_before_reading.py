@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.examples import open_images
@@ -14,7 +15,7 @@ from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import folder, picture
-from tests.helpers.program import Work, inside, work
+from tests.helpers.program import Work, checkpoint, inside, work
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--image-size", 32, "--batch-size", 16, "--threads", 1]
@@ -79,6 +80,26 @@ def test_one_class_is_refused_before_any_picture_is_read(tiny: Work, tmp_path: P
     folder(tmp_path / "set", {"a": 12})
     done = inside("probe", "--checkpoint", tiny.checkpoint, "--train", tmp_path / "set", *QUICK)
     assert done.returncode == 2 and "one class" in done.stderr and unread == []
+
+
+def test_weights_and_sizes_that_do_not_fit_are_refused_before_any_picture_is_read(
+    tiny: Work, tmp_path: Path, unread: list[int]
+) -> None:
+    right = ["--train", tiny.train, "--batch-size", 16, "--threads", 1, "--epochs", 1, "--lr", "1e-3"]
+    vit = checkpoint(tmp_path / "vit", "test_vit")
+    (spoilt := tmp_path / "spoilt").mkdir()
+    for file in tiny.checkpoint.iterdir():
+        (spoilt / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(spoilt / "model.safetensors")
+    save_file({name: tensor / 0 for name, tensor in tensors.items()}, spoilt / "model.safetensors")
+    shuffled = ["--ood", f"x={tiny.far}?shuffle=7:0"]
+    for said, words in {
+        "does not take": ["--checkpoint", vit, "--image-size", 33],
+        "NaN": ["--checkpoint", spoilt, "--image-size", 32],
+        "shuffle": ["--checkpoint", tiny.checkpoint, "--image-size", 32, *shuffled],
+    }.items():
+        done = inside("finetune", *right, *words, "--out", tmp_path / "o")
+        assert done.returncode == 2 and said in done.stderr and unread == [], done.stderr
 
 
 def test_a_sheet_of_another_kind_is_refused_before_any_picture_is_read(tiny: Work, unread: list[int]) -> None:

@@ -10,12 +10,14 @@ from safetensors import safe_open
 from sklearn.datasets import load_digits
 
 import ftcli
+from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.sources import digits
-from ftcli.data.sources.digits import WORLDS, world
+from ftcli.data.sources.digits import WORLDS, cached_world, world
 from ftcli.data.spec import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from tests.helpers.program import inside, lasting
 from tools.digits.glyphs import glyph
 from tools.digits.skeletons import SKELETONS
 
@@ -47,6 +49,57 @@ def test_every_world_has_every_digit_in_scikit_learns_order(name: str) -> None:
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_world_is_the_same_every_time(name: str, pictures: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(world(name)[0], pictures[name])
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_world_from_the_cache_is_the_world(name: str, pictures: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Generated, found, and made anew where the entry is spoilt or was made by other libraries."""
+    cache = Cache(tmp_path / "cache", 10**9, Log())
+    for _ in range(2):
+        images, labels = cached_world(name, cache)
+        assert images.dtype == np.uint8 and labels.dtype == np.int64
+        np.testing.assert_array_equal(images, pictures[name])
+        np.testing.assert_array_equal(labels, load_digits().target)
+    (entry,) = cache.entries()
+    whole = entry.path.read_bytes()
+    for spoilt in (whole[:-1], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], b""):
+        entry.path.write_bytes(spoilt)
+        np.testing.assert_array_equal(cached_world(name, cache)[0], pictures[name])
+        assert entry.path.read_bytes() == whole
+    assert {warning["code"] for warning in cache.log.warnings} == {"cache-damaged"}
+
+
+def test_a_world_in_the_cache_is_generated_by_the_libraries_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, made = Cache(tmp_path / "cache", 10**9, Log()), []
+    real = digits.world
+    monkeypatch.setattr(digits, "world", lambda name: (made.append(name), real(name))[1])
+    for _ in range(2):
+        cached_world("plain", cache)
+        cached_world("inverted", cache)
+    assert made == ["plain", "inverted"]
+    for other in ("scikit-learn", "numpy", "pillow"):
+        made.clear()
+        monkeypatch.setattr(digits, "version", lambda name, other=other: "0.0" if name == other else "1.0")
+        cached_world("plain", cache)
+        cached_world("plain", cache)
+        assert made == ["plain"]
+    made.clear()
+    monkeypatch.setattr(digits.features, "version", lambda name: f"{name} 0.0")
+    cached_world("plain", cache)
+    assert made == ["plain"]
+
+
+def test_a_run_on_digits_is_the_same_with_a_cache_and_without(tmp_path: Path) -> None:
+    words = ["probe", "--preset", "digits", "--threads", 1, "--json"]
+    cached = {"FTCLI_CACHE": str(tmp_path / "cache")}
+    reports = [
+        lasting(inside(*words, *more, "--out", tmp_path / str(i), **cached).report)
+        for i, more in enumerate(([], [], ["--no-cache"]))
+    ]
+    reports[2]["config"]["no_cache"] = False
+    assert reports[0] == reports[1] == reports[2]
 
 
 def test_worlds_differ_and_no_picture_is_in_two_of_them(pictures: dict[str, np.ndarray]) -> None:

@@ -25,11 +25,15 @@ class ImageColumn:
 
     def __init__(self, column: pa.ChunkedArray, folders: Sequence[Path] | None) -> None:
         self.folders = None if folders is None else [os.path.abspath(folder) for folder in folders]
+        self._memory = [buffer.address for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None]
+        self._slices = [(chunk.offset, len(chunk)) for chunk in column.chunks]
         self.pixels = self.encoded = self.paths = None
         if pa.types.is_struct(column.type):
             fields = image_fields(column.type)
             self.encoded = pc.struct_field(column, "bytes") if "bytes" in fields else None
             self.paths = pc.struct_field(column, "path") if "path" in fields else None
+            if self.encoded is not None and self.encoded.null_count == len(column):
+                self.encoded = None
         elif is_binary(column.type):
             self.encoded = column
         elif is_text(column.type):
@@ -55,6 +59,10 @@ class ImageColumn:
             except OSError as error:
                 raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
         raise DamagedImage("there is no image")
+
+    def same_as(self, other: "ImageColumn") -> bool:
+        """Whether each row of the other column is the same image in the same memory or file."""
+        return (self._memory, self._slices, self.folders) == (other._memory, other._slices, other.folders)
 
     def leads_to_file(self, path: str) -> bool:
         """Whether a path is one of a file that may be read."""

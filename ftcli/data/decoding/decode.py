@@ -129,6 +129,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Top and lines of an image in bands of about SMALL pixels: what is done to one takes little memory."""
     high = max(1, SMALL // image.width)
+    if high >= image.height:
+        yield 0, image
+        return
     for top in range(0, image.height, high):
         yield top, image.crop((0, top, image.width, min(top + high, image.height)))
 

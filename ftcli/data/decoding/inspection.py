@@ -1,29 +1,37 @@
-"""Inspection: every image of a set is read and decoded once before any work, and the cache remembers the result."""
+"""Inspection: every image of a set is read once, and in that pass hashed, decoded, checked and handed to its uses.
 
-import inspect as code
-from collections.abc import Callable, Iterator, Sequence
+The bytes are read in every run. Images of which an earlier run has noted that they could be decoded, and that have the
+very bytes of then, are not decoded again, unless something is to be made of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from ftcli.cache import entries as cache_entries
-from ftcli.cache.cache import Cache, key
-from ftcli.cache.entries import FORM, length
-from ftcli.data.decoding import decode as pixels
+from ftcli.cache.cache import Cache
+from ftcli.data.decoding import known as known_images
 from ftcli.data.decoding.column import ImageColumn
-from ftcli.data.decoding.decode import DamagedImage, decode, digest, pixel_digest
+from ftcli.data.decoding.decode import IN_DECODING, Content, DamagedImage, decode, digest, pixel_digest
+from ftcli.data.decoding.forked import Forks, available_cores, fork_context
+from ftcli.data.decoding.known import RECOGNISED_BY, Known
 from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.threads import THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.processes import process_count
 from ftcli.safe_text import counted, quoted
 
-BLOCK = 64  # images a thread checks at a time
+BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
+BLOCK_BYTES = 2**22
+HELD_BYTES = 2**26  # of the images by which sets are recognised, held until they are looked at
+IMAGES_PER_PROCESS = 512  # for fewer, starting a process does not pay
+MOST_PROCESSES = 64
 MOST_NAMED = 10  # damaged images in a message
-PIXEL_DIGEST_BYTES = 16
 
 
 class Inspected(NamedTuple):
@@ -32,6 +40,67 @@ class Inspected(NamedTuple):
     digest: bytes  # sha256 of its encoded bytes
     turned: bool  # its EXIF orientation is other than upright
     pixel_digest: bytes = b""  # empty until it is decoded
+
+
+Result = Inspected | DamagedImage
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is made of some images of a set while they are read, and who takes it."""
+
+    name: bytes  # digest of all that determines what is made, but for the images
+    rows: np.ndarray  # int64 [M], rows of the column
+    make: Callable[[Image.Image, bytes], np.ndarray]  # of an image and its digest; maybe in another process
+    take: Callable[[int, np.ndarray], None]  # of a row and what was made of it, by rising rows, in this process
+    size: int | None  # bytes of what is made of an image, about; None: any
+
+
+@dataclass
+class Reading:
+    """One set to be read, recognised by its first images where an earlier run has read it.
+
+    rows: int64 [N], rows of the column; ids: [N]. held: by row, images of the column that are read already; the first
+    of this set are added and not read again. known: what the earlier run noted.
+    """
+
+    column: ImageColumn
+    rows: np.ndarray
+    ids: list[str]
+    spec: str
+    unit: str
+    cache: Cache | None = None
+    uses: Sequence[Use] = ()
+    name: str = ""  # of its entry in the cache
+    known: Known | None = None
+    held: dict[int, Content] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cache is None or not len(self.rows):
+            return
+        rows = self.rows[:RECOGNISED_BY].tolist()
+        try:
+            first = {row: self.held[row] if row in self.held else self.column.content(row) for row in rows}
+        except DamagedImage:
+            return
+        digests = [digest(content) for content in first.values()]
+        self.name = known_images.name_of(digests, len(self.rows), PIL.__version__)
+        self.known = known_images.find(self.cache, self.name, len(self.rows))
+        if sum(map(_bytes_of, {**self.held, **first}.values())) <= HELD_BYTES:
+            self.held |= first
+
+    def note(self, images: Sequence[Inspected]) -> None:
+        """Note for later runs what was found out, where it is new."""
+        if self.cache is None or not self.name:
+            return
+        found = Known([image.digest for image in images], [image.pixel_digest for image in images])
+        # As it is now: another set of the same images, seen otherwise, may have been noted in the meantime.
+        before = known_images.find(self.cache, self.name, len(images)) if self.uses else self.known
+        if before is not None and before.digests == found.digests:
+            found = found._replace(uses=before.uses)
+        found = found._replace(uses=found.uses | {use.name for use in self.uses})
+        if found != before:
+            known_images.add(self.cache, self.name, found)
 
 
 def inspect(
@@ -45,13 +114,15 @@ def inspect(
     log: Log,
     cache: Cache | None = None,
 ) -> tuple[np.ndarray, list[Inspected]]:
-    """Read and decode every image once, on all cores, so that a damaged one is found before any training.
+    """Read every image of a set, and decode it where its bytes are new; results as of `conclude`."""
+    reading = Reading(column, rows, ids, spec, unit, cache)
+    return conclude(reading, read_images([reading], log)[0], damaged, log)
 
-    The bytes are read every time. Where the cache knows that these very images could all be decoded, they are not
-    decoded again.
+
+def conclude(reading: Reading, results: Sequence[Result], damaged: str, log: Log) -> tuple[np.ndarray, list[Inspected]]:
+    """Warn of what is not as it should be in a set that was read, and note the rest for later runs.
 
     Args:
-        rows: int64 [N], rows of `column` to look at; ids: [N].
         damaged: "stop" or "skip".
 
     Returns:
@@ -60,33 +131,28 @@ def inspect(
     Raises:
         RequestError: there are damaged images and `damaged` is "stop"; it names them, if they are not too many.
     """
-    results: list[Inspected | DamagedImage] = []
-    if cache is not None:
-        results += _cached(list(log.track(_each(_read, column, rows), f"reading {spec}", len(rows))), cache)
-    if decoded := not results:
-        results += log.track(_each(_read_and_decode, column, rows), f"decoding {spec}", len(rows))
+    spec, n = reading.spec, len(results)
     whole = [result for result in results if isinstance(result, Inspected)]
-    if len(whole) < len(rows):
-        _report_damaged(results, ids, spec, unit, damaged, log)
-    elif decoded and cache is not None:
-        _add_to_cache(whole, cache)
+    if len(whole) < n:
+        _report_damaged(reading, results, damaged, log)
+    else:
+        reading.note(whole)
     if turned := sum(image.turned for image in whole):
         log.warn(
             "exif-orientation",
-            f"{turned:,} of {counted(len(rows), 'image', 'images')} of {spec} have an EXIF orientation other than "
+            f"{turned:,} of {counted(n, 'image', 'images')} of {spec} have an EXIF orientation other than "
             "upright, which is not applied: they are used as stored. To use them upright, save them so, by "
             "PIL.ImageOps.exif_transpose",
         )
     return np.array([isinstance(result, Inspected) for result in results], dtype=bool), whole
 
 
-def _report_damaged(
-    results: Sequence[Inspected | DamagedImage], ids: list[str], spec: str, unit: str, damaged: str, log: Log
-) -> None:
+def _report_damaged(reading: Reading, results: Sequence[Result], damaged: str, log: Log) -> None:
     """Warn of the damaged images that are left out, or raise RequestError for them."""
+    spec = reading.spec
     faults = [
-        f"{unit} {quoted(id)}: {result}"
-        for id, result in zip(ids, results, strict=True)
+        f"{reading.unit} {quoted(id)}: {result}"
+        for id, result in zip(reading.ids, results, strict=True)
         if isinstance(result, DamagedImage)
     ]
     some = "; ".join(faults[:MOST_NAMED]) + (f"; and {len(faults) - MOST_NAMED:,} more" * (len(faults) > MOST_NAMED))
@@ -99,55 +165,115 @@ def _report_damaged(
     log.warn("damaged-skipped", f"{len(faults)} of {len(results)} images of {spec} are damaged, left out: {some}")
 
 
-def _each(
-    look: Callable[[ImageColumn, int], Inspected], column: ImageColumn, rows: np.ndarray
-) -> Iterator[Inspected | DamagedImage]:
-    """What `look` gives for the image of every row, in order; for a damaged one, the error."""
+def read_images(readings: Sequence[Reading], log: Log) -> list[list[Result]]:
+    """Read the images of sets that share one column, each once, on all cores; the results of each set, in its order.
 
-    def of_block(block: np.ndarray) -> list[Inspected | DamagedImage]:
-        results: list[Inspected | DamagedImage] = []
-        for row in block.tolist():
+    An image is decoded where nothing is known of it, where it has changed, and where it is used.
+    """
+    rows = np.unique(np.concatenate([reading.rows for reading in readings]))
+    look = _Look(readings, rows)
+    uses = [use for reading in readings for use in reading.uses]
+    spec = readings[0].spec + (f" and {len(readings) - 1} more" if len(readings) > 1 else "")
+    label = f"{'decoding' if look.decodes.any() else 'reading'} {spec}"
+    results: list[Result] = []
+    for result, made in log.track(_looked_at(look, _block_size(uses), len(rows)), label, len(rows)):
+        for number, pixels in made:
+            uses[number].take(int(rows[len(results)]), pixels)
+        results.append(result)
+    return [[results[i] for i in np.searchsorted(rows, reading.rows).tolist()] for reading in readings]
+
+
+Looked = tuple[Result, list[tuple[int, np.ndarray]]]  # an image, and what was made of it by number of the use
+
+
+class _Look:
+    """Looks at images by their position among the rows of all sets that are read together."""
+
+    def __init__(self, readings: Sequence[Reading], rows: np.ndarray) -> None:
+        self.column, self.rows = readings[0].column, rows
+        self.held = {row: content for reading in readings for row, content in reading.held.items()}
+        self.expected: dict[int, tuple[bytes, bytes]] = {}  # by row: digest of the bytes and of the pixels
+        self.decodes = np.zeros(len(rows), dtype=bool)
+        self.makes = []
+        for reading in readings:
+            if reading.known is None:
+                self.decodes |= np.isin(rows, reading.rows)
+            else:
+                pairs = zip(reading.known.digests, reading.known.pixel_digests, strict=True)
+                self.expected |= zip(reading.rows.tolist(), pairs, strict=True)
+            self.makes += [(np.isin(rows, use.rows), use.make) for use in reading.uses]
+        for used, _ in self.makes:
+            self.decodes |= used
+
+    def __call__(self, positions: range) -> list[Looked]:
+        looked: list[Looked] = []
+        for position in positions:
             try:
-                results.append(look(column, row))
+                looked.append(self._image(position))
             except DamagedImage as damage:
-                results.append(damage)
-        return results
+                looked.append((damage, []))
+        return looked
 
+    def packed(self, positions: range) -> "list[Packed]":
+        """What was found, to be sent to another process."""
+        return [_packed(*looked) for looked in self(positions)]
+
+    def _image(self, position: int) -> Looked:
+        row = int(self.rows[position])
+        content = self.held[row] if row in self.held else self.column.content(row)
+        found = Inspected(digest(content), is_turned(content))
+        digest_before, of_pixels = self.expected.get(row, (b"", b""))
+        if found.digest == digest_before and not self.decodes[position]:
+            return found._replace(pixel_digest=of_pixels), []
+        with ExitStack() as memory:
+            image = decode(content, memory)
+            made = [(i, make(image, found.digest)) for i, (used, make) in enumerate(self.makes) if used[position]]
+            return found._replace(pixel_digest=pixel_digest(image)), made
+
+
+# What is wrong with an image, or the values of Inspected; of what was made: number of the use, shape, bytes.
+Packed = tuple[str | tuple[bytes, bool, bytes], list[tuple[int, tuple[int, ...], bytes]]]
+
+
+def _packed(result: Result, made: list[tuple[int, np.ndarray]]) -> Packed:
+    found = str(result) if isinstance(result, DamagedImage) else (result.digest, result.turned, result.pixel_digest)
+    return found, [(number, pixels.shape, pixels.tobytes()) for number, pixels in made]
+
+
+def _unpacked(packed: Packed) -> Looked:
+    found, made = packed
+    result = DamagedImage(found) if isinstance(found, str) else Inspected(*found)
+    return result, [(number, np.frombuffer(pixels, np.uint8).reshape(shape)) for number, shape, pixels in made]
+
+
+def _bytes_of(content: Content) -> int:
+    return content.nbytes if isinstance(content, np.ndarray) else len(content)
+
+
+def _block_size(uses: Iterable[Use]) -> int:
+    size = 0
+    for use in uses:
+        if use.size is None:
+            return 1
+        size += use.size
+    return max(1, min(BLOCK, BLOCK_BYTES // max(size, 1)))
+
+
+def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
+    """What is found and made of n images, in order: by processes where there are many, else by threads."""
     Image.init()  # all formats registered before threads ask for them
-    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    for results in map_in_order(of_block, blocks, threads=THREADS, ahead=2 * THREADS):
-        yield from results
-
-
-def _read(column: ImageColumn, row: int) -> Inspected:
-    content = column.content(row)
-    return Inspected(digest(content), is_turned(content))
-
-
-def _read_and_decode(column: ImageColumn, row: int) -> Inspected:
-    content = column.content(row)
-    with ExitStack() as memory:
-        of_pixels = pixel_digest(decode(content, memory))
-    return Inspected(digest(content), is_turned(content), of_pixels)
-
-
-def _cached(read: list[Inspected | DamagedImage], cache: Cache) -> list[Inspected]:
-    """The images with the digests of their pixels, where the cache has those of all; otherwise none."""
-    whole = [result for result in read if isinstance(result, Inspected)]
-    file = cache_entries.find(cache, "checked", _key(whole)) if len(whole) == len(read) else None
-    if file is None:
-        return []
-    with file:
-        digests, size = file.read(length(file)), PIXEL_DIGEST_BYTES
-    return [image._replace(pixel_digest=digests[size * i : size * (i + 1)]) for i, image in enumerate(whole)]
-
-
-def _add_to_cache(images: list[Inspected], cache: Cache) -> None:
-    digests = b"".join(image.pixel_digest for image in images)
-    if file := cache_entries.add(cache, "checked", _key(images), lambda path: path.write_bytes(digests)):
-        file.close()
-
-
-def _key(images: list[Inspected]) -> str:
-    """The key of the pixel digests of these images, decoded by this Pillow and by our own code."""
-    return key(FORM, "pixels", PIL.__version__, code.getsource(pixels), b"".join(image.digest for image in images))
+    blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
+    number, context = min(available_cores() // process_count(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
+    if context is not None and number > 1:
+        with ExitStack() as memory:
+            try:
+                memory.enter_context(IN_DECODING.shared(context))
+                forks = memory.enter_context(Forks(look.packed, blocks, context, number))
+            except OSError:  # no locks between processes here, or too many processes
+                memory.close()
+            else:
+                for packed in forks.in_order(ahead=2 * number + 1):
+                    yield from map(_unpacked, packed)
+                return
+    for block in map_in_order(look, blocks, threads=THREADS, ahead=2 * THREADS):
+        yield from block

@@ -4,14 +4,20 @@ Training happens in one world, `plain`; the others hold the same digits under an
 out-of-distribution sets whose labels are known. Nothing is downloaded: digits and photographs come with scikit-learn.
 """
 
+import functools
+import inspect
+import sys
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from importlib.metadata import version
+from typing import Any
 from zlib import crc32
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_digits, load_sample_images
+from PIL import Image, features
 
+from ftcli.cache import entries
+from ftcli.cache.cache import Cache, key
+from ftcli.cache.entries import FORM, length
 from ftcli.data.classes.labels import numbers
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.sources.arrays import array_rows
@@ -58,13 +64,37 @@ _LOOKS: dict[str, Look] = {look.__name__: look for look in (plain, photo, invert
 WORLDS: tuple[str, ...] = tuple(_LOOKS)
 
 
-def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
-    """Every digit in the world that a SPEC names, as one split "train"."""
-    return {"train": partial(_rows, spec.location)}
+def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
+    """Every digit in the world that a SPEC names, as one split "train". A world is generated once per cache."""
+    return {"train": functools.partial(_rows, spec.location, cache)}
 
 
-def _rows(name: str) -> Rows:
-    return array_rows(*world(name), numbers(10))
+def _rows(name: str, cache: Cache | None) -> Rows:
+    images, digits = world(name) if cache is None else cached_world(name, cache)
+    return array_rows(images, digits, numbers(10))
+
+
+def cached_world(name: str, cache: Cache) -> tuple[np.ndarray, np.ndarray]:
+    """`world` from the cache, into which it is put first where it is not there yet."""
+    entry = key(FORM, "digits", name, *made_by())
+    file = entries.find(cache, "pixels", entry)
+    if file is None:
+        images, digits = world(name)
+        content = digits.tobytes() + images.tobytes()
+        if file := entries.add(cache, "pixels", entry, lambda path: path.write_bytes(content), len(content)):
+            file.close()
+        return images, digits
+    with file:
+        content = file.read(length(file))
+    n = len(content) // (3 * SIDE * SIDE + np.dtype(np.int64).itemsize)
+    digits = np.frombuffer(content, np.int64, n)
+    return np.frombuffer(content, np.uint8, offset=digits.nbytes).reshape(n, SIDE, SIDE, 3), digits
+
+
+def made_by() -> list[str]:
+    """All that a world depends on but its name: our own code and the libraries with their data."""
+    libraries = [f"{name} {version(name)}" for name in ("scikit-learn", "numpy", "pillow")]
+    return [inspect.getsource(sys.modules[__name__]), *libraries, f"jpeg {features.version('jpg')}"]
 
 
 def world(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +133,16 @@ def _blend(ink: np.ndarray, ground: np.ndarray, colour: np.ndarray) -> np.ndarra
     return ground + ink[..., None] * (colour - ground)
 
 
-@cache
+def load_digits() -> Any:
+    """scikit-learn's, which is imported where a world is generated only."""
+    from sklearn.datasets import load_digits
+
+    return load_digits()
+
+
+@functools.cache
 def _photographs() -> list[np.ndarray]:
     """The photographs that scikit-learn ships (a temple, a flower): uint8 [427, 640, 3] each."""
+    from sklearn.datasets import load_sample_images
+
     return load_sample_images().images

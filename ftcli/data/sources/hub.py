@@ -7,6 +7,7 @@ from pathlib import Path
 import datasets
 import huggingface_hub.constants
 
+from ftcli.cache.cache import Cache
 from ftcli.data.rows import Rows, Splits, numbered
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError
@@ -21,7 +22,7 @@ CACHES = (
 )
 
 
-def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
+def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """A set of the hub: NAME, OWNER/NAME or OWNER/NAME/CONFIG. Code that comes with a set is never run.
 
     Raises:

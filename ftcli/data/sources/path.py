@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from ftcli.cache.cache import Cache
 from ftcli.data.rows import Splits
 from ftcli.data.sources.folders import open_folder, single_image
 from ftcli.data.sources.image_files import holds_image, is_image
@@ -19,7 +20,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 
 
-def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
+def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """The splits of a file or folder. Raises RequestError where it is not there, or is no set of images."""
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import datasets
 
+from ftcli.cache.cache import Cache
 from ftcli.data.kinds import KINDS
 from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.spec import Spec
@@ -55,14 +56,15 @@ class Source:
         return joined([(part.splitname, rows[part.splitname].slice(part.from_, part.to)) for part in slices])
 
 
-def open_source(spec: Spec, log: Log, *, labelled: bool = True) -> Source:
+def open_source(spec: Spec, log: Log, *, labelled: bool = True, cache: Cache | None = None) -> Source:
     """Find the splits of a set; none of them is read yet.
 
     Args:
         labelled: False where labels are not used, so that a folder needs no class folders.
+        cache: where images that are generated are kept.
 
     Raises:
         RequestError: the data is not there or cannot be recognised; the message names it.
     """
     module = import_module(f"ftcli.data.sources.{KINDS[spec.kind].module}")
-    return Source(spec, module.open_splits(spec, log, labelled=labelled))
+    return Source(spec, module.open_splits(spec, log, labelled=labelled, cache=cache))

@@ -20,6 +20,7 @@ import torch
 import torchvision.datasets as sets
 from PIL import Image
 
+from ftcli.cache.cache import Cache
 from ftcli.data.rows import Rows, Splits, file_rows, label_feature, numbered
 from ftcli.data.sources.arrays import array_rows
 from ftcli.data.sources.cifar import cifar_rows
@@ -35,7 +36,7 @@ PASSED = ("root", "download", "loader", "train", *SPLIT_ARGUMENTS)
 EXECUTES = ("LSUN", "LSUNClass")  # keep a pickle beside their files and execute it
 
 
-def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
+def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """The splits of a class of torchvision.datasets, as its own arguments name them; "train" alone where it has none.
 
     Raises:
