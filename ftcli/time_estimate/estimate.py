@@ -27,7 +27,7 @@ from ftcli.time_estimate.types import TimedPart, TimeEstimate
 SPREAD = 1.5  # factor either way within which the time is expected
 AFTER_EPOCH = "evaluation after each epoch"
 PROBE = "exact probe"  # the stage
-EVALUATIONS = 10  # of loss and gradient that the exact probe makes for a value of C
+EVALUATIONS = 3  # of loss and gradient that the exact probe makes for a value of C, on average
 TIMED_ROWS = 256  # examples of which the products of an evaluation are timed
 
 
