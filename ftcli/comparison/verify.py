@@ -11,7 +11,7 @@ from ftcli.comparison.predictions import SetPredictions
 from ftcli.comparison.reports import Accuracy, ComparedReport
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
-from ftcli.run_folder.folder import PREDICTIONS
+from ftcli.run_folder.names import PREDICTIONS
 from ftcli.safe_text import quoted
 
 ROUNDING = 1e-6  # of an accuracy that was written and read back, or summed in another order

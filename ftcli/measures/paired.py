@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 DRAWS = 10_000
 
@@ -15,6 +14,8 @@ def mcnemar(b: int, c: int) -> float:
     """
     if b + c == 0:
         return 1.0
+    from scipy import stats  # here, because most of what uses this file makes no such test
+
     return min(1.0, 2.0 * float(stats.binom.cdf(min(b, c), b + c, 0.5)))
 
 

@@ -12,8 +12,8 @@ from ftcli.engine.evaluate import all_logits
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
+from ftcli.explain.agreement.mistake_sheet import mistake_rows
 from ftcli.explain.agreement.options import Agreement
-from ftcli.explain.agreement.tables import mistake_rows
 from ftcli.explain.agreement.types import Agreement as AgreementPart
 from ftcli.explain.agreement.types import PairMistakes
 from ftcli.explain.models import ComparedModels, compared_models, order_heads
