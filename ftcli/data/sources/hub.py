@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import huggingface_hub.constants
 
-from ftcli.data.rows import Rows, Splits, numbered
+from ftcli.data.rows import ClassFeature, Features, ImageFeature, Rows, Splits, numbered
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -51,4 +51,10 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool) -> Splits:
 
 def _rows(dataset: datasets.Dataset) -> Rows:
     """The Arrow table under a Dataset: the stored images, not decoded."""
-    return numbered(dataset.with_format("arrow")[:], dataset.features, tuple(map(Path, CACHES)))
+    features: Features = {}
+    for name, feature in dataset.features.items():
+        if isinstance(feature, datasets.Image):
+            features[name] = ImageFeature()
+        elif isinstance(feature, datasets.ClassLabel):
+            features[name] = ClassFeature(tuple(feature.names or ()))
+    return numbered(dataset.with_format("arrow")[:], features, tuple(map(Path, CACHES)))

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec.structs import replace
 
+from ftcli.arrow import repeated
 from ftcli.console.answer import Answer
 from ftcli.engine.evaluate import all_logits
 from ftcli.engine.run_inputs import RunInputs
@@ -88,5 +89,5 @@ def inputs_for(compared: ComparedModels, loaded: Loaded) -> RunInputs:
 def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:
     """The rows of every model, one model after another, with its name in the first column."""
     tables = [one.predictions for one in results]
-    columns = [pa.array([name] * len(table), pa.string()) for name, table in zip(names, tables, strict=True)]
+    columns = [repeated(name, len(table)) for name, table in zip(names, tables, strict=True)]
     return pa.concat_tables([t.add_column(0, "model", column) for t, column in zip(tables, columns, strict=True)])
