@@ -19,6 +19,7 @@ from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_h
 from ftcli.commands import COMMANDS, import_named, options_class
 from ftcli.config.shared import Common
 from ftcli.console import streams
+from ftcli.console.status import status_line
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.limits import MAX_MESSAGE
 from ftcli.processes import command_line, process_count, process_index
@@ -27,6 +28,7 @@ from ftcli.safe_text import printable, reason, shortened
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 OTHERS_WAIT = 5  # seconds
+QUIET = ("--quiet", "-q")
 RETYPE = "type the same command again"
 
 
@@ -47,12 +49,16 @@ def build_app(
     return app
 
 
-def runner(function: str) -> Callable[[Common], None]:
+def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> Callable[[Common], None]:
     """A function that imports "module:function", runs it on a command's options and prints the answer."""
 
     def run(config: Common) -> None:
         try:
-            answer = import_named(function)(config)
+            try:
+                command = import_named(function)
+            finally:
+                when_imported()
+            answer = command(config)
             if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
@@ -193,8 +199,10 @@ def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
     before = command_line.set(tuple(words))
     try:
-        app = build_app(commands=words[:1] if words[0] in COMMANDS else COMMANDS)
-        return int(app(list(words), prog_name=NAME, standalone_mode=False) or 0)
+        with status_line(first_line(words)) as erase:
+            named = [word for word in words[:1] if word in COMMANDS]
+            app = build_app(lambda function: runner(function, erase), named or COMMANDS)
+            return int(app(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return exit_code_of(error)
     except KeyboardInterrupt as stop:  # before any work began
@@ -205,6 +213,14 @@ def run(words: Sequence[str]) -> int:
         return exit_code_of(request_error(error, words))
     finally:
         command_line.reset(before)
+
+
+def first_line(words: Sequence[str]) -> str:
+    """What a terminal shows while the libraries are imported, which takes seconds; empty where none or few are."""
+    row = COMMANDS.get(words[0]) if words else None
+    if row is None or row.light or process_index() > 0 or {*QUIET} & {*options_among(words)}:
+        return ""
+    return f"ftcli {words[0]}: loading PyTorch and timm"
 
 
 if __name__ == "__main__":
