@@ -61,7 +61,7 @@ def test_an_example_does_not_depend_on_the_others(
     """With all digits but number 7 blanked, number 7 looks as it did, in every world."""
     original = load_digits()
     original.images[np.arange(1797) != 7] = 0
-    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: original)
+    monkeypatch.setattr(digits, "load_digits", lambda: original)
     for name in WORLDS:
         images, _ = world(name)
         np.testing.assert_array_equal(images[7], pictures[name][7])

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
 
 from ftcli.data.classes.labels import numbers
 from ftcli.data.rows import Rows, Splits
@@ -84,8 +85,6 @@ def world(name: str) -> tuple[np.ndarray, np.ndarray]:
         raise RequestError(
             f'there is no digits world "{name}"; worlds: {allowed}', suggest(name, WORLDS) or "digits:plain"
         )
-    from sklearn.datasets import load_digits  # here, because it takes as long to import as all images to draw
-
     look, key = _LOOKS[name], crc32(name.encode())
     digits = load_digits()
     images = [look(ink, np.random.default_rng((key, i))) for i, ink in enumerate(_inks(digits.images))]
@@ -107,6 +106,4 @@ def _blend(ink: np.ndarray, ground: np.ndarray, colour: np.ndarray) -> np.ndarra
 @cache
 def _photographs() -> list[np.ndarray]:
     """The photographs that scikit-learn ships (a temple, a flower): uint8 [427, 640, 3] each."""
-    from sklearn.datasets import load_sample_images
-
     return load_sample_images().images
