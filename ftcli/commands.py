@@ -45,7 +45,7 @@ def measure_row(name: str, help: str, folder: str = "", **more: Any) -> Command:
 
 def looking_row(name: str, help: str, python_name: str = "", *, light: bool = True) -> Command:
     """A row of a command that trains nothing; `light`: it only shows what is there."""
-    function = f"ftcli.{'look' if light else 'inputs'}:{name}"
+    function = f"ftcli.{'look' if light else 'report.inputs'}:{name}"
     options = f"ftcli.config.looking:{name.capitalize()}"
     return Command("Look", help, options, function, python_name=python_name, light=light)
 
