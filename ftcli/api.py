@@ -75,7 +75,7 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
             raise RequestError(f"{command} has no option {name!r}.", choose(name, known))
     words, found = to_argv(command, values), list[Common]()
     try:
-        build_app(lambda _: found.append)(words, standalone_mode=False)
+        build_app(lambda _: found.append, [command])(words, standalone_mode=False)
     except typer.TyperException as error:
         raise request_error(error, words) from None
     return found[0]

@@ -24,15 +24,16 @@ class Command(NamedTuple):
     tables: str = ""  # (report, width) -> tables, shown in place of the standard ones
     measure: str = ""  # for `--measure NAME`: (start, saved, inputs, log, same_classes=bool) -> {key: part}
     python_name: str = ""  # of its Python function, where a module of the package has the command's name already
+    light: bool = False  # imports no module that computes, so it answers at once
 
 
-def training_row(name: str, title: str, help: str, module: str = "training", **more: str) -> Command:
+def training_row(name: str, title: str, help: str, module: str = "training", **more: Any) -> Command:
     """A row of a method: its options in config/MODULE.py, the method in methods/NAME.py."""
     options = f"ftcli.config.{module}:{name.capitalize()}"
     return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
-def measure_row(name: str, help: str, folder: str = "", **more: str) -> Command:
+def measure_row(name: str, help: str, folder: str = "", **more: Any) -> Command:
     """A row of a measure: its options, function, tables and part of the report in the folder explain/NAME."""
     folder = folder or name
     package = f"ftcli.explain.{folder}"
@@ -42,11 +43,11 @@ def measure_row(name: str, help: str, folder: str = "", **more: str) -> Command:
     )  # fmt: skip
 
 
-def looking_row(name: str, help: str, python_name: str = "") -> Command:
-    """A row of a command that only shows what is there."""
-    return Command(
-        "Look", help, f"ftcli.config.looking:{name.capitalize()}", f"ftcli.look:{name}", python_name=python_name
-    )
+def looking_row(name: str, help: str, python_name: str = "", *, light: bool = True) -> Command:
+    """A row of a command that trains nothing; `light`: it only shows what is there."""
+    function = f"ftcli.{'look' if light else 'report.inputs'}:{name}"
+    options = f"ftcli.config.looking:{name.capitalize()}"
+    return Command("Look", help, options, function, python_name=python_name, light=light)
 
 
 COMMANDS: dict[str, Command] = {
@@ -82,8 +83,8 @@ COMMANDS: dict[str, Command] = {
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
     "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
-    "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes."),
-    "data": looking_row("data", "Check a data set: number of images and classes.", "read_data"),
+    "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes.", light=False),
+    "data": looking_row("data", "Check a data set: number of images and classes.", "read_data", light=False),
     "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),
     "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
     "schema": looking_row("schema", "The JSON Schema of report.json."),

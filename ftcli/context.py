@@ -41,7 +41,8 @@ from ftcli.report.build import build
 from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
-from ftcli.run_folder.folder import REPORT, choose_output_folder, make_output_folder, write_run
+from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
+from ftcli.run_folder.names import REPORT
 from ftcli.run_folder.request import (
     Request,
     command_of,

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 import typer
@@ -19,6 +19,7 @@ from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_h
 from ftcli.commands import COMMANDS, import_named, options_class
 from ftcli.config.shared import Common
 from ftcli.console import streams
+from ftcli.console.status import status_line
 from ftcli.errors import INTERRUPTED, TERMINATED, FtcliError, RequestError, Stopped, ran_out_of_memory, suggest
 from ftcli.limits import MAX_MESSAGE
 from ftcli.processes import command_line, process_count, process_index
@@ -27,26 +28,37 @@ from ftcli.safe_text import printable, reason, shortened
 NAME = "ftcli"
 COMPLETION = "_FTCLI_COMPLETE"  # set by a shell that asks how a line could go on
 OTHERS_WAIT = 5  # seconds
+QUIET = ("--quiet", "-q")
 RETYPE = "type the same command again"
 
 
-def build_app(make_run: Callable[[str], Callable[[Common], None]] | None = None) -> typer.Typer:
-    """The Typer program with every command. make_run: from "module:function" to what is run on the options."""
+def build_app(
+    make_run: Callable[[str], Callable[[Common], None]] | None = None, commands: Collection[str] = COMMANDS
+) -> typer.Typer:
+    """The Typer program. make_run: from "module:function" to what is run on the options. commands: those to build;
+    all of them take a fifth of a second.
+    """
     from ftcli.cli.options import command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
-    for name, row in COMMANDS.items():
+    app.callback()(lambda: None)  # so that a single command is typed with its name too
+    for name in commands:
+        row = COMMANDS[name]
         run = (make_run or runner)(row.function)
         app.command(name, rich_help_panel=row.panel)(command_of(options_class(name), run, name, row.help))
     return app
 
 
-def runner(function: str) -> Callable[[Common], None]:
+def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> Callable[[Common], None]:
     """A function that imports "module:function", runs it on a command's options and prints the answer."""
 
     def run(config: Common) -> None:
         try:
-            answer = import_named(function)(config)
+            try:
+                command = import_named(function)
+            finally:
+                when_imported()
+            answer = command(config)
             if process_index() == 0:
                 answer.deliver(config.json)
         except KeyboardInterrupt as stop:
@@ -187,7 +199,10 @@ def run(words: Sequence[str]) -> int:
     """Carry out a command line; gives the exit code."""
     before = command_line.set(tuple(words))
     try:
-        return int(build_app()(list(words), prog_name=NAME, standalone_mode=False) or 0)
+        with status_line(first_line(words)) as erase:
+            named = [word for word in words[:1] if word in COMMANDS]
+            app = build_app(lambda function: runner(function, erase), named or COMMANDS)
+            return int(app(list(words), prog_name=NAME, standalone_mode=False) or 0)
     except FtcliError as error:  # raised while the options were read
         return exit_code_of(error)
     except KeyboardInterrupt as stop:  # before any work began
@@ -198,6 +213,14 @@ def run(words: Sequence[str]) -> int:
         return exit_code_of(request_error(error, words))
     finally:
         command_line.reset(before)
+
+
+def first_line(words: Sequence[str]) -> str:
+    """What a terminal shows while the libraries are imported, which takes seconds; empty where none or few are."""
+    row = COMMANDS.get(words[0]) if words else None
+    if row is None or row.light or process_index() > 0 or {*QUIET} & {*options_among(words)}:
+        return ""
+    return f"ftcli {words[0]}: loading PyTorch and timm"
 
 
 if __name__ == "__main__":

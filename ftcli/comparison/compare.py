@@ -12,7 +12,7 @@ from ftcli.comparison.reports import ComparedReport, open_reports, refuse
 from ftcli.comparison.verify import check_accuracies, check_labels, check_predictions
 from ftcli.errors import RequestError, suggest
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
-from ftcli.run_folder.folder import REPORT
+from ftcli.run_folder.names import REPORT
 
 ALL_PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
 

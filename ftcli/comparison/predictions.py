@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ftcli.arrow import as_numpy, number_array
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PREDICTION_NAME_BYTES, MAX_PREDICTIONS
 from ftcli.safe_text import reason
@@ -42,8 +43,8 @@ def read_predictions(path: Path) -> dict[str, SetPredictions | None] | None:
         return None
     try:
         table = read_table(path)
-        names, members = np.unique(table["set"].to_numpy().astype(str), return_inverse=True)
-        table = table.take(pa.array(np.argsort(members, kind="stable")))  # the rows of a set are contiguous
+        names, members = np.unique(np.array(table["set"].to_pylist(), dtype=str), return_inverse=True)
+        table = table.take(number_array(np.argsort(members, kind="stable")))  # the rows of a set are contiguous
         ends = np.cumsum(np.bincount(members, minlength=len(names))).tolist()
         return {
             name: predictions_of_set(table.slice(begin, end - begin))
@@ -81,7 +82,7 @@ def read_table(path: Path) -> pa.Table:
 def check_probabilities(file: pq.ParquetFile) -> None:
     """Raises ValueError where there is a probability that is not between 0 and 1."""
     if "probability" in file.schema_arrow.names:
-        values = file.read(columns=["probability"])["probability"].to_numpy()
+        values = as_numpy(file.read(columns=["probability"])["probability"])
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError("it has a probability that is not between 0 and 1")
 
@@ -108,8 +109,8 @@ def predictions_of_set(table: pa.Table) -> SetPredictions | None:
     if WIDE * longest * table.num_rows > 2 * MAX_PREDICTION_NAME_BYTES:
         raise ValueError(f"an example has a name of {longest:,} characters")
     row_examples = np.array(table["example"].to_pylist(), dtype=str)
-    row_correct = pc.equal(table["label"], table["predicted"]).to_numpy()
-    row_seeds = table["seed"].to_numpy()
+    row_correct = as_numpy(pc.equal(table["label"], table["predicted"]))
+    row_seeds = as_numpy(table["seed"])
     seeds, examples, correct = np.unique(row_seeds), np.unique(row_examples), []
     labels: pa.ChunkedArray | None = None
     for seed in seeds:
@@ -117,7 +118,7 @@ def predictions_of_set(table: pa.Table) -> SetPredictions | None:
         rows = rows[np.argsort(row_examples[rows])]
         if not np.array_equal(row_examples[rows], examples):
             return None
-        seed_labels = table["label"].take(pa.array(rows)).cast(pa.string())
+        seed_labels = table["label"].take(number_array(rows)).cast(pa.string())
         if not seed_labels.equals(labels := labels or seed_labels):
             raise ValueError("its seeds give one example other labels")
         correct.append(row_correct[rows])

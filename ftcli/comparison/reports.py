@@ -12,7 +12,7 @@ from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_SETS
 from ftcli.report.read import read_both
-from ftcli.run_folder.folder import PREDICTIONS, REPORT
+from ftcli.run_folder.names import PREDICTIONS, REPORT
 from ftcli.safe_text import shortest_unique_suffixes
 
 NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")

@@ -4,14 +4,14 @@ another run copied beside them, are refused before anything is computed from the
 
 from statistics import fmean
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from ftcli.arrow import text_array
 from ftcli.comparison.predictions import SetPredictions
 from ftcli.comparison.reports import Accuracy, ComparedReport
 from ftcli.errors import RequestError
 from ftcli.measures.intervals import wilson
-from ftcli.run_folder.folder import PREDICTIONS
+from ftcli.run_folder.names import PREDICTIONS
 from ftcli.safe_text import quoted
 
 ROUNDING = 1e-6  # of an accuracy that was written and read back, or summed in another order
@@ -47,7 +47,7 @@ def check_predictions(report: ComparedReport) -> None:
     """Raises RequestError where the predictions on a set have other examples, seeds, classes or accuracies than the
     report says.
     """
-    classes = pa.array(report.class_names, pa.string())
+    classes = text_array(report.class_names)
     file = f"{str(report.predictions_file)!r} is not of the report beside it"
     for name, entry in report.accuracies.items():
         predictions = (report.predictions or {}).get(name)

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.data.classes.class_names import composed
 from ftcli.data.decoding.column import ImageColumn, can_hold_images, is_text
-from ftcli.data.rows import Rows
+from ftcli.data.rows import ClassFeature, ImageFeature, Rows
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
 from ftcli.limits import MAX_DICTIONARY_BYTES, MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
@@ -23,7 +22,7 @@ MOST_LISTED = 20  # columns in a message
 
 def image_column(rows: Rows, spec: Spec) -> pa.ChunkedArray:
     """The column that the SPEC names, else the only Image column, else one of a usual name."""
-    name = _choose(rows, spec, "image", spec.image, datasets.Image, IMAGE_NAMES)
+    name = _choose(rows, spec, "image", spec.image, ImageFeature, IMAGE_NAMES)
     column = plain(rows.table.column(name))
     missing = _missing_file(column, rows) if is_text(column.type) else None
     if missing is not None or not can_hold_images(column.type):
@@ -45,7 +44,7 @@ def _missing_file(column: pa.ChunkedArray, rows: Rows) -> str | None:
 
 def label_column(rows: Rows, spec: Spec) -> str:
     """The column that the SPEC names, else the only ClassLabel column, else one of a usual name."""
-    return _choose(rows, spec, "label", spec.label, datasets.ClassLabel, LABEL_NAMES)
+    return _choose(rows, spec, "label", spec.label, ClassFeature, LABEL_NAMES)
 
 
 def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
@@ -108,7 +107,7 @@ def _texts(rows: Rows, name: str) -> np.ndarray:
     """Every value of a column as composed text, object [N]; empty cells are None."""
     column = plain(rows.table.column(name))
     feature = rows.features.get(name)
-    if isinstance(feature, datasets.ClassLabel) and feature.names:
+    if isinstance(feature, ClassFeature) and feature.names:
         return np.array([_class_name(feature, value) for value in column.to_pylist()], dtype=object)
     if pa.types.is_boolean(column.type):  # Arrow would write "true"
         return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
@@ -121,7 +120,7 @@ def _texts(rows: Rows, name: str) -> np.ndarray:
         ) from error
 
 
-def _class_name(feature: datasets.ClassLabel, value: int | None) -> str | None:
+def _class_name(feature: ClassFeature, value: int | None) -> str | None:
     return composed(feature.names[value]) if value is not None and 0 <= value < len(feature.names) else None
 
 

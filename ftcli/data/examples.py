@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
+from ftcli.arrow import number_array
 from ftcli.cache.cache import Cache
 from ftcli.data import columns, stratified
 from ftcli.data.classes import labels
@@ -85,7 +85,7 @@ def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
     """The labels of the rows at `index`, through the class map of the SPEC."""
     name = columns.label_column(rows, spec)
     own = labels.read_labels(
-        columns.plain(rows.table.column(name)).take(pa.array(index)),
+        columns.plain(rows.table.column(name)).take(number_array(index)),
         rows.features.get(name),
         [rows.ids[row] for row in index],
         name=name,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
+import numpy as np
 import pyarrow as pa
 
+from ftcli.arrow import number_array, text_array
 from ftcli.errors import RequestError
 
 # How sets name their splits, and the role each split has in a run; "eval" is a test set to `datasets` too.
@@ -25,7 +26,19 @@ SPLIT_ROLES = {
 }
 
 
-Features = dict[str, datasets.ClassLabel | datasets.Image]
+@dataclass(frozen=True)
+class ImageFeature:
+    """The meaning of a column of images."""
+
+
+@dataclass(frozen=True)
+class ClassFeature:
+    """The meaning of a column of class numbers: the names of the classes, none where they have no names."""
+
+    names: tuple[str, ...]
+
+
+Features = dict[str, ClassFeature | ImageFeature]
 
 
 @dataclass(frozen=True)
@@ -63,14 +76,14 @@ def numbered(table: pa.Table, features: Features, folders: tuple[Path, ...] = ()
 def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
     """Rows of image files, whose ids are their paths below `root`; with the labels, and the names of the classes."""
     try:
-        files = pa.array(paths, pa.string())
+        files = text_array(paths)
     except UnicodeEncodeError:  # a name need not be text
         files = pa.array([os.fsencode(path) for path in paths], pa.large_binary())
     image = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), files], names=["bytes", "path"])
-    columns = {"image": image} | ({} if labels is None else {"label": pa.array(labels, pa.int64())})
+    columns = {"image": image} | ({} if labels is None else {"label": number_array(np.asarray(labels, dtype=np.int64))})
     beginning = os.path.join(root, "")
     ids = [as_text(_plain_path(path.removeprefix(beginning))) for path in paths]
-    return Rows(pa.table(columns), {"image": datasets.Image(), **label_feature(names)}, ids, unit="file")
+    return Rows(pa.table(columns), {"image": ImageFeature(), **label_feature(names)}, ids, unit="file")
 
 
 def _plain_path(path: str) -> str:
@@ -80,7 +93,7 @@ def _plain_path(path: str) -> str:
 
 def label_feature(names: Sequence[str]) -> Features:
     """What the column "label" means: the classes by name, or nothing where they are only numbers."""
-    return {"label": datasets.ClassLabel(names=list(names))} if names else {}
+    return {"label": ClassFeature(tuple(names))} if names else {}
 
 
 def as_text(name: str) -> str:

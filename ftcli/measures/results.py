@@ -11,6 +11,7 @@ import pyarrow as pa
 from msgspec import UNSET, structs
 from torch import Tensor, nn
 
+from ftcli.arrow import number_array, repeated, text_array
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.evaluate import all_logits
@@ -76,12 +77,12 @@ def prediction_rows(name: str, seed: int, data: ImageSet, logits: np.ndarray, cl
     predicted, probability = predictions(logits, data.restrict)
     names = np.array(classes, dtype=object)
     return pa.table({
-        "set": pa.array([name] * len(data), pa.string()),
-        "seed": pa.array([seed] * len(data), pa.int64()),
-        "example": pa.array(data.ids, pa.string()),
-        "label": pa.array(names[data.labels], pa.string()),
-        "predicted": pa.array(names[predicted], pa.string()),
-        "probability": pa.array(probability, pa.float32()),
+        "set": repeated(name, len(data)),
+        "seed": number_array(np.full(len(data), seed, dtype=np.int64)),
+        "example": text_array(data.ids),
+        "label": text_array(names[data.labels]),
+        "predicted": text_array(names[predicted]),
+        "probability": number_array(probability.astype(np.float32)),
     })  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import features
-
-PENULTIMATE = "penultimate"  # the features: the head's input
+from ftcli.model.names import PENULTIMATE
 
 
 @dataclass(frozen=True)

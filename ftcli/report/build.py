@@ -24,7 +24,7 @@ from ftcli.processes import command_line
 from ftcli.records import decoded, plain
 from ftcli.report.parts import whole_type
 from ftcli.report.types import BlockSize, Data, Environment, Model, Report, SeedResult, SetData
-from ftcli.run_folder.folder import SCHEMA
+from ftcli.run_folder.names import SCHEMA
 from ftcli.run_folder.request import command_of, libraries
 
 

@@ -1,6 +1,7 @@
 """What a report says about single classes, as tables: recall by class, and which classes are taken for which."""
 
-import numpy as np
+from heapq import nsmallest
+
 from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
@@ -23,7 +24,7 @@ def class_tables(results: FiguresBySet, width: int) -> list[RenderableType]:
         if figures.per_class is not UNSET:
             tables.append(per_class_table(shown, figures.per_class))
         if figures.confusion is not UNSET:
-            classes, counts = figures.confusion.classes, np.array(figures.confusion.counts)
+            classes, counts = figures.confusion.classes, figures.confusion.counts
             tables.append(pairs_table(shown, classes, counts))
             if len(classes) <= WIDEST_MATRIX and matrix_width(classes, counts) <= width:
                 tables.append(matrix_table(shown, classes, counts))
@@ -45,26 +46,26 @@ def per_class_table(name: str, classes: list[ClassFigures]) -> Table:
     return layout.table(f"{name}: classes, in per cent", caption, left=("class",))
 
 
-def pairs_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
-    """The pairs of classes that are confused most, in falling order."""
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    largest = [int(cell) for cell in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS] if wrong.flat[cell]]
-    left_out = int(np.count_nonzero(wrong)) - len(largest)
+def pairs_table(name: str, classes: list[str], counts: list[list[int]]) -> Table:
+    """The pairs of classes that are confused most, in falling order; of equal ones the first. counts [J][J]."""
+    wrong = [(-n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
+    largest = nsmallest(MOST_PAIRS, wrong)
+    left_out = len(wrong) - len(largest)
     caption = f"{left_out} more {'pair' if left_out == 1 else 'pairs'}" if left_out else ""
     table = new_table(f"{name}: most frequent confusions", caption if largest else "nothing is misclassified")
     table.add_column("true → predicted", overflow="fold")
     table.add_column("images", justify="right")
-    for cell in largest:
-        true, predicted = divmod(cell, len(classes))
-        table.add_row(text(f"{classes[true]} → {classes[predicted]}"), f"{wrong.flat[cell]:,}")
+    for negative, true, predicted in largest:
+        table.add_row(text(f"{classes[true]} → {classes[predicted]}"), f"{-negative:,}")
     return table
 
 
-def matrix_width(classes: list[str], counts: np.ndarray) -> int:
+def matrix_width(classes: list[str], counts: list[list[int]]) -> int:
     """Characters that the matrix needs at least."""
     names = min(LEAST_NAME, max(len(numbered_name(i, name)) for i, name in enumerate(classes)))
-    return names + sum(max(len(str(column.max())), len(str(j))) + GAP for j, column in enumerate(counts.T))
+    return names + sum(
+        max(len(str(max(column))), len(str(j))) + GAP for j, column in enumerate(zip(*counts, strict=True))
+    )
 
 
 def numbered_name(i: int, name: str) -> str:
@@ -72,7 +73,7 @@ def numbered_name(i: int, name: str) -> str:
     return name if name == str(i) else f"{i} {name}"
 
 
-def matrix_table(name: str, classes: list[str], counts: np.ndarray) -> Table:
+def matrix_table(name: str, classes: list[str], counts: list[list[int]]) -> Table:
     """The whole matrix; the columns bear the numbers of the classes, because names would not fit."""
     table = new_table(f"{name}: confusion matrix", "row: true class, column: predicted class")
     table.add_column("", overflow="fold")

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ftcli.arrow import number_array, text_array
 from ftcli.config.measuring import Predict
 from ftcli.console.answer import Answer
 from ftcli.errors import RequestError
@@ -36,10 +37,10 @@ def label_table(examples: list[str], logits: np.ndarray, names: tuple[str, ...] 
     """Class index, class name and probability of every example; logits [N, K]."""
     predicted, probability = predictions(logits)
     return pa.table({
-        "example": pa.array(examples, pa.string()),
-        "predicted": pa.array(predicted, pa.int64()),
-        "name": pa.array([names[i] if names else str(i) for i in predicted], pa.string()),
-        "probability": pa.array(probability, pa.float32()),
+        "example": text_array(examples),
+        "predicted": number_array(predicted.astype(np.int64)),
+        "name": text_array([names[i] if names else str(i) for i in predicted]),
+        "probability": number_array(probability.astype(np.float32)),
     })  # fmt: skip
 
 

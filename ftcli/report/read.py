@@ -12,7 +12,7 @@ from ftcli.files import read_regular
 from ftcli.limits import MAX_REPORT_BYTES, MAX_REPORT_LISTS, MAX_REPORT_VALUES
 from ftcli.report.schema import report_from
 from ftcli.report.types import Report
-from ftcli.run_folder.folder import REPORT, STATE
+from ftcli.run_folder.names import REPORT, STATE
 from ftcli.safe_text import reason, shortened
 
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"

@@ -25,10 +25,10 @@ from ftcli.console.cells import (
 from ftcli.console.streams import Console
 from ftcli.engine.types import OraclePick, RunRecord, Selected
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
-from ftcli.report.adaptation import adaptation_table
-from ftcli.report.choices import choice_tables
+from ftcli.report.adaptation_tables import adaptation_table
+from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables
-from ftcli.report.models import models_table
+from ftcli.report.model_tables import models_table
 from ftcli.report.types import Report, SeedResult
 
 Entry = Figures | MeanAccuracy

@@ -14,11 +14,7 @@ from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, resource_limit, write_atomically
 from ftcli.records import Record, as_json
 from ftcli.run_folder.lock import check_unlocked
-
-SCHEMA = "ftcli/report/1"
-REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
-STATE = "state"  # a folder, of a run that is not finished
-MODEL_FILES = ("model.safetensors", "config.json", HISTORY)
+from ftcli.run_folder.names import HISTORY, MODEL_FILES, PREDICTIONS, REPORT, STATE
 
 
 def choose_output_folder(out: Path | None, command: str, overwrite: bool, *, resumable: bool = False) -> Path:

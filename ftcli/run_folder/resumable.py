@@ -14,8 +14,9 @@ from ftcli.errors import FtcliError, ResourceLimit, Stopped
 from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
 from ftcli.processes import command_line
-from ftcli.run_folder.folder import STATE, check_not_finished, make_output_folder
+from ftcli.run_folder.folder import check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
+from ftcli.run_folder.names import STATE
 from ftcli.run_folder.request import Request, difference, read_request
 
 REQUEST = "request.json"

@@ -23,7 +23,8 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.distortion.measure import Extras, ModelSums, NamedModel, PairSums, compare_models
 from ftcli.explain.distortion.paired_outputs import paired_block_outputs
 from ftcli.log import Log
-from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, pooled_outputs
+from ftcli.model.block_outputs import find_block_ends, pooled_outputs
+from ftcli.model.names import PENULTIMATE
 from ftcli.report.schema import report_schema
 from tests.cli.test_requests import refused
 from tests.helpers.ended import Ended

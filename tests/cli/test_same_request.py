@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 import pytest
 
-from ftcli.run_folder.folder import STATE
+from ftcli.run_folder.names import STATE
 from tests.cli.test_resume import stopped
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.worlds import coloured

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.files import PART
-from ftcli.run_folder.folder import STATE
+from ftcli.run_folder.names import STATE
 from tests.helpers.program import SMALL, Ended, checkpoint, inside
 from tests.helpers.worlds import coloured
 

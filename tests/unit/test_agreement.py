@@ -13,7 +13,8 @@ from ftcli.data.examples import open_images
 from ftcli.data.spec import parse
 from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import DISJOINT, KINDS, Pair, describe_pair
-from ftcli.explain.agreement.tables import mistake_rows, tables
+from ftcli.explain.agreement.mistake_sheet import mistake_rows
+from ftcli.explain.agreement.tables import tables
 from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes
 from ftcli.log import Log
 from ftcli.measures.paired import bootstrap_difference

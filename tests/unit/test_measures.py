@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassCalibrationError, MulticlassRe
 from ftcli.errors import RunError
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import ece, fit_temperature
-from ftcli.measures.intervals import paper_interval, student, wilson
+from ftcli.measures.intervals import NORMAL_95, paper_interval, student, wilson
 from ftcli.measures.types import MeanAccuracy
 
 torch.set_num_threads(1)
@@ -163,6 +163,7 @@ def test_wilson(k: int, n: int) -> None:
     low, high = wilson(k / n, n)
     assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
     assert 0 <= low <= k / n <= high <= 1
+    assert stats.norm.ppf(0.975) == NORMAL_95
 
 
 @pytest.mark.parametrize("values", [[0.9, 0.92], [0.5, 0.55, 0.42], [0.1, 0.9, 0.3, 0.2, 0.7]])

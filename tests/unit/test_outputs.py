@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, layer_norm
 
-from ftcli.model.block_outputs import PENULTIMATE, find_block_ends, hooked, pool, pooled_outputs
+from ftcli.model.block_outputs import find_block_ends, hooked, pool, pooled_outputs
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import features
+from ftcli.model.names import PENULTIMATE
 from tests.helpers.tiny import SIDE, SIX, images, tiny
 
 Named = dict[str, Tensor]

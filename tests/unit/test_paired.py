@@ -1,5 +1,8 @@
 """Paired tests against SciPy and against slower, plainer versions of the same."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +13,22 @@ from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 @pytest.mark.parametrize(("b", "c"), [(0, 1), (1, 0), (5, 5), (3, 11), (40, 21), (300, 350), (0, 60)])
 def test_mcnemar_is_the_two_sided_sign_test(b: int, c: int) -> None:
     assert mcnemar(b, c) == pytest.approx(stats.binomtest(b, b + c, 0.5).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 61, 2000])
+def test_mcnemar_is_exact(n: int) -> None:
+    """Every p value is the float nearest to the fraction that the test is defined by."""
+    for k in range(0, n + 1, max(1, n // 50)):
+        tail = sum(math.comb(n, i) for i in range(min(k, n - k) + 1))
+        assert mcnemar(k, n - k) == mcnemar(n - k, k) == float(min(Fraction(1), Fraction(2 * tail, 2**n)))
+
+
+@pytest.mark.parametrize(
+    ("b", "c"), [(9_800, 10_200), (49_000, 51_000), (4_990_000, 5_010_000), (0, 1000), (400, 4000)]
+)
+def test_mcnemar_of_many_examples(b: int, c: int) -> None:
+    assert mcnemar(b, c) == pytest.approx(stats.binomtest(b, b + c, 0.5).pvalue, rel=1e-10)
+    assert mcnemar(0, 2000) == 0.0
 
 
 def test_mcnemar_without_disagreement() -> None:

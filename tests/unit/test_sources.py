@@ -16,7 +16,7 @@ from torchvision.datasets import ImageFolder
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.kinds import KINDS
-from ftcli.data.sources.source import open_source
+from ftcli.data.sources.source import bounds, open_source
 from ftcli.data.spec import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
@@ -305,6 +305,44 @@ def test_digits() -> None:
 
 
 # Rows
+
+
+SLICES = (
+    "train", "train[:3]", "train[3:]", "train[:]", "train[-7:-2]", "train[5:2]", "train[:500]", "train[-500:]",
+    "train[:1_0]", "train[10%:20%]", "train[:33%]", "train[-25%:]", "train[5:50%]", "train[:0%]", "train[:-100%]",
+    "train[:33%](closest)", "train[:33%](pct1_dropremainder)", "train[-7%:](pct1_dropremainder)", "a.b[1:2]",
+)  # fmt: skip
+NO_SLICES = (
+    "train[:x]",
+    "train[1]",
+    "train[",
+    "train[:101%]",
+    "train[:5](closest)",
+    "train[:5%](up)",
+    "tr-ain",
+    "[:3]",
+    "",
+)
+
+
+@pytest.mark.parametrize("n", [1, 7, 99, 100, 101, 12345])
+@pytest.mark.parametrize("part", SLICES)
+def test_slices_are_those_of_datasets(part: str, n: int) -> None:
+    try:
+        (oracle,) = datasets.ReadInstruction.from_spec(part).to_absolute({"train": n, "a.b": n})
+    except ValueError:
+        with pytest.raises(ValueError):
+            bounds(part, n)
+    else:
+        assert bounds(part, n) == (oracle.from_, oracle.to)
+
+
+@pytest.mark.parametrize("part", NO_SLICES)
+def test_what_is_no_slice_for_datasets_is_none(part: str) -> None:
+    with pytest.raises((ValueError, AssertionError)):
+        datasets.ReadInstruction.from_spec(part)
+    with pytest.raises(ValueError):
+        bounds(part, 1000)
 
 
 def test_where_group_and_split_slices(tmp_path: Path) -> None:

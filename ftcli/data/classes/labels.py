@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ftcli.arrow import as_numpy
 from ftcli.data.classes.class_names import composed, too_long
+from ftcli.data.rows import ClassFeature
 from ftcli.errors import RequestError, choose
 from ftcli.files import read_json
 from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
@@ -55,11 +56,12 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
         )
 
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    blank = (pc.equal(pc.fill_null(column, ""), "") if text else column.is_null()).to_numpy()
+    cells: list[Any] = column.to_pylist() if text or pa.types.is_boolean(column.type) else []
+    blank = np.array([not cell for cell in cells]) if text else as_numpy(column.is_null())
     if blank.any():
         raise error(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
     if text or pa.types.is_boolean(column.type):
-        texts = np.array([str(value) for value in column.to_pylist()], dtype=object)
+        texts = np.array(list(map(str, cells)), dtype=object)
         different = set(texts.tolist())
         if longest := max((text for text in different if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
@@ -74,12 +76,12 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
             "names or whole numbers",
             "name another column with label=COLUMN",
         )
-    cells = column.to_numpy()
-    values = cells.astype(np.int64)  # numbers above its range turn out below 0
-    known = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else ()
+    given = as_numpy(column)
+    values = given.astype(np.int64)  # numbers above its range turn out below 0
+    known = tuple(feature.names) if isinstance(feature, ClassFeature) and feature.names else ()
     highest = len(known) if known else MAX_CLASSES
     if (wrong := (values < 0) | (values >= highest)).any():
-        raise error(wrong, f"the label {cells[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
+        raise error(wrong, f"the label {given[np.argmax(wrong)]} (unlabelled, or outside 0 … {highest - 1})")
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))

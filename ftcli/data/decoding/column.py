@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ftcli.arrow import as_numpy
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.files import read_regular
 from ftcli.limits import MAX_IMAGE_BYTES
@@ -130,4 +131,6 @@ def _array(cell: pa.Scalar) -> np.ndarray:
             raise DamagedImage("the rows of its pixels are empty or of different lengths")
         shape.append(lengths[0])
         values = values.flatten()
-    return values.to_numpy(zero_copy_only=False).reshape(shape)
+    if values.null_count or pa.types.is_null(values.type):
+        return values.to_numpy(zero_copy_only=False).reshape(shape)
+    return as_numpy(values).reshape(shape)

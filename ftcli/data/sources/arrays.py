@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from ftcli.arrow import number_array
 from ftcli.data.rows import Rows, label_feature, numbered
 
 
@@ -15,7 +16,9 @@ def array_rows(pixels: np.ndarray, values: np.ndarray, names: Sequence[str]) -> 
         pixels: uint8 [N, H, W], [N, H, W, C] or [N, C, H, W]; values: int64 [N].
         names: of the classes; empty where they have none.
     """
-    image = pa.array(np.ascontiguousarray(pixels).reshape(-1))
+    image = number_array(np.ascontiguousarray(pixels).reshape(-1))
     for size in reversed(pixels.shape[1:]):
         image = pa.FixedSizeListArray.from_arrays(image, size)
-    return numbered(pa.table({"image": image, "label": pa.array(values, pa.int64())}), label_feature(names))
+    return numbered(
+        pa.table({"image": image, "label": number_array(np.asarray(values, dtype=np.int64))}), label_feature(names)
+    )

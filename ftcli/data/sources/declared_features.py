@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import datasets
 import pyarrow as pa
 
 from ftcli.data.classes.class_names import check_names
-from ftcli.data.rows import Features
+from ftcli.data.rows import ClassFeature, Features, ImageFeature
 from ftcli.files import parse_json
 from ftcli.safe_text import quoted
 
@@ -34,8 +33,8 @@ def features_in(described: Any, schema: pa.Schema, where: str) -> Features:
         if not isinstance(feature, dict) or name not in schema.names:
             continue
         if feature.get("_type") == "Image":
-            features[name] = datasets.Image()
+            features[name] = ImageFeature()
         elif feature.get("_type") == "ClassLabel" and feature.get("names") is not None:
             check_names(feature["names"], f"the class names of the column {quoted(name)} of {where}")
-            features[name] = datasets.ClassLabel(names=feature["names"])
+            features[name] = ClassFeature(tuple(feature["names"]))
     return features

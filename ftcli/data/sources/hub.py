@@ -8,7 +8,7 @@ import datasets
 import huggingface_hub.constants
 
 from ftcli.cache.cache import Cache
-from ftcli.data.rows import Rows, Splits, numbered
+from ftcli.data.rows import ClassFeature, Features, ImageFeature, Rows, Splits, numbered
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -52,4 +52,10 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
 
 def _rows(dataset: datasets.Dataset) -> Rows:
     """The Arrow table under a Dataset: the stored images, not decoded."""
-    return numbered(dataset.with_format("arrow")[:], dataset.features, tuple(map(Path, CACHES)))
+    features: Features = {}
+    for name, feature in dataset.features.items():
+        if isinstance(feature, datasets.Image):
+            features[name] = ImageFeature()
+        elif isinstance(feature, datasets.ClassLabel):
+            features[name] = ClassFeature(tuple(feature.names or ()))
+    return numbered(dataset.with_format("arrow")[:], features, tuple(map(Path, CACHES)))

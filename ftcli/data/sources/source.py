@@ -4,14 +4,20 @@ import re
 from dataclasses import dataclass
 from importlib import import_module
 
-import datasets
-
 from ftcli.cache.cache import Cache
 from ftcli.data.kinds import KINDS
 from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.spec import Spec
 from ftcli.errors import RequestError, choose
 from ftcli.log import Log
+from ftcli.safe_text import quoted
+
+PART = re.compile(  # of split=: a split or a slice of one
+    r"\w+(?:\.\w+)*"
+    r"(?:\[(?:(?P<start>-?[\d_]+)(?P<start_unit>%)?)?:(?:(?P<stop>-?[\d_]+)(?P<stop_unit>%)?)?\])?"
+    r"(?:\((?P<rounding>[^)]*)\))?"
+)
+ROUNDINGS = ("closest", "pct1_dropremainder")
 
 
 @dataclass(frozen=True)
@@ -39,21 +45,45 @@ class Source:
                     f"say which with split=, as {spec.at_split(next(iter(splits))).text}",
                 )
             return next(iter(splits.values()))()
-        names = [part.strip() for part in re.findall(r"(?:^|\+)([^\[+]*)", spec.split)]
-        for name in names:
+        parts = [(re.split(r"[\[(]", part)[0].strip(), part.strip()) for part in spec.split.split("+")]
+        for name, _ in parts:
             if name not in splits:
                 raise RequestError(
                     f'split={spec.split}: {spec.text} has no split "{name}"; it has {", ".join(splits)}',
                     choose(name, splits),
                 )
-        rows = {name: splits[name]() for name in dict.fromkeys(names)}
+        rows = {name: splits[name]() for name in dict.fromkeys(name for name, _ in parts)}
         try:
-            instruction = datasets.ReadInstruction.from_spec(spec.split)
-            slices = instruction.to_absolute({name: len(whole) for name, whole in rows.items()})
-        except (ValueError, AssertionError) as error:
+            slices = [(name, rows[name].slice(*bounds(part, len(rows[name])))) for name, part in parts]
+        except ValueError as error:
             fix = "write it as train[:5000] or train[10%:20%]"
             raise RequestError(f"split={spec.split} cannot be read: {error}", fix) from error
-        return joined([(part.splitname, rows[part.splitname].slice(part.from_, part.to)) for part in slices])
+        return joined(slices)
+
+
+def bounds(part: str, n: int) -> tuple[int, int]:
+    """The first row and the one after the last that a part of split= names, of a split of n rows.
+
+    Read as `datasets` reads it, which rounds percentages to the nearest row unless `pct1_dropremainder` is typed
+    behind the slice: that counts in whole hundredths of the split. Raises ValueError for what is no slice.
+    """
+    match = PART.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{quoted(part)} is no split and no slice of one")
+    percent, rounding = "%" in (match["start_unit"], match["stop_unit"]), match["rounding"]
+    if rounding is not None and (not percent or rounding not in ROUNDINGS):
+        raise ValueError(f"({rounding}) is no rounding of percentages; there are {' and '.join(ROUNDINGS)}")
+    ends = []
+    for text, otherwise in ((match["start"], 0), (match["stop"], n)):
+        value = otherwise if text is None else int(text)
+        if percent and text is not None:
+            if abs(value) > 100:
+                raise ValueError(f"{value} % is more than all of a split")
+            if rounding == ROUNDINGS[1] and n < 100:
+                raise ValueError(f"a hundredth of {n} rows is no row")
+            value = value * (n // 100) if rounding == ROUNDINGS[1] else round(value * n / 100)
+        ends.append(min(max(n + value, 0) if value < 0 else value, n))
+    return ends[0], ends[1]
 
 
 def open_source(spec: Spec, log: Log, *, labelled: bool = True, cache: Cache | None = None) -> Source:

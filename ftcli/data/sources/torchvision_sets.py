@@ -13,7 +13,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import torch
@@ -21,7 +20,7 @@ import torchvision.datasets as sets
 from PIL import Image
 
 from ftcli.cache.cache import Cache
-from ftcli.data.rows import Rows, Splits, file_rows, label_feature, numbered
+from ftcli.data.rows import ImageFeature, Rows, Splits, file_rows, label_feature, numbered
 from ftcli.data.sources.arrays import array_rows
 from ftcli.data.sources.cifar import cifar_rows
 from ftcli.data.spec import Spec
@@ -166,7 +165,7 @@ def _rows(spec: Spec, kind: Any, root: str, chosen: Arguments) -> Rows:
     if all(isinstance(image, str) for image in images):
         return file_rows(images, Path(root), values, names)
     table = pa.table({"image": pa.array(images, pa.large_binary()), "label": pa.array(values, pa.int64())})
-    return numbered(table, {"image": datasets.Image(), **label_feature(names)})
+    return numbered(table, {"image": ImageFeature(), **label_feature(names)})
 
 
 def _check_files(kind: Any, root: Path, chosen: Arguments) -> None:

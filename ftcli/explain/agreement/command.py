@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 from msgspec.structs import replace
 
+from ftcli.arrow import repeated
 from ftcli.console.answer import Answer
 from ftcli.engine.evaluate import all_logits
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
 from ftcli.explain.agreement.measure import Pair, describe_pair
+from ftcli.explain.agreement.mistake_sheet import mistake_rows
 from ftcli.explain.agreement.options import Agreement
-from ftcli.explain.agreement.tables import mistake_rows
 from ftcli.explain.agreement.types import Agreement as AgreementPart
 from ftcli.explain.agreement.types import PairMistakes
 from ftcli.explain.models import ComparedModels, compared_models, order_heads
@@ -88,5 +89,5 @@ def inputs_for(compared: ComparedModels, loaded: Loaded) -> RunInputs:
 def predictions_of(names: Sequence[str], results: Sequence[Results]) -> pa.Table:
     """The rows of every model, one model after another, with its name in the first column."""
     tables = [one.predictions for one in results]
-    columns = [pa.array([name] * len(table), pa.string()) for name, table in zip(names, tables, strict=True)]
+    columns = [repeated(name, len(table)) for name, table in zip(names, tables, strict=True)]
     return pa.concat_tables([t.add_column(0, "model", column) for t, column in zip(tables, columns, strict=True)])

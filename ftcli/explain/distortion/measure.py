@@ -25,7 +25,7 @@ from ftcli.explain.distortion.types import (
     Subspace,
 )
 from ftcli.log import Log
-from ftcli.model.block_outputs import PENULTIMATE
+from ftcli.model.names import PENULTIMATE
 from ftcli.model.weights import parameter_distances
 from ftcli.records import decoded
 

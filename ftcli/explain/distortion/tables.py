@@ -12,8 +12,8 @@ from ftcli.commands import COMMANDS
 from ftcli.console.cells import Layout, first_fitting, set_name, text
 from ftcli.explain.distortion.types import Matrix, ModelDistance
 from ftcli.figures.panels import BarChart, HeatMap, Panel
-from ftcli.model.block_outputs import PENULTIMATE
-from ftcli.report.models import letters
+from ftcli.model.names import PENULTIMATE
+from ftcli.report.model_tables import letters
 from ftcli.report.types import Report
 
 NOTHING = "-"

@@ -1,0 +1,6 @@
+"""The names of what lies in a run folder. Nothing heavy is imported."""
+
+SCHEMA = "ftcli/report/1"
+REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+STATE = "state"  # a folder, of a run that is not finished
+MODEL_FILES = ("model.safetensors", "config.json", HISTORY)
