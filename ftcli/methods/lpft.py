@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ftcli.config.training import Lpft, Training
 from ftcli.engine.grid import Trained, search
+from ftcli.engine.probe.regularization_path import values_of_C
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.probe import linear_probe
@@ -15,7 +16,7 @@ from ftcli.model.loading.load import Loaded
 def lpft(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The probe's head is the same for every seed; a seed changes the order and the augmentation of the data."""
     assert isinstance(config, Lpft)
-    probed = linear_probe(loaded, inputs, config, log)
+    probed = linear_probe(loaded, inputs, config, log, values_of_C(config.path_points))
     model = loaded.model  # its head is the probe's now
     tuned = search(lambda seed: deepcopy(model), tuning_plan(model, config), config, inputs, log)
     return replace(tuned, earlier_stages={"probe": probed}, stage="finetune")

@@ -8,14 +8,14 @@ import torch
 from msgspec import UNSET
 from torch import Tensor, nn
 
-from ftcli.config.training import Lpft, Probe, Training
+from ftcli.config.training import Probe, Training
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
 from ftcli.engine.probe.path_solver import FINE
-from ftcli.engine.probe.regularization_path import ABSENT_BIAS, path, values_of_C
+from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path, values_of_C
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
@@ -36,7 +36,8 @@ HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits 
 
 def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The head alone trains: by the exact path over C, or by minibatches."""
-    if isinstance(config, Probe) and config.solver == "sgd":
+    assert isinstance(config, Probe)
+    if config.solver == "sgd":
         return sgd_probe(loaded, inputs, config, log)
     defaults = {field.name: field.default for field in fields(config)}
     if unused := [f"--{name.replace('_', '-')}" for name in LOOP_OPTIONS if getattr(config, name) != defaults[name]]:
@@ -44,15 +45,16 @@ def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trai
             "unused-option",
             f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
         )
-    return linear_probe(loaded, inputs, config, log)
+    return linear_probe(loaded, inputs, config, log, values_of_C(config.path_points))
 
 
-def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
+def linear_probe(
+    loaded: Loaded, inputs: RunInputs, config: Training, log: Log, Cs: Sequence[float] = DEFAULT_CS
+) -> Trained:
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
-    assert isinstance(config, Probe | Lpft)
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
     log.begin_stage("exact probe")
-    candidates, gaps, pick, features_s = fit_head(model, inputs, values_of_C(config.path_points), seed, log)
+    candidates, gaps, pick, features_s = fit_head(model, inputs, Cs, seed, log)
     runs = [
         RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False, duality_gap=gap)
         for c, gap in zip(candidates, gaps, strict=True)

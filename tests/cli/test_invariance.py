@@ -170,7 +170,7 @@ def test_the_probe_is_scikit_learns(place: Path, tmp_path: Path, K: int) -> None
         # Under the strongest penalties scikit-learn stops with a bias that is off by as much as the logits are long;
         # at given weights the best one makes the probabilities of the training set sum to its number of examples.
         slopes, ones = (features["train"] - mean) / std @ fit.coef_[0], labels(sets["train"]).sum()
-        fit.intercept_ = np.array([brentq(lambda b: expit(slopes + b).sum() - ones, -10, 10, xtol=1e-14)])
+        fit.intercept_ = np.array([brentq(lambda b: expit(slopes + b).sum() - ones, -40, 40, xtol=1e-14)])
     for name, entry in (("val", report["results"]["id_val"]), ("far", report["results"]["ood"]["far"])):
         scaled, mine = (features[name] - mean) / std, logits_of(tmp_path / "o", sets[name])
         theirs = fit.decision_function(scaled)  # [N, K], or [N] when K is 2

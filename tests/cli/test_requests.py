@@ -65,7 +65,8 @@ def data(root: Path, tiny: Work, table: Path) -> list[Case]:
     (root / "empty").mkdir(parents=True)
     for name in ("a", "b"):
         (root / "words" / name).mkdir(parents=True)
-        (root / "words" / name / "x.jpg").write_text("no picture at all")
+        for i in range(6):
+            (root / "words" / name / f"x{i or ''}.jpg").write_text("no picture at all")
     short = root / "short.parquet"
     short.write_bytes(table.read_bytes()[:500])
     begin = ["probe", "--checkpoint", tiny.checkpoint, *SMALL, "--train"]

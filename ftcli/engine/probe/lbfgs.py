@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ftcli.engine.probe.curvature import Pairs
+from ftcli.engine.probe.curvature_pairs import CurvaturePairs
 from ftcli.engine.probe.logistic_loss import Points, Problem, products
 
 MAX_STEPS = 1000  # evaluations for one penalty
@@ -18,7 +18,7 @@ WATCHED = frozenset((1, 3, 6, *range(10, MAX_STEPS, 5)))  # evaluations after wh
 SLOPE_LEFT = 0.9  # of the first slope, in size: the most that may be left at the end of a step
 
 
-Watch = Callable[[Tensor, Points, Tensor], Tensor]  # indices [G], points and next steps of members: bool [G]
+Watch = Callable[[Tensor, Points, Tensor], Tensor]  # indices [G], points and directions of members: bool [G]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Search:
     best: Tensor  # least duality gap so far
     since: Tensor  # evaluations since
     objectives: Tensor  # [G, WINDOW], of the last evaluations
-    pairs: Pairs
+    pairs: CurvaturePairs
 
     @classmethod
     def begin(cls, problem: Problem, x: Tensor, penalty: Tensor) -> "_Search":
@@ -61,7 +61,7 @@ class _Search:
         return cls(
             torch.arange(len(x), device=x.device), penalty, point, torch.zeros_like(x), 0 * ones, ones, ones > 0,
             math.inf * ones, 0 * ones, point.objective.new_full((len(x), WINDOW), math.inf),
-            Pairs(x.flatten(1)),
+            CurvaturePairs(x.flatten(1)),
         )  # fmt: skip
 
     def __getitem__(self, members: Tensor) -> "_Search":
@@ -72,12 +72,12 @@ class _Search:
 class Found:
     """Where the searches of G members have ended: points x [G, K, R + 1], and of each the proof that belongs to it.
 
-    step [G, K, R + 1]: the next that the search would take. gap [G] float64: the relative duality gap, (F - F*) / F at
+    direction [G, K, R + 1]: the next step of the search, full length. gap [G] float64: the relative duality gap, (F - F*) / F at
     most. reached [G]: whether it ended at the goal.
     """
 
     x: Tensor
-    step: Tensor
+    direction: Tensor
     gap: Tensor
     reached: Tensor
 
@@ -88,7 +88,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal, watch: 
     watch: called after the
     evaluations `WATCHED` for the members still searched for, it says which of them go on.
     """
-    solution, steps = x.clone(), torch.zeros_like(x)
+    solution, directions = x.clone(), torch.zeros_like(x)
     gaps, reached = torch.zeros_like(penalties), penalties > math.inf
     search = _Search.begin(problem, x, penalties)
     for count in range(MAX_STEPS + 1):
@@ -101,7 +101,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal, watch: 
             leave |= ~watch(search.member, search.point, search.direction)
         if bool(leave.any()):
             left = search.member[leave]
-            solution[left], steps[left] = search.point.x[leave], search.direction[leave]
+            solution[left], directions[left] = search.point.x[leave], search.direction[leave]
             gaps[left] = (gap / search.point.objective)[leave].nan_to_num(math.inf)
             reached[left] = done[leave]
             stay = (~leave).nonzero()[:, 0]
@@ -109,7 +109,7 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal, watch: 
                 break
             search = search[stay]
         _advance(problem, search)
-    return Found(solution, steps, gaps, reached)
+    return Found(solution, directions, gaps, reached)
 
 
 def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]:

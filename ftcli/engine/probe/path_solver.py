@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ftcli.engine.features.feature_matrix import FeatureMatrix
-from ftcli.engine.probe.curvature import MEMORY
+from ftcli.engine.probe.curvature_pairs import MEMORY
 from ftcli.engine.probe.lbfgs import Found, Goal, minimise
 from ftcli.engine.probe.logistic_loss import Problem
 

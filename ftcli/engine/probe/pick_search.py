@@ -48,7 +48,7 @@ class _PickSearch:
         """Evaluate every C once."""
         solver, nodes = self.solver, []
         for i, found in solver.solve_nodes():
-            self._judge([i], found.x, found.step)
+            self._judge([i], found.x, found.direction)
             nodes.append(i)
         for group in solver.groups([i for i in range(len(solver.logs)) if i not in nodes]):
             for i in group:
@@ -64,7 +64,7 @@ class _PickSearch:
         group = next(solver.groups(sorted(members, key=lambda i: -float(self.bounds.most_correct[i]))))
         found = minimise(solver.problem, solver.x[group], solver.penalties[group], FINE, watch and watch(group))
         solver.x[group], solver.gaps[group] = found.x, found.gap
-        self._judge(group, found.x, found.step)
+        self._judge(group, found.x, found.direction)
         possible = self.possible()
         for i, reached in zip(group, found.reached.tolist(), strict=True):
             if reached or watch is None or i in possible:
@@ -74,12 +74,12 @@ class _PickSearch:
     def still_possible(self, group: Sequence[int]) -> Watch:
         """A watch that lets a member of the group go where another C is certainly better."""
 
-        def stay(members: Tensor, points: Points, step: Tensor) -> Tensor:
+        def stay(members: Tensor, points: Points, direction: Tensor) -> Tensor:
             watched = [group[member] for member in members.tolist()]
-            self._judge(watched, points.x, step)
+            self._judge(watched, points.x, direction)
             return self.bounds.may_be_best()[watched]
 
         return stay
 
-    def _judge(self, members: Sequence[int], x: Tensor, step: Tensor) -> None:
-        self.bounds.update(members, self.validation.bounds(x, step))
+    def _judge(self, members: Sequence[int], x: Tensor, direction: Tensor) -> None:
+        self.bounds.update(members, self.validation.bounds(x, direction))

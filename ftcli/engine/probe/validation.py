@@ -52,21 +52,21 @@ class Validation:
         self.Z = (features.to(V.device, V.dtype) - mean) @ V  # [M, R]
         self.labels, self.absent = labels.to(V.device), absent
 
-    def bounds(self, x: Tensor, step: Tensor) -> Bounds:
-        """Of the solutions near points x [G, K, R + 1], from which the search would take this step [G, K, R + 1]."""
+    def bounds(self, x: Tensor, direction: Tensor) -> Bounds:
+        """Of the solutions near points x [G, K, R + 1], from which the search would take this direction [G, K, R + 1]."""
         G, K = x.shape[:2]
         sums = [x.new_zeros(G, dtype=torch.float64) for _ in range(4)]
         size = max(1, BLOCK_BYTES // (4 * G * K))
         for Z, labels in zip(self.Z.split(size), self.labels.split(size), strict=True):
-            for total, part in zip(sums, self._block(x, step, Z, labels), strict=True):
+            for total, part in zip(sums, self._block(x, direction, Z, labels), strict=True):
                 total += part
         right, unsure, loss, change = sums
         reach = MARGIN * change.abs() + ROUNDING * loss
         return Bounds(right - unsure, right + unsure, loss - reach, loss + reach)
 
-    def _block(self, x: Tensor, step: Tensor, Z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _block(self, x: Tensor, direction: Tensor, Z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of n examples: how many are right for sure, plus half of the unsure, half of those, the loss, its change."""
-        logits, change = self._logits(x, Z), self._logits(step, Z)  # [G, K, n]
+        logits, change = self._logits(x, Z), self._logits(direction, Z)  # [G, K, n]
         own = labels.clamp_min(0).expand(len(x), 1, -1)
         known = labels >= 0
         label = torch.where(known, logits.gather(1, own)[:, 0], self.absent)  # [G, n]

@@ -6,7 +6,7 @@ from torch import Tensor
 MEMORY = 8  # curvature pairs kept
 
 
-class Pairs:
+class CurvaturePairs:
     """The last steps s and gradient changes y of G problems with n unknowns.
 
     It is the compact form of the L-BFGS matrix (Byrd, Nocedal and Schnabel 1994, theorem 2.2). A slot without a pair is
@@ -53,9 +53,9 @@ class Pairs:
         b = torch.linalg.solve_triangular(R.mT, b, upper=False)[:, slots, 0]
         return _add_rows(r, S, b).neg_()
 
-    def __getitem__(self, members: Tensor) -> "Pairs":
+    def __getitem__(self, members: Tensor) -> "CurvaturePairs":
         used = min(self.added, MEMORY)
-        subset = Pairs(self.S[members, 0])
+        subset = CurvaturePairs(self.S[members, 0])
         subset.S[:, :used], subset.Y[:, :used] = self.S[members, :used], self.Y[members, :used]
         subset.SY, subset.added = self.SY[members], self.added
         return subset
