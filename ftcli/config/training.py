@@ -215,7 +215,13 @@ class Training(Detailed, Resumable):
 
 PathPoints = Annotated[
     int,
-    option("Values of C on the exact probe's path, from 1e-7 to 100.", panel=TRAINING, min=2, max=MAX_PATH_POINTS),
+    option(
+        "Values of C on the exact probe's path, from 1e-7 to 100.",
+        panel=TRAINING,
+        min=2,
+        max=MAX_PATH_POINTS,
+        metavar="COUNT",
+    ),
 ]
 
 

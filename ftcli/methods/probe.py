@@ -38,6 +38,8 @@ def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trai
     """The head alone trains: by the exact path over C, or by minibatches."""
     assert isinstance(config, Probe)
     if config.solver == "sgd":
+        if config.path_points != len(DEFAULT_CS):
+            log.warn("unused-option", "--solver sgd makes no use of --path-points: it follows no path")
         return sgd_probe(loaded, inputs, config, log)
     defaults = {field.name: field.default for field in fields(config)}
     if unused := [f"--{name.replace('_', '-')}" for name in LOOP_OPTIONS if getattr(config, name) != defaults[name]]:
@@ -86,14 +88,14 @@ def fit_head(
         weight, bias = (tensor.double().cpu() for tensor in solutions.head(i))
         accuracy, loss = score(scaled @ weight.T + bias, labels)  # logits [N, K]
         candidates.append(Candidate(seed, accuracy, loss, C=float(C)))
-    pick = best(candidates)
+    pick = best(candidates[i] for i in solutions.fine)
     index = candidates.index(pick)
     weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))
     if (gap := solutions.gaps[index]) > FINE.bounded:
         log.warn(
             "not-converged",
-            f"the linear probe did not reach its optimum at the picked C = {pick.C:g}: its objective is proven to lie"
-            f" within {gap:.1e} of the least (relative), not within {FINE.bounded:.0e}",
+            f"the linear probe did not reach its optimum at the picked C = {pick.C:g}: it is proven only that"
+            f" at most {gap:.1e} of its objective is above the least value, not that at most {FINE.bounded:.0e} is",
         )
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from msgspec import UNSET
 
-from ftcli.config.training import Training
+from ftcli.config.training import Lpft, Probe, Training
 from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import KIND as PIXELS
 from ftcli.data.pixel_cache import pixels_key
@@ -52,7 +52,8 @@ def estimate_time(
 
 def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEstimate:
     seconds = sum(entry.seconds for entry in parts)
-    left_out = ["compilation"] * config.compile + [f"--measure {name}" for name in config.measure or ()]
+    measures = [f"--measure {name}" for name in config.measure or ()]
+    left_out = ["loading of PyTorch and timm", *["compilation"] * config.compile, *measures]
     searches = len(count.trial.searches)
     return TimeEstimate(
         seconds=round(seconds, 2), low=round(seconds / SPREAD, 2), high=round(seconds * SPREAD, 2),
@@ -180,8 +181,9 @@ class Counts:
         """Seconds of the exact probe: as in the trial, and the products with the features of the other examples."""
         assert self.inputs.plain is not None
         more = max(0, self.inputs.plain.n - self.trial.n)
+        path_points = self.config.path_points if isinstance(self.config, Probe | Lpft) else len(DEFAULT_CS)
         D, device = head_of(self.loaded.model).weight.shape[1], self.inputs.machine.device
-        each = product_seconds(D, self.inputs.num_classes * len(DEFAULT_CS), device) / TIMED_ROWS
+        each = product_seconds(D, self.inputs.num_classes * path_points, device) / TIMED_ROWS
         return self.trial.stopwatch.stages[PROBE] + more * EVALUATIONS * each
 
 

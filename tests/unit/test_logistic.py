@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ftcli.engine.features import feature_matrix
 from ftcli.engine.features.feature_matrix import FeatureMatrix
-from ftcli.engine.probe import lbfgs, logistic_loss, path_solver
-from ftcli.engine.probe.regularization_path import DEFAULT_CS, Path, path
+from ftcli.engine.probe import logistic_loss, path_solver
+from ftcli.engine.probe.regularization_path import DEFAULT_CS, path
 from ftcli.errors import RequestError
 
 SOME_CS = [1e-7, 1e-4, 1e-2, 1.0, 100.0]
@@ -275,70 +275,3 @@ def test_refuses_bad_requests():
         path(features, labels, 2)
     with pytest.raises(RequestError, match="positive and ascending"):
         path(features, labels, 3, [1.0, 0.1])
-
-
-def test_a_search_that_ends_early_says_how_far_it_is_proven(monkeypatch):
-    features, labels = deep(60, 12, 3)
-    monkeypatch.setattr(lbfgs, "MAX_STEPS", 1)
-    found = path(features, labels, 3, [1e-9, 100.0])
-    assert found.gaps[0] < 1e-5 and found.gaps[1] > 1e-3
-    assert_gaps_hold(features, labels, 3, found)
-
-
-def assert_gaps_hold(features: torch.Tensor, labels: torch.Tensor, K: int, found: Path) -> None:
-    """Each objective exceeds SciPy's optimum by no more than the fraction of it that the gap says."""
-    for i, C in enumerate(found.Cs):
-        mine = objective(features, labels, *found.head(i), C)
-        assert mine - optimum(features, labels, K, C) <= (found.gaps[i] + 1e-6) * mine, C
-
-
-def best_of(found: Path, X: torch.Tensor, y: torch.Tensor) -> int:
-    """The most correct examples, then the least loss, then the least C."""
-    keys = []
-    for i in range(len(found.Cs)):
-        weights, bias = (tensor.double() for tensor in found.head(i))
-        scores = X.double() @ weights.T + bias
-        keys.append((-int((scores.argmax(1) == y).sum()), float(torch.nn.functional.cross_entropy(scores, y)), i))
-    return min(keys)[-1]
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    "N, D, K, signal", [(300, 40, 5, 4.0), (120, 200, 30, 6.0), (200, 30, 2, 2.0), (400, 60, 40, 30.0)]
-)
-def test_the_pick_is_that_of_the_path_solved_finely(N, D, K, signal, seed):
-    features, labels = deep(N + 90, D, K, seed=seed, signal=signal)
-    X, y, X_val, y_val = features[:N], labels[:N], features[N:], labels[N:]
-    quick, full = path(X, y, K, id_val=(X_val, y_val)), path(X, y, K)
-    pick = best_of(quick, X_val, y_val)
-    assert pick == best_of(full, X_val, y_val)
-    for i in {max(0, pick - 1), pick, min(99, pick + 1)}:
-        fine, C = objective(X, y, *full.head(i), DEFAULT_CS[i]), DEFAULT_CS[i]
-        assert objective(X, y, *quick.head(i), C) == pytest.approx(fine, rel=1e-6)
-        assert quick.gaps[i] <= path_solver.FINE.bounded
-    assert max(full.gaps) <= path_solver.FINE.bounded < max(quick.gaps) <= 1.0  # the others were not solved so far
-
-
-def test_the_gaps_of_an_unfinished_path_hold():
-    features, labels = deep(150, 12, 3)
-    found = path(features[:100], labels[:100], 3, DEFAULT_CS[::5], id_val=(features[100:], labels[100:]))
-    assert_gaps_hold(features[:100], labels[:100], 3, found)
-
-
-def test_validation_labels_without_a_training_example_are_never_right():
-    features, labels = deep(200, 12, 4)
-    seen = labels[:120] < 3
-    X, y = features[:120][seen], labels[:120][seen]
-    quick, full = path(X, y, 4, id_val=(features[120:], labels[120:])), path(X, y, 4)
-    assert best_of(quick, features[120:], labels[120:]) == best_of(full, features[120:], labels[120:])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_always_ends_with_a_model(seed):
-    """Labels of chance, many classes, two threads; also with columns twice, and with constant features."""
-    random = np.random.default_rng(seed)
-    X, y = torch.from_numpy(random.normal(size=(400, 24)).astype(np.float32)), torch.arange(400) % 25
-    for features in (X, torch.cat([X, X], dim=1), torch.ones_like(X), X.mul(1e-4).add(1.0)):
-        found = path(features, y, 25, DEFAULT_CS[::9], id_val=(features[:50], y[:50]))
-        assert bool(found.weights.isfinite().all()) and bool(found.bias.isfinite().all())
-        assert all(0 <= gap <= 1 for gap in found.gaps)

@@ -14,7 +14,7 @@ MAX_STEPS = 1000  # evaluations for one penalty
 STALLED = 100  # evaluations without a smaller duality gap, after which the search is given up
 WINDOW = 20  # evaluations over which the objective must have settled
 ROUNDING = 1e-12  # fraction of the objective below which a decrement is taken for rounding
-WATCHED = frozenset((1, 3, 6, *range(10, MAX_STEPS, 5)))  # evaluations after which the caller is asked
+WATCHED = frozenset((1, 3, 6, *range(10, MAX_STEPS, 5)))  # evaluations after which `watch` is called
 SLOPE_LEFT = 0.9  # of the first slope, in size: the most that may be left at the end of a step
 
 
@@ -57,7 +57,7 @@ class _Search:
 
     @classmethod
     def begin(cls, problem: Problem, x: Tensor, penalty: Tensor) -> "_Search":
-        point, ones = problem.at(x, penalty), torch.ones_like(penalty)
+        point, ones = problem.at_or_prior(x, penalty), torch.ones_like(penalty)
         return cls(
             torch.arange(len(x), device=x.device), penalty, point, torch.zeros_like(x), 0 * ones, ones, ones > 0,
             math.inf * ones, 0 * ones, point.objective.new_full((len(x), WINDOW), math.inf),
@@ -72,8 +72,8 @@ class _Search:
 class Found:
     """Where the searches of G members have ended: points x [G, K, R + 1], and of each the proof that belongs to it.
 
-    direction [G, K, R + 1]: the next step of the search, full length. gap [G] float64: the relative duality gap, (F - F*) / F at
-    most. reached [G]: whether it ended at the goal.
+    direction [G, K, R + 1]: the next step of the search, at full length. gap [G] float64: the relative duality gap,
+    (F - F*) / F at most. reached [G]: whether it ended at the goal.
     """
 
     x: Tensor
@@ -85,8 +85,7 @@ class Found:
 def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal, watch: Watch | None = None) -> Found:
     """Search from x [G, K, R + 1] with the penalties [G] float64 until the goal is reached.
 
-    watch: called after the
-    evaluations `WATCHED` for the members still searched for, it says which of them go on.
+    watch: is called after the evaluations `WATCHED` with the members still searched for; it says which of them go on.
     """
     solution, directions = x.clone(), torch.zeros_like(x)
     gaps, reached = torch.zeros_like(penalties), penalties > math.inf

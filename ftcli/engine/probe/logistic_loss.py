@@ -1,4 +1,4 @@
-"""Multinomial logistic regression for many weights and penalties at once: one pass over the features for all."""
+"""The objective of a linear probe at many points at once: value, gradient, curvature and duality gap in one pass."""
 
 from dataclasses import dataclass, fields
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 
 ROTATED_BYTES = 1 << 30  # largest rotated copy of the features
+LONGEST_STEP = 0.1  # change of a bias
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Problem:
         own = sums - self.counts[:, None] * self.mean
         self.own = torch.zeros(K, len(self.w) + 1, dtype=dtype, device=labels.device)
         self.own[:, :-1] = own.to(dtype) @ self.V  # Σ over the examples of a class of (x_i - mean) V; 0 for the bias
+        self.prior = torch.zeros_like(self.own)  # [K, R + 1]: the best point without weights
+        self.prior[:, -1] = (self.counts / self.N).log()
+        self.prior[:, -1] -= self.prior[:, -1].mean()
+        self.prior_objective = -float((self.counts * (self.counts / self.N).log()).sum())
         self.features, self.rotated = features, False
         if dtype == torch.float32 and 4 * self.N * len(self.w) <= ROTATED_BYTES:
             mean = self.mean.float()
@@ -96,6 +101,12 @@ class Problem:
         W = x[:, :, :-1].double()
         W = (W - W.mean(dim=1, keepdim=True)).flatten(0, 1) @ self.V.double().T
         return W.float().double().unflatten(0, x.shape[:2])
+
+    def at_or_prior(self, x: Tensor, penalties: Tensor) -> Points:
+        """Evaluate points that were extrapolated; those that are worse than no weights at all are replaced by that."""
+        points = self.at(x, penalties)
+        worse = ~(points.objective <= self.prior_objective * (1 + 1e-6))
+        return self.at(torch.where(worse[:, None, None], self.prior, x), penalties) if bool(worse.any()) else points
 
     def at(self, x: Tensor, penalties: Tensor) -> Points:
         """Evaluate x [G, K, R + 1] with the penalties λ [G] float64, in one pass over the features."""
@@ -149,7 +160,8 @@ class Problem:
     def best_bias(self, x: Tensor) -> Tensor:
         """The bias [K] of a point x [K, R + 1] after a step of Newton's, with probabilities in float64.
 
-        Under the strongest penalties the logits are so short that float32 cannot tell probabilities apart.
+        Under the strongest penalties the logits are so short that float32 cannot tell probabilities apart. A step of
+        more than `LONGEST_STEP` is no correction but would leave the range in which Newton's method can be trusted.
         """
         K = len(x)
         c, rows = x[:, -1].double(), x[:, :-1]
@@ -169,7 +181,8 @@ class Problem:
         factor, failed = torch.linalg.cholesky_ex(hessian + along_ones)
         if bool(failed):  # every example is certain of its class: nothing is left to improve
             return c
-        return c + torch.cholesky_solve((self.counts - expected)[:, None], factor)[:, 0]
+        step = torch.cholesky_solve((self.counts - expected)[:, None], factor)[:, 0]
+        return c + step if bool(step.abs().max() <= LONGEST_STEP) else c
 
     def gaps(self, points: Points, penalties: Tensor) -> tuple[Tensor, Tensor]:
         """The duality gap [G] of each point, and what would be left of it at the best bias [G]; both float64.

@@ -14,7 +14,7 @@ from ftcli.engine.probe.logistic_loss import Problem
 
 # fractions of F: see Goal
 ROUGH = Goal(certain=1e-3, proven=1.0, estimated=5e-6, bounded=1.0, settled=0.0, formed=1e-3)
-FINE = Goal(certain=1e-7, proven=1e-5, estimated=3e-8, bounded=1e-3, settled=2e-8, formed=1e-6)
+FINE = Goal(certain=1e-8, proven=1e-5, estimated=1e-9, bounded=1e-3, settled=2e-8, formed=1e-6)
 NODE_DISTANCE = 0.9  # between the values of log C that are solved first, the nodes
 CHAIN = 2  # solutions from which the next of the first is extrapolated
 NODES = 8  # solutions between which the others are interpolated
@@ -37,7 +37,6 @@ class PathSolver:
         self.x = torch.zeros(len(Cs), K, len(self.problem.w) + 1, device=features.device)
         self.gaps = torch.full_like(self.penalties, math.inf)
         share = self.problem.counts / self.problem.N
-        self.prior = (share.log() - share.log().mean()).to(self.x.dtype)  # [K], the bias if all weights are 0
         self.curvature = float((share * (1 - share)).max() * self.problem.w.max()) if len(self.problem.w) else 1.0
 
     def solve(self) -> None:
@@ -60,7 +59,7 @@ class PathSolver:
     def solve_nodes(self) -> Iterator[tuple[int, Found]]:
         """Solve the nodes to `ROUGH`, one after the other, each from an extrapolation of those before it."""
         nodes = self.levels()[0]
-        self.x[nodes[0], :, -1] = self.prior
+        self.x[nodes[0]] = self.problem.prior
         for position, i in enumerate(nodes):
             if position:
                 self._start(i, nodes[max(0, position - CHAIN) : position])
@@ -79,7 +78,7 @@ class PathSolver:
         self.x[i] = 0.0
         for factor, j in zip(factors, known, strict=True):
             self.x[i].add_(self.x[j], alpha=factor)
-        self.x[i, :, -1] += (1 - sum(factors)) * self.prior
+        self.x[i] += (1 - sum(factors)) * self.problem.prior
 
     def _growth(self, i: int) -> float:
         """1 / (1 + λ / m w), with the largest curvature m w at the prior.

@@ -17,14 +17,18 @@ from ftcli.engine.probe.path_solver import FINE, PathSolver
 from ftcli.engine.probe.validation import Bounds, Validation
 
 
-def solve_pick(solver: PathSolver, validation: Validation) -> None:
-    """Solve the pick and its neighbours finely, the others as far as is needed to know that they are not picked."""
+def solve_pick(solver: PathSolver, validation: Validation) -> set[int]:
+    """Solve the pick and its neighbours finely, the others as far as is needed to know that they are not picked.
+
+    Returns the indices of the values of C that are solved finely; the pick is one of them.
+    """
     search = _PickSearch(solver, validation)
     search.survey()
     while unsolved := search.possible() - search.fine:
         search.improve(unsolved, search.still_possible)
     while neighbours := search.neighbours() - search.fine:
         search.improve(neighbours, None)
+    return search.fine
 
 
 class _PickSearch:
@@ -54,7 +58,8 @@ class _PickSearch:
             for i in group:
                 solver.interpolate(i, nodes)
             penalties = solver.penalties[group]
-            points = solver.problem.at(solver.x[group], penalties)
+            points = solver.problem.at_or_prior(solver.x[group], penalties)
+            solver.x[group] = points.x
             solver.gaps[group] = solver.problem.gaps(points, penalties)[0] / points.objective
             self._judge(group, points.x, -solver.problem.inverse_curvature(points, penalties) * points.gradient)
 
@@ -66,10 +71,11 @@ class _PickSearch:
         solver.x[group], solver.gaps[group] = found.x, found.gap
         self._judge(group, found.x, found.direction)
         possible = self.possible()
-        for i, reached in zip(group, found.reached.tolist(), strict=True):
+        for i, reached, direction in zip(group, found.reached.tolist(), found.direction, strict=True):
             if reached or watch is None or i in possible:
                 solver.finish(i, reached)
                 self.fine.add(i)
+                self._judge([i], solver.x[[i]], direction[None])
 
     def still_possible(self, group: Sequence[int]) -> Watch:
         """A watch that lets a member of the group go where another C is certainly better."""

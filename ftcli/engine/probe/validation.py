@@ -9,7 +9,7 @@ from torch import Tensor
 from ftcli.engine.probe.logistic_loss import Problem
 
 MARGIN = 2.0  # how many times as far as the next step of the search the solution may lie
-ROUNDING = 1e-5  # of the largest logit, in float32
+LOGIT_ROUNDING = 1e-5  # of the largest logit, in float32
 BLOCK_BYTES = 256 << 20  # logits computed at once
 
 
@@ -53,7 +53,7 @@ class Validation:
         self.labels, self.absent = labels.to(V.device), absent
 
     def bounds(self, x: Tensor, direction: Tensor) -> Bounds:
-        """Of the solutions near points x [G, K, R + 1], from which the search would take this direction [G, K, R + 1]."""
+        """Of the solutions near points x [G, K, R + 1]; direction [G, K, R + 1]: the next step of the search there."""
         G, K = x.shape[:2]
         sums = [x.new_zeros(G, dtype=torch.float64) for _ in range(4)]
         size = max(1, BLOCK_BYTES // (4 * G * K))
@@ -61,7 +61,7 @@ class Validation:
             for total, part in zip(sums, self._block(x, direction, Z, labels), strict=True):
                 total += part
         right, unsure, loss, change = sums
-        reach = MARGIN * change.abs() + ROUNDING * loss
+        reach = MARGIN * change.abs() + LOGIT_ROUNDING * loss
         return Bounds(right - unsure, right + unsure, loss - reach, loss + reach)
 
     def _block(self, x: Tensor, direction: Tensor, Z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -73,7 +73,8 @@ class Validation:
         moved = torch.where(known, change.gather(1, own)[:, 0], 0.0)
         loss = logits.logsumexp(dim=1).double() - label
         new_loss = (logits + change).logsumexp(dim=1).double() - label - moved
-        reach = MARGIN * (change.amax(dim=1) - change.amin(dim=1)) + ROUNDING * logits.abs().amax(dim=(1, 2))[:, None]
+        rounding = LOGIT_ROUNDING * logits.abs().amax(dim=(1, 2))[:, None]
+        reach = MARGIN * (change.amax(dim=1) - change.amin(dim=1)) + rounding  # [G, n]
         others = logits.scatter(1, own, -torch.inf) if len(x[0]) > 1 else logits
         margin = torch.where(known, label - others.amax(dim=1), -torch.inf)
         right = (margin > reach).sum(dim=1).double()
