@@ -113,26 +113,26 @@ def minimise(problem: Problem, x: Tensor, penalties: Tensor, goal: Goal, watch: 
 
 def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]:
     """A new direction for the members that moved. Returns the duality gaps [G] and who has reached the goal [G]."""
-    point, level = search.point, search.point.objective
+    point, objective = search.point, search.point.objective
     gap, without_bias = problem.gaps(point, search.penalty)
     inverse = problem.inverse_curvature(point, search.penalty)
     direction = search.pairs.direction(point.gradient.flatten(1), inverse.flatten(1)).view_as(point.x)
     decrement = -products(point.gradient, direction) / 2
-    near = decrement <= goal.estimated * level
+    near = decrement <= goal.estimated * objective
     of_weights = decrement + (point.gradient[:, :, -1] * direction[:, :, -1]).sum(dim=1) / 2
     penalty = search.penalty / 2 * point.norm
-    formed = of_weights <= goal.formed * penalty + ROUNDING * level
-    settled = near & (search.objectives[:, 0] - level <= goal.settled * level)
+    formed = of_weights <= goal.formed * penalty + ROUNDING * objective
+    settled = near & (search.objectives[:, 0] - objective <= goal.settled * objective)
     done = formed & (
-        (gap <= goal.certain * level)
-        | (near & (gap <= goal.proven * level))
-        | (settled & (gap <= goal.bounded * level))
+        (gap <= goal.certain * objective)
+        | (near & (gap <= goal.proven * objective))
+        | (settled & (gap <= goal.bounded * objective))
     )
     # Where only the bias keeps the gap open, it alone steps.
-    alone = near & formed & ~done & (without_bias <= goal.proven * level)
-    if bool(alone.any()):
-        direction[alone, :, :-1] = 0.0
-        direction[alone, :, -1] = -(inverse * point.gradient)[alone, :, -1]
+    bias_only = near & formed & ~done & (without_bias <= goal.proven * objective)
+    if bool(bias_only.any()):
+        direction[bias_only, :, :-1] = 0.0
+        direction[bias_only, :, -1] = -(inverse * point.gradient)[bias_only, :, -1]
     if not bool(search.moved.all()):
         direction = torch.where(search.moved[:, None, None], direction, search.direction)
     search.direction, search.slope = direction, products(point.gradient, direction)

@@ -60,10 +60,11 @@ class Problem:
             sums.index_add_(0, labels[span], X.double())
         self.mean = sums.sum(dim=0) / self.N  # [D]
         self.w, self.V = self._basis(features)
-        own = sums - self.counts[:, None] * self.mean
-        self.own = torch.zeros(K, len(self.w) + 1, dtype=dtype, device=labels.device)
-        self.own[:, :-1] = own.to(dtype) @ self.V  # Σ over the examples of a class of (x_i - mean) V; 0 for the bias
-        self.prior = torch.zeros_like(self.own)  # [K, R + 1]: the best point without weights
+        centred_sums = sums - self.counts[:, None] * self.mean  # [K, D]
+        # [K, R + 1]: Σ over the examples of a class of (x_i - mean) V; 0 in the column of the bias
+        self.class_sums = torch.zeros(K, len(self.w) + 1, dtype=dtype, device=labels.device)
+        self.class_sums[:, :-1] = centred_sums.to(dtype) @ self.V
+        self.prior = torch.zeros_like(self.class_sums)  # [K, R + 1]: the best point without weights
         self.prior[:, -1] = (self.counts / self.N).log()
         self.prior[:, -1] -= self.prior[:, -1].mean()
         self.prior_objective = -float((self.counts * (self.counts / self.N).log()).sum())
@@ -193,17 +194,18 @@ class Problem:
         concave and Z has the mean zero, hence, with G = (P - Y)ᵀ Z and A = (1 - t) G - t Yᵀ Z, the gap is at most
         `‖A + λ W‖² / 2λ + t (Σ CE + ⟨Yᵀ Z, W⟩) + (1 - t) ⟨c, e⟩`; at the best bias, ‖∂F/∂W‖² / 2λ.
         """
-        x, gradient, own = points.x, points.gradient, self.own.expand_as(points.x)
+        x, gradient, class_sums = points.x, points.gradient, self.class_sums.expand_as(points.x)
         c, e = x[:, :, -1].double(), gradient[:, :, -1].double()
         t = (e / (e + self.counts)).amax(dim=1).clamp_min(0)  # [G]
         by_W = squares(gradient[:, :, :-1])
-        ce, x_own = (c * e).sum(dim=1), products(x, own)
+        ce, x_sums = (c * e).sum(dim=1), products(x, class_sums)
         # ‖(1 - t) ∂F/∂W + t (λ W - Yᵀ Z)‖², multiplied out
-        other = penalties.square() * points.norm - 2 * penalties * x_own + own[0].square().sum(dtype=torch.float64)
-        mixed = penalties * (products(gradient, x) - ce) - products(gradient, own)
+        squared_sums = self.class_sums.square().sum(dtype=torch.float64)
+        other = penalties.square() * points.norm - 2 * penalties * x_sums + squared_sums
+        mixed = penalties * (products(gradient, x) - ce) - products(gradient, class_sums)
         square = ((1 - t).square() * by_W + 2 * t * (1 - t) * mixed + t.square() * other).clamp_min(0)
         loss = points.objective - penalties / 2 * points.norm
-        return square / (2 * penalties) + t * (loss + x_own) + (1 - t) * ce, by_W / (2 * penalties)
+        return square / (2 * penalties) + t * (loss + x_sums) + (1 - t) * ce, by_W / (2 * penalties)
 
 
 def squares(a: Tensor) -> Tensor:

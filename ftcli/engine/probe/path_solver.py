@@ -25,7 +25,9 @@ FILE_GROUP_BYTES = 1 << 30  # the same where the features are read from a file a
 class PathSolver:
     """The solutions x [len(Cs), K, R + 1] as they become known, in the coordinates of `problem`.
 
-    gaps [len(Cs)] float64: how far each is proven, infinite where nothing is known.
+    gaps [len(Cs)] float64: how far each is proven, infinite where nothing is known. nodes: indices of the values of C
+    that are solved first, at most `NODE_DISTANCE` apart in log C where the list allows that. middles: the others in
+    lists: halfway between nodes, halfway between those known then, and so on.
     """
 
     def __init__(self, features: FeatureMatrix, labels: Tensor, K: int, Cs: Sequence[float]) -> None:
@@ -33,6 +35,8 @@ class PathSolver:
         self.problem = Problem(*self.inputs)
         self.exact: Problem | None = None  # in float64, once it is needed
         self.logs = [math.log(C) for C in Cs]
+        widest = max((b - a for a, b in pairwise(self.logs)), default=NODE_DISTANCE)
+        self.nodes, *self.middles = levels(len(Cs), 1 << max(0, int(math.log2(NODE_DISTANCE / widest))))
         self.penalties = torch.tensor([1 / C for C in Cs], dtype=torch.float64, device=features.device)
         self.x = torch.zeros(len(Cs), K, len(self.problem.w) + 1, device=features.device)
         self.gaps = torch.full_like(self.penalties, math.inf)
@@ -41,24 +45,19 @@ class PathSolver:
 
     def solve(self) -> None:
         """Solve every C to `FINE`: the nodes in turn and then together, the others between the solutions known."""
-        known, *rest = self.levels()
         for _ in self.solve_nodes():
             pass
-        self.improve(known)
-        for level in rest:
-            for i in level:
+        self.improve(self.nodes)
+        known = self.nodes
+        for middles in self.middles:
+            for i in middles:
                 self.interpolate(i, known)
-            self.improve(level)
-            known = known + level
-
-    def levels(self) -> list[list[int]]:
-        """Indices of Cs: the nodes at most `NODE_DISTANCE` apart, then the middles between them, and so on."""
-        widest = max((b - a for a, b in pairwise(self.logs)), default=NODE_DISTANCE)
-        return levels(len(self.logs), 1 << max(0, int(math.log2(NODE_DISTANCE / widest))))
+            self.improve(middles)
+            known = known + middles
 
     def solve_nodes(self) -> Iterator[tuple[int, Found]]:
         """Solve the nodes to `ROUGH`, one after the other, each from an extrapolation of those before it."""
-        nodes = self.levels()[0]
+        nodes = self.nodes
         self.x[nodes[0]] = self.problem.prior
         for position, i in enumerate(nodes):
             if position:
@@ -72,15 +71,15 @@ class PathSolver:
         self._start(i, sorted(known, key=lambda j: abs(self.logs[j] - self.logs[i]))[:NODES])
 
     def _start(self, i: int, known: Sequence[int]) -> None:
-        """Set x[i] to a polynomial in log C through known solutions less the prior, divided by their `_growth`."""
+        """Set x[i] to a polynomial in log C through known solutions less the prior, divided by their `_shrinkage`."""
         factors = lagrange([self.logs[j] for j in known], self.logs[i])
-        factors = [factor * self._growth(i) / self._growth(j) for factor, j in zip(factors, known, strict=True)]
+        factors = [factor * self._shrinkage(i) / self._shrinkage(j) for factor, j in zip(factors, known, strict=True)]
         self.x[i] = 0.0
         for factor, j in zip(factors, known, strict=True):
             self.x[i].add_(self.x[j], alpha=factor)
         self.x[i] += (1 - sum(factors)) * self.problem.prior
 
-    def _growth(self, i: int) -> float:
+    def _shrinkage(self, i: int) -> float:
         """1 / (1 + λ / m w), with the largest curvature m w at the prior.
 
         Under penalties λ much stronger than that, the distance of a solution from the prior is proportional to it.
