@@ -241,7 +241,8 @@ def test_a_dry_run_says_the_time_in_words(place: Path) -> None:
     shown = " ".join(inside(*words(place, "lpft", *FINETUNE, "--measure", "distortion"), "--dry-run").stdout.split())
     assert re.search(
         r"about \d+ s \(between \d+ s and \d+ s\): 2 runs of 2 epochs of 5 steps at [\d.e-]+ s each, an exact probe,"
-        r" 1 model evaluated on every set; measured on \d+ training images; without loading of PyTorch and timm,? (and )?--measure distortion",
+        r" 1 model evaluated on every set; measured on \d+ training images;"
+        r" without loading of PyTorch and timm,? (and )?--measure distortion",
         shown,
     ), shown
 
