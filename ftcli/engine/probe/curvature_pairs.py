@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ftcli.engine.probe.logistic_loss import BATCHED, products
+
 MEMORY = 8  # curvature pairs kept
 
 
@@ -10,8 +12,8 @@ class CurvaturePairs:
     """The last steps s and gradient changes y of G problems with n unknowns.
 
     It is the compact form of the L-BFGS matrix (Byrd, Nocedal and Schnabel 1994, theorem 2.2). A slot without a pair is
-    zero, with 1 on the diagonal of R, and changes nothing. The products go member by member: a batched product of
-    matrices and vectors is several times slower on a CPU.
+    zero, with 1 on the diagonal of R, and changes nothing. Long vectors are multiplied member by member: a batched
+    product of matrices and vectors is several times slower on a CPU.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -46,7 +48,7 @@ class CurvaturePairs:
         a = torch.linalg.solve_triangular(R, _rows(S, gradient)[:, oldest_first, None], upper=True)
         last = (self.added - 1) % MEMORY
         y = Y[:, last]
-        length = torch.stack([torch.dot(u, v) for u, v in zip(y, inverse * y, strict=True)]).double()
+        length = products(y[:, None], (inverse * y)[:, None])
         scale = torch.where(length > 0, SY[:, last, last] / length, 1.0).to(y.dtype)[:, None]
         r = _add_rows(gradient, Y, -a[:, slots, 0]).mul_(inverse).mul_(scale)
         b = R.diagonal(dim1=1, dim2=2)[..., None] * a - _rows(Y, r)[:, oldest_first, None]
@@ -63,12 +65,17 @@ class CurvaturePairs:
 
 def _rows(A: Tensor, v: Tensor) -> Tensor:
     """Products of the rows of A [G, m, n] with v [G, n]: [G, m] float64."""
+    if v.shape[1] < BATCHED:
+        return (A @ v[..., None])[..., 0].double()
     return torch.stack([torch.mv(rows, vector) for rows, vector in zip(A, v, strict=True)]).double()
 
 
 def _add_rows(v: Tensor, A: Tensor, factors: Tensor) -> Tensor:
     """v [G, n] plus the rows of A [G, m, n] times the factors [G, m]."""
+    factors = factors.to(v.dtype)
+    if v.shape[1] < BATCHED:
+        return v + (factors[:, None] @ A)[:, 0]
     total = torch.empty_like(v)
-    for i, factor in enumerate(factors.to(v.dtype)):
+    for i, factor in enumerate(factors):
         torch.addmv(v[i], A[i].T, factor, out=total[i])
     return total
