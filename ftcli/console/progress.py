@@ -84,6 +84,7 @@ class ConsoleLog(Log):
         self.print_line(text)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
+        """Show the progress of a loop; where it has a kind, its time goes into the time left of the command."""
         if kind:
             items = self.timed(items, kind)
         if self.bars.disable:

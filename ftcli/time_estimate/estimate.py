@@ -51,6 +51,7 @@ def estimate_time(
 
 
 def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEstimate:
+    """The sum of the timed parts, with the range around it and what it leaves out."""
     seconds = sum(entry.seconds for entry in parts)
     measures = [f"--measure {name}" for name in config.measure or ()]
     left_out = ["loading of PyTorch and timm", *["compilation"] * config.compile, *measures]

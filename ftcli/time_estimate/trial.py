@@ -48,6 +48,7 @@ class Stopwatch(Log):
         self.stored: Counter[str] = Counter()
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
+        """Time the items of a loop, as `Log.track` shows their progress."""
         started = time.perf_counter()
         self.times.begin((self.search, kind))
         self.stored[self.search] += kind == PREFIX

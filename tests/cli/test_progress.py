@@ -18,14 +18,13 @@ import torch
 from ftcli.config.declare import Words
 from ftcli.console.progress import ConsoleLog
 from ftcli.engine import train
-from ftcli.engine.resume.checkpointer import Checkpointer
-from ftcli.errors import Stopped
 from ftcli.methods.surgical import surgical
 from ftcli.model.loading.save import save_model
 from ftcli.time_estimate.trial import run_trial
 from ftcli.workload import EPOCH_PASS, EVALUATION, PASS
 from tests.helpers.plain_loop import unbalanced
 from tests.helpers.program import SMALL, checkpoint, inside
+from tests.helpers.stopped import stopped
 from tests.helpers.surgical_runs import knowing, setting_for
 from tests.helpers.worlds import coloured, loaded
 
@@ -94,26 +93,9 @@ def test_a_pipe_and_a_quiet_command_have_no_bar(place: Path, tmp_path: Path) -> 
     assert inside(*asked, "--overwrite", "--quiet").stderr.count("\n") == done.stderr.count("warning")
 
 
-class Stopper:
-    """Stops a command after so many states."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def check(self, checkpointer: Checkpointer) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped("interrupted; the state is saved.", checkpointer.resume_command, 130)
-
-
 def resumed_after(states: int, asked: list[Any]) -> str:
     """stderr of a command that goes on, stopped before when so many states were saved: one after every step or so."""
-    stopper = Stopper(states)
-    with (
-        mock.patch.object(Checkpointer, "due", lambda _: True),
-        mock.patch.object(Checkpointer, "check", lambda checkpointer: stopper.check(checkpointer)),
-    ):
-        assert inside(*asked).returncode == 130
+    assert stopped(states, *asked).returncode == 130
     done = inside(*asked)
     assert done.returncode == 0, done.stderr
     return done.stderr

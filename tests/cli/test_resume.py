@@ -31,6 +31,7 @@ from ftcli.run_folder.lock import LOCK, check_unlocked, locked
 from ftcli.run_folder.names import STATE
 from ftcli.run_folder.resumable import REQUEST
 from tests.helpers.program import SMALL, checkpoint, inside, read
+from tests.helpers.stopped import stopped
 from tests.helpers.worlds import coloured, loaded
 
 TIMES = ("created", "argv", "timing", "seconds", "out", "workers", "resume", "overwrite", "save_every")
@@ -109,27 +110,6 @@ def lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: lasting(one) for key, one in value.items() if key not in TIMES}
     return [lasting(one) for one in value] if isinstance(value, list) else value
-
-
-class Stopper:
-    """Has every step and epoch saved, and the command stopped after so many states."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def check(self, checkpointer: Checkpointer) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped("interrupted; the state is saved.", checkpointer.resume_command, 130)
-
-
-def stopped(after: int, *asked: Any) -> Any:
-    stopper = Stopper(after)
-    with (
-        mock.patch.object(Checkpointer, "due", lambda _: True),
-        mock.patch.object(Checkpointer, "check", lambda checkpointer: stopper.check(checkpointer)),
-    ):
-        return inside(*asked)
 
 
 @pytest.mark.parametrize(("name", "every"), [(name, every) for name in COMMANDS for every in EVERY[name]])

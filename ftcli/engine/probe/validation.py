@@ -75,8 +75,8 @@ class Validation:
         new_loss = (logits + change).logsumexp(dim=1).double() - label - moved
         rounding = LOGIT_ROUNDING * logits.abs().amax(dim=(1, 2))[:, None]
         reach = MARGIN * (change.amax(dim=1) - change.amin(dim=1)) + rounding  # [G, n]
-        others = logits.scatter(1, own, -torch.inf) if len(x[0]) > 1 else logits
-        margin = torch.where(known, label - others.amax(dim=1), -torch.inf)
+        others = logits.scatter(1, own, -torch.inf).amax(dim=1)
+        margin = torch.where(known, label - others, -torch.inf)
         right = (margin > reach).sum(dim=1).double()
         unsure = (margin.abs() <= reach).sum(dim=1).double() / 2
         return right + unsure, unsure, loss.sum(dim=1), (new_loss - loss).sum(dim=1)
