@@ -175,7 +175,7 @@ def grid_table(report: Report) -> Table:
     shown = around(values, [values.index(value) for _, value in picks])
     left_out = "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
     if runs[0].duality_gap is not UNSET:
-        left_out += "\nother C than the pick and its neighbours: solved as far as the pick needs (runs[].duality_gap)"
+        left_out += "; ID-val of other C than the pick and its neighbours is approximate"
     of_choice = "" if runs[0].choice is UNSET else f" of {runs[0].choice}"
     table = new_table(f"ID-val accuracy in per cent, over the grid{of_choice}", f"* the seed's pick{left_out}")
     table.add_column(axis, justify="right")
