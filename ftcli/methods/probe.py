@@ -83,11 +83,11 @@ def fit_head(
     scaled, labels = (id_val.double() - mean) / std, labels_of(inputs, "id_val")
     scaled_train, train_labels = train.scaled(mean, std), labels_of(inputs, None)
     solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, (scaled.float(), labels))
-    candidates = []
-    for i, C in enumerate(Cs):
+    scores = list(solutions.id_val or [(0.0, 0.0)] * len(Cs))
+    for i in solutions.fine:
         weight, bias = (tensor.double().cpu() for tensor in solutions.head(i))
-        accuracy, loss = score(scaled @ weight.T + bias, labels)  # logits [N, K]
-        candidates.append(Candidate(seed, accuracy, loss, C=float(C)))
+        scores[i] = score(scaled @ weight.T + bias, labels)  # logits [N, K]
+    candidates = [Candidate(seed, accuracy, loss, C=float(C)) for C, (accuracy, loss) in zip(Cs, scores, strict=True)]
     pick = best(candidates[i] for i in solutions.fine)
     index = candidates.index(pick)
     weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))

@@ -6,8 +6,9 @@
 FOLDER holds tiny100/train.parquet (100 classes of 40 pictures at 64 px) and checkpoints/mobilenetv2-imagenet. Up to 100
 classes and 36 examples of each, the features of these pictures are used, and 4 more of each class for ID-val. Beyond,
 examples are drawn: means of the classes and examples around them are normal, with the covariances that the 100 classes
-have. Both sides fit 100 values of C and score each on ID-val. Then, once and untimed, the whole path is solved finely:
-does it give the same pick? --growth: exponents of our time in N, D and K, each doubled twice. --large: our path alone.
+have. Both sides fit 100 values of C with a score of each on ID-val. Then, once and untimed, the whole path is solved
+finely: does it give the same pick? --growth: exponents of our time in N, D and K, each doubled twice. --large: our path
+alone.
 """
 
 import argparse
@@ -93,12 +94,9 @@ def score(sample: Sample, W: np.ndarray, b: np.ndarray) -> tuple[int, float]:
 
 
 def pick_of(sample: Sample, solutions: Solutions) -> int:
-    """The index of the C that is picked on ID-val."""
-    heads = (
-        (W.double().cpu().numpy(), b.double().cpu().numpy()) for W, b in map(solutions.head, range(len(solutions.Cs)))
-    )
-    scores = [(*score(sample, W, b), i) for i, (W, b) in enumerate(heads)]
-    return min(scores)[-1]
+    """The index of the C that is picked on ID-val, among those that are solved finely, as `probe` does."""
+    heads = ((i, *(tensor.double().cpu().numpy() for tensor in solutions.head(i))) for i in solutions.fine)
+    return min((*score(sample, W, b), i) for i, W, b in heads)[-1]
 
 
 def ours(sample: Sample, count: int = 100) -> tuple[float, Solutions, int]:

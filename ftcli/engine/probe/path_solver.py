@@ -13,7 +13,7 @@ from ftcli.engine.probe.lbfgs import Found, Goal, minimise
 from ftcli.engine.probe.logistic_loss import Problem
 
 # fractions of F: see Goal
-ROUGH = Goal(certain=1e-3, proven=1.0, estimated=5e-6, bounded=1.0, settled=0.0, formed=1e-3)
+ROUGH = Goal(certain=1e-3, proven=1.0, estimated=1e-6, bounded=1.0, settled=0.0, formed=1e-3)
 FINE = Goal(certain=1e-8, proven=1e-5, estimated=1e-9, bounded=1e-3, settled=2e-8, formed=1e-6)
 NODE_DISTANCE = 0.9  # between the values of log C that are solved first, the nodes
 CHAIN = 2  # solutions from which the next of the first is extrapolated

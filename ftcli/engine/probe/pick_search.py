@@ -3,12 +3,14 @@
 1. The nodes are solved roughly and the others interpolated; every C is evaluated once, which proves how far it is.
 2. The next step of the search tells how far a solution may still move, and so between what numbers its correct
    examples and its loss on ID-val lie (validation.py). Most values of C cannot be the pick any more.
-3. The others are searched on together. Each leaves as soon as another is certainly better.
+3. The others are searched on together until the number of their correct examples is known, and then, where several
+   have the most, until one has certainly the least loss. Each leaves as soon as another is certainly better.
 4. The pick and its neighbours are solved to `FINE`.
 """
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from ftcli.engine.probe.lbfgs import Watch, minimise
@@ -17,18 +19,21 @@ from ftcli.engine.probe.path_solver import FINE, PathSolver
 from ftcli.engine.probe.validation import Bounds, Validation
 
 
-def solve_pick(solver: PathSolver, validation: Validation) -> set[int]:
+def solve_pick(solver: PathSolver, validation: Validation) -> tuple[set[int], Bounds]:
     """Solve the pick and its neighbours finely, the others as far as is needed to know that they are not picked.
 
-    Returns the indices of the values of C that are solved finely; the pick is one of them.
+    Returns the indices of the values of C that are solved finely, of which the pick is one, and what was seen of all of
+    them on the set.
     """
     search = _PickSearch(solver, validation)
     search.survey()
+    while uncertain := search.possible() & search.uncertain() - search.fine:
+        search.improve(uncertain, search.uncertain)
     while unsolved := search.possible() - search.fine:
-        search.improve(unsolved, search.still_possible)
+        search.improve(unsolved, search.possible)
     while neighbours := search.neighbours() - search.fine:
-        search.improve(neighbours, None)
-    return search.fine
+        search.improve(neighbours)
+    return search.fine, search.bounds
 
 
 class _PickSearch:
@@ -42,6 +47,10 @@ class _PickSearch:
     def possible(self) -> set[int]:
         """The values of C that may be the pick."""
         return set(self.bounds.may_be_best().nonzero()[:, 0].tolist())
+
+    def uncertain(self) -> set[int]:
+        """Those of them whose correct examples are not counted for certain."""
+        return set((self.bounds.may_be_best() & self.bounds.uncertain()).nonzero()[:, 0].tolist())
 
     def neighbours(self) -> set[int]:
         """These and their neighbours."""
@@ -63,27 +72,29 @@ class _PickSearch:
             solver.gaps[group] = solver.problem.gaps(points, penalties)[0] / points.objective
             self._judge(group, points.x, -solver.problem.inverse_curvature(points, penalties) * points.gradient)
 
-    def improve(self, members: set[int], watch: Callable[[Sequence[int]], Watch] | None) -> None:
-        """Search on for some of the members, the most promising, until `FINE` or until the watch lets them go."""
+    def improve(self, members: set[int], go_on: Callable[[], set[int]] | None = None) -> None:
+        """Search on for some of the members, the most promising, until `FINE` or while they are among `go_on()`."""
         solver = self.solver
         group = next(solver.groups(sorted(members, key=lambda i: -float(self.bounds.most_correct[i]))))
-        found = minimise(solver.problem, solver.x[group], solver.penalties[group], FINE, watch and watch(group))
+        watch = go_on and self._watch(group, go_on)
+        found = minimise(solver.problem, solver.x[group], solver.penalties[group], FINE, watch)
         solver.x[group], solver.gaps[group] = found.x, found.gap
         self._judge(group, found.x, found.direction)
-        possible = self.possible()
+        remaining = go_on() if go_on else set(group)
         for i, reached, direction in zip(group, found.reached.tolist(), found.direction, strict=True):
-            if reached or watch is None or i in possible:
+            if reached or i in remaining:
                 solver.finish(i, reached)
                 self.fine.add(i)
                 self._judge([i], solver.x[[i]], direction[None])
 
-    def still_possible(self, group: Sequence[int]) -> Watch:
-        """A watch that lets a member of the group go where another C is certainly better."""
+    def _watch(self, group: Sequence[int], go_on: Callable[[], set[int]]) -> Watch:
+        """A watch that judges the members of a group and keeps those among `go_on()`."""
 
         def stay(members: Tensor, points: Points, direction: Tensor) -> Tensor:
             watched = [group[member] for member in members.tolist()]
             self._judge(watched, points.x, direction)
-            return self.bounds.may_be_best()[watched]
+            remaining = go_on()
+            return torch.tensor([i in remaining for i in watched], device=members.device)
 
         return stay
 

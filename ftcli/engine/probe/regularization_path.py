@@ -64,6 +64,7 @@ class Path:
     Cs: Sequence[float]
     gaps: list[float]
     fine: list[int]  # indices of the values of C that are solved finely: those among which one may be picked
+    id_val: list[tuple[float, float]] | None  # accuracy and mean loss of each on the set of the pick, in float32
     num_classes: int
     present: Tensor  # classes with an example
     D: int
@@ -115,20 +116,21 @@ def path(
     _check(matrix, labels, num_classes, Cs)
     labels = labels.to(matrix.device)
     present, compact = labels.unique(sorted=True, return_inverse=True)  # classes seen; labels among them
-    everything = list(range(len(Cs)))
+    fine, on_id_val = list(range(len(Cs))), None
     if len(present) == 1:
-        return Path(Cs, [0.0] * len(Cs), everything, num_classes, present, matrix.shape[1])
+        return Path(Cs, [0.0] * len(Cs), fine, on_id_val, num_classes, present, matrix.shape[1])
     solver = PathSolver(matrix, compact, len(present), Cs)
     if id_val is None:
         solver.solve()
-        fine = everything
     else:
         index = torch.full((num_classes,), -1, device=matrix.device)
         index[present] = torch.arange(len(present), device=matrix.device)
         validation = Validation(solver.problem, id_val[0], index[id_val[1].to(matrix.device)], ABSENT_BIAS)
-        fine = sorted(solve_pick(solver, validation))
+        solved, seen = solve_pick(solver, validation)
+        fine, M = sorted(solved), len(id_val[1])
+        on_id_val = list(zip((seen.correct / M).tolist(), (seen.loss / M).tolist(), strict=True))
     gaps = solver.gaps.nan_to_num(1.0).clamp(0.0, 1.0).tolist()
-    return Path(Cs, gaps, fine, num_classes, present, matrix.shape[1], solver.problem, solver.x)
+    return Path(Cs, gaps, fine, on_id_val, num_classes, present, matrix.shape[1], solver.problem, solver.x)
 
 
 def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:

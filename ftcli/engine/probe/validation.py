@@ -15,8 +15,13 @@ BLOCK_BYTES = 256 << 20  # logits computed at once
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between what numbers the correct examples [G] and the summed losses [G] of G solutions lie; all float64."""
+    """The correct examples and the summed losses of G points, and between what numbers those of the solutions near lie.
 
+    All are [G] float64.
+    """
+
+    correct: Tensor
+    loss: Tensor
     least_correct: Tensor
     most_correct: Tensor
     least_loss: Tensor
@@ -26,7 +31,7 @@ class Bounds:
     def unknown(cls, count: int, device: torch.device) -> "Bounds":
         """Of solutions that have not been judged yet."""
         low = torch.full((count,), -torch.inf, dtype=torch.float64, device=device)
-        return cls(low, -low, low.clone(), -low)
+        return cls(low.clone(), -low, low.clone(), -low, low.clone(), -low)
 
     def update(self, members: Sequence[int], new: "Bounds") -> None:
         """Write those of some members, in place."""
@@ -38,6 +43,10 @@ class Bounds:
         sure = self.least_correct.max()
         surest = self.most_loss[self.least_correct == sure].min()
         return (self.most_correct > sure) | ((self.most_correct == sure) & (self.least_loss <= surest))
+
+    def uncertain(self) -> Tensor:
+        """Whether the number of correct examples is not known: bool [G]."""
+        return self.most_correct > self.least_correct
 
 
 class Validation:
@@ -55,17 +64,17 @@ class Validation:
     def bounds(self, x: Tensor, direction: Tensor) -> Bounds:
         """Of the solutions near points x [G, K, R + 1]; direction [G, K, R + 1]: the next step of the search there."""
         G, K = x.shape[:2]
-        sums = [x.new_zeros(G, dtype=torch.float64) for _ in range(4)]
+        sums = [x.new_zeros(G, dtype=torch.float64) for _ in range(5)]
         size = max(1, BLOCK_BYTES // (4 * G * K))
         for Z, labels in zip(self.Z.split(size), self.labels.split(size), strict=True):
             for total, part in zip(sums, self._block(x, direction, Z, labels), strict=True):
                 total += part
-        right, unsure, loss, change = sums
+        correct, sure, unsure, loss, change = sums
         reach = MARGIN * change.abs() + LOGIT_ROUNDING * loss
-        return Bounds(right - unsure, right + unsure, loss - reach, loss + reach)
+        return Bounds(correct, loss, sure, sure + unsure, loss - reach, loss + reach)
 
-    def _block(self, x: Tensor, direction: Tensor, Z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of n examples: how many are right for sure, plus half of the unsure, half of those, the loss, its change."""
+    def _block(self, x: Tensor, direction: Tensor, Z: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """Of n examples: how many are right, how many for sure, how many are unsure, the loss, its change."""
         logits, change = self._logits(x, Z), self._logits(direction, Z)  # [G, K, n]
         own = labels.clamp_min(0).expand(len(x), 1, -1)
         known = labels >= 0
@@ -77,9 +86,8 @@ class Validation:
         reach = MARGIN * (change.amax(dim=1) - change.amin(dim=1)) + rounding  # [G, n]
         others = logits.scatter(1, own, -torch.inf).amax(dim=1)
         margin = torch.where(known, label - others, -torch.inf)
-        right = (margin > reach).sum(dim=1).double()
-        unsure = (margin.abs() <= reach).sum(dim=1).double() / 2
-        return right + unsure, unsure, loss.sum(dim=1), (new_loss - loss).sum(dim=1)
+        correct, sure, unsure = (met.sum(dim=1).double() for met in (margin > 0, margin > reach, margin.abs() <= reach))
+        return correct, sure, unsure, loss.sum(dim=1), (new_loss - loss).sum(dim=1)
 
     @staticmethod
     def _logits(x: Tensor, Z: Tensor) -> Tensor:
