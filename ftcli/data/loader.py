@@ -75,7 +75,7 @@ class Loader:
         self.data, self.workers, self.device = data, workers, device
         self.transform = transform.shuffled(data.shuffle)
         self.rank, self.world = shard
-        self._cache, self._log = cache, log or Log()
+        self.cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)
 
     def ordered(self, order: Tensor | None = None) -> Iterator[Batch]:
@@ -177,9 +177,9 @@ class Loader:
         return torch.cuda.Stream(self.device)
 
     @cached_property
-    def _maker(self) -> "_BatchMaker":
-        pixels = open_pixels(self.data, self.transform, self._cache, self._log)
-        return _BatchMaker(pixels, self.transform, pin=self.device.type == "cuda" and not self.workers)
+    def _maker(self) -> "BatchMaker":
+        pixels = open_pixels(self.data, self.transform, self.cache, self._log)
+        return BatchMaker(pixels, self.transform, pin=self.device.type == "cuda" and not self.workers)
 
     @cached_property
     def _processes(self) -> Workers[Job]:
@@ -188,7 +188,7 @@ class Loader:
         return Workers(self._maker.make, self.workers, size, self.device.type == "cuda", self._log)
 
 
-class _BatchMaker:
+class BatchMaker:
     """Makes whole batches. pin: in memory that a GPU can read by itself."""
 
     def __init__(self, pixels: Pixels, transform: Transform, pin: bool) -> None:

@@ -91,11 +91,12 @@ def fit_head(
     pick = best(candidates[i] for i in solutions.fine)
     index = candidates.index(pick)
     weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))
-    if (gap := solutions.gaps[index]) > FINE.bounded:
+    if (gap := solutions.gaps[index]) > FINE.gap_if_settled:
         log.warn(
             "not-converged",
             f"the linear probe did not reach its optimum at the picked C = {pick.C:g}: it is proven only that"
-            f" at most {gap:.1e} of its objective is above the least value, not that at most {FINE.bounded:.0e} is",
+            f" at most {gap:.1e} of its objective is above the least value, not that at most"
+            f" {FINE.gap_if_settled:.0e} is",
         )
     # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
     set_head(model, weight / std, bias - (mean / std) * weight.sum(1))

@@ -148,7 +148,7 @@ class Counts:
                 continue
             if loader is self.inputs.plain and not self.probed:
                 continue
-            if loader._cache is None or loader._cache.find(PIXELS, key) is None:
+            if loader.cache is None or loader.cache.find(PIXELS, key) is None:
                 missing[key] = loader.n
         return sum(missing.values())
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ftcli.data.images import ImageSet
-from ftcli.data.loader import Loader, _BatchMaker
+from ftcli.data.loader import BatchMaker, Loader
 from ftcli.data.pixel_cache import DecodedPixels
 from ftcli.data.transforms import Transform
 from ftcli.engine.features.feature_cache import FeatureCache
@@ -41,8 +41,8 @@ class TrialLoader(Loader):
         self.pixels = KeptPixels(chosen, like.transform)
 
     @cached_property
-    def _maker(self) -> _BatchMaker:
-        return _BatchMaker(self.pixels, self.transform, pin=self.device.type == "cuda")
+    def _maker(self) -> BatchMaker:
+        return BatchMaker(self.pixels, self.transform, pin=self.device.type == "cuda")
 
     def decoding_seconds(self) -> float:
         """Seconds that one image took to decode and to resize, on one core."""

@@ -25,7 +25,7 @@ from torch import Tensor
 from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.loader import Batch, Loader, _BatchMaker
+from ftcli.data.loader import Batch, BatchMaker, Loader
 from ftcli.data.spec import parse
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import ResourceLimit, RunError
@@ -413,16 +413,16 @@ def test_a_process_that_is_killed_ends_the_work_in_order(data: ImageSet, number:
 
 def test_processes_end_with_the_one_that_started_them(data: ImageSet) -> None:
     """Killed, it cannot tell them."""
-    plain, (read, write) = _BatchMaker.make, os.pipe()
+    plain, (read, write) = BatchMaker.make, os.pipe()
 
-    def slow(maker: _BatchMaker, plan: Any) -> Tensor:
+    def slow(maker: BatchMaker, plan: Any) -> Tensor:
         time.sleep(600 * int(plan.indices[0] > 0))  # a picture on a disk that does not answer
         return plain(maker, plan)
 
     if not (child := os.fork()):
         try:
             os.close(read)
-            with mock.patch.object(_BatchMaker, "make", slow):
+            with mock.patch.object(BatchMaker, "make", slow):
                 next(Loader(data, evaluation(CONFIG), batch_size=1, workers=2).ordered())
         finally:
             os.kill(os.getpid(), signal.SIGKILL)

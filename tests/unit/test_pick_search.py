@@ -39,8 +39,9 @@ def test_the_pick_is_that_of_the_path_solved_finely(N, D, K, signal, seed):
     for i in {max(0, pick - 1), pick, min(99, pick + 1)}:
         fine, C = objective(X, y, *full.head(i), DEFAULT_CS[i]), DEFAULT_CS[i]
         assert objective(X, y, *quick.head(i), C) == pytest.approx(fine, rel=1e-6)
-        assert quick.gaps[i] <= path_solver.FINE.bounded
-    assert max(full.gaps) <= path_solver.FINE.bounded < max(quick.gaps) <= 1.0  # the others were not solved so far
+        assert quick.gaps[i] <= path_solver.FINE.gap_if_settled
+    # in the second, the others were not solved so far
+    assert max(full.gaps) <= path_solver.FINE.gap_if_settled < max(quick.gaps) <= 1.0
 
 
 def test_the_gaps_of_an_unfinished_path_hold():
@@ -81,7 +82,7 @@ def test_few_values_of_C_and_a_large_constant_column(count, seed):
     for found in (path(X, y, 5, values_of_C(count)), path(X, y, 5, values_of_C(count), (features[100:], labels[100:]))):
         for i, C in enumerate(found.Cs):
             assert objective(X, y, *found.head(i), C) <= C * without_weights * (1 + 1e-6)
-        assert all(found.gaps[i] <= path_solver.FINE.bounded for i in found.fine)
+        assert all(found.gaps[i] <= path_solver.FINE.gap_if_settled for i in found.fine)
 
 
 def test_a_search_that_ends_early_says_how_far_it_is_proven(monkeypatch):

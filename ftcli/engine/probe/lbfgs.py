@@ -25,18 +25,18 @@ Watch = Callable[[Tensor, Points, Tensor], Tensor]  # indices [G], points and di
 class Goal:
     """When a search ends; every number but one is a fraction of the objective.
 
-    At a duality gap of `certain`; at one of `proven` where the Newton decrement is at most `estimated`; at one of
-    `bounded` where also the last `WINDOW` evaluations lowered the objective by at most `settled`. In each case the
-    decrement along the weights must be at most the fraction `formed` of the penalty too: under a strong one the
+    At a duality gap of `gap`; at one of `gap_if_near` where the Newton decrement is at most `decrement`; at one of
+    `gap_if_settled` where also the last `WINDOW` evaluations lowered the objective by at most `progress`. In each case
+    the decrement along the weights must be at most that fraction of the penalty too: under a strong one the
     objective hardly depends on the weights, which would otherwise be left as they started.
     """
 
-    certain: float
-    proven: float
-    estimated: float
-    bounded: float
-    settled: float
-    formed: float
+    gap: float
+    gap_if_near: float
+    decrement: float
+    gap_if_settled: float
+    progress: float
+    weights_decrement: float
 
 
 @dataclass
@@ -118,18 +118,18 @@ def _aim(problem: Problem, search: _Search, goal: Goal) -> tuple[Tensor, Tensor]
     inverse = problem.inverse_curvature(point, search.penalty)
     direction = search.pairs.direction(point.gradient.flatten(1), inverse.flatten(1)).view_as(point.x)
     decrement = -products(point.gradient, direction) / 2
-    near = decrement <= goal.estimated * objective
+    near = decrement <= goal.decrement * objective
     of_weights = decrement + (point.gradient[:, :, -1] * direction[:, :, -1]).sum(dim=1) / 2
     penalty = search.penalty / 2 * point.norm
-    formed = of_weights <= goal.formed * penalty + ROUNDING * objective
-    settled = near & (search.objectives[:, 0] - objective <= goal.settled * objective)
-    done = formed & (
-        (gap <= goal.certain * objective)
-        | (near & (gap <= goal.proven * objective))
-        | (settled & (gap <= goal.bounded * objective))
+    weights_near = of_weights <= goal.weights_decrement * penalty + ROUNDING * objective
+    settled = near & (search.objectives[:, 0] - objective <= goal.progress * objective)
+    done = weights_near & (
+        (gap <= goal.gap * objective)
+        | (near & (gap <= goal.gap_if_near * objective))
+        | (settled & (gap <= goal.gap_if_settled * objective))
     )
     # Where only the bias keeps the gap open, it alone steps.
-    bias_only = near & formed & ~done & (without_bias <= goal.proven * objective)
+    bias_only = near & weights_near & ~done & (without_bias <= goal.gap_if_near * objective)
     if bool(bias_only.any()):
         direction[bias_only, :, :-1] = 0.0
         direction[bias_only, :, -1] = -(inverse * point.gradient)[bias_only, :, -1]

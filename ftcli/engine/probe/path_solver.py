@@ -13,8 +13,8 @@ from ftcli.engine.probe.lbfgs import Found, Goal, minimise
 from ftcli.engine.probe.logistic_loss import Problem
 
 # fractions of F: see Goal
-ROUGH = Goal(certain=1e-3, proven=1.0, estimated=1e-6, bounded=1.0, settled=0.0, formed=1e-3)
-FINE = Goal(certain=1e-8, proven=1e-5, estimated=1e-9, bounded=1e-3, settled=2e-8, formed=1e-6)
+ROUGH = Goal(gap=1e-3, gap_if_near=1.0, decrement=1e-6, gap_if_settled=1.0, progress=0.0, weights_decrement=1e-3)
+FINE = Goal(gap=1e-8, gap_if_near=1e-5, decrement=1e-9, gap_if_settled=1e-3, progress=2e-8, weights_decrement=1e-6)
 NODE_DISTANCE = 0.9  # between the values of log C that are solved first, the nodes
 CHAIN = 2  # solutions from which the next of the first is extrapolated
 NODES = 8  # solutions between which the others are interpolated

@@ -16,9 +16,9 @@ Divided by C, with λ = 1/C, this is `F(W, b) = Σ_i CE(W x_i + b, y_i) + λ/2 �
 4. Search. L-BFGS, preconditioned by the features' scatter and the variance of each class's probability (lbfgs.py). No
    step of it grows with the square of the number of classes.
 5. Stop. Every point has a duality gap: a proof of `F - F* ≤ gap`. A fine search ends, in fractions of F named as in
-   `FINE`, at a gap of `certain`; or of `proven`, while the Newton decrement, the sharper estimate of the same distance,
-   is at most `estimated`; or, where a weak penalty makes the proof much wider than the truth, of `bounded`, while F has
-   settled besides.
+   `FINE`, at a gap of `gap`; or of `gap_if_near`, while the Newton decrement, the sharper estimate of the same
+   distance, is at most `decrement`; or, where a weak penalty makes the proof much wider than the truth, of
+   `gap_if_settled`, while F has settled besides.
 
 The products run in float32, sums over the examples in float64. Where float32 does not reach the goal, the search is
 continued from there with everything in float64; where that does not either, the best point is the solution, and its gap
@@ -105,10 +105,10 @@ def path(
     least loss. If given, this C and its neighbours are solved finely, the others as far as this choice needs; else all.
     With K = 2 the solution at C has the decision function of the usual one-row binary fit at 2C.
     A class without an example gets a zero row and the bias `ABSENT_BIAS`; the other biases have mean zero.
-    A fine objective is proven to lie within the fraction `FINE.bounded` of its minimum, nearly always within
-    `FINE.proven`; it is usually much nearer. The result does not depend on chance, nor on whether the features are in
-    memory or in a file. Memory beside them: `ROTATED_BYTES` and the memory for a group at most, the result, and a few
-    D².
+    A fine objective is proven to lie within the fraction `FINE.gap_if_settled` of its minimum, nearly always within
+    `FINE.gap_if_near`; it is usually much nearer. The result does not depend on chance, nor on whether the features are
+    in memory or in a file. Memory beside them: `ROTATED_BYTES` and the memory for a group at most, the result, and a
+    few D².
 
     Raises RequestError for features that are not finite, labels out of range or a bad list of C.
     """
