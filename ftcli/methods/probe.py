@@ -82,12 +82,12 @@ def fit_head(
     mean, std = scale_of(train)
     scaled, labels = (id_val.double() - mean) / std, labels_of(inputs, "id_val")
     scaled_train, train_labels = train.scaled(mean, std), labels_of(inputs, None)
-    solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, (scaled.float(), labels))
-    scores = list(solutions.id_val or [(0.0, 0.0)] * len(Cs))
-    for i in solutions.fine:
+    solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, (scaled.float(), labels), log)
+    scores = dict(enumerate(solutions.id_val))
+    for i in solutions.fine:  # what may be picked is scored as the model will be
         weight, bias = (tensor.double().cpu() for tensor in solutions.head(i))
         scores[i] = score(scaled @ weight.T + bias, labels)  # logits [N, K]
-    candidates = [Candidate(seed, accuracy, loss, C=float(C)) for C, (accuracy, loss) in zip(Cs, scores, strict=True)]
+    candidates = [Candidate(seed, *scores[i], C=float(C)) for i, C in enumerate(Cs)]
     pick = best(candidates[i] for i in solutions.fine)
     index = candidates.index(pick)
     weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))

@@ -18,6 +18,7 @@ import pytest
 from ftcli.cli.help import ARGUMENTS, rows
 from ftcli.commands import COMMANDS, options_class
 from ftcli.config.shared import Common
+from ftcli.engine.probe.path_solver import FINE, ROUGH
 from ftcli.report.schema import report_schema
 from tests.helpers.program import inside
 from tests.helpers.worlds import coloured
@@ -185,6 +186,19 @@ def test_every_warning_is_described() -> None:
     assert len(codes) > 30
     quoted = set(re.findall(r"`([a-z-]+)`", (DOCS / "report.md").read_text(encoding="utf-8")))
     assert codes - quoted == set()
+
+
+def test_the_page_states_how_accurately_the_probe_is_solved() -> None:
+    def written(number: float) -> str:
+        factor, exponent = f"{number:.0e}".split("e")
+        power = f"10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+        return power if factor == "1" else f"{factor}·{power}"
+
+    page = " ".join((DOCS / "protocols.md").read_text(encoding="utf-8").split())
+    assert f"to an estimated accuracy of {written(ROUGH.decrement)};" in page
+    stated = page.partition("always solved finely:")[2].partition("float32")[0]
+    goal = (FINE.gap, FINE.gap_if_near, FINE.decrement, FINE.gap_if_settled, FINE.progress)
+    assert re.findall(r"(?:\d·)?10⁻\S\b", stated) == [written(number) for number in goal]
 
 
 def test_the_readme_shows_what_the_page_of_lpft_shows() -> None:

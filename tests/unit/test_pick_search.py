@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 
 from ftcli.engine.probe import lbfgs, path_solver
 from ftcli.engine.probe.regularization_path import DEFAULT_CS, Path, path, values_of_C
+from ftcli.errors import RequestError
 from tests.unit.test_logistic import deep, objective, optimum
 
 
@@ -42,6 +44,32 @@ def test_the_pick_is_that_of_the_path_solved_finely(N, D, K, signal, seed):
         assert quick.gaps[i] <= path_solver.FINE.gap_if_settled
     # in the second, the others were not solved so far
     assert max(full.gaps) <= path_solver.FINE.gap_if_settled < max(quick.gaps) <= 1.0
+
+
+@pytest.mark.parametrize("num_classes", [6, 7])
+def test_every_C_is_scored_as_its_head_would_be(num_classes):
+    """Also those that are not picked; with 7 classes, one of ID-val has no training example."""
+    features, labels = deep(260, 20, num_classes, signal=2.0)
+    seen = labels[:160] < 6
+    X, y, X_val, y_val = features[:160][seen], labels[:160][seen], features[160:], labels[160:]
+    found = path(X, y, num_classes, id_val=(X_val, y_val))
+    assert len(found.fine) < 50
+    for i, (accuracy, loss) in enumerate(found.id_val):
+        weights, bias = (tensor.double().numpy() for tensor in found.head(i))
+        scores = X_val.double().numpy() @ weights.T + bias
+        own = scores[np.arange(100), y_val.numpy()]
+        nearest = np.sort(np.abs(own - np.where(np.eye(num_classes)[y_val] > 0, -np.inf, scores).max(axis=1)))[0]
+        if nearest > 1e-5 * np.abs(scores[:, bias > -1e4]).max():  # else rounding to float32 may decide one
+            assert accuracy == (scores.argmax(axis=1) == y_val.numpy()).mean()
+        assert loss == pytest.approx((logsumexp(scores, axis=1) - own).mean(), rel=1e-5)
+
+
+def test_validation_features_must_be_finite():
+    features, labels = deep(60, 12, 3)
+    X_val = features[40:].clone()
+    X_val[[4, 7], 2] = torch.nan
+    with pytest.raises(RequestError, match=r"2 of 20 examples of ID-val are not finite \(the first: 4\)"):
+        path(features[:40], labels[:40], 3, id_val=(X_val, labels[40:]))
 
 
 def test_the_gaps_of_an_unfinished_path_hold():

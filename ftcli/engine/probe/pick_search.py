@@ -8,7 +8,7 @@
 4. The pick and its neighbours are solved to `FINE`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,22 +17,20 @@ from ftcli.engine.probe.lbfgs import Watch, minimise
 from ftcli.engine.probe.logistic_loss import Points
 from ftcli.engine.probe.path_solver import FINE, PathSolver
 from ftcli.engine.probe.validation import Bounds, Validation
+from ftcli.log import Log
 
 
-def solve_pick(solver: PathSolver, validation: Validation) -> tuple[set[int], Bounds]:
+def solve_pick(solver: PathSolver, validation: Validation, log: Log) -> tuple[set[int], Bounds]:
     """Solve the pick and its neighbours finely, the others as far as is needed to know that they are not picked.
 
     Returns the indices of the values of C that are solved finely, of which the pick is one, and what was seen of all of
     them on the set.
     """
     search = _PickSearch(solver, validation)
-    search.survey()
-    while uncertain := search.possible() & search.uncertain() - search.fine:
-        search.improve(uncertain, search.uncertain)
-    while unsolved := search.possible() - search.fine:
-        search.improve(unsolved, search.possible)
-    while neighbours := search.neighbours() - search.fine:
-        search.improve(neighbours)
+    for _ in log.track(search.survey(), "path of C", len(solver.logs)):
+        pass
+    for _ in log.track(search.race(), "pick of C"):
+        pass
     return search.fine, search.bounds
 
 
@@ -57,12 +55,13 @@ class _PickSearch:
         near = {j for i in self.possible() for j in (i - 1, i, i + 1)}
         return near & set(range(len(self.solver.logs)))
 
-    def survey(self) -> None:
-        """Evaluate every C once."""
+    def survey(self) -> Iterator[int]:
+        """Evaluate every C once; yields its index."""
         solver, nodes = self.solver, []
         for i, found in solver.solve_nodes():
             self._judge([i], found.x, found.direction)
             nodes.append(i)
+            yield i
         for group in solver.groups([i for i in range(len(solver.logs)) if i not in nodes]):
             for i in group:
                 solver.interpolate(i, nodes)
@@ -71,6 +70,15 @@ class _PickSearch:
             solver.x[group] = points.x
             solver.gaps[group] = solver.problem.gaps(points, penalties)[0] / points.objective
             self._judge(group, points.x, -solver.problem.inverse_curvature(points, penalties) * points.gradient)
+            yield from group
+
+    def race(self) -> Iterator[None]:
+        """Solve the pick and its neighbours finely; yields after each part."""
+        for members in (self.uncertain, self.possible):
+            while unsolved := members() - self.fine:
+                yield self.improve(unsolved, members)
+        while neighbours := self.neighbours() - self.fine:
+            yield self.improve(neighbours)
 
     def improve(self, members: set[int], go_on: Callable[[], set[int]] | None = None) -> None:
         """Search on for some of the members, the most promising, until `FINE` or while they are among `go_on()`."""

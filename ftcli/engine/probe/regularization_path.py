@@ -40,6 +40,7 @@ from ftcli.engine.probe.path_solver import PathSolver
 from ftcli.engine.probe.pick_search import solve_pick
 from ftcli.engine.probe.validation import Validation
 from ftcli.errors import RequestError
+from ftcli.log import Log
 
 LOWEST, HIGHEST = -7, 2  # exponents of 10 of the values of C
 ABSENT_BIAS = -1e4  # of a class without a training example: never predicted
@@ -64,7 +65,7 @@ class Path:
     Cs: Sequence[float]
     gaps: list[float]
     fine: list[int]  # indices of the values of C that are solved finely: those among which one may be picked
-    id_val: list[tuple[float, float]] | None  # accuracy and mean loss of each on the set of the pick, in float32
+    id_val: list[tuple[float, float]]  # accuracy and mean loss of each C on ID-val, in float32; empty if not judged
     num_classes: int
     present: Tensor  # classes with an example
     D: int
@@ -96,13 +97,14 @@ class Path:
 
 def path(
     features: Tensor | FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float] = DEFAULT_CS,
-    id_val: tuple[Tensor, Tensor] | None = None,
+    id_val: tuple[Tensor, Tensor] | None = None, log: Log | None = None,
 ) -> Path:  # fmt: skip
     """Fit multinomial logistic regression for every C; the module's docstring has the objective and the method.
 
     features: [N, D] float32, already normalised. labels: [N] int64 in 0 … num_classes - 1. Cs: positive, ascending.
     id_val: features [M, D] and labels [M] of the set on which one C will be picked: the most correct examples, then the
-    least loss. If given, this C and its neighbours are solved finely, the others as far as this choice needs; else all.
+    least loss. If given, this C and its neighbours are solved finely, the others as far as this choice needs, and the
+    log shows the progress; else all are solved finely.
     With K = 2 the solution at C has the decision function of the usual one-row binary fit at 2C.
     A class without an example gets a zero row and the bias `ABSENT_BIAS`; the other biases have mean zero.
     A fine objective is proven to lie within the fraction `FINE.gap_if_settled` of its minimum, nearly always within
@@ -113,12 +115,15 @@ def path(
     Raises RequestError for features that are not finite, labels out of range or a bad list of C.
     """
     matrix = features if isinstance(features, FeatureMatrix) else FeatureMatrix.of(features)
-    _check(matrix, labels, num_classes, Cs)
+    _check(labels, num_classes, Cs)
+    _check_finite(matrix, "examples")
+    if id_val is not None:
+        _check_finite(FeatureMatrix.of(id_val[0]), "examples of ID-val")
     labels = labels.to(matrix.device)
     present, compact = labels.unique(sorted=True, return_inverse=True)  # classes seen; labels among them
-    fine, on_id_val = list(range(len(Cs))), None
+    fine, scores = list(range(len(Cs))), list[tuple[float, float]]()
     if len(present) == 1:
-        return Path(Cs, [0.0] * len(Cs), fine, on_id_val, num_classes, present, matrix.shape[1])
+        return Path(Cs, [0.0] * len(Cs), fine, scores, num_classes, present, matrix.shape[1])
     solver = PathSolver(matrix, compact, len(present), Cs)
     if id_val is None:
         solver.solve()
@@ -126,14 +131,14 @@ def path(
         index = torch.full((num_classes,), -1, device=matrix.device)
         index[present] = torch.arange(len(present), device=matrix.device)
         validation = Validation(solver.problem, id_val[0], index[id_val[1].to(matrix.device)], ABSENT_BIAS)
-        solved, seen = solve_pick(solver, validation)
+        solved, seen = solve_pick(solver, validation, log or Log())
         fine, M = sorted(solved), len(id_val[1])
-        on_id_val = list(zip((seen.correct / M).tolist(), (seen.loss / M).tolist(), strict=True))
+        scores = list(zip((seen.correct / M).tolist(), (seen.loss / M).tolist(), strict=True))
     gaps = solver.gaps.nan_to_num(1.0).clamp(0.0, 1.0).tolist()
-    return Path(Cs, gaps, fine, on_id_val, num_classes, present, matrix.shape[1], solver.problem, solver.x)
+    return Path(Cs, gaps, fine, scores, num_classes, present, matrix.shape[1], solver.problem, solver.x)
 
 
-def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
+def _check_finite(features: FeatureMatrix, name: str) -> None:
     bad, first = 0, -1
     for span, X in features.blocks():
         rows = ~X.isfinite().all(dim=1)
@@ -141,8 +146,11 @@ def _check(features: FeatureMatrix, labels: Tensor, num_classes: int, Cs: Sequen
             first = span.start + int(rows.nonzero()[0]) if not bad else first
             bad += int(rows.sum())
     if bad:
-        problem = f"the features of {bad} of {features.shape[0]} examples are not finite (the first: {first})"
+        problem = f"the features of {bad} of {features.shape[0]} {name} are not finite (the first: {first})"
         raise RequestError(problem, "check the checkpoint's weights and the images for NaN and infinity")
+
+
+def _check(labels: Tensor, num_classes: int, Cs: Sequence[float]) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise RequestError(f"labels must lie in 0 … {num_classes - 1}: they go from {low} to {high}")
