@@ -1,13 +1,13 @@
 """The probe's path beside scikit-learn's on real features: seconds, and how near both come to the optimum.
 
-    python -m tests.benchmarks.c_path FOLDER_OF_THE_DATA [pacs] [cifar] [--pairs N]
+    python -m tests.benchmarks.c_path FOLDER_OF_THE_DATA [pacs] [cifar] [--pairs N] [--threads N]
 
 FOLDER holds pacs/photo.parquet, cifar10/train.parquet and checkpoints/mobilenetv2-imagenet. Of the photos 10 % are cut
-for ID-val and 10 % for ID-test, as `probe` cuts them; CIFAR-10's training set stays whole. One process with 2 threads;
-100 values of C: our path with every one solved finely, our path as `probe` solves it for a pick, scikit-learn's path,
-in turn; and the median ratios of the times. Each 8th example is held out for the pick. At every C the objective
-C Σ CE + ½‖W‖² of both solutions, in float64, by the plain formula below. At some C also the excess over a reference
-optimum: SciPy's L-BFGS-B in float64, started from the better of the two solutions, to a proven gap.
+for ID-val and 10 % for ID-test, as `probe` cuts them; CIFAR-10's training set stays whole. One process, both sides with
+as many threads; 100 values of C: our path with every one solved finely, our path as `probe` solves it for a pick, and
+scikit-learn's path, in turn; and the median ratios of the times. Each 8th example is held out for the pick. At every C
+the objective C Σ CE + ½‖W‖² of both solutions, in float64, by the plain formula below. At some C also the excess over a
+reference optimum: SciPy's L-BFGS-B in float64, started from the better of the two solutions, to a proven gap.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ftcli.config.training import Probe
 from ftcli.data.task import build_task
@@ -129,9 +130,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("sets", nargs="*", default=["pacs"], choices=["pacs", "cifar"])
     parser.add_argument("--pairs", type=int, help="of runs: 5 for pacs and 1 for cifar if not given")
+    parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")  # scikit-learn says at large C that 200 iterations were not enough
-    torch.set_num_threads(2)
+    torch.set_num_threads(asked.threads)
+    threadpool_limits(asked.threads)
     if "pacs" in asked.sets:
         X, y = features_of(asked.data, "pacs/photo.parquet", 112, 7)
         hold("PACS photo, 112 px", X, y, 7, asked.pairs or 5, range(4, 100, 10))

@@ -27,9 +27,9 @@ def solve_pick(solver: PathSolver, validation: Validation, log: Log) -> tuple[se
     them on the set.
     """
     search = _PickSearch(solver, validation)
-    for _ in log.track(search.survey(), "path of C", len(solver.logs)):
+    for _ in log.track(search.survey(), "values of C", len(solver.logs)):
         pass
-    for _ in log.track(search.race(), "pick of C"):
+    for _ in log.track(search.race(), "selection of C"):
         pass
     return search.fine, search.bounds
 
@@ -76,9 +76,11 @@ class _PickSearch:
         """Solve the pick and its neighbours finely; yields after each part."""
         for members in (self.uncertain, self.possible):
             while unsolved := members() - self.fine:
-                yield self.improve(unsolved, members)
+                self.improve(unsolved, members)
+                yield
         while neighbours := self.neighbours() - self.fine:
-            yield self.improve(neighbours)
+            self.improve(neighbours)
+            yield
 
     def improve(self, members: set[int], go_on: Callable[[], set[int]] | None = None) -> None:
         """Search on for some of the members, the most promising, until `FINE` or while they are among `go_on()`."""
