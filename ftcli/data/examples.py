@@ -1,21 +1,26 @@
 """The examples of a set: from an opened source to an ImageSet, by the settings of its SPEC."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from ftcli.arrow import number_array
 from ftcli.cache.cache import Cache
-from ftcli.data import columns, stratified
+from ftcli.data import stratified
 from ftcli.data.classes import labels
 from ftcli.data.classes.alignment import warn_similar_names
 from ftcli.data.classes.class_names import all_composed
+from ftcli.data.columns.choose import image_column, label_column
+from ftcli.data.columns.conditions import where_mask
+from ftcli.data.columns.groups import groups
+from ftcli.data.columns.values import plain
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
 from ftcli.data.preparation import Drafts, read_sets
 from ftcli.data.rows import Rows
 from ftcli.data.sources.source import Source, open_source
-from ftcli.data.spec import Spec
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
 
@@ -49,8 +54,8 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
     rows = source.rows()
     if not len(rows):
         raise RequestError(f"{spec.text} has no rows", "check the path and the split")
-    column = ImageColumn(columns.image_column(rows, spec), rows.folders)
-    index = np.flatnonzero(columns.where_mask(rows, spec))
+    column = (rows.open_images or partial(ImageColumn, folders=rows.folders))(image_column(rows, spec))
+    index = np.flatnonzero(where_mask(rows, spec))
     _check_any(index, spec, "rows that satisfy every where")
     own, dropped = labels.Labels(np.full(len(index), -1, dtype=np.int64), (), named=False), 0
     strata = np.zeros(len(index), dtype=np.int64)
@@ -71,7 +76,7 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         classes=own.classes,
         named=own.named,
         positions=own.positions,
-        groups=columns.groups(rows, spec, index),
+        groups=groups(rows, spec, index),
         ids=[rows.ids[row] for row in index],
         unit=rows.unit,
         dropped=dropped,
@@ -83,9 +88,9 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
 
 def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
     """The labels of the rows at `index`, through the class map of the SPEC."""
-    name = columns.label_column(rows, spec)
+    name = label_column(rows, spec)
     own = labels.read_labels(
-        columns.plain(rows.table.column(name)).take(number_array(index)),
+        plain(rows.table.column(name)).take(number_array(index)),
         rows.features.get(name),
         [rows.ids[row] for row in index],
         name=name,

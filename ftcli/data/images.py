@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ftcli.cache.cache import Cache
-from ftcli.data.decoding.column import ImageColumn
+from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import Content, DamagedImage, decode, digest
 from ftcli.data.decoding.inspection import Reading, Result, conclude
 from ftcli.data.shifts.shift import Shift, Shuffle
@@ -29,7 +29,7 @@ class ImageSet:
     """
 
     spec: str
-    column: ImageColumn
+    column: Images
     rows: np.ndarray  # int64 [N], rows of `column`
     labels: np.ndarray  # int64 [N], index into `classes`; -1 in a set without labels
     classes: tuple[str, ...]  # [K], in the set's own order; none in a set without labels

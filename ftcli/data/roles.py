@@ -6,7 +6,7 @@ from functools import cache as read_once
 from ftcli.cache.cache import Cache
 from ftcli.data.rows import SPLIT_ROLES, Splits
 from ftcli.data.sources.source import Source, open_source
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 

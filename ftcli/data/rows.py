@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from ftcli.arrow import number_array, text_array
+from ftcli.data.decoding.column import Images
 from ftcli.errors import RequestError
 
 # How sets name their splits, and the role each split has in a run; "eval" is a test set to `datasets` too.
@@ -39,6 +40,7 @@ class ClassFeature:
 
 
 Features = dict[str, ClassFeature | ImageFeature]
+OpenImages = Callable[[pa.ChunkedArray], Images]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Rows:
     ids: list[str]
     folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
+    open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -62,7 +65,7 @@ class Rows:
         stop = max(start, stop)
         if (start, stop) == (0, len(self)):
             return self
-        return Rows(self.table.slice(start, stop - start), self.features, self.ids[start:stop], self.folders, self.unit)
+        return replace(self, table=self.table.slice(start, stop - start), ids=self.ids[start:stop])
 
 
 Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, each read when it is called
@@ -108,7 +111,7 @@ def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:
     first = slices[0][1]
     ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in slices for id in rows.ids]
     table = stacked([(split, rows.table, rows.features) for split, rows in slices])
-    return Rows(table, first.features, ids, first.folders, first.unit)
+    return replace(first, table=table, ids=ids)
 
 
 def stacked(tables: Sequence[tuple[str, pa.Table, Features]]) -> pa.Table:

@@ -16,7 +16,7 @@ from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.preparation import NO_TRANSFORMS, Drafts, Transforms, Wanted, read_sets
 from ftcli.data.roles import OPTIONS, ROLES, open_sources
 from ftcli.data.sources.source import open_source
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.safe_text import counted, listed

@@ -7,7 +7,7 @@ from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import new_table, text
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.examples import open_images
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.figures.contact_sheet import check_sheet, save_classes
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.from_options import load_structure
@@ -45,7 +45,7 @@ def data(config: options.Data) -> Answer:
         save_classes(images, config.save)
     counts = Counter(images.labels.tolist())
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
-    asked = {"labels": "flip" if spec.flip else None, "shift": spec.shift, "shuffle": spec.shuffle}
+    asked = {"labels": spec.labels, "exif": spec.exif, "shift": spec.shift, "shuffle": spec.shuffle}
     changes = {name: str(change) for name, change in asked.items() if change}
     content = {
         "spec": config.source, "n": len(images),

@@ -15,7 +15,7 @@ import pytest
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.sources.source import open_source
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, folder, picture

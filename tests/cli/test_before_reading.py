@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.examples import open_images
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import folder, picture

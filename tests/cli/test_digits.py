@@ -14,7 +14,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.sources import digits
 from ftcli.data.sources.digits import WORLDS, cached_world, world
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.program import inside, lasting

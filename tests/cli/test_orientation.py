@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.examples import open_images
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, picture
 from tests.helpers.program import checkpoint, inside

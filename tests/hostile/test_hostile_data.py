@@ -29,7 +29,7 @@ from PIL import Image
 from ftcli.data.decoding import decode as pixels
 from ftcli.data.decoding.semaphore import WeightedSemaphore
 from ftcli.data.examples import open_images
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.bombs import bmp, chunk, gif, packed, png, tiff, webp

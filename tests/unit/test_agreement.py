@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
 from ftcli.data.examples import open_images
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.data.task import Task
 from ftcli.explain.agreement.measure import DISJOINT, KINDS, Pair, describe_pair
 from ftcli.explain.agreement.mistake_sheet import mistake_rows

@@ -26,7 +26,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.loader import Batch, BatchMaker, Loader
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import ResourceLimit, RunError
 from ftcli.log import Log

@@ -18,7 +18,7 @@ from ftcli.data.shifts import corruptions
 from ftcli.data.shifts.corruptions import corrupt
 from ftcli.data.shifts.permutation import permute
 from ftcli.data.shifts.shift import Shuffle
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.data.task import build_task
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.engine.device import Machine

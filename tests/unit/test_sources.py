@@ -15,9 +15,9 @@ from torchvision.datasets import ImageFolder
 
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
-from ftcli.data.kinds import KINDS
 from ftcli.data.sources.source import bounds, open_source
-from ftcli.data.spec import parse
+from ftcli.data.specs.kinds import KINDS
+from ftcli.data.specs.parse import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
 from ftcli.log import Log

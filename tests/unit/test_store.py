@@ -400,7 +400,7 @@ def test_in_order_ends_its_threads_with_an_error() -> None:
 @pytest.mark.real
 def test_real_photographs(data_dir: Path, cache: Cache) -> None:
     from ftcli.data.examples import open_images
-    from ftcli.data.spec import parse
+    from ftcli.data.specs.parse import parse
 
     images = open_images(parse(f"{data_dir}/pacs/photo.parquet?limit=100:0"), Log())
     transform = augmentation(config(input_size=(3, 112, 112), interpolation="bicubic"), "light")

@@ -13,7 +13,7 @@ import torchvision.datasets as sets
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
 from ftcli.data.sources.source import open_source
-from ftcli.data.spec import parse
+from ftcli.data.specs.parse import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
 from ftcli.log import Log

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,16 @@ from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.files import read_regular
 from ftcli.limits import MAX_IMAGE_BYTES
 from ftcli.safe_text import quoted
+
+
+class Images(Protocol):
+    """Images that are read one row at a time, by threads and by forked processes."""
+
+    def content(self, row: int) -> Content:
+        """The image of one row as stored. Raises DamagedImage where there is none or it cannot be read."""
+
+    def same_as(self, other: "Images") -> bool:
+        """Whether each row of the other is the same image in the same memory or file."""
 
 
 class ImageColumn:
@@ -61,8 +72,10 @@ class ImageColumn:
                 raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
         raise DamagedImage("there is no image")
 
-    def same_as(self, other: "ImageColumn") -> bool:
+    def same_as(self, other: Images) -> bool:
         """Whether each row of the other column is the same image in the same memory or file."""
+        if not isinstance(other, ImageColumn):
+            return False
         return (self._memory, self._slices, self.folders) == (other._memory, other._slices, other.folders)
 
     def leads_to_file(self, path: str) -> bool:

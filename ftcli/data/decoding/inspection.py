@@ -15,7 +15,7 @@ from PIL import Image
 
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding import known as known_images
-from ftcli.data.decoding.column import ImageColumn
+from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import IN_DECODING, Content, DamagedImage, decode, digest, pixel_digest
 from ftcli.data.decoding.forked import Forks, available_cores, fork_context
 from ftcli.data.decoding.known import RECOGNISED_BY, Known
@@ -64,7 +64,7 @@ class Reading:
     of this set are added and not read again. known: what the earlier run noted.
     """
 
-    column: ImageColumn
+    column: Images
     rows: np.ndarray
     ids: list[str]
     spec: str
@@ -104,7 +104,7 @@ class Reading:
 
 
 def inspect(
-    column: ImageColumn,
+    column: Images,
     rows: np.ndarray,
     ids: list[str],
     *,

@@ -1,4 +1,4 @@
-"""What a SPEC does to a set on purpose, as it is typed: corrupt its images, shuffle a model's input, flip labels."""
+"""What a SPEC does to a set on purpose, as it is typed: corrupt its images, or shuffle a model's input."""
 
 import re
 from dataclasses import dataclass
@@ -77,13 +77,3 @@ def read_shuffle(text: str, value: str | None) -> Shuffle | None:
         )
     size, _, seed = value.partition(":")
     return Shuffle(None if size == "channels" else int(size), int(seed or 0))
-
-
-def read_flip(text: str, value: str | None) -> bool:
-    """Whether labels=flip stands in the data SPEC `text`. Raises RequestError for another word than flip."""
-    if value not in (None, "flip"):
-        raise RequestError(
-            f'labels={value} in "{text}"; what can be done to labels is flip',
-            "write labels=flip, or label=COLUMN to name their column",
-        )
-    return value == "flip"

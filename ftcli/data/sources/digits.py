@@ -21,7 +21,7 @@ from ftcli.cache.entries import FORM, length
 from ftcli.data.classes.labels import numbers
 from ftcli.data.rows import Rows, Splits
 from ftcli.data.sources.arrays import array_rows
-from ftcli.data.spec import Spec
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 

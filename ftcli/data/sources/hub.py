@@ -9,7 +9,7 @@ import huggingface_hub.constants
 
 from ftcli.cache.cache import Cache
 from ftcli.data.rows import ClassFeature, Features, ImageFeature, Rows, Splits, numbered
-from ftcli.data.spec import Spec
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.safe_text import quoted, reason

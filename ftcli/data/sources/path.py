@@ -15,7 +15,7 @@ from ftcli.data.sources.table_files import (
     open_parquet_folder,
     parquet_command,
 )
-from ftcli.data.spec import Spec
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 

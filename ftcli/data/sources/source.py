@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from ftcli.cache.cache import Cache
-from ftcli.data.kinds import KINDS
 from ftcli.data.rows import Rows, Splits, joined
-from ftcli.data.spec import Spec
+from ftcli.data.specs.kinds import KINDS
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, choose
 from ftcli.log import Log
 from ftcli.safe_text import quoted

@@ -23,7 +23,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.rows import ImageFeature, Rows, Splits, file_rows, label_feature, numbered
 from ftcli.data.sources.arrays import array_rows
 from ftcli.data.sources.cifar import cifar_rows
-from ftcli.data.spec import Spec
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_REASON
 from ftcli.log import Log

@@ -9,12 +9,12 @@ class Kind:
 
     form: str  # how its location is typed
     module: str  # in ftcli/data/sources: has open_splits(spec, log, *, labelled, cache) -> Splits
-    settings: tuple[str, ...] = ()  # settings that no other kind has
+    settings: tuple[str, ...] = ()  # settings that not every kind has
 
 
 PATH = "path"  # the kind that is typed without a scheme
 KINDS = {
-    PATH: Kind("PATH", "path"),
+    PATH: Kind("PATH", "path", ("root", "severity")),
     "hf": Kind("hf:NAME[/CONFIG]", "hub"),
     "torchvision": Kind("torchvision:CLASS", "torchvision_sets", ("root",)),
     "digits": Kind("digits:WORLD", "digits"),

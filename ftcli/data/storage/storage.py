@@ -1,0 +1,50 @@
+"""Where the files of a set lie: on this machine, or behind a URL. Read whole, by ranges of bytes, or as a stream."""
+
+from importlib import import_module
+from typing import BinaryIO, Protocol
+
+URL = "://"  # what a URL has and a path on this machine has not
+
+
+class Storage(Protocol):
+    """Files by their paths, as `storage_of` takes them. Every method raises OSError where a file cannot be read.
+
+    Has no state that a thread or a forked process could not share.
+    """
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a regular file."""
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+
+    def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Bytes start … stop - 1 of a file; up to its end where `stop` is None. Never fewer than asked for."""
+
+    def open(self, path: str) -> BinaryIO:
+        """A file to read from, which can seek."""
+
+    def glob(self, pattern: str) -> list[str]:
+        """The paths of the files that match a pattern, sorted."""
+
+
+def is_url(path: str) -> bool:
+    return URL in path
+
+
+def storage_of(path: str) -> Storage:
+    """The storage that a path or URL lies in."""
+    name = "remote" if is_url(path) else "local"
+    storage: Storage = import_module(f"ftcli.data.storage.{name}").STORAGE
+    return storage
+
+
+def join(folder: str, path: str) -> str:
+    """The path or URL of what lies at a relative path below a folder."""
+    return f"{folder.rstrip('/')}/{path}"
+
+
+def parent(path: str) -> str:
+    """The folder that a file lies in, as a path or URL; "." for a bare name."""
+    folder, slash, _ = path.rpartition("/")
+    return (folder or "/") if slash else "."
