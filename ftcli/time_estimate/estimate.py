@@ -1,11 +1,12 @@
 """The sums of the estimate: what the method does, counted, times what the measurement found."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from msgspec import UNSET
+from torch import Tensor
 
 from ftcli.config.training import Lpft, Probe, Training
 from ftcli.data.loader import Loader
@@ -15,6 +16,8 @@ from ftcli.data.threads import THREADS
 from ftcli.engine.features.feature_cache import KIND as FEATURES
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
+from ftcli.engine.probe.curvature_pairs import MEMORY, CurvaturePairs
+from ftcli.engine.probe.logistic_loss import softmax_loss
 from ftcli.engine.probe.regularization_path import DEFAULT_CS
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import FtcliError
@@ -27,7 +30,8 @@ from ftcli.time_estimate.types import TimedPart, TimeEstimate
 SPREAD = 1.5  # factor either way within which the time is expected
 AFTER_EPOCH = "evaluation after each epoch"
 PROBE = "exact probe"  # the stage
-EVALUATIONS = 3  # of loss and gradient that the exact probe makes for a value of C, on average
+# Evaluations of loss and gradient that the exact probe makes: for its first values of C together, and for every value.
+FIRST_EVALUATIONS, EVALUATIONS = 150, 2
 TIMED_ROWS = 256  # examples of which the products of an evaluation are timed
 
 
@@ -179,22 +183,47 @@ class Counts:
         return sum(loader.n for loader in self.inputs.sets.values())
 
     def path_seconds(self) -> float:
-        """Seconds of the exact probe: as in the trial, and the products with the features of the other examples."""
+        """Seconds of the exact probe: of the trial, and of evaluations with all examples and all classes."""
         assert self.inputs.plain is not None
-        more = max(0, self.inputs.plain.n - self.trial.n)
         path_points = self.config.path_points if isinstance(self.config, Probe | Lpft) else len(DEFAULT_CS)
-        D, device = head_of(self.loaded.model).weight.shape[1], self.inputs.machine.device
-        each = product_seconds(D, self.inputs.num_classes * path_points, device) / TIMED_ROWS
-        return self.trial.stopwatch.stages[PROBE] + more * EVALUATIONS * each
+        N, D, K = self.inputs.plain.n, head_of(self.loaded.model).weight.shape[1], self.inputs.num_classes
+        evaluations, device = FIRST_EVALUATIONS + EVALUATIONS * path_points, self.inputs.machine.device
+        each = N / TIMED_ROWS * evaluation_seconds(D, K, device) + step_seconds(K * (min(N, D) + 1), device)
+        return self.trial.stopwatch.stages[PROBE] + evaluations * each
 
 
-def product_seconds(D: int, columns: int, device: torch.device) -> float:
-    """Seconds of one loss and gradient over TIMED_ROWS examples: two products [n, D] × [D, columns]."""
-    features, weights = torch.ones(TIMED_ROWS, D, device=device), torch.ones(D, columns, device=device)
+def evaluation_seconds(D: int, K: int, device: torch.device) -> float:
+    """Seconds of one loss and gradient over TIMED_ROWS examples, for one value of C."""
+    features, weights = torch.ones(TIMED_ROWS, D, device=device), torch.ones(1, K, D, device=device)
+    labels = torch.zeros(1, 1, TIMED_ROWS, dtype=torch.int64, device=device)
+
+    def evaluate() -> Tensor:
+        scores = (weights[0] @ features.T)[None]
+        _, residuals, _ = softmax_loss(scores, labels)
+        return residuals[0] @ features
+
+    return least_seconds(evaluate)
+
+
+def step_seconds(unknowns: int, device: torch.device) -> float:
+    """Seconds of what the search does after an evaluation: for one value of C, with so many unknowns."""
+    vector = torch.ones(1, unknowns, device=device)
+    pairs, valid = CurvaturePairs(vector), torch.ones(1, dtype=torch.bool, device=device)
+    for _ in range(MEMORY):
+        pairs.add(vector, vector, valid)
+
+    def step() -> Tensor:
+        pairs.add(vector, vector, valid)
+        return pairs.direction(vector, vector)
+
+    return least_seconds(step)
+
+
+def least_seconds(compute: Callable[[], Tensor]) -> float:
+    """Of three calls. Their result is read: the device has to finish."""
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        logits = features @ weights
-        total = float((features.T @ logits)[0, 0])  # read: the device has to finish
-        seconds.append(time.perf_counter() - started + 0 * total)
+        float(compute().sum())
+        seconds.append(time.perf_counter() - started)
     return min(seconds)

@@ -44,11 +44,14 @@ class Stopwatch(Log):
         self.machine, self.times = machine, TimeLeft()
         self.searches: dict[str, SearchWork] = {}
         self.search, self.stages, self.began = "", dict[str, float](), time.perf_counter()
-        self.in_loops = 0.0  # seconds of the stage
+        self.in_loops = 0.0  # seconds of the stage in loops that have a kind
         self.stored: Counter[str] = Counter()
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
-        """Time the items of a loop, as `Log.track` shows their progress."""
+        """Time the items of a loop, as `Log.track` shows their progress; one without a kind belongs to its stage."""
+        if not kind:
+            yield from items
+            return
         started = time.perf_counter()
         self.times.begin((self.search, kind))
         self.stored[self.search] += kind == PREFIX
@@ -161,8 +164,8 @@ def size_of_trial(loaded: Loaded, inputs: RunInputs, config: Training, searches:
         started = time.perf_counter()
         predict(loaded.model, few, inputs.machine, Log(), "")
         forward = (time.perf_counter() - started) / few.n  # seconds
-        if searches * forward * EPOCHS * FORWARD_PASSES * 4 > LONGEST:
-            raise RequestError("it would take more than a minute")
+    if searches * forward * EPOCHS * FORWARD_PASSES * 4 > LONGEST:
+        raise RequestError("it would take more than a minute")
     affordable = int(SECONDS / (searches * EPOCHS * FORWARD_PASSES * forward))
     smallest = SMALLEST_BATCH if searches * forward < 0.1 else 2
     batch_size = max(2, min(config.batch_size, inputs.plain.n // 2, max(smallest, affordable // 2)))

@@ -6,6 +6,7 @@ import re
 import select
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,9 +19,13 @@ import torch
 from ftcli.config.declare import Words
 from ftcli.console.progress import ConsoleLog
 from ftcli.engine import train
+from ftcli.engine.device import Machine
+from ftcli.errors import RequestError
 from ftcli.methods.surgical import surgical
 from ftcli.model.loading.save import save_model
-from ftcli.time_estimate.trial import run_trial
+from ftcli.time_estimate import estimate
+from ftcli.time_estimate import trial as trial_module
+from ftcli.time_estimate.trial import Stopwatch, run_trial, size_of_trial
 from ftcli.workload import EPOCH_PASS, EVALUATION, PASS
 from tests.helpers.plain_loop import unbalanced
 from tests.helpers.program import SMALL, checkpoint, inside
@@ -227,6 +232,43 @@ def test_a_dry_run_says_the_time_in_words(place: Path) -> None:
         r" without loading of PyTorch and timm,? (and )?--measure distortion",
         shown,
     ), shown
+
+
+@pytest.mark.parametrize("points", [20, 100])
+def test_the_exact_probe_is_estimated_from_evaluations_with_all_examples(place: Path, points: int) -> None:
+    asked = words(place, "probe", "--path-points", points, "--dry-run", "--json")
+    with mock.patch.multiple(estimate, evaluation_seconds=lambda *_: 25.6, step_seconds=lambda *_: 100.0):
+        planned = inside(*asked).report
+    [found] = (part["seconds"] for part in planned["time"]["parts"] if part["name"] == "exact probe")
+    each = planned["data"]["train"]["n"] / estimate.TIMED_ROWS * 25.6 + 100.0
+    assert found == pytest.approx((150 + 2 * points) * each, rel=0.01)  # the trial itself takes less than that
+
+
+def test_the_path_of_the_trial_counts_for_the_probe_and_passes_do_not() -> None:
+    stopwatch = Stopwatch(Machine(torch.device("cpu"), "fp32", 0))
+    stopwatch.begin_stage("exact probe")
+    for seconds, kind in ((0.1, ""), (0.5, PASS)):
+        for _ in stopwatch.track([0], "loop", 1, kind):
+            time.sleep(seconds)
+    stopwatch.begin_stage("evaluation")
+    assert 0.1 <= stopwatch.stages["exact probe"] < 0.5
+
+
+def test_a_slow_first_pass_is_not_taken_as_typical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, config = setting_for("test_resnet", unbalanced(tmp_path / "set"), blocks=Words(["last"]))
+    plain_predict, calls = trial_module.predict, list[int]()
+
+    def predict(*arguments: Any) -> Any:
+        calls.append(1)
+        time.sleep(0.3 if len(calls) == 1 else 0)
+        return plain_predict(*arguments)
+
+    monkeypatch.setattr(trial_module, "predict", predict)
+    monkeypatch.setattr(trial_module, "LONGEST", 6.0)  # seconds: 0.1 for a pass of one image
+    assert size_of_trial(loaded("test_resnet"), inputs, config, 1)[0] > 1
+    monkeypatch.setattr(trial_module, "LONGEST", 0.0)
+    with pytest.raises(RequestError, match="more than a minute"):
+        size_of_trial(loaded("test_resnet"), inputs, config, 1)
 
 
 def test_a_trial_changes_nothing(tmp_path: Path) -> None:
