@@ -172,10 +172,11 @@ def grid_table(report: Report) -> Table:
     seeds, values = sorted({run.seed for run in runs}), sorted({run[axis] for run in runs})
     selected = [report.selected] if report.seeds is UNSET else [seed.selected for seed in report.seeds]
     picks = {(pick.seed, pick[axis]) for pick in selected if pick}
-    shown = around(values, [values.index(value) for _, value in picks])
+    positions = [values.index(value) for _, value in picks]
+    shown = around(values, positions)
     left_out = "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
-    if runs[0].duality_gap is not UNSET:
-        left_out += "; ID-val of other C than the pick and its neighbours is approximate"
+    if runs[0].duality_gap is not UNSET and any(abs(i - j) > 1 for i in range(len(values)) for j in positions):
+        left_out += "; ID-val of other C than the pick and its neighbours may be approximate"
     of_choice = "" if runs[0].choice is UNSET else f" of {runs[0].choice}"
     table = new_table(f"ID-val accuracy in per cent, over the grid{of_choice}", f"* the seed's pick{left_out}")
     table.add_column(axis, justify="right")

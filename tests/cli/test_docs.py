@@ -196,8 +196,9 @@ def test_the_page_states_how_accurately_the_probe_is_solved() -> None:
 
     page = " ".join((DOCS / "protocols.md").read_text(encoding="utf-8").split())
     assert f"to an estimated accuracy of {written(ROUGH.decrement)};" in page
-    stated = page.partition("always solved finely:")[2].partition("float32")[0]
-    goal = (FINE.gap, FINE.gap_if_near, FINE.decrement, FINE.gap_if_settled, FINE.progress)
+    stated = page.partition("always solved finely.")[2].partition("float32")[0]
+    goal = (FINE.weights_decrement, FINE.gap, FINE.gap_if_near, FINE.decrement)
+    goal += (FINE.gap_if_settled, FINE.decrement, FINE.progress)
     assert re.findall(r"(?:\d·)?10⁻\S\b", stated) == [written(number) for number in goal]
 
 
