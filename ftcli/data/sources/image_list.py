@@ -18,7 +18,7 @@ from ftcli.data.rows import Rows, as_text, file_rows
 from ftcli.data.sources.image_files import contents_of, count_endings, is_image
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.sources.walk import matching
-from ftcli.data.spec import Spec, parse
+from ftcli.data.spec import SETTINGS, Spec, parse
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_LIST_BYTES
 from ftcli.log import Log
@@ -27,7 +27,7 @@ from ftcli.safe_text import counted, quoted
 
 STDIN = "-"
 STDIN_NAME = "the list on stdin"
-SETTINGS = re.compile(r"\?[a-z-]+(?:[=&]|$)")  # as a SPEC has them; any other ? is a wildcard
+IN_SPEC = re.compile(rf"\?(?:[a-z-]+=|(?:{'|'.join(SETTINGS)})(?:&|$))")  # the ? of settings; any other is a wildcard
 SPECIAL = re.compile(r"[*\[?%]")  # what means something else in a SPEC, or a pattern, than in the name of a file
 SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")
 ALONE = "a table and a data SPEC with a kind or settings stand alone; otherwise name images, folders and patterns"
@@ -67,7 +67,7 @@ def _is_list(argument: str) -> bool:
 
 def _is_pattern(argument: str) -> bool:
     """Whether an argument is a pattern that no shell has replaced by the files that match it."""
-    return has_magic(argument) and not SETTINGS.search(argument) and not os.path.lexists(argument)
+    return has_magic(argument) and not IN_SPEC.search(argument) and not os.path.lexists(argument)
 
 
 def _may_match_images(pattern: str) -> bool:
