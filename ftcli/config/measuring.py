@@ -17,7 +17,7 @@ from ftcli.config.shared import (
     SplitSeed,
 )
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_COUNT, MAX_SEED
+from ftcli.limits import MAX_SEED
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -44,9 +44,7 @@ class Predict(Running):
             metavar="IMAGES…", show_default=False,
         ),
     ]  # fmt: skip
-    top: Annotated[
-        int, option("Give the K most probable classes.", panel=OUTPUT, min=1, max=MAX_COUNT, metavar="K")
-    ] = 1
+    top: Annotated[int, option("Give the K most probable classes.", panel=OUTPUT, min=1, metavar="K")] = 1
     probabilities: Annotated[bool, flag("Give the probability of every class.", "--probabilities", OUTPUT)] = False
     out: Annotated[
         Path | None,
