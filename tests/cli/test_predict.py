@@ -188,14 +188,18 @@ def test_features_come_from_the_pass_that_predicts(
 
 
 def test_features_in_a_file_too_large_for_memory(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predict(place, "--features", tmp_path / "a.npy")
+    """They are read and written a block at a time, here of 64 rows."""
+    images = paths(place) * 30
+    predict(place, "--features", tmp_path / "a.npy", images=images)
     monkeypatch.setattr("ftcli.engine.features.feature_cache.IN_MEMORY", 0)
     monkeypatch.setattr("ftcli.engine.features.feature_matrix.BLOCK_BYTES", {"cpu": 1})
     for file in ("b.npy", "b.parquet"):
-        predict(place, "--features", tmp_path / file)
+        predict(place, "--features", tmp_path / file, images=images)
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-    rows = pq.read_table(tmp_path / "b.parquet").column("features").to_pylist()
-    assert np.array_equal(np.load(tmp_path / "a.npy"), np.array(rows, dtype=np.float32))
+    table = pq.read_table(tmp_path / "b.parquet")
+    assert table.column("example").to_pylist() == images
+    rows = np.array(table.column("features").to_pylist(), dtype=np.float32)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), rows)
 
 
 @pytest.mark.parametrize(
