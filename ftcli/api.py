@@ -24,7 +24,7 @@ from ftcli.errors import RequestError, choose
 # What computes sets threads and kernels, draws from torch's own generator and traces networks, all of which a process
 # has once: calls in several threads wait for each other, and give what they give one after the other.
 COMPUTE_LOCK = threading.RLock()
-CLI_ONLY_OPTIONS = ("json", "debug")  # of no use where values come back and errors are raised
+CLI_ONLY_OPTIONS = ("json", "jsonl", "debug")  # of no use where values come back and errors are raised
 
 
 def to_argv(command: str, values: Mapping[str, Any]) -> list[str]:
@@ -98,7 +98,7 @@ def run_command(command: str, *arguments: Any, **values: Any) -> Any:
     computes = isinstance(config, Loading) or COMMANDS[command].panel != "Look"
     with COMPUTE_LOCK if computes else nullcontext():
         answer = import_named(COMMANDS[command].function)(config)
-    return json.loads(json.dumps(answer.content)) if answer.report is None else answer.report
+    return json.loads(json.dumps(answer.as_content())) if answer.report is None else answer.report
 
 
 def parameters(command: str) -> dict[str, inspect.Parameter]:

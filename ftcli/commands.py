@@ -68,8 +68,8 @@ COMMANDS: dict[str, Command] = {
         "ftcli.run:evaluate", "as it is",
     ),
     "predict": Command(
-        "Measure", "Predict the classes of images without labels, as CSV or parquet.", "ftcli.config.measuring:Predict",
-        "ftcli.run:predict",
+        "Measure", "Predict the classes of images without labels, as CSV, JSON lines or parquet.",
+        "ftcli.config.measuring:Predict", "ftcli.run:predict",
     ),
     "distortion": measure_row(
         "distortion", "How much features and weights differ between models.",

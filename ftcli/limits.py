@@ -9,6 +9,7 @@ MAX_JSON_BYTES = 2**25  # bytes; what is read of it takes many times as much mem
 MAX_TOML_CHARACTERS = 2**17  # characters: a thousand paths; options are no data
 MAX_TOML_KEY_PARTS = 100  # parts of a dotted key; the parser's time goes with their square
 MAX_OPTIONS_FILE_BYTES = 64 * 2**20  # bytes
+MAX_PATH_LIST_BYTES = 2**28  # bytes of a list of paths: two million long ones
 
 # Images
 MAX_IMAGE_BYTES = 2**28  # bytes of an encoded image

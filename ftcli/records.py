@@ -203,3 +203,8 @@ def replaced(content: Any, path: list[str | int], value: Any) -> Any:
 def as_json(value: Any, *, ascii: bool = False) -> str:
     """JSON as the reports have it: indented, no NaN, and nothing in it that could repaint a terminal."""
     return escaped(json.dumps(plain(value), indent=1, ensure_ascii=ascii, allow_nan=False)) + "\n"
+
+
+def as_json_line(value: Any, *, ascii: bool = False) -> str:
+    """JSON as `as_json` has it, on one line."""
+    return escaped(json.dumps(plain(value), ensure_ascii=ascii, allow_nan=False)) + "\n"

@@ -28,7 +28,8 @@ from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.task import Task, without_labels
-from ftcli.engine.evaluate import all_logits
+from ftcli.engine.evaluate import frozen_logits
+from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.tta.batches import stream_of
@@ -39,6 +40,7 @@ from ftcli.methods.adapt import adapt as adapt_to_streams
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.initial_head import head_order, reorder_head
 from ftcli.model.checkpoints.checkpoint import Checkpoint
+from ftcli.model.head import head_of
 from ftcli.model.loading.architecture import build_without_values, resolve_model_config
 from ftcli.model.loading.from_options import load_with_head, open_from_options
 from ftcli.model.loading.import_user_file import import_file
@@ -49,7 +51,7 @@ from ftcli.report.adaptation import adaptation_choices
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
-from ftcli.report.predictions import check_target, label_table, labels_answer
+from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.request import command_of, digest_of
@@ -137,17 +139,22 @@ def adapt(config: Adapt) -> Answer:
 
 def predict(config: Predict) -> Answer:
     """`predict`: class and probability of every image of a set, labels not needed."""
-    check_target(config)
+    check_targets(config)
     with open_context(config) as context:
         loaded = load_with_head(config, config.checkpoint, context.log)
+        check_top(config, len(head_of(loaded.model).bias))
         images = without_labels(
-            config.images, damaged=config.damaged, log=context.log, cache=context.cache,
+            *config.images, damaged=config.damaged, log=context.log, cache=context.cache,
             transforms=context.transforms(loaded.data_config),
         )  # fmt: skip
         task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
         inputs = context.inputs(task, loaded.data_config)
-        logits = all_logits(context.machine.place(loaded.model), inputs, context.log, frozen=True)["images"]
-        return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
+        body = FrozenBody(context.machine.place(loaded.model), inputs.feature_cache, context.log)
+        logits = frozen_logits(body, inputs)["images"].numpy()
+        table = label_table(
+            images.ids, logits, loaded.label_names, top=config.top, with_probabilities=config.probabilities
+        )
+        return labels_answer(config, table, body.features(inputs.sets["images"], "images"))
 
 
 def open_initial_checkpoint(config: Training, log: Log) -> Checkpoint | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ftcli.config.declare import MEASURE, OUTPUT, option, spec
+from ftcli.config.declare import MEASURE, OUTPUT, flag, option, spec
 from ftcli.config.shared import (
     SETTINGS,
     Detailed,
@@ -38,15 +38,40 @@ class Predict(Running):
 
     checkpoint: ModelArgument
     images: Annotated[
-        str, typer.Argument(help=f"Images; labels are not needed. {SETTINGS}.", metavar="SPEC", show_default=False)
-    ]
+        list[str],
+        typer.Argument(
+            help=f"Images, folders, patterns such as '*.jpg', - for a list on stdin; or one set: {SETTINGS}.",
+            metavar="IMAGES…", show_default=False,
+        ),
+    ]  # fmt: skip
+    top: Annotated[int, option("Give the K most probable classes.", panel=OUTPUT, min=1, metavar="K")] = 1
+    probabilities: Annotated[bool, flag("Give the probability of every class.", "--probabilities", OUTPUT)] = False
     out: Annotated[
         Path | None,
         option(
-            "File to write, .csv or .parquet.", "--out", "-o", panel=OUTPUT, default="CSV to stdout", metavar="FILE"
+            "File to write, .csv, .jsonl or .parquet.",
+            "--out",
+            "-o",
+            panel=OUTPUT,
+            default="CSV to stdout",
+            metavar="FILE",
         ),
     ] = None
+    features: Annotated[
+        Path | None,
+        option(
+            "Write the input of the head for every image, .npy or .parquet.",
+            panel=OUTPUT,
+            default="none",
+            metavar="FILE",
+        ),
+    ] = None
+    jsonl: Annotated[bool, flag("Print one JSON object per line to stdout.", "--jsonl", OUTPUT)] = False
     overwrite: Overwrite = False
+
+    def __post_init__(self) -> None:
+        if self.json and self.jsonl:
+            raise RequestError("--json prints one list, --jsonl one object per line.", "type one of them")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

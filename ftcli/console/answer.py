@@ -16,17 +16,21 @@ from ftcli.records import Record, as_json
 @dataclass(frozen=True)
 class Answer:
     """What a command gives: `content` to `--json`, `show` to a person at a terminal; to a caller in Python `report`, or
-    `content` where that is None.
+    `content` where that is None. content: JSON, or a function that makes it, where it takes memory.
     """
 
     content: Any
     show: Callable[[Console], None]
     report: Record | None = None
 
+    def as_content(self) -> Any:
+        """What `--json` prints, made where it is not yet."""
+        return self.content() if callable(self.content) else self.content
+
     def deliver(self, json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""
         if json:
-            write_json(self.content)
+            write_json(self.as_content())
         else:
             self.show(console())
 

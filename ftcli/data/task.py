@@ -15,6 +15,7 @@ from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.preparation import NO_TRANSFORMS, Drafts, Transforms, Wanted, read_sets
 from ftcli.data.roles import OPTIONS, ROLES, open_sources
+from ftcli.data.sources.image_list import open_arguments
 from ftcli.data.sources.source import open_source
 from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
@@ -186,11 +187,10 @@ def _classes(train: ImageSet | None, given: tuple[str, ...] | None, count: int |
 
 
 def without_labels(
-    text: str, *, damaged: str, log: Log, cache: Cache | None = None, transforms: Transforms = NO_TRANSFORMS
+    *arguments: str, damaged: str, log: Log, cache: Cache | None = None, transforms: Transforms = NO_TRANSFORMS
 ) -> ImageSet:
-    """A set to predict on: every label is -1."""
-    spec = parse(text)
-    images = {"images": examples_of(open_source(spec, log, labelled=False, cache=cache), log, labelled=False)}
+    """A set to predict on, named as `open_arguments` says: every label is -1."""
+    images = {"images": examples_of(open_arguments(arguments, log, cache), log, labelled=False)}
     return read_labelless(images, damaged=damaged, log=log, cache=cache, transforms=transforms)["images"]
 
 

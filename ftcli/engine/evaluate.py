@@ -40,13 +40,22 @@ def figures_of_epoch(
 
 def all_logits(model: nn.Module, inputs: RunInputs, log: Log, frozen: bool) -> dict[str, Tensor]:
     """The logits [N, K] of every set of the task, on the CPU. frozen: keep the body's features for later commands."""
-    machine, sets = inputs.machine, inputs.sets
     if frozen:
-        body = FrozenBody(model, inputs.feature_cache, log)
-        logits = {name: body.logits(loader, name) for name, loader in sets.items()}
-    else:
-        logits = {name: predict(model, loader, machine, log, name).logits for name, loader in sets.items()}
+        return frozen_logits(FrozenBody(model, inputs.feature_cache, log), inputs)
+    machine, sets = inputs.machine, inputs.sets
+    logits = {name: predict(model, loader, machine, log, name).logits for name, loader in sets.items()}
+    return _warned_of_constants(logits, inputs, log)
+
+
+def frozen_logits(body: FrozenBody, inputs: RunInputs) -> dict[str, Tensor]:
+    """`all_logits` of a model whose body stays as it is; `body` then has the features that they were computed from."""
+    logits = {name: body.logits(loader, name) for name, loader in inputs.sets.items()}
+    return _warned_of_constants(logits, inputs, body.log)
+
+
+def _warned_of_constants(logits: dict[str, Tensor], inputs: RunInputs, log: Log) -> dict[str, Tensor]:
+    """The same logits, with a warning of every set of different images that all have the same ones."""
     for name, of_set in logits.items():
-        if (of_set == of_set[0]).all() and len(set(sets[name].data.pixel_digests)) > 1:
+        if (of_set == of_set[0]).all() and len(set(inputs.sets[name].data.pixel_digests)) > 1:
             log.warn("constant-outputs", f"{name}: the model puts out the same for all of its {len(of_set)} images")
     return logits

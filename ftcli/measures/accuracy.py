@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from ftcli.engine.predict import score
 from ftcli.errors import RunError
-from ftcli.measures.calibration import confidence, ece
+from ftcli.measures.calibration import confidence, ece, softmax
 from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
 from ftcli.measures.types import Figures, MeanAccuracy
 
@@ -24,6 +24,17 @@ def predictions(logits: np.ndarray, restrict: Sequence[int] | None = None) -> tu
     """
     allowed, scores = _in_play(logits, restrict)
     return allowed[scores.argmax(axis=1)], confidence(scores).astype(np.float32)
+
+
+def ranked(logits: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `top` most probable classes of each example, the most probable first, and their softmax probabilities.
+
+    logits [N, K]; top at most K. Gives (classes [N, top] int64; probabilities among all K classes [N, top] float32).
+    Equal logits stand in the order of their indices. Raises RunError where a logit is not finite.
+    """
+    _, scores = _in_play(logits, None)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return order, np.take_along_axis(softmax(scores), order, axis=1).astype(np.float32)
 
 
 def figures(

@@ -14,6 +14,12 @@ def confidence(logits: np.ndarray) -> np.ndarray:
     return np.exp(scores.max(axis=1) - logsumexp(scores, axis=1))
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The probability of every class: [N, K] -> [N, K] float64."""
+    scores = np.asarray(logits, dtype=np.float64)
+    return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+
+
 def ece(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error of Guo et al. 2017 (arXiv 1706.04599, eq. 3), with equal-width bins (low, high].
 

@@ -99,8 +99,15 @@ def test_options_become_what_they_are_when_typed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_words_come_back(command: str) -> None:
     """Every option of every command, given by its own default or by a plain value, is typed and read back."""
-    values: dict[str, Any] = {"checkpoint": "c", "images": "i", "reports": ["r", "s"], "file": Path("f"), "source": "s"}
-    values |= {"blocks": ["first", "1..2"], "train": "t", "id_test": "x", "import_": Path("a.py"), "ood": {"n": "s"}}
+    values: dict[str, Any] = {"checkpoint": "c", "images": ["i"], "reports": ["r", "s"], "file": Path("f")}
+    values |= {
+        "source": "s",
+        "blocks": ["first", "1..2"],
+        "train": "t",
+        "id_test": "x",
+        "import_": Path("a.py"),
+        "ood": {"n": "s"},
+    }
     several = issubclass(options_class(command), Training)
     values |= {"seed": [2] if several else 2, "models": ["a", "b"]} | (
         {"images": 7} if command == "criticality" else {}

@@ -1,7 +1,9 @@
 """Walking through folders: links are followed, and no circle of them is walked twice."""
 
 import os
+import re
 from collections.abc import Iterator
+from glob import escape, glob
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +14,7 @@ from ftcli.safe_text import quoted
 FolderId: TypeAlias = tuple[int, int]  # device and inode of a folder, whatever links lead to it
 
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")  # `**` as a whole part of a path
 REPORT, REPORT_BEGINS = "report.json", b'"ftcli/report/'  # of a folder that ftcli wrote
 
 
@@ -35,6 +38,22 @@ def walk(folder: str, excluded: frozenset[FolderId]) -> Iterator[tuple[str, list
         for subfolder in filter(may_hold_data, folders.values()):
             (linked if os.path.islink(subfolder) else plain).append(subfolder)
         yield path, files
+
+
+def matching(pattern: str) -> list[str]:
+    """The files and folders that a pattern of a shell matches, sorted. `**` stands for any number of folders, those
+    that `walk` enters; a hidden name is matched only where the pattern has its dot.
+    """
+    stars = ANY_FOLDERS.search(pattern)
+    if stars is None:
+        return sorted(glob(pattern))
+    above, below = pattern[: stars.start()], pattern[stars.end() :] or "*"
+    found = set[str]()
+    for root in glob(above) if above else [""]:
+        for folder, _ in walk(root or ".", frozenset()) if os.path.isdir(root or ".") else ():
+            beginning = escape(os.path.join(folder if root else folder[2:], ""))
+            found.update(matching(beginning + below))
+    return sorted(found)
 
 
 def may_hold_data(folder: str) -> bool:
