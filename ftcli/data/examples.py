@@ -7,14 +7,15 @@ import numpy as np
 
 from ftcli.arrow import number_array
 from ftcli.cache.cache import Cache
-from ftcli.data import stratified
 from ftcli.data.classes import labels
 from ftcli.data.classes.alignment import warn_similar_names
+from ftcli.data.classes.class_map import apply_map
 from ftcli.data.classes.class_names import all_composed
 from ftcli.data.columns.choose import image_column, label_column
 from ftcli.data.columns.conditions import where_mask
 from ftcli.data.columns.groups import groups
 from ftcli.data.columns.values import plain
+from ftcli.data.cuts import stratified
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
 from ftcli.data.preparation import Drafts, read_sets
@@ -98,7 +99,7 @@ def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
         unit=rows.unit,
     )
     own = replace(own, classes=all_composed(own.classes, spec.text))
-    return labels.apply_map(own, spec.classes, spec.text) if spec.classes else own
+    return apply_map(own, spec.classes, spec.text) if spec.classes else own
 
 
 def _limited(strata: np.ndarray, spec: Spec) -> np.ndarray:

@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from ftcli.cache.cache import Cache
-from ftcli.data import stratified as split
 from ftcli.data.classes.alignment import align, warn_text_order
 from ftcli.data.classes.labels import are_names, numbers
+from ftcli.data.cuts import stratified as split
 from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
