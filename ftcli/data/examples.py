@@ -82,6 +82,7 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         unit=rows.unit,
         dropped=dropped,
         flip=spec.flip,
+        exif=spec.exif,
         shift=spec.shift,
         shuffle=spec.shuffle,
     )

@@ -72,7 +72,7 @@ def _compared(rows: Rows, spec: Spec, condition: Condition) -> np.ndarray:
     if value is None:
         raise RequestError(
             f"where={condition}: {quoted(typed)} is neither a number nor a date",
-            "write a number as 12 or 0.5, a date as 2013-01-31 or 2013-01-31T08:30:00Z; of text there is only =, in, !=",
+            "write a number as 12 or 0.5, a date as 2013-01-31 or 2013-01-31T08:30:00Z; of text only =, in and !=",
         )
     filled = np.flatnonzero(~_empty(column))
     cells = column.take(number_array(filled)) if len(filled) < len(column) else column
