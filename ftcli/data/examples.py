@@ -41,12 +41,13 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
     Labels are not flipped yet: that is done in the order of the task's classes.
 
     Args:
-        labelled: False gives a set without labels; a label column, where there is one, is not looked at.
+        labelled: False gives a set without labels, as labels=none does; a label column is not looked at then.
 
     Raises:
         RequestError: the data, a column or a class is not there or not usable; the message names it.
     """
     spec = source.spec
+    labelled = labelled and not spec.unlabelled
     if not labelled and (spec.label or spec.classes or spec.per_class or spec.flip):
         raise RequestError(
             f"{spec.text} has a label, classes, per-class or labels setting, and labels are not used here",

@@ -142,7 +142,9 @@ class ImageSet:
         """All that the images depend on, for a key: the digest of each in order, and whether they are turned upright
         and shifted where they are.
         """
-        identities = (b"".join(self.digests), *["exif apply"] * (self.exif == "apply"))
+        identities: tuple[bytes | str, ...] = (b"".join(self.digests),)
+        if self.exif == "apply":
+            identities += ("exif apply",)
         if self.shift is None:
             return identities
         from ftcli.data.shifts.corruptions import made_by  # loads much of scipy

@@ -14,8 +14,8 @@ from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.preparation import NO_TRANSFORMS, Drafts, Transforms, Wanted, read_sets
-from ftcli.data.roles import OPTIONS, ROLES, open_sources
-from ftcli.data.sources.source import open_source
+from ftcli.data.roles import NEED_LABELS, OPTIONS, ROLES, open_sources
+from ftcli.data.sources.source import Source, open_source
 from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -40,6 +40,19 @@ class Task:
         """The reported sets in order: id_val, id_test, then the OOD sets by name."""
         identical = {"id_val": self.id_val, "id_test": self.id_test}
         return {name: data for name, data in identical.items() if data is not None} | self.ood
+
+    def labelled_sets(self) -> dict[str, ImageSet]:
+        """Those of the reported sets that have labels, and so have figures."""
+        return {name: data for name, data in self.sets().items() if data.labelled}
+
+    @property
+    def labelled_ood(self) -> dict[str, ImageSet]:
+        """The OOD sets that have labels."""
+        return {name: data for name, data in self.ood.items() if data.labelled}
+
+    def unlabelled_sets(self) -> dict[str, ImageSet]:
+        """Those that are only predicted on."""
+        return {name: data for name, data in self.sets().items() if not data.labelled}
 
 
 def build_task(
@@ -105,7 +118,7 @@ def open_sets(
         RequestError: a set cannot be opened, or no class matches.
     """
     sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log, cache)
-    chosen = {name: examples_of(source, log) for name, source in sources.items()}
+    chosen = {name: _examples_in_role(name, source, log) for name, source in sources.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
         raise RequestError(
@@ -114,8 +127,24 @@ def open_sets(
         )
     aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
     if classes is None and num_classes is not None:
-        warn_text_order(chosen, names, log)
+        warn_text_order({name: images for name, images in chosen.items() if images.labelled}, names, log)
     return OpenedSets(names, named, aligned)
+
+
+def _examples_in_role(name: str, source: Source, log: Log) -> ImageSet:
+    """The examples of a set. Where its labels are what is wrong, and its role does without, the error says so."""
+    spec = source.spec
+    try:
+        return examples_of(source, log)
+    except RequestError as error:
+        if name in NEED_LABELS or spec.unlabelled or spec.label or spec.classes or spec.per_class or spec.flip:
+            raise
+        bare = parse(spec.without_labels())
+        try:
+            examples_of(open_source(bare, Log(), labelled=False), Log())
+        except RequestError:
+            raise error from None
+        raise RequestError(error.problem, f"{error.fix}; or predict on it without figures: {bare.text}") from error
 
 
 def read_task(
@@ -219,7 +248,11 @@ def labels_optional(text: str, log: Log, cache: Cache | None = None) -> ImageSet
 
 
 def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
-    """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
+    """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those. Which
+    classes a set without labels covers is not known.
+    """
+    if not images.labelled:
+        return images
     covered = tuple(np.unique(images.labels).tolist())
     if len(covered) == len(images.classes):
         return images

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
 
 from ftcli import __version__
@@ -115,6 +116,7 @@ def describe_data(task: Task) -> Data:
 
 def describe_set(data: ImageSet) -> SetData:
     return SetData(
-        data.spec, len(data), len(set(data.labels.tolist())), data.fingerprint, data.dropped, data.damaged,
+        data.spec, len(data), len(np.unique(data.labels)) if data.labelled else 0, data.fingerprint, data.dropped,
+        data.damaged,
         restricted_to=[int(index) for index in data.restrict] if data.restrict else None,
     )  # fmt: skip

@@ -204,9 +204,10 @@ class Report(Record, kw_only=True):
         rows = []
         if self.results is not UNSET:
             mean = self.results.ood_mean
-            accuracies = {name: figures.accuracy for name, figures in self.results.by_set().items()}
-            accuracies |= {"ood_mean": mean.accuracy} if mean else {}
-            rows = [f"<tr><td>{html(name)}</td><td>{100 * value:.1f}</td></tr>" for name, value in accuracies.items()]
+            accuracies = {name: f"{100 * figures.accuracy:.1f}" for name, figures in self.results.by_set().items()}
+            accuracies |= dict.fromkeys(self.results.without_labels(), "-")
+            accuracies |= {"ood_mean": f"{100 * mean.accuracy:.1f}"} if mean else {}
+            rows = [f"<tr><td>{html(name)}</td><td>{value}</td></tr>" for name, value in accuracies.items()]
         warnings = "".join(f"<p>warning: {html(warning.text)}</p>" for warning in self.warnings)
         title = f"<caption>{html(self.command)}: accuracy in per cent</caption>"
         return f"<table>{title}<tr><th>set</th><th>accuracy</th></tr>{''.join(rows)}</table>{warnings}"
