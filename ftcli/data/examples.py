@@ -13,7 +13,7 @@ from ftcli.data.classes.class_map import apply_map
 from ftcli.data.classes.class_names import all_composed
 from ftcli.data.columns.choose import image_column, label_column
 from ftcli.data.columns.conditions import where_mask
-from ftcli.data.columns.groups import groups
+from ftcli.data.columns.groups import groups, whole_column
 from ftcli.data.columns.values import plain
 from ftcli.data.cuts import stratified
 from ftcli.data.decoding.column import ImageColumn
@@ -35,13 +35,14 @@ def open_images(
         return read_sets({"": images}, drafts, damaged=damaged, log=log)[""]
 
 
-def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
+def examples_of(source: Source, log: Log, *, labelled: bool = True, cut_by: str | None = None) -> ImageSet:
     """Choose the examples of a set: split, where, class map, limit or per-class, in this order. No image is read.
 
     Labels are not flipped yet: that is done in the order of the task's classes.
 
     Args:
         labelled: False gives a set without labels, as labels=none does; a label column is not looked at then.
+        cut_by: the column of groups that stay together where sets are cut from this one.
 
     Raises:
         RequestError: the data, a column or a class is not there or not usable; the message names it.
@@ -79,6 +80,8 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         named=own.named,
         positions=own.positions,
         groups=groups(rows, spec, index),
+        cut_by=cut_by,
+        cut_groups=whole_column(rows, spec, "--cut-by", cut_by, index) if cut_by else None,
         ids=[rows.ids[row] for row in index],
         unit=rows.unit,
         dropped=dropped,

@@ -22,6 +22,16 @@ Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
+class GroupCut:
+    """How a set was cut from the training set: so many of its groups, by this column, and the share of its examples."""
+
+    by: str
+    groups: int
+    of_groups: int
+    share: float
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """N examples of one data SPEC, with split, where, class map, limit and per-class already applied.
 
@@ -47,6 +57,9 @@ class ImageSet:
     shift: Shift | None = None  # a corruption of every image
     shuffle: Shuffle | None = None  # of a model's input; the images here are not shuffled
     exif: Literal["apply", "ignore"] | None = None  # "apply": the images are turned upright, before any shift
+    cut_by: str | None = None  # the column by whose values `cut_groups` sets are cut from this one
+    cut_groups: np.ndarray | None = None  # str [N]
+    cut: GroupCut | None = None  # of a set that was cut so
     restrict: tuple[int, ...] | None = None  # the classes an OOD set covers, where they are not all; sorted
 
     def __len__(self) -> int:
@@ -105,6 +118,7 @@ class ImageSet:
             rows=self.rows[indices],
             labels=self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
+            cut_groups=None if self.cut_groups is None else self.cut_groups[indices],
             ids=[self.ids[i] for i in indices],
             digests=[self.digests[i] for i in indices] if self.digests else [],
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],

@@ -56,6 +56,17 @@ class Choice(Record, kw_only=True):
     against: Against | UnsetType = UNSET
 
 
+class Cut(Record):
+    """How a set was cut from the training set by whole groups: the column, how many of its groups, and their share of
+    all examples before the cut.
+    """
+
+    by: str
+    groups: Count
+    of_groups: Count
+    share: Fraction
+
+
 class SetData(Record):
     """Where a set came from, and what it holds. `restricted_to`: the classes that an OOD set covers, by index."""
 
@@ -66,6 +77,7 @@ class SetData(Record):
     dropped: Count
     damaged: Count
     restricted_to: list[Count] | UnsetType | None = UNSET
+    cut: Cut | UnsetType = UNSET
 
 
 class Data(Record, kw_only=True):
