@@ -13,6 +13,7 @@ from ftcli.data.task import Task, build_task
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, picture
+from tests.helpers.program import SMALL, checkpoint, inside, read
 
 
 def rows_of(sizes: list[int], classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -171,3 +172,28 @@ def test_a_share_far_from_ten_per_cent_and_missing_classes_are_said(tmp_path: Pa
     texts = {code: [w["text"] for w in log.warnings if w["code"] == code] for code in ("cut-share", "cut-classes")}
     assert len(texts["cut-share"]) == 2 and "20.0 % of" in texts["cut-share"][0]
     assert len(texts["cut-classes"]) == 2 and "has no example of" in texts["cut-classes"][0]
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    """Twelve sites: the report says what was cut, and one site is refused before anything is written."""
+    path, model = sites(tmp_path, list(TWELVE)), checkpoint(tmp_path / "model")
+    words = ["probe", "--checkpoint", model, *SMALL, "--cut-by", "site"]
+    done = inside(*words, "--train", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    data = read(tmp_path / "run")["data"]
+    assert data["id_val"]["cut"] == {"by": "site", "groups": 1, "of_groups": 12, "share": 20 / 240}
+    assert "cut" not in data["train"] and "8.3 % cut" in data["id_test"]["spec"]
+    predicted = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pydict()
+    by_set: dict[str, set[str]] = {}
+    for name, example in zip(predicted["set"], predicted["example"], strict=True):
+        by_set.setdefault(name, set()).update(site_of(path, [example]))
+    assert len(by_set["id_val"]) == len(by_set["id_test"]) == 1 and by_set["id_val"] != by_set["id_test"]
+    planned = inside(*words, "--train", path, "--dry-run")
+    assert planned.returncode == 0 and "--cut-by" in planned.stdout and "of 12" in planned.stdout
+    other = inside(*words[:-2], "--train", path, "--out", tmp_path / "run", "--resume")
+    assert other.returncode == 2 and "--cut-by site" in other.stderr
+    (tmp_path / "one").mkdir()
+    one = inside(*words, "--train", sites(tmp_path / "one", ["s"] * 24), "--out", tmp_path / "none")
+    assert one.returncode == 2 and "1 group" in one.stderr and not (tmp_path / "none").exists()
+    nothing = inside("agreement", model, model, "--ood", f"far={path}", "--cut-by", "site")
+    assert nothing.returncode == 2 and "no training set to cut" in nothing.stderr
