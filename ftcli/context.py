@@ -92,6 +92,7 @@ class Context(Generic[Options]):
             id_test=config.id_test, ood=config.ood_sets(), log=self.log,
             classes=model.label_names if model else None,
             num_classes=len(head_of(model.model).bias) if model else None, cache=self.cache,
+            cut_by=config.cut_by if isinstance(config, Training | Measuring) else None,
         )  # fmt: skip
         if isinstance(config, Detailed) and config.details():
             check_pairs(len(opened.classes))

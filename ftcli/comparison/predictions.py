@@ -34,7 +34,8 @@ class SetPredictions:
 
 
 def read_predictions(path: Path) -> dict[str, SetPredictions | None] | None:
-    """By set; None where there is no such file, or where the seeds of a set do not hold the same examples once each.
+    """By set that has labels; None where there is no such file, or where the seeds of a set do not hold the same
+    examples once each.
 
     Raises RequestError for a file that holds no predictions, or more of them than any run makes, or a probability that
     is not between 0 and 1.
@@ -48,7 +49,7 @@ def read_predictions(path: Path) -> dict[str, SetPredictions | None] | None:
         ends = np.cumsum(np.bincount(members, minlength=len(names))).tolist()
         return {
             name: predictions_of_set(table.slice(begin, end - begin))
-            for name, begin, end in zip(names.tolist(), [0, *ends[:-1]], ends, strict=True)
+            for name, begin, end in zip(names.tolist(), [0, *ends][:-1], ends, strict=True)
         }
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # most of Arrow's errors are ValueErrors too
         raise RequestError(
@@ -58,7 +59,9 @@ def read_predictions(path: Path) -> dict[str, SetPredictions | None] | None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """The COLUMNS, text as strings. Raises ValueError where one has another type, and where they are too large."""
+    """The COLUMNS, text as strings, of the sets that have labels. Raises ValueError where one has another type, and
+    where they are too large.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no regular file")
     with pq.ParquetFile(path, read_dictionary=list(TEXT_COLUMNS)) as file:
@@ -74,9 +77,17 @@ def read_table(path: Path) -> pa.Table:
         check_probabilities(file)
         table = file.read(columns=list(COLUMNS))
     table.validate(full=True)  # offsets and indices in a foreign file may point anywhere
+    table = pa.table({name: without_dictionary(table[name]) for name in COLUMNS})
+    table = table.filter(pc.invert(of_unlabelled_sets(table)))
     if any(table[name].null_count for name in COLUMNS):
         raise ValueError("it has rows that are not whole")
-    return pa.table({name: without_dictionary(table[name]) for name in COLUMNS})
+    return table
+
+
+def of_unlabelled_sets(table: pa.Table) -> pa.ChunkedArray:
+    """Which rows are of a set that has no label at all: of those nothing was right or wrong."""
+    labelled = table["set"].filter(pc.is_valid(table["label"])).unique()
+    return pc.and_(pc.is_valid(table["set"]), pc.invert(pc.is_in(table["set"], labelled)))
 
 
 def check_probabilities(file: pq.ParquetFile) -> None:

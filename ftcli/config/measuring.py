@@ -9,6 +9,7 @@ import typer
 from ftcli.config.declare import MEASURE, OUTPUT, flag, option, spec
 from ftcli.config.shared import (
     SETTINGS,
+    CutBy,
     Detailed,
     ModelArgument,
     Overwrite,
@@ -90,6 +91,7 @@ class Measuring(Reporting):
     id_val: Annotated[str | None, spec("ID validation set.", "cut from --train (10 %), if given")] = None
     id_test: Annotated[str | None, spec("ID test set.", "cut from --train (10 %), if given")] = None
     split_seed: SplitSeed = 0
+    cut_by: CutBy = None
     seed: Annotated[
         int,
         option(
@@ -109,6 +111,8 @@ class Measuring(Reporting):
             raise RequestError(f"{name} takes {many}, and got {len(self.models)}.", f"ftcli {name} BEFORE AFTER …")
         if not (self.train or self.id_val or self.id_test or self.ood):
             raise RequestError("No set is given to measure on.", "add --train, --id-test SPEC or --ood NAME=SPEC")
+        if self.cut_by and not self.train:
+            raise RequestError(f"--cut-by {self.cut_by}: there is no training set to cut.", "add --train SPEC")
 
     @property
     def exactly_two(self) -> bool:

@@ -23,6 +23,15 @@ ConfigFile = Annotated[
 SplitSeed = Annotated[
     int, option("Seed for cutting ID-val and ID-test from the training set.", panel=DATA, min=0, metavar="SEED")
 ]
+CutBy = Annotated[
+    str | None,
+    option(
+        "Column of the training set: ID-val and ID-test are cut by whole groups of rows with one value there.",
+        panel=DATA,
+        default="rows are cut one by one",
+        metavar="COLUMN",
+    ),
+]
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
 ]

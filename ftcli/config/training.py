@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
 from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
-from ftcli.config.shared import SETTINGS, Detailed, Resumable, SplitSeed, check_finite, weights
+from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 
@@ -75,6 +75,7 @@ class Training(Detailed, Resumable):
     ] = None
     id_test: Annotated[str | None, spec("ID test set, only reported.", "cut from train, 10 %")] = None
     split_seed: SplitSeed = 0
+    cut_by: CutBy = None
     augment: Annotated[
         Literal["none", "light", "standard"],
         option("Augmentation: none; light: random crop and flip; standard: RandomResizedCrop and flip.", panel=DATA),

@@ -7,14 +7,15 @@ import numpy as np
 
 from ftcli.arrow import number_array
 from ftcli.cache.cache import Cache
-from ftcli.data import stratified
 from ftcli.data.classes import labels
 from ftcli.data.classes.alignment import warn_similar_names
+from ftcli.data.classes.class_map import apply_map
 from ftcli.data.classes.class_names import all_composed
 from ftcli.data.columns.choose import image_column, label_column
 from ftcli.data.columns.conditions import where_mask
-from ftcli.data.columns.groups import groups
+from ftcli.data.columns.groups import groups, whole_column
 from ftcli.data.columns.values import plain
+from ftcli.data.cuts import stratified
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
 from ftcli.data.preparation import Drafts, read_sets
@@ -34,18 +35,20 @@ def open_images(
         return read_sets({"": images}, drafts, damaged=damaged, log=log)[""]
 
 
-def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
+def examples_of(source: Source, log: Log, *, labelled: bool = True, cut_by: str | None = None) -> ImageSet:
     """Choose the examples of a set: split, where, class map, limit or per-class, in this order. No image is read.
 
     Labels are not flipped yet: that is done in the order of the task's classes.
 
     Args:
-        labelled: False gives a set without labels; a label column, where there is one, is not looked at.
+        labelled: False gives a set without labels, as labels=none does; a label column is not looked at then.
+        cut_by: the column of groups that stay together where sets are cut from this one.
 
     Raises:
         RequestError: the data, a column or a class is not there or not usable; the message names it.
     """
     spec = source.spec
+    labelled = labelled and not spec.unlabelled
     if not labelled and (spec.label or spec.classes or spec.per_class or spec.flip):
         raise RequestError(
             f"{spec.text} has a label, classes, per-class or labels setting, and labels are not used here",
@@ -77,10 +80,13 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         named=own.named,
         positions=own.positions,
         groups=groups(rows, spec, index),
+        cut_by=cut_by,
+        cut_groups=whole_column(rows, spec, "--cut-by", cut_by, index) if cut_by else None,
         ids=[rows.ids[row] for row in index],
         unit=rows.unit,
         dropped=dropped,
         flip=spec.flip,
+        exif=spec.exif,
         shift=spec.shift,
         shuffle=spec.shuffle,
     )
@@ -98,7 +104,7 @@ def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
         unit=rows.unit,
     )
     own = replace(own, classes=all_composed(own.classes, spec.text))
-    return labels.apply_map(own, spec.classes, spec.text) if spec.classes else own
+    return apply_map(own, spec.classes, spec.text) if spec.classes else own
 
 
 def _limited(strata: np.ndarray, spec: Spec) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,16 @@ from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
 
 Prepared = TypeVar("Prepared")
+
+
+@dataclass(frozen=True)
+class GroupCut:
+    """How a set was cut from the training set: so many of its groups, by this column, and the share of its examples."""
+
+    by: str
+    groups: int
+    of_groups: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,10 @@ class ImageSet:
     relabelled: bool = False  # they have been
     shift: Shift | None = None  # a corruption of every image
     shuffle: Shuffle | None = None  # of a model's input; the images here are not shuffled
+    exif: Literal["apply", "ignore"] | None = None  # "apply": the images are turned upright, before any shift
+    cut_by: str | None = None  # the column by whose values `cut_groups` sets are cut from this one
+    cut_groups: np.ndarray | None = None  # str [N]
+    cut: GroupCut | None = None  # of a set that was cut so
     restrict: tuple[int, ...] | None = None  # the classes an OOD set covers, where they are not all; sorted
 
     def __len__(self) -> int:
@@ -75,7 +89,7 @@ class ImageSet:
             content = self.column.content(int(self.rows[i]))
             if digest(content) != self.digests[i]:
                 raise RunError(f'the image "{self.ids[i]}" of {self.spec} has changed since the start', fix)
-            image = decode(content, memory)
+            image = decode(content, memory, upright=self.exif == "apply")
         except DamagedImage as damage:
             raise RunError(
                 f'the image "{self.ids[i]}" of {self.spec} could be read at the start and now cannot: {damage}', fix
@@ -104,14 +118,19 @@ class ImageSet:
             rows=self.rows[indices],
             labels=self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
+            cut_groups=None if self.cut_groups is None else self.cut_groups[indices],
             ids=[self.ids[i] for i in indices],
             digests=[self.digests[i] for i in indices] if self.digests else [],
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )
 
+    def seen_as(self, other: "ImageSet") -> bool:
+        """Whether each row of both columns is decoded to the same image, before any shift."""
+        return self.column.same_as(other.column) and (self.exif == "apply") == (other.exif == "apply")
+
     def reading(self, cache: Cache | None, held: dict[int, Content]) -> Reading:
         """What is to be read of the set; see there."""
-        return Reading(self.column, self.rows, self.ids, self.spec, self.unit, cache, held=held)
+        return Reading(self.column, self.rows, self.ids, self.spec, self.unit, self.exif, cache, held=held)
 
     def inspected(self, reading: Reading, results: Sequence[Result], *, damaged: str, log: Log) -> "ImageSet":
         """The set once its images have been read, each known by its digest; damaged ones left out and counted.
@@ -134,23 +153,28 @@ class ImageSet:
 
     @cached_property
     def identities(self) -> tuple[bytes | str, ...]:
-        """All that the images depend on, for a key: the digest of each in order, and the shift where there is one."""
-        digests = b"".join(self.digests)
+        """All that the images depend on, for a key: the digest of each in order, and whether they are turned upright
+        and shifted where they are.
+        """
+        identities: tuple[bytes | str, ...] = (b"".join(self.digests),)
+        if self.exif == "apply":
+            identities += ("exif apply",)
         if self.shift is None:
-            return (digests,)
+            return identities
         from ftcli.data.shifts.corruptions import made_by  # loads much of scipy
 
-        return (digests, f"shift {self.shift} {made_by()}")
+        return (*identities, f"shift {self.shift} {made_by()}")
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 in hex over (digest, label name) of the examples in order: the same for permuted class indices.
 
-        A shift and a shuffle by their settings come first.
+        exif=apply, a shift and a shuffle by their settings come first.
         """
         names = [name.encode() + b"\0" for name in self.classes]
         sha256 = hashlib.sha256()
-        for name, change in (("shift", self.shift), ("shuffle", self.shuffle)):
+        exif = self.exif if self.exif == "apply" else None
+        for name, change in (("exif", exif), ("shift", self.shift), ("shuffle", self.shuffle)):
             sha256.update(f"{name}={change}\0".encode() if change else b"")
         for image, label in zip(self.digests, self.labels.tolist(), strict=True):
             sha256.update(image)

@@ -78,7 +78,10 @@ class Drafts:
         drafts = [
             draft
             for of, of_transform, draft in self._drafts
-            if of_transform == transform.key and of.shift == images.shift and of.column is images.column
+            if of_transform == transform.key
+            and of.shift == images.shift
+            and of.column is images.column
+            and of.seen_as(images)
         ]
         ready = {row for draft in drafts for row in draft.rows}.intersection(images.rows.tolist())
         if 2 * len(ready) > len(images):
@@ -98,13 +101,13 @@ def read_sets(
 ) -> dict[str, ImageSet]:  # fmt: skip
     """The sets with every image read, as `ImageSet.inspected` says; what is `wanted` goes to `drafts`.
 
-    Sets of the same data are read together: an image that is in several of them is read once.
+    Sets of the same data, turned alike, are read together: an image that is in several of them is read once.
     """
     found: dict[str, tuple[Reading, list[Result]]] = {}
     inspected = {}
     for name, images in sets.items():
         if name not in found:
-            together = {other: images for other, images in sets.items() if images.column.same_as(sets[name].column)}
+            together = {other: images for other, images in sets.items() if images.seen_as(sets[name])}
             held: dict[int, Content] = {}
             readings = {other: images.reading(drafts.cache, held) for other, images in together.items()}
             for other, reading in readings.items():

@@ -7,10 +7,12 @@ from ftcli.cache.cache import Cache
 from ftcli.data.rows import SPLIT_ROLES, Splits
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.specs.parse import parse
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
 
 ROLES = ("train", "id_val", "id_test")
+NEED_LABELS = ("train", "id_val")  # to fit weights, to select and to fit a temperature
 OPTIONS = {"train": "--train", "id_val": "--id-val", "id_test": "--id-test"}
 
 
@@ -28,10 +30,11 @@ def open_sources(
     _check_names([name for name, _ in ood])
     outside = {name: parse(text) for name, text in ood}
     specs = {role: parse(text) for role, text in typed.items() if text} | outside
-    opened: dict[tuple[str, str, str | None], Splits] = {}
+    _check_labelled(specs)
+    opened: dict[tuple[str, str, str | None, bool], Splits] = {}
     sources = {}
     for name, spec in specs.items():
-        data = (spec.kind, spec.location, spec.root)
+        data = (spec.kind, spec.location, spec.root, spec.unlabelled)
         if data not in opened:
             opened[data] = {name: read_once(rows) for name, rows in open_source(spec, log, cache=cache).splits.items()}
         sources[name] = Source(spec, opened[data])
@@ -45,6 +48,16 @@ def _check_names(names: list[str]) -> None:
             raise RequestError(
                 f'--ood {name}=…: an OOD set needs a name of its own, other than {", ".join(ROLES)} and "ood_mean"',
                 "write --ood NAME=SPEC with another NAME",
+            )
+
+
+def _check_labelled(specs: Mapping[str, Spec]) -> None:
+    """Raises RequestError where a set without labels has a role that uses them."""
+    for role in NEED_LABELS:
+        if role in specs and specs[role].unlabelled:
+            raise RequestError(
+                f"{OPTIONS[role]} {specs[role].text} has labels=none, and the labels of this set are needed",
+                "leave labels=none out, or give the set as --id-test or --ood NAME=SPEC, to be predicted on",
             )
 
 

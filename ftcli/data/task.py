@@ -7,22 +7,21 @@ from itertools import combinations
 import numpy as np
 
 from ftcli.cache.cache import Cache
-from ftcli.data import stratified as split
 from ftcli.data.classes.alignment import align, warn_text_order
 from ftcli.data.classes.labels import are_names, numbers
+from ftcli.data.cuts.cut import check_can_be_cut, cut, cut_rows
 from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
 from ftcli.data.overlap import shared, warn_repeated
 from ftcli.data.preparation import NO_TRANSFORMS, Drafts, Transforms, Wanted, read_sets
-from ftcli.data.roles import OPTIONS, ROLES, open_sources
+from ftcli.data.roles import NEED_LABELS, OPTIONS, ROLES, open_sources
 from ftcli.data.sources.image_list import open_arguments
-from ftcli.data.sources.source import open_source
+from ftcli.data.sources.source import Source, open_source
 from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.safe_text import counted, listed
 
-FEWEST_TO_CUT = 10  # 10 % of fewer examples is none
 FEWEST_TO_PICK = 100  # by fewer, the standard error of an accuracy of one half is above 5 points
 
 
@@ -42,6 +41,19 @@ class Task:
         identical = {"id_val": self.id_val, "id_test": self.id_test}
         return {name: data for name, data in identical.items() if data is not None} | self.ood
 
+    def labelled_sets(self) -> dict[str, ImageSet]:
+        """Those of the reported sets that have labels, and so have figures."""
+        return {name: data for name, data in self.sets().items() if data.labelled}
+
+    @property
+    def labelled_ood(self) -> dict[str, ImageSet]:
+        """The OOD sets that have labels."""
+        return {name: data for name, data in self.ood.items() if data.labelled}
+
+    def unlabelled_sets(self) -> dict[str, ImageSet]:
+        """Those that are only predicted on."""
+        return {name: data for name, data in self.sets().items() if not data.labelled}
+
 
 def build_task(
     *,
@@ -55,6 +67,7 @@ def build_task(
     classes: tuple[str, ...] | None = None,
     num_classes: int | None = None,
     cache: Cache | None = None,
+    cut_by: str | None = None,
 ) -> Task:
     """`open_sets` and `read_task` in one."""
     opened = open_sets(
@@ -66,6 +79,7 @@ def build_task(
         classes=classes,
         num_classes=num_classes,
         cache=cache,
+        cut_by=cut_by,
     )
     return read_task(opened, split_seed=split_seed, damaged=damaged, log=log, cache=cache)
 
@@ -96,17 +110,24 @@ def open_sets(
     classes: tuple[str, ...] | None = None,
     num_classes: int | None = None,
     cache: Cache | None = None,
+    cut_by: str | None = None,
 ) -> OpenedSets:
     """Choose the examples of every set and align its classes by name; no image is read.
 
     The task's classes are those given (a checkpoint's names, or only their number), otherwise train's. A train set
-    that is already split, and whose SPEC names no split, has the roles not given.
+    that is already split, and whose SPEC names no split, has the roles not given. cut_by: the column of train by whose
+    groups the others are cut from it.
 
     Raises:
-        RequestError: a set cannot be opened, or no class matches.
+        RequestError: a set cannot be opened, no class matches, or nothing is cut and `cut_by` is given.
     """
     sources = open_sources({"train": train, "id_val": id_val, "id_test": id_test}, ood, log, cache)
-    chosen = {name: examples_of(source, log) for name, source in sources.items()}
+    if cut_by and all(role in sources for role in ROLES):
+        raise RequestError(
+            f"--cut-by {cut_by}: nothing is cut, because {sources['train'].spec.text} has an ID-val and an ID-test set",
+            "leave --cut-by out, or one of the sets; a training set with splits names one, as split=train",
+        )
+    chosen = {name: _examples_in_role(name, source, log, cut_by) for name, source in sources.items()}
     names, named = _classes(chosen.get("train"), classes, num_classes)
     if "train" in chosen and len(names) < 2:
         raise RequestError(
@@ -115,8 +136,24 @@ def open_sets(
         )
     aligned = {name: align(images, names, named, name, log) for name, images in chosen.items()}
     if classes is None and num_classes is not None:
-        warn_text_order(chosen, names, log)
+        warn_text_order({name: images for name, images in chosen.items() if images.labelled}, names, log)
     return OpenedSets(names, named, aligned)
+
+
+def _examples_in_role(name: str, source: Source, log: Log, cut_by: str | None) -> ImageSet:
+    """The examples of a set. Where its labels are what is wrong, and its role does without, the error says so."""
+    spec = source.spec
+    try:
+        return examples_of(source, log, cut_by=cut_by if name == "train" else None)
+    except RequestError as error:
+        if name in NEED_LABELS or spec.unlabelled or spec.label or spec.classes or spec.per_class or spec.flip:
+            raise
+        bare = parse(spec.without_labels())
+        try:
+            examples_of(open_source(bare, Log(), labelled=False), Log())
+        except RequestError:
+            raise error from None
+        raise RequestError(error.problem, f"{error.fix}; or predict on it without figures: {bare.text}") from error
 
 
 def read_task(
@@ -128,7 +165,8 @@ def read_task(
     cache: Cache | None = None,
     transforms: Transforms = NO_TRANSFORMS,
 ) -> Task:
-    """Read the images, each once, and cut from train what is missing, 10 % each, stratified, by `split_seed`.
+    """Read the images, each once, and cut from train what is missing, 10 % each, by `split_seed`: stratified, or by
+    whole groups.
 
     Args:
         transforms: those of which the prepared pixels are put into the cache in the same pass.
@@ -138,14 +176,14 @@ def read_task(
     """
     missing = opened.missing
     if missing:
-        _check_enough_to_cut(opened.sets["train"], missing)
+        check_can_be_cut(opened.sets["train"], missing)
     wanted = _wanted(opened, split_seed, transforms)
     with Drafts(cache) as drafts:
         sets = read_sets(opened.sets, drafts, damaged=damaged, log=log, wanted=wanted)
         identical = {role: sets.pop(role) for role in ROLES if role in sets}
         given = set(identical)
         if "train" in given:
-            identical |= _cut(identical["train"], missing, split_seed)
+            identical |= cut(identical["train"], missing, split_seed, log)
             _warn_untrained(identical["train"], log)
         _check_overlap(identical, given, log)
         warn_repeated(identical, sets, log)
@@ -166,7 +204,7 @@ def _wanted(opened: OpenedSets, seed: int, transforms: Transforms) -> dict[str, 
     for name, images in opened.sets.items():
         rows_of = {name: np.arange(len(images))}
         if name == "train" and opened.missing and transforms != NO_TRANSFORMS:
-            rows_of |= _cut_rows(images, [i.to_bytes(8) for i in range(len(images))], opened.missing, seed)
+            rows_of |= cut_rows(images, [i.to_bytes(8) for i in range(len(images))], opened.missing, seed)
         wanted[name] = [
             Wanted(images.rows[rows], transform.shuffled(images.shuffle))
             for role, rows in rows_of.items()
@@ -219,7 +257,11 @@ def labels_optional(text: str, log: Log, cache: Cache | None = None) -> ImageSet
 
 
 def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
-    """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those."""
+    """An aligned OOD set; where it covers a part of the classes it says which, and predictions keep to those. Which
+    classes a set without labels covers is not known.
+    """
+    if not images.labelled:
+        return images
     covered = tuple(np.unique(images.labels).tolist())
     if len(covered) == len(images.classes):
         return images
@@ -231,45 +273,6 @@ def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
         f"it are restricted to those, accuracy_all_classes in the report is not{certain}",
     )
     return replace(images, restrict=covered)
-
-
-def _cut(train: ImageSet, missing: list[str], seed: int) -> dict[str, ImageSet]:
-    """Train and the missing roles, cut from it; nothing where none is missing."""
-    if not missing:
-        return {}
-    _check_enough_to_cut(train, missing)
-    rows_of = _cut_rows(train, train.pixel_digests, missing, seed)
-    if not all(len(rows) for rows in rows_of.values()):
-        raise RequestError(
-            f"{' and '.join(missing)} cannot be cut from the {len(train)} examples of {train.spec}: too many are "
-            "copies of one image",
-            f"give {_options(missing)}",
-        )
-    cuts = {
-        role: replace(train.select(rows), spec=f"{train.spec} (10 % cut, split seed {seed})", dropped=0, damaged=0)
-        for role, rows in rows_of.items()
-        if role in missing
-    }
-    return {"train": train.select(rows_of["train"]), **cuts}
-
-
-def _check_enough_to_cut(train: ImageSet, missing: list[str]) -> None:
-    if len(train) < FEWEST_TO_CUT:
-        raise RequestError(
-            f"{train.spec} has {len(train)} examples, too few to cut {' and '.join(missing)} from (10 % each)",
-            f"give {_options(missing)}, or at least {FEWEST_TO_CUT} examples",
-        )
-
-
-def _options(roles: list[str]) -> str:
-    return " and ".join(OPTIONS[role] for role in roles)
-
-
-def _cut_rows(train: ImageSet, images: list[bytes], missing: list[str], seed: int) -> dict[str, np.ndarray]:
-    """The examples of train and of the missing roles: sorted indices. images: [N], the same for copies of an image."""
-    _, val, test = split.cut(split.strata(train.labels, train.classes), images, seed)
-    cut = {role: rows for role, rows in (("id_val", val), ("id_test", test)) if role in missing}
-    return {"train": np.setdiff1d(np.arange(len(train)), np.concatenate(list(cut.values())))} | cut
 
 
 def warn_few_to_pick(task: Task, log: Log) -> None:

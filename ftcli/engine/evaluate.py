@@ -35,7 +35,7 @@ def figures_of_epoch(
     id_val = figures_on(model, "id_val", inputs, log, prefix)
     if not ood_every_epoch:
         return id_val, UNSET
-    return id_val, {name: figures_on(model, name, inputs, log, prefix) for name in inputs.task.ood}
+    return id_val, {name: figures_on(model, name, inputs, log, prefix) for name in inputs.task.labelled_ood}
 
 
 def all_logits(model: nn.Module, inputs: RunInputs, log: Log, frozen: bool) -> dict[str, Tensor]:

@@ -57,7 +57,7 @@ def oracle(runs: Sequence[RunRecord]) -> dict[str, OraclePick]:
     figure of a report depends on it.
     """
     epochs = [(run, epoch, epoch.ood) for run in runs if not run.diverged for epoch in run.epochs()]
-    measured = [(run, epoch, ood) for run, epoch, ood in epochs if ood is not UNSET]
+    measured = [(run, epoch, ood) for run, epoch, ood in epochs if ood is not UNSET and ood]
     picks: dict[str, OraclePick] = {}
     for name in (*measured[0][2], "ood_mean") if measured else ():
         by_candidate = {}

@@ -23,7 +23,7 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
     stored = has_frozen_prefix(model, plan, config.epochs, config.ema, inputs.machine)
     suffix = share_behind(order, tuned) if stored else 1.0
     forward = 1.0 if inputs.train.transform.numbers else suffix  # of the training images
-    evaluated = ["id_val", *(inputs.task.ood if config.ood_every_epoch else ())]
+    evaluated = ["id_val", *(inputs.task.labelled_ood if config.ood_every_epoch else ())]
     return SearchWork(
         runs=len(config.lr) * seeds,
         epochs=config.epochs,

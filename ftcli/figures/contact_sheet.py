@@ -35,8 +35,10 @@ def check_sheet(path: Path, option: str) -> None:
 
 
 def save_classes(images: ImageSet, path: Path) -> None:
-    """Write a PNG with a row per class that occurs, and in it its first examples."""
+    """Write a PNG with a row per class that occurs, and in it its first examples; of a set without labels one row."""
     labels = images.labels
+    if not images.labelled:
+        return save_rows([Row(["no labels"], images, range(len(images)))], path)
     save_rows((Row([images.classes[k]], images, np.flatnonzero(labels == k).tolist()) for k in np.unique(labels)), path)
 
 

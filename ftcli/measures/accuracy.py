@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from ftcli.engine.predict import score
 from ftcli.errors import RunError
 from ftcli.measures.calibration import confidence, ece, softmax
 from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
-from ftcli.measures.types import Figures, MeanAccuracy
+from ftcli.measures.types import Figures, GroupFigures, MeanAccuracy
 
 Entry = TypeVar("Entry", Figures, MeanAccuracy)
 
@@ -61,7 +62,7 @@ def figures(
     accuracy, recalls = float(correct.mean()), _rates(correct, targets)
 
     _, loss = score(torch.from_numpy(scores), torch.from_numpy(targets))  # the loss that selection looks at too
-    in_group = None if groups is None else np.unique(groups, return_inverse=True)[1]  # [N]
+    by_group = UNSET if groups is None else group_figures(correct, groups)
     return Figures(
         n=len(labels),
         accuracy=accuracy,
@@ -70,11 +71,19 @@ def figures(
         loss=loss,
         balanced_accuracy=float(recalls.mean()),
         worst_class_recall=float(recalls.min()),
-        worst_group_accuracy=UNSET if in_group is None else float(_rates(correct, in_group).min()),
+        worst_group_accuracy=min(group.accuracy for group in by_group) if by_group else UNSET,
+        groups=by_group,
         ece=ece(confidence(scores), correct),
         ece_calibrated=UNSET if temperature is None else ece(confidence(scores / temperature), correct),
         accuracy_all_classes=UNSET if restrict is None else float((predictions(logits)[0] == labels).mean()),
     )
+
+
+def group_figures(correct: np.ndarray, groups: np.ndarray) -> list[GroupFigures]:
+    """The accuracy of each group. correct bool [N], groups str [N]."""
+    names, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    rates = _rates(correct, members).tolist()
+    return [GroupFigures(*group) for group in zip(names.tolist(), counts.tolist(), rates, strict=True)]
 
 
 def over_seeds(runs: Sequence[Entry]) -> Entry:
@@ -97,6 +106,7 @@ def over_seeds(runs: Sequence[Entry]) -> Entry:
     }
     if isinstance(first, Figures):
         joined |= {"n": first.n, "accuracy_ci95": wilson(joined["accuracy"], first.n)}
+        joined["groups"] = mean_of_groups([run.groups for run in runs if isinstance(run, Figures)])
     return type(first)(
         **joined,
         accuracy_std=deviation(accuracies),
@@ -104,6 +114,14 @@ def over_seeds(runs: Sequence[Entry]) -> Entry:
         ci90_paper=paper_interval(accuracies),
         n_seeds=len(runs),
     )
+
+
+def mean_of_groups(runs: Sequence[list[GroupFigures] | UnsetType]) -> list[GroupFigures] | UnsetType:
+    """Each group with its mean accuracy over runs that saw the same groups."""
+    known = [groups for groups in runs if groups is not UNSET]
+    if len(known) < len(runs):
+        return UNSET
+    return [replace(same[0], accuracy=mean([group.accuracy for group in same])) for same in zip(*known, strict=True)]
 
 
 def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:

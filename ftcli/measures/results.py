@@ -20,7 +20,7 @@ from ftcli.log import Log
 from ftcli.measures.accuracy import figures, over_seeds, predictions
 from ftcli.measures.calibration import fit_temperature
 from ftcli.measures.confusion import Confusion
-from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
+from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy, Unlabelled
 
 ID_SETS = ("id_val", "id_test")
 
@@ -48,23 +48,26 @@ def measure(
 
 
 def results_from(predicted: dict[str, Tensor], task: Task, seed: int, log: Log, details: Sequence[str] = ()) -> Results:
-    """The figures of the logits [N, K] of every set. The temperature is fitted on ID-val; without it, none is.
+    """The figures of the logits [N, K] of every set that has labels, and the predictions on all. The temperature is
+    fitted on ID-val; without it, none is.
 
     details: what every set gets besides its figures, "per_class" or "confusion".
     """
-    sets, classes = task.sets(), task.classes
+    sets, classes = task.labelled_sets(), task.classes
     logits = {name: values.numpy() for name, values in predicted.items()}
-    temperature = fit_temperature(logits["id_val"], sets["id_val"].labels) if "id_val" in logits else None
+    temperature = fit_temperature(logits["id_val"], sets["id_val"].labels) if "id_val" in sets else None
     by_set = {
         name: figures(logits[name], data.labels, temperature=temperature, restrict=data.restrict, groups=data.groups)
         for name, data in sets.items()
     }
     if temperature is not None and by_set["id_val"].accuracy == 1:
         log.warn("no-temperature", "ID-val has no error to fit a temperature on: it stays 1, ece_calibrated equals ece")
-    rows = [prediction_rows(name, seed, data, logits[name], classes) for name, data in sets.items()]
+    rows = [prediction_rows(name, seed, data, logits[name], classes) for name, data in task.sets().items()]
     confusions = {name: confusion_of(data, logits[name], classes) for name, data in sets.items()} if details else {}
     by_set |= {name: confusion.added_to(by_set[name], details) for name, confusion in confusions.items()}
-    return Results(seed, arrange(by_set), pa.concat_tables(rows), temperature, details, confusions)
+    unlabelled = {name: Unlabelled(len(data)) for name, data in task.unlabelled_sets().items()}
+    found = structs.replace(arrange(by_set), unlabelled=unlabelled or UNSET)
+    return Results(seed, found, pa.concat_tables(rows), temperature, details, confusions)
 
 
 def confusion_of(data: ImageSet, logits: np.ndarray, classes: tuple[str, ...]) -> Confusion:
@@ -73,14 +76,16 @@ def confusion_of(data: ImageSet, logits: np.ndarray, classes: tuple[str, ...]) -
 
 
 def prediction_rows(name: str, seed: int, data: ImageSet, logits: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
-    """What was predicted for each example of a set, by class name, so that reports of other class orders compare."""
+    """What was predicted for each example of a set, by class name, so that reports of other class orders compare. Of a
+    set without labels every label is null.
+    """
     predicted, probability = predictions(logits, data.restrict)
     names = np.array(classes, dtype=object)
     return pa.table({
         "set": repeated(name, len(data)),
         "seed": number_array(np.full(len(data), seed, dtype=np.int64)),
         "example": text_array(data.ids),
-        "label": text_array(names[data.labels]),
+        "label": text_array(names[data.labels]) if data.labelled else pa.nulls(len(data), pa.string()),
         "predicted": text_array(names[predicted]),
         "probability": number_array(probability.astype(np.float32)),
     })  # fmt: skip
@@ -102,4 +107,6 @@ def join_seeds(models: Sequence[Results]) -> FiguresBySet:
         counts = reduce(add, [model.confusions[name] for model in models])
         joined[name] = counts.added_to(joined[name], models[0].details)
     means = [mean for model in models if (mean := model.figures.ood_mean)]
-    return structs.replace(arrange(joined), ood_mean=over_seeds(means) if means else None)
+    return structs.replace(
+        arrange(joined), ood_mean=over_seeds(means) if means else None, unlabelled=models[0].figures.unlabelled
+    )

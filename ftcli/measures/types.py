@@ -15,6 +15,14 @@ class ClassFigures(Record):
     f1: Fraction
 
 
+class GroupFigures(Record):
+    """The examples of one group of a set."""
+
+    name: str
+    n: Count
+    accuracy: Fraction
+
+
 class ConfusionMatrix(Record):
     """counts [J][J] of the J classes in play: row = true class, column = predicted class."""
 
@@ -25,9 +33,9 @@ class ConfusionMatrix(Record):
 class Figures(Record, kw_only=True):
     """The figures of one model on one set, or their means over several seeds.
 
-    Absent: `top5` of five classes or fewer; `worst_group_accuracy` without groups; `ece_calibrated` without an ID-val
-    set; `accuracy_all_classes` where every class is in play; `accuracy_std`, `ci90`, `ci90_paper` and `n_seeds` of a
-    single run; `per_class` and `confusion` where they were not asked for.
+    Absent: `top5` of five classes or fewer; `worst_group_accuracy` and `groups` without groups; `ece_calibrated`
+    without an ID-val set; `accuracy_all_classes` where every class is in play; `accuracy_std`, `ci90`, `ci90_paper` and
+    `n_seeds` of a single run; `per_class` and `confusion` where they were not asked for.
     """
 
     n: Count
@@ -38,6 +46,7 @@ class Figures(Record, kw_only=True):
     balanced_accuracy: Fraction
     worst_class_recall: Fraction
     worst_group_accuracy: Fraction | UnsetType = UNSET
+    groups: list[GroupFigures] | UnsetType = UNSET  # in the order of their names
     ece: Fraction
     ece_calibrated: Fraction | UnsetType = UNSET
     accuracy_all_classes: Fraction | UnsetType = UNSET
@@ -59,18 +68,31 @@ class MeanAccuracy(Record):
     n_seeds: Count | UnsetType = UNSET
 
 
+class Unlabelled(Record):
+    """A set without labels: its examples are predicted, and nothing says how well."""
+
+    n: Count
+
+
 class FiguresBySet(Record, kw_only=True):
-    """The figures of one model on every set; those of ID-val and ID-test are absent where there is no such set."""
+    """The figures of one model on every set that has labels; those of ID-val and ID-test are absent where there is no
+    such set. `unlabelled`: the others by name, where there are any.
+    """
 
     id_val: Figures | UnsetType = UNSET
     id_test: Figures | UnsetType = UNSET
     ood: dict[str, Figures]
     ood_mean: MeanAccuracy | None
+    unlabelled: dict[str, Unlabelled] | UnsetType = UNSET
 
     def by_set(self) -> dict[str, Figures]:
-        """The figures by the name of their set, ID sets first."""
+        """The figures by the name of their set, ID sets first; of a set without labels there are none."""
         inside = {"id_val": self.id_val, "id_test": self.id_test}
         return {name: figures for name, figures in inside.items() if figures is not UNSET} | self.ood
+
+    def without_labels(self) -> dict[str, Unlabelled]:
+        """The sets that were only predicted on, by name."""
+        return {} if self.unlabelled is UNSET else self.unlabelled
 
 
 class Difference(Record, kw_only=True):

@@ -35,9 +35,11 @@ def adaptation_choices(
 
 
 def adaptation_by_set(adapted: Adapted, results: Results, before: Results, task: Task) -> dict[str, Adaptation]:
-    """Accuracies of one choice. Episodic adaptation leaves no weights to measure: `after` is what the stream gave."""
+    """Accuracies of one choice on each set with labels. Episodic adaptation leaves no weights to measure: `after` is
+    what the stream gave.
+    """
     by_set = {}
-    for name, data in task.sets().items():
+    for name, data in task.labelled_sets().items():
         correct = correct_predictions(adapted.stream[name], data)  # [N]
         after = correct_predictions(adapted.after[name], data) if name in adapted.after else correct
         by_set[name] = Adaptation(

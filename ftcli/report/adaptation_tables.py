@@ -43,6 +43,9 @@ def adaptation_rows(name: str, choice: Choice) -> list[list[Text]]:
         line = text(sparkline([point.accuracy for point in entry.curve]))
         rows.append([*begins, text(set_name(set_)), *accuracies, line, ends])
         begins, ends = (text(""), text("")), text("")
+    for set_ in choice.results.without_labels() if choice.results else ():
+        rows.append([*begins, text(set_name(set_)), *map(text, "----"), ends])
+        begins, ends = (text(""), text("")), text("")
     return rows
 
 

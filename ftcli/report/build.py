@@ -2,10 +2,13 @@
 
 import platform
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
+from msgspec import UNSET
 
 from ftcli import __version__
 from ftcli.config.shared import Common, resolved
@@ -23,7 +26,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.processes import command_line
 from ftcli.records import decoded, plain
 from ftcli.report.parts import whole_type
-from ftcli.report.types import BlockSize, Data, Environment, Model, Report, SeedResult, SetData
+from ftcli.report.types import BlockSize, Cut, Data, Environment, Model, Report, SeedResult, SetData
 from ftcli.run_folder.names import SCHEMA
 from ftcli.run_folder.request import command_of, libraries
 
@@ -115,6 +118,8 @@ def describe_data(task: Task) -> Data:
 
 def describe_set(data: ImageSet) -> SetData:
     return SetData(
-        data.spec, len(data), len(set(data.labels.tolist())), data.fingerprint, data.dropped, data.damaged,
+        data.spec, len(data), len(np.unique(data.labels)) if data.labelled else 0, data.fingerprint, data.dropped,
+        data.damaged,
         restricted_to=[int(index) for index in data.restrict] if data.restrict else None,
+        cut=Cut(**asdict(data.cut)) if data.cut else UNSET,
     )  # fmt: skip

@@ -58,13 +58,13 @@ def by_block(scores: RunScores, blocks: Sequence[Block]) -> RunScores:
 
 
 def differences(first: Sequence[Results], second: Sequence[Results]) -> dict[str, Difference]:
-    """Accuracy of `first` minus `second` by set: the mean over seeds, its 95 % paired bootstrap interval over examples,
-    and McNemar's p of the first seed that both have.
+    """Accuracy of `first` minus `second` by set with labels: the mean over seeds, its 95 % paired bootstrap interval
+    over examples, and McNemar's p of the first seed that both have.
     """
     pairs = [(i, j) for i, a in enumerate(first) for j, b in enumerate(second) if a.seed == b.seed]
     i, j = pairs[0] if pairs else (0, 0)
     by_set = {}
-    for name in first[0].predictions["set"].unique().to_pylist():
+    for name in first[0].figures.by_set():
         a, b = correct_in(name, first), correct_in(name, second)  # [S, N] each
         mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
         by_set[name] = Difference(

@@ -1,4 +1,6 @@
-"""What a report says about single classes, as tables: recall by class, and which classes are taken for which."""
+"""What a report says about parts of a set, as tables: accuracy by group, recall by class, and which classes are taken
+for which.
+"""
 
 from heapq import nsmallest
 
@@ -11,9 +13,28 @@ from ftcli.console.cells import GAP, Layout, new_table, percent, set_name, text
 from ftcli.measures.types import ClassFigures, FiguresBySet
 
 MOST_CLASSES = 20  # a longer list shows its worst
+MOST_GROUPS = 20
 MOST_PAIRS = 10
 WIDEST_MATRIX = 12  # classes
 LEAST_NAME = 12  # characters that a class name beside the matrix may be folded to
+
+
+def group_tables(results: FiguresBySet) -> list[RenderableType]:
+    """A table for every set that has groups."""
+    tables: list[RenderableType] = []
+    for name, figures in results.by_set().items():
+        if figures.groups is UNSET:
+            continue
+        shown = figures.groups
+        if len(shown) > MOST_GROUPS:
+            shown = sorted(shown, key=lambda group: group.accuracy)[:MOST_GROUPS]
+        left_out = len(figures.groups) - len(shown)
+        worst = f"worst: {percent(figures.worst_group_accuracy)}" if figures.worst_group_accuracy is not UNSET else ""
+        caption = f"{worst}; the worst by accuracy, {left_out} more" if left_out else worst
+        rows = [[text(group.name), text(f"{group.n:,}"), text(percent(group.accuracy))] for group in shown]
+        layout = Layout(["group", "images", "accuracy"], rows)
+        tables.append(layout.table(f"{set_name(name)}: groups, in per cent", caption, left=("group",)))
+    return tables
 
 
 def class_tables(results: FiguresBySet, width: int) -> list[RenderableType]:

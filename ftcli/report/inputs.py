@@ -43,7 +43,7 @@ def data(config: options.Data) -> Answer:
         images = open_images(spec, log, damaged=config.damaged).flipped()
     if config.save:
         save_classes(images, config.save)
-    counts = Counter(images.labels.tolist())
+    counts = Counter(images.labels.tolist() if images.labelled else [])
     groups = Counter(images.groups.tolist()) if images.groups is not None else {}
     asked = {"labels": spec.labels, "exif": spec.exif, "shift": spec.shift, "shuffle": spec.shuffle}
     changes = {name: str(change) for name, change in asked.items() if change}
@@ -53,7 +53,8 @@ def data(config: options.Data) -> Answer:
         "groups": dict(sorted(groups.items())), "fingerprint": images.fingerprint, "dropped": images.dropped,
         "damaged": images.damaged, "changes": changes,
     }  # fmt: skip
-    size = f"{counted(len(images), 'image', 'images')} of {counted(len(counts), 'class', 'classes')}"
+    of = f"of {counted(len(counts), 'class', 'classes')}" if images.labelled else "without labels"
+    size = f"{counted(len(images), 'image', 'images')} {of}"
     size += "".join(f", {name}={change}" for name, change in changes.items())
     table = new_table(size, f"fingerprint {images.fingerprint[:16]}")
     table.add_column("class", overflow="fold")

@@ -27,11 +27,11 @@ from ftcli.engine.types import OraclePick, RunRecord, Selected
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 from ftcli.report.adaptation_tables import adaptation_table
 from ftcli.report.choice_tables import choice_tables
-from ftcli.report.class_tables import class_tables
+from ftcli.report.class_tables import class_tables, group_tables
 from ftcli.report.model_tables import models_table
 from ftcli.report.types import Report, SeedResult
 
-Entry = Figures | MeanAccuracy
+Entry = Figures | MeanAccuracy | None  # None: a set without labels
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
 GRID_ROWS = 12  # a longer grid is shown around its picks
 
@@ -73,7 +73,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
     for name, row in COMMANDS.items():
         if row.measure and name in report:
             shown += import_named(row.tables)(report, width)
-    return shown + class_tables(report.results, width)
+    return shown + group_tables(report.results) + class_tables(report.results, width)
 
 
 def stages(report: Report) -> dict[str, FiguresBySet]:
@@ -91,17 +91,20 @@ def stages(report: Report) -> dict[str, FiguresBySet]:
 
 
 def entries(results: FiguresBySet) -> dict[str, Entry]:
-    """Figures by the name of their set, in the order of the columns."""
+    """Figures by the name of their set, in the order of the columns; sets without labels have none."""
     entries: dict[str, Entry] = {set_name(name): figures for name, figures in results.by_set().items()}
+    entries |= {set_name(name): None for name in results.without_labels()}
     return entries | ({set_name("ood_mean"): results.ood_mean} if results.ood_mean else {})
 
 
 def run_table(report: Report, width: int) -> Table:
     """Accuracy by stage and set: sets as columns, else as rows."""
     by_stage = {name: entries(results) for name, results in stages(report).items()}
-    intervals = [interval_of(entry) for row in by_stage.values() for entry in row.values()]
+    intervals = [interval_of(entry) for row in by_stage.values() for entry in row.values() if entry]
     kinds = {kind for kind, _ in filter(None, intervals)}
-    caption = f"[low, high]: {name_intervals(kinds)}" if kinds else ""
+    captions = [f"[low, high]: {name_intervals(kinds)}"] if kinds else []
+    captions += ["-: a set without labels"] if any(None in row.values() for row in by_stage.values()) else []
+    caption = "; ".join(captions)
     return first_fitting(run_layouts(by_stage), width).table("Accuracy in per cent", caption)
 
 
@@ -117,7 +120,9 @@ def run_layouts(by_stage: dict[str, dict[str, Entry]]) -> Iterator[Layout]:
 
 
 def cell(entry: Entry, between: str) -> Text:
-    """An accuracy and its interval, on one line or two."""
+    """An accuracy and its interval, on one line or two; a dash where there are no labels."""
+    if entry is None:
+        return Text("-")
     kind = interval_of(entry)
     return Text.assemble((percent(entry.accuracy), "bold"), f"{between}{interval(kind[1])}" if kind else "")
 
@@ -157,7 +162,11 @@ def seed_line(seed: SeedResult) -> list[str]:
     """Seed, rate, epoch, and the accuracy on every set."""
     selected = seed.selected
     pick = [str(selected.seed), rate_of(selected), "-" if selected.epoch is None else str(selected.epoch)]
-    return [*pick, *(percent(entry.accuracy) for entry in entries(seed.results).values())]
+    return [*pick, *(accuracy_of(entry) for entry in entries(seed.results).values())]
+
+
+def accuracy_of(entry: Entry) -> str:
+    return "-" if entry is None else percent(entry.accuracy)
 
 
 def rate_of(pick: Selected | OraclePick) -> str:

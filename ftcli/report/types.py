@@ -56,6 +56,17 @@ class Choice(Record, kw_only=True):
     against: Against | UnsetType = UNSET
 
 
+class Cut(Record):
+    """How a set was cut from the training set by whole groups: the column, how many of its groups, and their share of
+    all examples before the cut.
+    """
+
+    by: str
+    groups: Count
+    of_groups: Count
+    share: Fraction
+
+
 class SetData(Record):
     """Where a set came from, and what it holds. `restricted_to`: the classes that an OOD set covers, by index."""
 
@@ -66,6 +77,7 @@ class SetData(Record):
     dropped: Count
     damaged: Count
     restricted_to: list[Count] | UnsetType | None = UNSET
+    cut: Cut | UnsetType = UNSET
 
 
 class Data(Record, kw_only=True):
@@ -204,9 +216,10 @@ class Report(Record, kw_only=True):
         rows = []
         if self.results is not UNSET:
             mean = self.results.ood_mean
-            accuracies = {name: figures.accuracy for name, figures in self.results.by_set().items()}
-            accuracies |= {"ood_mean": mean.accuracy} if mean else {}
-            rows = [f"<tr><td>{html(name)}</td><td>{100 * value:.1f}</td></tr>" for name, value in accuracies.items()]
+            accuracies = {name: f"{100 * figures.accuracy:.1f}" for name, figures in self.results.by_set().items()}
+            accuracies |= dict.fromkeys(self.results.without_labels(), "-")
+            accuracies |= {"ood_mean": f"{100 * mean.accuracy:.1f}"} if mean else {}
+            rows = [f"<tr><td>{html(name)}</td><td>{value}</td></tr>" for name, value in accuracies.items()]
         warnings = "".join(f"<p>warning: {html(warning.text)}</p>" for warning in self.warnings)
         title = f"<caption>{html(self.command)}: accuracy in per cent</caption>"
         return f"<table>{title}<tr><th>set</th><th>accuracy</th></tr>{''.join(rows)}</table>{warnings}"

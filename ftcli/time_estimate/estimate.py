@@ -137,7 +137,7 @@ class Counts:
     @property
     def evaluated_each_epoch(self) -> int:
         """Images that are evaluated after every epoch."""
-        ood = sum(map(len, self.inputs.task.ood.values())) if self.config.ood_every_epoch else 0
+        ood = sum(map(len, self.inputs.task.labelled_ood.values())) if self.config.ood_every_epoch else 0
         return self.inputs.sets["id_val"].n + ood
 
     def undecoded(self) -> int:

@@ -1,6 +1,7 @@
-"""EXIF orientation: not applied, and therefore counted and said, whoever reads the pictures and however."""
+"""EXIF orientation: counted and said where nothing was said about it, applied by exif=apply, silent by exif=ignore."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from ftcli.cache.cache import Cache
+from ftcli.data.decoding.decode import decode, to_rgb
 from ftcli.data.decoding.orientation import is_turned
 from ftcli.data.examples import open_images
 from ftcli.data.specs.parse import parse
+from ftcli.data.task import build_task
 from ftcli.log import Log
 from tests.helpers.pictures import encoded, picture
 from tests.helpers.program import checkpoint, inside
@@ -101,3 +104,91 @@ def test_every_command_says_it(tmp_path: Path) -> None:
     ):  # fmt: skip
         done = inside(*words)
         assert done.returncode == 0 and "4 of 24 images" in done.stderr and "EXIF" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "CMYK"])
+def test_upright_is_what_pillow_makes_of_it(format: str, mode: str) -> None:
+    """All 8 orientations, and two values that are none; against PIL.ImageOps.exif_transpose."""
+    for orientation in range(10):
+        image = picture(3).convert("I") if mode == "I;16" else picture(3)
+        try:
+            content = turned(image.convert(mode), orientation, format)
+        except (OSError, ValueError):
+            pytest.skip(f"{format} has no {mode}")
+        with Image.open(io.BytesIO(content)) as stored:
+            expected = np.asarray(to_rgb(ImageOps.exif_transpose(stored)))
+        assert np.array_equal(np.asarray(decode(content, upright=True)), expected), orientation
+
+
+def test_pixels_of_arrays_and_damaged_exif_stay_as_they_are() -> None:
+    pixels = np.asarray(picture(1))
+    assert np.array_equal(np.asarray(decode(pixels, upright=True)), pixels)
+    content = encoded_with(picture(2), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff no table")
+    assert decode(content, upright=True).tobytes() == decode(content).tobytes() == picture(2).tobytes()
+
+
+def oriented(root: Path, *, upright: bool) -> Path:
+    """PNG files of all 8 orientations; or the same pictures, saved upright and without EXIF."""
+    for k, name in enumerate("ab"):
+        (root / name).mkdir(parents=True)
+        for i in range(40):
+            content = turned(picture(i + 100 * k, (48, 40)), 1 + i % 8, "PNG")
+            if upright:
+                with Image.open(io.BytesIO(content)) as image:
+                    content = encoded(ImageOps.exif_transpose(image).convert("RGB"))
+            (root / name / f"{i}.png").write_bytes(content)
+    return root
+
+
+def test_figures_are_those_of_the_upright_pictures(tmp_path: Path) -> None:
+    """From the command line, each with a cache that the others have filled; and without it they are others."""
+    model = checkpoint(tmp_path / "model")
+    exif, upright = oriented(tmp_path / "exif", upright=False), oriented(tmp_path / "upright", upright=True)
+    reports, warnings = {}, {}
+    for name, spec in (("stored", f"{exif}"), ("apply", f"{exif}?exif=apply"), ("saved", f"{upright}"),
+                       ("ignore", f"{exif}?exif=ignore"), ("again", f"{exif}?exif=apply")):  # fmt: skip
+        done = inside(
+            "probe",
+            "--checkpoint",
+            model,
+            "--train",
+            spec,
+            "--ood",
+            f"same={spec}",
+            *QUICK,
+            "--out",
+            tmp_path / name,
+            "--json",
+        )
+        assert done.returncode == 0, done.stderr
+        reports[name] = json.loads(done.stdout)
+        warnings[name] = "exif-orientation" in [warning["code"] for warning in reports[name]["warnings"]]
+    assert warnings == {"stored": True, "apply": False, "saved": False, "ignore": False, "again": False}
+    results = {name: report["results"] for name, report in reports.items()}
+    assert results["apply"] == results["saved"] == results["again"] != results["stored"]
+    assert results["ignore"] == results["stored"]
+    prints = {name: report["data"]["train"]["fingerprint"] for name, report in reports.items()}
+    assert prints["stored"] == prints["ignore"] != prints["apply"] == prints["again"]
+    assert (tmp_path / "apply" / "predictions.parquet").read_bytes() == (
+        tmp_path / "saved" / "predictions.parquet"
+    ).read_bytes()
+
+
+def test_one_command_sees_one_column_both_ways(tmp_path: Path) -> None:
+    """Sets of one file that are turned differently are not read as one, and keep pixels of their own."""
+    path, cache = tmp_path / "t.parquet", Cache(tmp_path / "cache", 10**9, Log())
+    cells = [turned(picture(i), 1 + i % 8, "PNG") for i in range(16)]
+    pq.write_table(pa.table({"image": cells, "label": list("ab") * 8}), path)
+    task = build_task(
+        train=f"{path}", id_val=f"{path}?exif=apply", id_test=f"{path}?exif=apply&limit=8", ood=[], split_seed=0,
+        damaged="stop", log=Log(), cache=cache,
+    )  # fmt: skip
+    assert task.train and task.id_val and task.id_test
+    for i, cell in enumerate(cells):
+        with Image.open(io.BytesIO(cell)) as image:
+            assert task.train.image(i).tobytes() == image.tobytes()
+            assert task.id_val.image(i).tobytes() == ImageOps.exif_transpose(image).tobytes()
+    same = [a == b for a, b in zip(task.train.pixel_digests, task.id_val.pixel_digests, strict=True)]
+    assert same == [i % 8 == 0 for i in range(16)]
+    assert task.train.identities != task.id_val.identities and task.train.digests == task.id_val.digests

@@ -96,7 +96,25 @@ def test_worst_group() -> None:
     groups = np.array(["water", "land", "air"] * 20)
     correct = logits.argmax(1) == labels
     worst = min(correct[groups == name].mean() for name in set(groups))
-    assert figures(logits, labels, temperature=1.0, groups=groups)["worst_group_accuracy"] == worst
+    found = figures(logits, labels, temperature=1.0, groups=groups)
+    assert found["worst_group_accuracy"] == worst
+    assert [(group.name, group.n, group.accuracy) for group in found["groups"]] == [
+        (name, 20, correct[groups == name].mean()) for name in ("air", "land", "water")
+    ]
+
+
+def test_groups_over_seeds_have_their_mean_accuracy() -> None:
+    groups = np.array(["a", "a", "b", "b"])
+    labels = np.array([0, 1, 0, 1])
+    runs = [
+        figures(np.eye(2)[predicted], labels, temperature=None, groups=groups)
+        for predicted in ([0, 1, 1, 1], [0, 0, 1, 0], [0, 1, 0, 1])
+    ]
+    joined = over_seeds(runs)
+    assert [(group.name, group.n, group.accuracy) for group in joined["groups"]] == [
+        ("a", 2, pytest.approx(5 / 6)), ("b", 2, pytest.approx(0.5)),
+    ]  # fmt: skip
+    assert "groups" not in over_seeds([figures(np.eye(2), np.arange(2), temperature=None)] * 2)
 
 
 def test_ties_go_to_the_lower_index_in_top1_and_top5() -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from ftcli.data import stratified as split
+from ftcli.data.cuts import stratified as split
 
 LABELS = np.random.RandomState(0).choice(5, size=400, p=[0.5, 0.25, 0.15, 0.08, 0.02])
 UNIQUE = [i.to_bytes(4, "big") for i in range(400)]

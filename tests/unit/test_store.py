@@ -337,7 +337,7 @@ def test_pictures_once_found_whole_are_not_decoded_again(cache: Cache, monkeypat
     decoded: list[object] = []
     real = inspection.decode
     monkeypatch.setattr(
-        inspection, "decode", lambda content, memory: (decoded.append(content), real(content, memory))[1]
+        inspection, "decode", lambda content, *more, **how: (decoded.append(content), real(content, *more, **how))[1]
     )
     again = opened(contents, Cache(cache.folder, cache.cap, cache.log))
     assert again.digests == first.digests and len(again) == N and not decoded

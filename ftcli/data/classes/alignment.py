@@ -61,9 +61,13 @@ def align(images: ImageSet, classes: tuple[str, ...], named: bool, role: str, lo
 
     Where the SPEC says so, labels are flipped then: y becomes K - 1 - y.
 
+    A set without labels stays as it is.
+
     Raises:
         RequestError: no example has a counterpart.
     """
+    if not images.labelled:
+        return images
     lookup = _lookup(images, classes, role, log)
     labels = lookup[images.labels]
     keep = np.flatnonzero(labels >= 0)

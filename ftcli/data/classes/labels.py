@@ -1,20 +1,18 @@
-"""Labels: from a column to class indices, and through a class map."""
+"""Labels: from a column to class indices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ftcli.arrow import as_numpy
-from ftcli.data.classes.class_names import composed, too_long
+from ftcli.data.classes.class_names import too_long
 from ftcli.data.rows import ClassFeature
-from ftcli.errors import RequestError, choose
-from ftcli.files import read_json
+from ftcli.errors import RequestError
 from ftcli.limits import MAX_CLASS_NAME, MAX_CLASSES, MAX_CLASSES_ANY_SET, MAX_CLASSES_PER_EXAMPLE
-from ftcli.safe_text import counted, listed, quoted, shortened
+from ftcli.safe_text import counted, quoted, shortened
 
 
 @dataclass(frozen=True)
@@ -107,58 +105,3 @@ def check_count(k: int, n: int, name: str, spec: str) -> None:
             f"{limit:,} are allowed",
             "name a column of class numbers 0 … K - 1, or of class names, with label=COLUMN",
         )
-
-
-def apply_map(labels: Labels, path: str, spec: str) -> Labels:
-    """Rename or renumber classes by a JSON file.
-
-    An object maps names of the set's classes to names of the task's (null drops, an absent name stays as it is). A list
-    of K integers maps positions to positions in the task's classes (-1 drops).
-
-    Raises:
-        RequestError: no such file, not such JSON, an unknown class, or a list of another length than K.
-    """
-    try:
-        content = read_json(Path(path))
-    except OSError as error:
-        raise RequestError(
-            f'the class map "{path}" of {spec} cannot be read: {error.strerror}', "check the path"
-        ) from error
-    except ValueError as error:
-        fix = 'write {"CLASS OF THE SET": "CLASS OF THE TASK", …}'
-        raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
-    if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
-        return _by_name(labels, content, path, spec)
-    if isinstance(content, list) and all(type(value) is int and -1 <= value < MAX_CLASSES for value in content):
-        return _by_position(labels, content, path, spec)
-    raise RequestError(
-        f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',
-        'write {"CLASS OF THE SET": "CLASS OF THE TASK" or null, …} or [0, 2, -1, …]',
-    )
-
-
-def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: str) -> Labels:
-    content = {composed(name): target and composed(target) for name, target in content.items()}
-    for name in content:
-        if name not in labels.classes:
-            raise RequestError(
-                f'the class map "{path}" names a class {quoted(name)} that {spec} lacks; it has '
-                + listed(labels.classes),
-                choose(name, labels.classes),
-            )
-    targets = [content.get(name, name) for name in labels.classes]
-    classes = tuple(dict.fromkeys(target for target in targets if target is not None))
-    index = {name: i for i, name in enumerate(classes)}
-    lookup = np.array([-1 if target is None else index[target] for target in targets], dtype=np.int64)
-    return Labels(lookup[labels.values], classes, are_names(classes))
-
-
-def _by_position(labels: Labels, content: list[int], path: str, spec: str) -> Labels:
-    if len(content) != len(labels.classes):
-        raise RequestError(
-            f'the class map "{path}" has {counted(len(content), "position", "positions")} and {spec} has '
-            f"{counted(len(labels.classes), 'class', 'classes')}: {listed(labels.classes)}",
-            "write one position per class, -1 for a class to leave out",
-        )
-    values = np.array(content, dtype=np.int64)[labels.values]
-    return Labels(values, numbers(max(content, default=-1) + 1), named=False, positions=True)

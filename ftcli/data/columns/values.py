@@ -1,9 +1,9 @@
 """The values of a column: plain, or as text that can be compared; and which columns a set has."""
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ftcli.arrow import text_array
 from ftcli.data.classes.class_names import composed
 from ftcli.data.rows import ClassFeature, Rows
 from ftcli.data.specs.spec import Spec
@@ -49,16 +49,16 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.large_string()) if type == pa.string_view() else column
 
 
-def texts_of(rows: Rows, name: str) -> np.ndarray:
-    """Every value of a column as composed text, object [N]; empty cells are None."""
+def texts_of(rows: Rows, name: str) -> pa.ChunkedArray:
+    """Every value of a column as composed text; class numbers as the names of their classes, empty cells as null."""
     column = plain(rows.table.column(name))
-    feature = rows.features.get(name)
-    if isinstance(feature, ClassFeature) and feature.names:
-        return np.array([_class_name(feature, value) for value in column.to_pylist()], dtype=object)
+    if names := class_names(rows, name):
+        known = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
+        return _chosen(names, column, known)
     if pa.types.is_boolean(column.type):  # Arrow would write "true"
-        return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
+        return _chosen(("False", "True"), column.cast(pa.uint8()), pc.is_valid(column))
     try:
-        return np.array(pc.utf8_normalize(pc.cast(column, pa.string()), "NFC").to_pylist(), dtype=object)
+        return pc.utf8_normalize(pc.cast(column, pa.string()), "NFC")
     except (pa.ArrowException, ValueError) as error:
         raise RequestError(
             f"the column {quoted(name)} holds {shortened(str(column.type), 80)}, which cannot be compared with a value",
@@ -66,5 +66,12 @@ def texts_of(rows: Rows, name: str) -> np.ndarray:
         ) from error
 
 
-def _class_name(feature: ClassFeature, value: int | None) -> str | None:
-    return composed(feature.names[value]) if value is not None and 0 <= value < len(feature.names) else None
+def class_names(rows: Rows, name: str) -> tuple[str, ...]:
+    """The names of the classes whose numbers a column holds, composed; empty where it holds anything else."""
+    feature = rows.features.get(name)
+    return tuple(map(composed, feature.names)) if isinstance(feature, ClassFeature) else ()
+
+
+def _chosen(words: tuple[str, ...], numbers: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The word of each number; null where it is not `known`."""
+    return pc.take(text_array(words), pc.if_else(known, numbers, pa.nulls(1, numbers.type)[0]))

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 import xxhash
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ftcli.data.decoding.semaphore import WeightedSemaphore
 from ftcli.limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_SIDE_RATIO, MAX_SLOW_PIXELS
@@ -23,6 +23,13 @@ Content: TypeAlias = pa.Buffer | bytes | np.ndarray  # an encoded file, or pixel
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 SMALL = 2**20  # pixels up to which an image is turned to RGB as a whole
 IN_DECODING = WeightedSemaphore(2**27)  # pixels of larger images in all threads together, at some 8 bytes each
+
+# How an image is turned upright, by its EXIF orientation; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 # Warnings of Pillow about an image are of no use to whoever trains on it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -49,10 +56,11 @@ def pixel_digest(image: Image.Image) -> bytes:
     return whole.digest()
 
 
-def decode(content: Content, memory: ExitStack | None = None) -> Image.Image:
-    """The image in 8-bit RGB; an EXIF orientation is left as it is.
+def decode(content: Content, memory: ExitStack | None = None, *, upright: bool = False) -> Image.Image:
+    """The image in 8-bit RGB.
 
     Args:
+        upright: turn it as its EXIF orientation says; otherwise it stays as it is stored.
         memory: a large image keeps its share of `IN_DECODING` until this is closed; None gives it back at once.
 
     Raises:
@@ -60,7 +68,7 @@ def decode(content: Content, memory: ExitStack | None = None) -> Image.Image:
     """
     if memory is None:
         with ExitStack() as memory:
-            return decode(content, memory)
+            return decode(content, memory, upright=upright)
     try:
         if isinstance(content, np.ndarray):
             pixels = _from_array(content)
@@ -79,7 +87,7 @@ def decode(content: Content, memory: ExitStack | None = None) -> Image.Image:
             if count > SMALL:
                 memory.enter_context(IN_DECODING.acquired(count))
             image.load()
-            return to_rgb(image)
+            return to_rgb(_turned_upright(image) if upright else image)
     except DamagedImage:
         raise
     except UnidentifiedImageError as error:
@@ -106,6 +114,15 @@ def _check_size(sides: tuple[int, int]) -> None:
 
 def _too_large() -> DamagedImage:
     return DamagedImage(f"it exceeds limits: more than {MAX_IMAGE_PIXELS:,} pixels are what decompression bombs have")
+
+
+def _turned_upright(image: Image.Image) -> Image.Image:
+    """A loaded image as its EXIF orientation means it to be seen; one whose EXIF cannot be read stays as it is."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # the EXIF is none of the image: its pixels are whole
+        return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

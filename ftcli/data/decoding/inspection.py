@@ -7,7 +7,7 @@ very bytes of then, are not decoded again, unless something is to be made of the
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import PIL
@@ -61,7 +61,7 @@ class Reading:
     """One set to be read, recognised by its first images where an earlier run has read it.
 
     rows: int64 [N], rows of the column; ids: [N]. held: by row, images of the column that are read already; the first
-    of this set are added and not read again. known: what the earlier run noted.
+    of this set are added and not read again. known: what the earlier run noted. exif: as in a Spec.
     """
 
     column: Images
@@ -69,6 +69,7 @@ class Reading:
     ids: list[str]
     spec: str
     unit: str
+    exif: Literal["apply", "ignore"] | None = None
     cache: Cache | None = None
     uses: Sequence[Use] = ()
     name: str = ""  # of its entry in the cache
@@ -84,10 +85,15 @@ class Reading:
         except DamagedImage:
             return
         digests = [digest(content) for content in first.values()]
-        self.name = known_images.name_of(digests, len(self.rows), PIL.__version__)
+        self.name = known_images.name_of(digests, len(self.rows), PIL.__version__, upright=self.upright)
         self.known = known_images.find(self.cache, self.name, len(self.rows))
         if sum(map(_bytes_of, {**self.held, **first}.values())) <= HELD_BYTES:
             self.held |= first
+
+    @property
+    def upright(self) -> bool:
+        """Whether its images are turned as their EXIF orientation says."""
+        return self.exif == "apply"
 
     def note(self, images: Sequence[Inspected]) -> None:
         """Note for later runs what was found out, where it is new."""
@@ -115,7 +121,7 @@ def inspect(
     cache: Cache | None = None,
 ) -> tuple[np.ndarray, list[Inspected]]:
     """Read every image of a set, and decode it where its bytes are new; results as of `conclude`."""
-    reading = Reading(column, rows, ids, spec, unit, cache)
+    reading = Reading(column, rows, ids, spec, unit, cache=cache)
     return conclude(reading, read_images([reading], log)[0], damaged, log)
 
 
@@ -137,13 +143,16 @@ def conclude(reading: Reading, results: Sequence[Result], damaged: str, log: Log
         _report_damaged(reading, results, damaged, log)
     else:
         reading.note(whole)
-    if turned := sum(image.turned for image in whole):
+    turned = sum(image.turned for image in whole)
+    counts = f"{turned:,} of {counted(n, 'image', 'images')} of {spec}"
+    if turned and reading.exif is None:
         log.warn(
             "exif-orientation",
-            f"{turned:,} of {counted(n, 'image', 'images')} of {spec} have an EXIF orientation other than "
-            "upright, which is not applied: they are used as stored. To use them upright, save them so, by "
-            "PIL.ImageOps.exif_transpose",
+            f"{counts} have an EXIF orientation other than upright, which is not applied: they are used as stored. "
+            "exif=apply after the SPEC uses them upright, and exif=ignore says that they are to stay so",
         )
+    elif turned and reading.upright:
+        log.note(f"{counts} are turned upright, as their EXIF orientation says")
     return np.array([isinstance(result, Inspected) for result in results], dtype=bool), whole
 
 
@@ -166,7 +175,8 @@ def _report_damaged(reading: Reading, results: Sequence[Result], damaged: str, l
 
 
 def read_images(readings: Sequence[Reading], log: Log) -> list[list[Result]]:
-    """Read the images of sets that share one column, each once, on all cores; the results of each set, in its order.
+    """Read the images of sets that share one column and are turned alike, each once, on all cores; the results of each
+    set, in its order.
 
     An image is decoded where nothing is known of it, where it has changed, and where it is used.
     """
@@ -190,7 +200,7 @@ class _Look:
     """Looks at images by their position among the rows of all sets that are read together."""
 
     def __init__(self, readings: Sequence[Reading], rows: np.ndarray) -> None:
-        self.column, self.rows = readings[0].column, rows
+        self.column, self.rows, self.upright = readings[0].column, rows, readings[0].upright
         self.held = {row: content for reading in readings for row, content in reading.held.items()}
         self.expected: dict[int, tuple[bytes, bytes]] = {}  # by row: digest of the bytes and of the pixels
         self.decodes = np.zeros(len(rows), dtype=bool)
@@ -226,7 +236,7 @@ class _Look:
         if found.digest == digest_before and not self.decodes[position]:
             return found._replace(pixel_digest=of_pixels), []
         with ExitStack() as memory:
-            image = decode(content, memory)
+            image = decode(content, memory, upright=self.upright)
             made = [(i, make(image, found.digest)) for i, (used, make) in enumerate(self.makes) if used[position]]
             return found._replace(pixel_digest=pixel_digest(image)), made
 

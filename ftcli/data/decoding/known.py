@@ -26,9 +26,11 @@ class Known(NamedTuple):
     uses: frozenset[bytes] = frozenset()  # digests of the names of what was made of its images and kept
 
 
-def name_of(first: Sequence[bytes], n: int, pillow: str) -> str:
-    """The key of a set of n images, by the digests of the first, decoded by this version of Pillow and our own code."""
-    return key(FORM, "known", pillow, inspect.getsource(pixels), str(n), *first)
+def name_of(first: Sequence[bytes], n: int, pillow: str, *, upright: bool = False) -> str:
+    """The key of a set of n images, by the digests of the first, decoded by this version of Pillow and our own code;
+    upright: turned as their EXIF orientation says.
+    """
+    return key(FORM, "known", pillow, inspect.getsource(pixels), str(n), *["upright"] * upright, *first)
 
 
 def find(cache: Cache, name: str, n: int) -> Known | None:

@@ -1,17 +1,16 @@
-"""EXIF orientation: how a camera was held, as it wrote into the file. It is not applied, and so it is counted."""
+"""EXIF orientation: how a camera was held, as it wrote into the file; images that are not upright are counted."""
 
 import io
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from ftcli.data.decoding.decode import FORMATS, Content
+from ftcli.data.decoding.decode import FORMATS, TURNS, Content
 from ftcli.limits import MAX_PNG_HEADER_BYTES
 
 PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"Orientation")  # EXIF, EXIF as text, XMP
 APP1, SCAN, END = 0xE1, 0xDA, 0xD9  # segments of a JPEG: EXIF or XMP, pixels, its end
 EXIF_OR_XMP = 0x0C  # flags of an extended WebP
-TURNED = range(2, 9)
 READ = tuple(format for format in FORMATS if format != "TIFF")  # Pillow turns TIFF upright itself
 
 
@@ -25,7 +24,7 @@ def is_turned(content: Content) -> bool:
     try:
         with Image.open(io.BytesIO(view), formats=READ) as image:
             # Not PNG's own method, which decodes the image to look behind it.
-            return Image.Image.getexif(image).get(ExifTags.Base.Orientation) in TURNED
+            return Image.Image.getexif(image).get(ExifTags.Base.Orientation) in TURNS
     except Exception:  # the orientation of what cannot be read is nobody's concern; decoding says what is wrong
         return False
 

@@ -13,12 +13,13 @@ from glob import has_magic
 from pathlib import Path
 
 from ftcli.cache.cache import Cache
-from ftcli.data.kinds import PATH
 from ftcli.data.rows import Rows, as_text, file_rows
 from ftcli.data.sources.image_files import contents_of, count_endings, is_image
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.sources.walk import matching
-from ftcli.data.spec import SETTINGS, Spec, parse
+from ftcli.data.specs.kinds import PATH
+from ftcli.data.specs.parse import SETTINGS, parse
+from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_LIST_BYTES
 from ftcli.log import Log

@@ -90,11 +90,12 @@ def open_source(spec: Spec, log: Log, *, labelled: bool = True, cache: Cache | N
     """Find the splits of a set; none of them is read yet.
 
     Args:
-        labelled: False where labels are not used, so that a folder needs no class folders.
+        labelled: False where labels are not used, so that a folder needs no class folders; so it is by labels=none.
         cache: where images that are generated are kept.
 
     Raises:
         RequestError: the data is not there or cannot be recognised; the message names it.
     """
     module = import_module(f"ftcli.data.sources.{KINDS[spec.kind].module}")
+    labelled = labelled and not spec.unlabelled
     return Source(spec, module.open_splits(spec, log, labelled=labelled, cache=cache))

@@ -29,6 +29,7 @@ def parse(text: str) -> Spec:
     if "limit" in typed and "per-class" in typed:
         raise RequestError(f'"{text}" has both limit and per-class', "leave one of them out")
     _check_known_to(kind, typed, text)
+    _check_unlabelled(typed, text)
     values = {name: unquote(value) for name, value in typed.items()}
     texts: dict[str, Any] = {name: values.get(name) for name in TEXTS}
     return Spec(
@@ -77,6 +78,14 @@ def _check_known_to(kind: str, typed: dict[str, str], text: str) -> None:
         having = [other.form for other in KINDS.values() if name in other.settings]
         if having and name not in KINDS[kind].settings:
             raise RequestError(f'"{text}" has a {name}, which only {" and ".join(having)} has', "leave it out")
+
+
+def _check_unlabelled(typed: dict[str, str], text: str) -> None:
+    """Raises RequestError for labels=none beside a setting that labels alone give a meaning."""
+    used = [name for name in ("label", "classes", "per-class") if name in typed]
+    if typed.get("labels") == "none" and used:
+        fix = "leave it out, or limit=N in its place" if "per-class" in used else "leave one of the two out"
+        raise RequestError(f'"{text}" has labels=none, and {" and ".join(used)}, which needs labels', fix)
 
 
 def _kind(text: str, address: str) -> tuple[str, str]:

@@ -45,6 +45,10 @@ class Spec:
         """How to type the same set with a column named in `setting`, "image" or "label"."""
         return _render(replace(self, image="COLUMN") if setting == "image" else replace(self, label="COLUMN"))
 
+    def without_labels(self) -> str:
+        """How to type the same set to be predicted on only."""
+        return _render(replace(self, unlabelled=True))
+
     @property
     def labels(self) -> str | None:
         """The setting labels= as a decoded text."""

@@ -1,22 +1,24 @@
 """The command `agreement`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from ftcli.arrow import repeated
 from ftcli.console.answer import Answer
+from ftcli.data.task import Task
 from ftcli.engine.evaluate import all_logits
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import RequestError
-from ftcli.explain.agreement.measure import Pair, describe_pair
+from ftcli.explain.agreement.measure import Pair, agreement_of, describe_pair, kappa_of
 from ftcli.explain.agreement.mistake_sheet import mistake_rows
 from ftcli.explain.agreement.options import Agreement
 from ftcli.explain.agreement.types import Agreement as AgreementPart
-from ftcli.explain.agreement.types import PairMistakes
+from ftcli.explain.agreement.types import PairMistakes, SharedPredictions
 from ftcli.explain.models import ComparedModels, compared_models, order_heads
 from ftcli.figures.contact_sheet import check_sheet, save_rows
 from ftcli.measures.accuracy import predictions
@@ -36,14 +38,18 @@ def agreement(config: Agreement) -> Answer:
         task, names = compared.task, compared.names
         results, predicted = zip(*(evaluate_on_sets(compared, one) for one in compared.loaded), strict=True)
         mistakes_by_pair = [
-            {name: Pair(data.labels, one[name], other[name]) for name, data in task.sets().items()}
+            {name: Pair(data.labels, one[name], other[name]) for name, data in task.labelled_sets().items()}
             for one, other in combinations(predicted, 2)
         ]
         ids = {name: data.ids for name, data in task.sets().items()}
         pairs = [
-            PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed))
-            for (a, b), both in zip(combinations(names, 2), mistakes_by_pair, strict=True)
+            PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed), agreement_without_labels(task, *of))
+            for (a, b), of, both in zip(
+                combinations(names, 2), combinations(predicted, 2), mistakes_by_pair, strict=True
+            )
         ]
+        if config.sheet and not task.labelled_sets():
+            raise RequestError("--sheet shows mistakes, and no set has labels.", "leave it out")
         sheet_rows = list(mistake_rows(mistakes_by_pair[0], task, config.mistakes)) if config.sheet else []
         if config.sheet and not sheet_rows:
             compared.log.warn(
@@ -56,6 +62,17 @@ def agreement(config: Agreement) -> Answer:
         if config.sheet and sheet_rows:
             save_rows(sheet_rows, config.sheet)
         return answer
+
+
+def agreement_without_labels(
+    task: Task, one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
+) -> dict[str, SharedPredictions] | UnsetType:
+    """How far two models agree on each set without labels. one, other: the class predicted for each example, by set."""
+    shared = {
+        name: SharedPredictions(len(data), agreement_of(one[name], other[name]), kappa_of(one[name], other[name]))
+        for name, data in task.unlabelled_sets().items()
+    }
+    return shared or UNSET
 
 
 def check_same_classes(compared: ComparedModels) -> None:

@@ -14,6 +14,24 @@ DISJOINT = ("common", "g1", "g2")  # every mistake is of exactly one of these ki
 KINDS = ("common", "uncommon", "g1", "g2")
 
 
+def agreement_of(first: np.ndarray, second: np.ndarray) -> float:
+    """The share of examples for which both predict the same class, right or wrong; int64 [N] each, N at least 1."""
+    return float((first == second).mean())
+
+
+def kappa_of(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Cohen's kappa (1960): agreement beyond that of two models that predict each class as often, at random.
+
+    first, second: int64 [N]. None where both predict one and the same class for every example: there is nothing beyond
+    chance then.
+    """
+    n, classes = len(first), int(max(first.max(), second.max())) + 1
+    counts = [np.bincount(predicted, minlength=classes) for predicted in (first, second)]  # [K] each
+    by_chance, same = int(counts[0] @ counts[1]), int((first == second).sum())  # of n², of n
+    # (p_o - p_e) / (1 - p_e) in whole numbers, so that 1 - p_e is exactly zero where it should be.
+    return (n * same - by_chance) / (n * n - by_chance) if by_chance < n * n else None
+
+
 @dataclass(frozen=True)
 class Pair:
     """The labels of the N examples of one set, N at least 1, and what two models predict: int64 [N], class indices.
@@ -47,18 +65,11 @@ class Pair:
 
     def agreement(self) -> float:
         """The share of examples for which both predict the same class, right or wrong."""
-        return float((self.first == self.second).mean())
+        return agreement_of(self.first, self.second)
 
     def kappa(self) -> float | None:
-        """Cohen's kappa (1960): agreement beyond that of two models that predict each class as often, at random.
-
-        None where both predict one and the same class for every example: there is nothing beyond chance then.
-        """
-        n, classes = len(self.labels), int(max(self.first.max(), self.second.max())) + 1
-        counts = [np.bincount(predicted, minlength=classes) for predicted in (self.first, self.second)]  # [K] each
-        by_chance, same = int(counts[0] @ counts[1]), int((self.first == self.second).sum())  # of n², of n
-        # (p_o - p_e) / (1 - p_e) in whole numbers, so that 1 - p_e is exactly zero where it should be.
-        return (n * same - by_chance) / (n * n - by_chance) if by_chance < n * n else None
+        """Cohen's kappa of the two."""
+        return kappa_of(self.first, self.second)
 
     def difference(self, seed: int) -> Difference:
         """Accuracy of the first minus the second."""

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, interval, percent, set_name, text
-from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes
+from ftcli.explain.agreement.types import Agreement, PairMistakes, SharedMistakes, SharedPredictions
 from ftcli.report.class_tables import MOST_CLASSES
 from ftcli.report.model_tables import letters
 from ftcli.report.types import Report
@@ -31,8 +31,10 @@ def tables(report: Report, width: int) -> list[RenderableType]:
 def pair_table(pair: PairMistakes, a: str, b: str, width: int) -> Table:
     """A row per set. a, b: letters of the two models."""
     heads = ["", "images", *mistake_heads(a, b), "Jaccard", "agree", "kappa", "points", "p Holm"]
+    without = {} if pair.unlabelled is UNSET else pair.unlabelled
+    ends = [[text(set_name(name)), *cells_without_labels(shared)] for name, shared in without.items()]
     layouts = (
-        Layout(heads, [[text(set_name(name)), *cells(shared, between)] for name, shared in pair.sets.items()])
+        Layout(heads, [[text(set_name(name)), *cells(shared, between)] for name, shared in pair.sets.items()] + ends)
         for between in BETWEEN
     )
     return first_fitting(layouts, width).table(f"Mistakes of {a} and {b}")
@@ -54,6 +56,12 @@ def cells(shared: SharedMistakes, between: str) -> list[Text]:
         f"{shared.p_holm:.2g}",
     ]
     return [Text(word) for word in words]
+
+
+def cells_without_labels(shared: SharedPredictions) -> list[Text]:
+    """The same columns where no label says which prediction is right."""
+    kappa = "-" if shared.kappa is None else f"{shared.kappa:z.2f}"
+    return [Text(word) for word in (f"{shared.n:,}", *"----", percent(shared.agreement), kappa, *"--")]
 
 
 def class_tables(pair: PairMistakes, a: str, b: str) -> list[Table]:

@@ -1,5 +1,7 @@
 """What a report says of the mistakes that models share."""
 
+from msgspec import UNSET, UnsetType
+
 from ftcli.records import Count, Fraction, Interval, Record
 
 
@@ -50,12 +52,21 @@ class SharedMistakes(Record, kw_only=True):
     p_holm: Fraction  # corrected over the sets of the pair
 
 
+class SharedPredictions(Record):
+    """Two models on a set without labels."""
+
+    n: Count
+    agreement: Fraction  # of predictions
+    kappa: float | None  # Cohen's; None where there is nothing beyond chance
+
+
 class PairMistakes(Record):
-    """Two models, by their labels, on every set."""
+    """Two models, by their labels, on every set that has labels; `unlabelled`: on the others, where there are any."""
 
     a: str
     b: str
     sets: dict[str, SharedMistakes]
+    unlabelled: dict[str, SharedPredictions] | UnsetType = UNSET
 
 
 class Agreement(Record):

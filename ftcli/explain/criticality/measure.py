@@ -8,8 +8,8 @@ from math import fsum
 
 from torch import Tensor, nn
 
+from ftcli.data.cuts.stratified import limit, strata
 from ftcli.data.loader import Loader
-from ftcli.data.stratified import limit, strata
 from ftcli.engine.resume.saved_counts import SavedCounts
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.criticality.options import Criticality

@@ -24,11 +24,13 @@ from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure
 from ftcli.model.head import classifier_tensors
 from ftcli.model.loading.save import save_model
+from ftcli.safe_text import listed
 
 
 def interpolate(config: Interpolate) -> Answer:
     """`interpolate`: loss and accuracy on the line between two models, and what averages of several are worth."""
     with compared_models(config, reference=0 if config.head == "a" else 1, headless=True) as compared:
+        check_labelled(compared)
         check_same_architecture(compared)
         head = head_on_the_line(compared)
         network, states = compared.reference.model, states_of(compared, head)
@@ -61,6 +63,18 @@ def interpolate(config: Interpolate) -> Answer:
         if config.plot:
             save_panels(config.plot, panels(answer.content))
         return answer
+
+
+def check_labelled(compared: ComparedModels) -> None:
+    """Warn of sets without labels, on which there is no loss and no accuracy. Raises RequestError where all are."""
+    without, task = listed(list(compared.task.unlabelled_sets())), compared.task
+    if not task.labelled_sets():
+        raise RequestError(
+            f"{without}: no set has labels, and interpolate measures loss and accuracy.",
+            "add --ood NAME=SPEC with labels",
+        )
+    if without:
+        compared.log.warn("no-labels", f"{without}: no labels, so no loss and no accuracy along the line")
 
 
 def head_on_the_line(compared: ComparedModels) -> Head:

@@ -53,10 +53,10 @@ class WeightEvaluator:
             fit_head(self.model, uncached, DEFAULT_CS, self.seed, self.log)
 
     def worth(self, state: State, statistics: Statistics, label: str, sets: Sequence[str] | None = None) -> BySet:
-        """Accuracy and loss of some weights on each set; `label`: what bars call the weights."""
+        """Accuracy and loss of some weights on each set with labels; `label`: what bars call the weights."""
         self.load(state, statistics, label)
         by_set = {}
-        for name in self.inputs.sets if sets is None else sets:
+        for name in self.inputs.task.labelled_sets() if sets is None else sets:
             figures = figures_on(self.model, name, self.inputs, self.log)
             by_set[name] = Worth(figures["accuracy"], figures["loss"] if isfinite(figures["loss"]) else None)
         return by_set
