@@ -1,4 +1,5 @@
-"""The training loss: cross-entropy, with class weights, label smoothing and mixup, over a batch in one or more shares."""
+"""The training loss: cross-entropy, with class weights, label smoothing and mixup, over a batch that may be divided."""
+
 from dataclasses import dataclass
 
 import numpy as np
