@@ -44,7 +44,7 @@ def test_with_and_without_batch_norm(folder: Path, name: str, option: dict[str, 
         {"sampling": "balanced"},
         {"schedule": "step:1,2"},
         {"mixup": 0.7},
-        {"mixup": 0.7, "tune": "no-embedding", "bn": "eval"},  # whose frozen part sees other images in every epoch
+        {"mixup": 0.7, "layer_decay": 0.0, "bn": "eval"},  # the frozen body sees other images in every epoch
         {"mixup": 2.0, "class_weights": "balanced", "label_smoothing": 0.1, "sampling": "balanced"},
         {"l2_sp": 10.0, "l1_sp": 0.01, "clip_norm": 1.0},
         {"l2_sp": 10.0, "optimizer": "adam", "lr": Numbers((1e-3,))},
