@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ftcli.config.declare import TRAINING, numbers, option
-from ftcli.config.schedule import FORMS, schedule
+from ftcli.config.schedule import FORMS, complete_schedule, schedule
 from ftcli.limits import MAX_MIXUP
 
 
@@ -51,6 +51,7 @@ Schedule = Annotated[
         " given numbers of epochs.",
         panel=TRAINING,
         parser=schedule,
+        autocompletion=complete_schedule,
         metavar="|".join(FORMS),
     ),
 ]

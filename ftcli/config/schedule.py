@@ -22,6 +22,11 @@ def schedule(value: Any) -> str:
     return text
 
 
+def complete_schedule(incomplete: str) -> list[str]:
+    """What a shell may complete the beginning of a schedule to."""
+    return [name for name in FORMS[:2] if name.startswith(incomplete)]
+
+
 def milestones(schedule: str) -> tuple[int, ...]:
     """Numbers of epochs after which the rate falls to a tenth; none of a schedule without steps."""
     return tuple(map(int, schedule.removeprefix(STEP).split(","))) if schedule.startswith(STEP) else ()
