@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
+from ftcli.config.loop import Merge
+from ftcli.config.preparation import LEAST_SHARE, Augmentation, CropScale, check_crop_scale
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
-from ftcli.config.training import Merge
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_SEED, MAX_VIEWS
 
@@ -62,11 +63,14 @@ class Adapt(Detailed, Resumable):
         int, option("Random views of each image for memo.", panel=TRAINING, min=1, max=MAX_VIEWS, metavar="VIEWS")
     ] = 16
     augment: Annotated[
-        Literal["none", "light", "standard"],
+        Augmentation,
         option(
-            "Random views for memo: none; light: random crop and flip; standard: RandomResizedCrop, flip.", panel=DATA
+            "Random views for memo: none; flip: horizontal flip; light: random crop and flip; standard:"
+            " RandomResizedCrop and flip.",
+            panel=DATA,
         ),
     ] = "light"
+    crop_scale: CropScale = LEAST_SHARE
     seed: Annotated[
         int,
         option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=MAX_SEED, metavar="SEED"),
@@ -79,6 +83,7 @@ class Adapt(Detailed, Resumable):
         if not (self.id_val or self.id_test or self.ood):
             raise RequestError("No set is given to adapt to.", "add --ood NAME=SPEC or --id-test SPEC")
         check_finite(self)
+        check_crop_scale(self.augment, self.crop_scale)
         if self.lr <= 0:
             raise RequestError(f"--lr {self.lr:g} makes no step.", "give a rate above 0, as 0.001")
         if self.method == "tent" and self.batch_size == 1:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
+from ftcli.config.preparation import CropMode, CropPct, Interpolation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
 
@@ -159,6 +160,9 @@ class Loading(Common):
 class Running(Loading):
     """How images go through a model."""
 
+    crop_mode: CropMode = None
+    crop_pct: CropPct = None
+    interpolation: Interpolation = None
     damaged: Damaged = "stop"
     batch_size: Annotated[
         int,

@@ -4,17 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import TRAINING, Numbers, Words, option, words
-from ftcli.config.training import (
-    L1,
-    BatchNorm,
-    Epochs,
-    Merge,
-    Optimizer,
-    Schedule,
-    Training,
-    WeightDecay,
-    rates,
-)  # fmt: skip
+from ftcli.config.loop import L1, BatchNorm, Epochs, Merge, Mixup, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
@@ -67,6 +58,7 @@ class Surgical(Training):
     weight_decay: WeightDecay = 1e-4
     schedule: Schedule = "constant"
     bn: BatchNorm = "eval"
+    mixup: Mixup = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

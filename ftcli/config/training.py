@@ -1,11 +1,13 @@
 """Options of every command that trains, and of `probe`, `finetune` and `lpft`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
-from ftcli.config.declare import DATA, MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.preparation import LEAST_SHARE, Augment, CropScale, check_crop_scale
+from ftcli.config.schedule import check_schedule
 from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
@@ -16,50 +18,6 @@ FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
-
-
-def rates(default: Sequence[float], note: str = "") -> Any:
-    """The option `--lr`, with a command's own grid in its help."""
-    help = "Learning rate, or a comma-separated grid, of which ID-val selects the best."
-    return option(
-        help,
-        panel=TRAINING,
-        metavar="A,B,…",
-        parser=numbers(float, 1e-12),
-        default=", ".join(f"{rate:g}" for rate in default) + note,
-    )
-
-
-# Options that several classes need with another default.
-BatchNorm = Annotated[
-    Literal["train", "eval"],
-    option("Mode of BatchNorm and dropout during training; eval: fixed statistics, no dropout.", panel=TRAINING),
-]
-Epochs = Annotated[int, option("Number of passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
-Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Optimiser.", panel=TRAINING)]
-WeightDecay = Annotated[
-    float, option("Weight decay factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
-]
-Schedule = Annotated[
-    Literal["cosine", "constant"],
-    option("Learning-rate schedule: cosine decay to 0, updated at every step, or constant.", panel=TRAINING),
-]
-L1 = Annotated[
-    float,
-    option(
-        "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
-    ),
-]
-Merge = Annotated[
-    int | None,
-    option(
-        "Merge the body's blocks into this number of blocks of nearly equal size.",
-        panel=TRAINING,
-        min=1,
-        default="as they are",
-        metavar="BLOCKS",
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -76,10 +34,8 @@ class Training(Detailed, Resumable):
     id_test: Annotated[str | None, spec("ID test set, only reported.", "cut from train, 10 %")] = None
     split_seed: SplitSeed = 0
     cut_by: CutBy = None
-    augment: Annotated[
-        Literal["none", "light", "standard"],
-        option("Augmentation: none; light: random crop and flip; standard: RandomResizedCrop and flip.", panel=DATA),
-    ] = "light"
+    augment: Augment = "light"
+    crop_scale: CropScale = LEAST_SHARE
     lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
     epochs: Epochs = 10
     optimizer: Optimizer = "sgd"
@@ -188,6 +144,8 @@ class Training(Detailed, Resumable):
                 "give it fewer epochs",
             )
         check_finite(self)
+        check_schedule(self.schedule, self.epochs, self.warmup)
+        check_crop_scale(self.augment, self.crop_scale)
         if self.clip_norm == 0:
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:
@@ -280,6 +238,7 @@ class Tuning(Training):
         ),
     ] = 0.0
     l1_sp: L1 = 0.0
+    mixup: Mixup = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

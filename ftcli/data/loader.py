@@ -21,6 +21,13 @@ from ftcli.seeds import derive_seed
 CPU = torch.device("cpu")
 
 
+class Mixed(NamedTuple):
+    """What was mixed into the images of a batch, each of which is weight · x + (1 - weight) · x' (mixup)."""
+
+    weight: float  # of the image whose label stands in `labels`
+    labels: Tensor  # int64 [b], of the images x'
+
+
 class Batch(NamedTuple):
     """One process's share of a batch, on the device."""
 
@@ -28,6 +35,7 @@ class Batch(NamedTuple):
     labels: Tensor  # int64 [b]
     whole: Tensor  # int64 [B], labels of the whole batch, over all processes
     counted: bool  # False: a stand-in where there are fewer examples than processes; its loss has weight 0
+    mixed: Mixed | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,13 @@ class Share:
     whole: slice
     own: slice
     counted: bool = True
+
+
+class Mixup(NamedTuple):
+    """Which images of an epoch are mixed, and how."""
+
+    weights: list[float]  # of each batch
+    partners: Tensor  # int64 [N], for each position of the epoch's order the position that is mixed into it
 
 
 class Job(NamedTuple):
@@ -87,8 +102,9 @@ class Loader:
         return self._run(order, self._numbers(0, 0)[order.numpy()], [Share(batch, batch) for batch in batches])
 
     def shuffled(
-        self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False, done: int = 0
-    ) -> Iterator[Batch]:
+        self, seed: int, epoch: int, *, skip_single: bool, balanced: bool = False, done: int = 0,
+        mixup: float | None = None,
+    ) -> Iterator[Batch]:  # fmt: skip
         """Every example once, in an order and with an augmentation that depend on (seed, epoch, example) only.
 
         Process r makes share r of each batch. Where a batch has fewer examples than there are processes, a process
@@ -100,6 +116,8 @@ class Loader:
             done: batches at the beginning that are not made, because they have been used.
             balanced: N draws with replacement instead, every class that has examples equally likely, each draw with
                 an augmentation of its own.
+            mixup: α; a batch's images are mixed with those of a permutation of the whole batch (Zhang et al. 2018),
+                drawn with the weight, from Beta(α, α), from (seed, epoch, number of the batch) only.
         """
         numbers = self._numbers(seed, epoch)
         if balanced:
@@ -107,7 +125,10 @@ class Loader:
         else:
             order = torch.randperm(self.n, generator=torch.Generator().manual_seed(derive_seed("order", seed, epoch)))
             numbers = numbers[order.numpy()]
-        return self._run(order, numbers, self._shares[done : self.steps(skip_single=skip_single)])
+        shares = self._shares[done : self.steps(skip_single=skip_single)]
+        if mixup is None:
+            return self._run(order, numbers, shares)
+        return self._run_mixed(order, numbers, shares, self._mixup(mixup, seed, epoch))
 
     def steps(self, *, skip_single: bool) -> int:
         """Batches of one epoch, over all processes."""
@@ -146,12 +167,38 @@ class Loader:
         drawn = present[generator.integers(len(present), size=self.n)]
         return torch.from_numpy(by_class[starts[drawn] + generator.integers(counts[drawn])])
 
+    def _mixup(self, alpha: float, seed: int, epoch: int) -> Mixup:
+        weights, partners = [], []
+        for step, batch in enumerate(self._batches(self.n)):
+            generator = np.random.Generator(np.random.PCG64(derive_seed("mixup", seed, epoch, step)))
+            weights.append(float(generator.beta(alpha, alpha)))
+            partners.append(batch.start + generator.permutation(batch.stop - batch.start))
+        return Mixup(weights, torch.from_numpy(np.concatenate(partners)))
+
     def _run(self, order: Tensor, numbers: np.ndarray, shares: list[Share]) -> Iterator[Batch]:
         """The batches of an epoch: `order` int64 [N], `numbers` float64 [N, numbers] for each position in it."""
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
         batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, batches, strict=True):
             yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
+
+    def _run_mixed(self, order: Tensor, numbers: np.ndarray, shares: list[Share], mixup: Mixup) -> Iterator[Batch]:
+        """As `_run`, every image mixed with its partner, which may be in another process's share: with several
+        processes, each makes the partners of its own images too.
+        """
+        labels, partners = self._labels[order].to(self.device), mixup.partners.to(self.device)
+        if alone := self.world == 1:
+            batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
+        else:
+            rows = [torch.cat([torch.arange(s.own.start, s.own.stop), mixup.partners[s.own]]) for s in shares]
+            batches = self._made([Job(order[both], numbers[both.numpy()]) for both in rows])
+        for share, pixels in zip(shares, batches, strict=True):
+            images, b, those = self._send(pixels), share.own.stop - share.own.start, partners[share.own]
+            others = images[those - share.own.start] if alone else images[b:]
+            weight = mixup.weights[share.whole.start // self.batch_size]
+            images = images[:b].mul(weight).add_(others, alpha=1 - weight)
+            mixed = Mixed(weight, labels[those])
+            yield Batch(images, labels[share.own], labels[share.whole], share.counted, mixed)
 
     def _made(self, jobs: list[Job]) -> Iterator[Tensor]:
         """uint8 [b, H, W, 3] on the CPU for each job."""
@@ -184,7 +231,8 @@ class Loader:
     @cached_property
     def _processes(self) -> Workers[Job]:
         height, width = self.transform.size
-        size = self.batch_size * height * width * 3
+        largest = max(self.batch_size, 2 * -(-self.batch_size // self.world) * (self.world > 1))  # with mixup
+        size = largest * height * width * 3
         return Workers(self._maker.make, self.workers, size, self.device.type == "cuda", self._log)
 
 

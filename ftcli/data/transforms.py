@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from ftcli.config.preparation import LEAST_SHARE, Augmentation
 from ftcli.data.shifts.permutation import check_blocks, permute
 from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
 
-AUGMENTATIONS = ("none", "light", "standard")
+AUGMENTATIONS = get_args(Augmentation)
 LIGHT_SHARE = 0.875  # side of the crop over side of the image it is cut from: 224 of 256, the usual pair
 PADDING = 0.125  # of the input's side, on each side of an image that fits into it: 4 pixels of 32, the usual pair
-STANDARD_SCALE = (0.5, 1.0)  # share of the image's area; less would often leave the object out
 STANDARD_RATIO = (3 / 4, 4 / 3)  # width over height of the crop
 ATTEMPTS = 10  # crops tried until one lies inside the image, as torchvision does
 MADE_BY = " ".join(f"{name} {version(name)}" for name in ("pillow", "torchvision", "timm"))
@@ -119,11 +119,12 @@ def evaluation(cfg: DataConfig) -> Transform:
     )
 
 
-def augmentation(cfg: DataConfig, name: str) -> Transform:
+def augmentation(cfg: DataConfig, name: str, least_share: float = LEAST_SHARE) -> Transform:
     """The transform a model is trained with.
 
-    "none" is `evaluation`; "light" a random crop from a slightly larger image, resized or padded, and a flip;
-    "standard" a random crop of half to all of the image's area resized to H x W, and a flip.
+    "none" is `evaluation`; "flip" the same and a flip; "light" a random crop from a slightly larger image, resized or
+    padded, and a flip; "standard" a random crop of `least_share` to all of the image's area resized to H x W, and a
+    flip.
 
     Raises:
         RequestError: another name.
@@ -135,14 +136,16 @@ def augmentation(cfg: DataConfig, name: str) -> Transform:
     evaluated = evaluation(cfg)
     if name == "none":
         return evaluated
+    if name == "flip":  # of pixels that are those of evaluation, under one key
+        return replace(evaluated, draw=_flip_half, numbers=1)
     size, mean, std = _size(cfg), tuple(cfg["mean"]), tuple(cfg["std"])
     if name == "light":
-        larger = _larger(size, cfg["interpolation"])
+        larger = _larger(size, cfg["interpolation"], squash=cfg["crop_mode"] == "squash")
         prepare = partial(_with_room, size, _steps(cfg)[0], larger)
         key = f"light {larger} padded {PADDING} {evaluated.key}"
         side = 1 / LIGHT_SHARE
         return Transform(key, size, prepare, partial(_crop_and_flip, size), 3, mean, std, prepared_side=side)
-    draw = partial(_resized_crop_and_flip, size, str_to_interp_mode(cfg["interpolation"]))
+    draw = partial(_resized_crop_and_flip, size, str_to_interp_mode(cfg["interpolation"]), least_share)
     key = f"full size {MADE_BY}"
     return Transform(key, size, partial(_through, ()), draw, 2 * ATTEMPTS + 3, mean, std, prepared_side=None)
 
@@ -185,9 +188,11 @@ def _with_room(size: tuple[int, int], evaluated: tuple[Step, ...], larger: Step,
     return np.pad(pixels, (*border, (0, 0)))
 
 
-def _larger(size: tuple[int, int], interpolation: str) -> Step:
-    """Resize, keeping proportions, until the image just covers H/0.875 x W/0.875."""
+def _larger(size: tuple[int, int], interpolation: str, squash: bool) -> Step:
+    """Resize, keeping proportions, until the image just covers H/0.875 x W/0.875; or `squash` it to just that."""
     high, wide = (int(side / LIGHT_SHARE) for side in size)
+    if squash:
+        return transforms.Resize((high, wide), interpolation=str_to_interp_mode(interpolation))
     if high == wide:
         return transforms.Resize(high, interpolation=str_to_interp_mode(interpolation))
     return ResizeKeepRatio((high, wide), longest=0.0, interpolation=interpolation)
@@ -195,6 +200,11 @@ def _larger(size: tuple[int, int], interpolation: str) -> Step:
 
 def _unchanged(pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
     return pixels
+
+
+def _flip_half(pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Every second one mirrored."""
+    return _flip(pixels, u[0])
 
 
 def _crop_and_flip(size: tuple[int, int], pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -205,23 +215,23 @@ def _crop_and_flip(size: tuple[int, int], pixels: np.ndarray, u: np.ndarray) -> 
 
 
 def _resized_crop_and_flip(
-    size: tuple[int, int], interpolation: InterpolationMode, pixels: np.ndarray, u: np.ndarray
+    size: tuple[int, int], interpolation: InterpolationMode, least_share: float, pixels: np.ndarray, u: np.ndarray
 ) -> np.ndarray:
-    top, left, h, w = crop_box(pixels.shape[0], pixels.shape[1], u)
+    top, left, h, w = crop_box(pixels.shape[0], pixels.shape[1], u, least_share)
     crop = Image.fromarray(np.ascontiguousarray(pixels[top : top + h, left : left + w]))
     return _flip(np.array(F.resize(crop, list(size), interpolation)), u[-1])
 
 
-def crop_box(high: int, wide: int, u: np.ndarray) -> tuple[int, int, int, int]:
+def crop_box(high: int, wide: int, u: np.ndarray, least_share: float = LEAST_SHARE) -> tuple[int, int, int, int]:
     """Top, left, height and width of a random crop with the distribution of torchvision's RandomResizedCrop.
 
-    Area uniform in `STANDARD_SCALE` of the image's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
+    Area uniform in [`least_share`, 1] of the image's, logarithm of the ratio uniform in `STANDARD_RATIO`; the first of
     `ATTEMPTS` pairs that fits inside the image, at a uniform position; where none fits, the largest middle part of an
     allowed ratio. u: float64 [2 ATTEMPTS + 3], the pairs, the position, and a number that is not used here.
     """
     low, up = math.log(STANDARD_RATIO[0]), math.log(STANDARD_RATIO[1])
     for share, tall in u[: 2 * ATTEMPTS].reshape(ATTEMPTS, 2).tolist():
-        area = high * wide * (STANDARD_SCALE[0] + share * (STANDARD_SCALE[1] - STANDARD_SCALE[0]))
+        area = high * wide * (least_share + share * (1 - least_share))
         ratio = math.exp(low + tall * (up - low))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= wide and 0 < h <= high:

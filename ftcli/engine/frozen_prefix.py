@@ -40,11 +40,13 @@ class RowLoader(Loader):
 class FrozenPrefix:
     """The frozen prefix of a model of which only the parameters `tuned` train, and its outputs for whole sets.
 
-    A set whose transform draws random numbers is another one in every epoch: its outputs are not kept.
+    Training images that are drawn or mixed anew in every epoch are different ones: their outputs are not kept.
     """
 
-    def __init__(self, model: nn.Module, tuned: Collection[str], inputs: RunInputs, log: Log) -> None:
-        self.model, self.tuned, self.inputs, self.log = model, tuned, inputs, log
+    def __init__(
+        self, model: nn.Module, tuned: Collection[str], inputs: RunInputs, log: Log, mixup: bool = False
+    ) -> None:
+        self.model, self.tuned, self.inputs, self.log, self.mixup = model, tuned, inputs, log, mixup
         self._training: dict[frozenset[str], SuffixForward | None] = {}
         self._evaluation: dict[str, SuffixForward | None] = {}
         self._digests: dict[Prefix, str] = {}
@@ -58,7 +60,7 @@ class FrozenPrefix:
         if mode not in self._training:
             loader = self.inputs.train
             assert loader is not None
-            cut = None if loader.transform.numbers else self.cut(full_forward)
+            cut = self.cut(full_forward) if same_in_every_epoch(loader, self.mixup) else None
             self._training[mode] = self.suffix_forward(cut, loader, "the frozen part, of train")
         return self._training[mode]
 
@@ -131,7 +133,14 @@ def frozen_prefix_of(
     """The frozen prefix of a model under a plan; None where every epoch needs the whole network."""
     if not has_frozen_prefix(model, plan, epochs, ema, inputs.machine):
         return None
-    return FrozenPrefix(model, plan.trainable(epochs), inputs, log)
+    return FrozenPrefix(model, plan.trainable(epochs), inputs, log, plan.mixup is not None)
+
+
+def same_in_every_epoch(train: Loader, mixup: bool) -> bool:
+    """Whether training images are: not where a transform draws random numbers, nor where they are mixed, as a network's
+    outputs of mixed images are not mixed outputs.
+    """
+    return not (train.transform.numbers or mixup)
 
 
 def has_frozen_prefix(model: nn.Module, plan: Plan, epochs: int, ema: float | None, machine: Machine) -> bool:

@@ -1,11 +1,12 @@
 """Batches that do not fit into memory go through the network as micro-batches, halved until they fit."""
 
+from collections.abc import Sequence
 from traceback import clear_frames
 from types import TracebackType
 
 from torch import Tensor
 
-from ftcli.data.loader import Batch
+from ftcli.data.loader import Batch, Mixed
 from ftcli.engine.device import free_memory
 from ftcli.errors import ResourceLimit, ran_out_of_memory
 from ftcli.log import Log
@@ -39,8 +40,12 @@ class MicroBatches:
         """This process's share of a batch in micro-batches, each with the labels of the whole batch."""
         if self.count == 1:
             return [batch]
-        pairs = zip(self.of_images(batch.images), self.of_images(batch.labels), strict=True)
-        return [Batch(images, labels, batch.whole, batch.counted) for images, labels in pairs]
+        images, labels = self.of_images(batch.images), self.of_images(batch.labels)
+        mixed: Sequence[Mixed | None] = (None,) * len(images)
+        if batch.mixed:
+            mixed = [batch.mixed._replace(labels=part) for part in self.of_images(batch.mixed.labels)]
+        parts = zip(images, labels, mixed, strict=True)
+        return [batch._replace(images=x, labels=y, mixed=of_part) for x, y, of_part in parts]
 
     def set_count(self, count: int) -> None:
         """Divide every batch into so many from now on; warns where that is more than one."""

@@ -16,6 +16,7 @@ class Plan:
         anchored: parameters under the penalties l2 · ‖θ - θ⁰‖² and l1 · ‖θ - θ⁰‖₁, θ⁰ being their starting values.
         scoring: gradient scores at the beginning of every epoch: each parameter that would train does so at its score's
             share of the rate, or not at all.
+        mixup: α of mixup on the training images; None trains on the images themselves.
     """
 
     tensors_in: Callable[[int], Collection[str]]
@@ -24,6 +25,7 @@ class Plan:
     l2: float = 0.0
     l1: float = 0.0
     scoring: Scoring | None = None
+    mixup: float | None = None
 
     def trainable(self, epochs: int) -> set[str]:
         """Names of the parameters that train in at least one of so many epochs."""

@@ -44,7 +44,7 @@ def transforms_of(data_config: DataConfig, config: Running) -> Transforms:
     plain = evaluation(data_config)
     if not isinstance(config, Training):
         return Transforms(others=(plain,))
-    by_name = {"plain": plain, "augmented": augmentation(data_config, config.augment)}
+    by_name = {"plain": plain, "augmented": augmentation(data_config, config.augment, config.crop_scale)}
     by_key = {by_name[name].key: by_name[name] for name in config.training_transforms}
     return Transforms(tuple(by_key.values()), (plain,))
 
@@ -63,7 +63,7 @@ def run_inputs_of(
     plain = evaluation(data_config)
     train = None
     if task.train is not None and isinstance(config, Training):
-        train = loader(task.train, augmentation(data_config, config.augment))
+        train = loader(task.train, augmentation(data_config, config.augment, config.crop_scale))
     return RunInputs(
         task, machine, {name: loader(data, plain) for name, data in task.sets().items()},
         # Imported code may compute other features next time.

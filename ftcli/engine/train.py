@@ -174,7 +174,8 @@ def begin_epoch(
     if position.updates:
         set_random_states(position.random_states, machine.device)
     position = replace(position, shares=shares, losses=state.loss_watch.losses)
-    return position, network, loader.shuffled(run.seed, epoch, done=position.updates, **options)
+    batches = loader.shuffled(run.seed, epoch, done=position.updates, mixup=state.plan.mixup, **options)
+    return position, network, batches
 
 
 def gradient_scores(state: TrainingState, scoring: Scoring, batches: list[Batch]) -> dict[str, float]:

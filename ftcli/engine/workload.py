@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from ftcli.config.training import Training
-from ftcli.engine.frozen_prefix import has_frozen_prefix
+from ftcli.engine.frozen_prefix import has_frozen_prefix, same_in_every_epoch
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import batch_sizes
 from ftcli.engine.run_inputs import RunInputs
@@ -22,8 +22,8 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
     backward = BACKWARD * behind / config.epochs
     stored = has_frozen_prefix(model, plan, config.epochs, config.ema, inputs.machine)
     suffix = share_behind(order, tuned) if stored else 1.0
-    forward = 1.0 if inputs.train.transform.numbers else suffix  # of the training images
     evaluated = ["id_val", *(inputs.task.labelled_ood if config.ood_every_epoch else ())]
+    forward = suffix if same_in_every_epoch(inputs.train, plan.mixup is not None) else 1.0  # of the training images
     return SearchWork(
         runs=len(config.lr) * seeds,
         epochs=config.epochs,

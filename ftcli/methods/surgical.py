@@ -82,7 +82,8 @@ def plans_of(model: nn.Module, blocks: ModelBlocks, config: Surgical) -> dict[st
     """The plan of each choice, in the order of the options."""
     choices = [name for choice in config.blocks or () for name in (blocks.each() if choice == "each" else [choice])]
     plans = {choice: always([name for block in blocks.select(choice) for name in block.tensors]) for choice in choices}
-    return plans | {choice: automatic_plan(choice, model, blocks, config) for choice in config.auto or ()}
+    plans |= {choice: automatic_plan(choice, model, blocks, config) for choice in config.auto or ()}
+    return {choice: replace(plan, mixup=config.mixup) for choice, plan in plans.items()}
 
 
 def automatic_plan(choice: str, model: nn.Module, blocks: ModelBlocks, config: Surgical) -> Plan:

@@ -34,7 +34,7 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
         raise RequestError(
             "Nothing trains in some epoch.", "raise --head-rate or --layer-decay above 0, or leave --unfreeze at-once"
         )
-    return Plan(tensors_in, factors, select, config.l2_sp, config.l1_sp)
+    return Plan(tensors_in, factors, select, config.l2_sp, config.l1_sp, mixup=config.mixup)
 
 
 def trainable_of_body(model: nn.Module, body: list[Block], tune: str) -> set[str]:

@@ -143,7 +143,8 @@ def trial_config(config: Training, batch_size: int) -> Training:
     """The options of the command for one run of few epochs."""
     return replace(
         config, batch_size=batch_size, lr=Numbers((min(config.lr),)), seeds=None, seed=Numbers((0,)), epochs=EPOCHS,
-        warmup=0.0, class_weights="none", sampling="shuffled", ood_every_epoch=False, epoch_zero=False,
+        warmup=0.0, schedule="constant", class_weights="none", sampling="shuffled", ood_every_epoch=False,
+        epoch_zero=False,
     )  # fmt: skip
 
 

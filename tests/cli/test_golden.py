@@ -20,7 +20,13 @@ Figures = dict[str, tuple[float, float]]  # by set: accuracy, loss
 COMMANDS: dict[str, list[Any]] = {
     "lpft": ["lpft", "--preset", "digits", "--epochs", 1, "--lr", "1e-2", "--threads", 1],
     "finetune": ["finetune", "--preset", "digits", "--epochs", 1, "--lr", "1e-2", "--threads", 1],
-}
+    "mixup": [
+        *["finetune", "--preset", "digits", "--epochs", 2, "--lr", "1e-2", "--threads", 1, "--mixup", 0.7],
+        *["--schedule", "step:1", "--augment", "standard", "--crop-scale", 0.3, "--crop-mode", "squash"],
+        *["--crop-pct", 0.9, "--interpolation", "bilinear"],
+    ],
+}  # fmt: skip
+
 DIGITS: dict[str, Figures] = {
     "probe": {
         "id_val": (0.9769, 0.128), "id_test": (0.954, 0.1626), "photo": (0.74, 1.0486), "inverted": (0.818, 0.7212),
@@ -33,6 +39,10 @@ DIGITS: dict[str, Figures] = {
     "finetune": {
         "id_val": (0.8462, 0.7232), "id_test": (0.834, 0.7595), "photo": (0.658, 1.1777), "inverted": (0.706, 1.114),
         "coloured": (0.708, 1.1644),
+    },
+    "mixup": {
+        "id_val": (0.8538, 0.9222), "id_test": (0.786, 0.9618), "photo": (0.596, 1.3538), "inverted": (0.55, 1.4504),
+        "coloured": (0.518, 1.5062),
     },
 }  # fmt: skip
 PACS: Figures = {
@@ -73,14 +83,18 @@ def assert_golden(new: Figures, golden: Figures) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_digits(tmp_path: Path, command: str) -> None:
     new = found(COMMANDS[command], tmp_path / "o")
-    names = {"lpft": {"probe": "probe", "finetune": "lpft"}, "finetune": {"finetune": "finetune"}}[command]
+    names = {
+        "lpft": {"probe": "probe", "finetune": "lpft"},
+        "finetune": {"finetune": "finetune"},
+        "mixup": {"finetune": "mixup"},
+    }[command]
     assert new.keys() == names.keys()
     for stage, name in names.items():
         assert_golden(new[stage], DIGITS[name])
 
 
 def test_the_golden_numbers_tell_the_methods_apart() -> None:
-    for one, other in (("probe", "lpft"), ("probe", "finetune"), ("lpft", "finetune")):
+    for one, other in (("probe", "lpft"), ("probe", "finetune"), ("lpft", "finetune"), ("finetune", "mixup")):
         with pytest.raises(AssertionError):
             assert_golden(DIGITS[one], DIGITS[other])
 

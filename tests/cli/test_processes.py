@@ -55,10 +55,13 @@ def distance(one: Path, other: Path) -> float:
 FINETUNE = ["--lr", "1e-2", "--epochs", 4, "--batch-size", 16, "--bn", "eval", "--pick", "last", "--seed", 1]
 
 
-def test_the_same_weights(task: list[Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixup", ["none", "0.7"])
+def test_the_same_weights(task: list[Any], tmp_path: Path, mixup: str) -> None:
+    """Also of images that are mixed with some of another process."""
     one, two = tmp_path / "one", tmp_path / "two"
-    assert inside("finetune", *task, *FINETUNE, "--out", one, "--json").returncode == 0
-    done = together("finetune", *task, *FINETUNE, "--out", two, "--json")
+    words = ["finetune", *task, *FINETUNE, "--mixup", mixup]
+    assert inside(*words, "--out", one, "--json").returncode == 0
+    done = together(*words, "--out", two, "--json")
     assert done.returncode == 0, done.stderr
     assert distance(one, two) <= 1e-5
     assert distance(one, tmp_path / "one") == 0

@@ -151,6 +151,31 @@ def options(root: Path, tiny: Work, table: Path) -> list[Case]:
     ]
 
 
+def loop(root: Path, tiny: Work, table: Path) -> list[Case]:
+    begin = ["finetune", "--checkpoint", tiny.checkpoint, "--train", tiny.train, "--epochs", 4]
+    return [
+        ([*begin, "--schedule", "cosin"], '"cosine"'),
+        ([*begin, "--schedule", "step"], "step:30,60,90"),
+        ([*begin, "--schedule", "step:1,x"], "step:30,60,90"),
+        ([*begin, "--schedule", "step:2,1"], "do not rise"),
+        ([*begin, "--schedule", "step:1,1"], "do not rise"),
+        ([*begin, "--schedule", "step:0,2"], "before the first"),
+        ([*begin, "--schedule", "step:1,4"], "never comes"),
+        ([*begin, "--schedule", "step:1", "--warmup", 1.5], "--warmup 1.5 is not over"),
+        *(([*begin, "--mixup", value], "above 0") for value in ("0", "-1", "nan", "inf", "1001", "some")),
+        ([*begin, "--crop-scale", 0.08], "--augment standard"),
+        ([*begin, "--augment", "standard", "--crop-scale", "nan"], "--crop-scale"),
+        ([*begin, "--augment", "standard", "--crop-scale", 0], "--crop-scale"),
+        ([*begin, "--augment", "flipp"], '"flip"'),
+        ([*begin, "--crop-pct", "nan"], "--crop-pct"),
+        ([*begin, "--crop-pct", "1.5"], "--crop-pct"),
+        ([*begin, "--crop-mode", "centre"], '"center"'),
+        ([*begin, "--interpolation", "cubic"], '"bicubic"'),
+        (["probe", *begin[1:], "--mixup", 0.7], "--mixup"),
+        (["adapt", "--checkpoint", tiny.checkpoint, "--ood", f"far={tiny.far}", "--crop-scale", 0.08], "--augment"),
+    ]
+
+
 def columns(root: Path, tiny: Work, table: Path) -> list[Case]:
     begin = ["probe", "--checkpoint", tiny.checkpoint, *SMALL, "--train"]
     return [
@@ -185,7 +210,7 @@ def presets(root: Path, tiny: Work, table: Path) -> list[Case]:
     ]
 
 
-@pytest.mark.parametrize("make", [data, checkpoints, classes, options, columns, presets])
+@pytest.mark.parametrize("make", [data, checkpoints, classes, options, loop, columns, presets])
 def test_wrong_requests_are_refused(make: Make, tiny: Work, table: Path, tmp_path: Path) -> None:
     cases = make(tmp_path / "material", tiny, table)
     assert len(cases) >= 6

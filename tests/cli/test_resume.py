@@ -52,6 +52,19 @@ COMMANDS: dict[str, list[Any]] = {
         "--seeds",
         2,
     ],
+    "mixup": [
+        "finetune",
+        "--epochs",
+        2,
+        "--lr",
+        "1e-3,1e-2",
+        "--mixup",
+        0.7,
+        "--schedule",
+        "step:1",
+        "--augment",
+        "flip",
+    ],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
     "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
     "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],
@@ -81,7 +94,7 @@ def words(place: Path, name: str, out: Path, *more: Any) -> list[Any]:
     command, *given = COMMANDS[name]
     models = [place / "start", place / "other"] if command == "criticality" else ["--checkpoint", place / "start"]
     sets = ["--ood", f"far={place / 'far'}"] + (["--train", place / "train"] if command != "adapt" else [])
-    plain = name in ("adam", "criticality") or command == "adapt"
+    plain = name in ("adam", "mixup", "criticality") or command == "adapt"
     options = [one for one in SMALL if one not in ("--augment", "none")] if plain else SMALL
     return [
         command,

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
@@ -22,6 +24,7 @@ from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
+from ftcli.seeds import derive_seed
 from tests.helpers.tiny import SIDE
 from tests.helpers.worlds import DATA_CONFIG, coloured, loaded, world
 
@@ -111,24 +114,43 @@ def plain_loop(model: nn.Module, inputs: RunInputs, config: Tuning) -> list[Stat
     assert inputs.train is not None
     train, skip, cross_entropy = inputs.train, config.bn == "train", loss_of(config, inputs)
     total = config.epochs * train.steps(skip_single=skip)
-    cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / total)) / 2)
+    schedule = schedule_of(config, optimizer, total)
     mean, states = deepcopy(model.state_dict()), []
     for epoch in range(1, config.epochs + 1):
         prepare(model, moving(model, config, epoch), config.bn)
-        for batch in train.shuffled(0, epoch, skip_single=skip, balanced=config.sampling == "balanced"):
+        batches = train.shuffled(0, epoch, skip_single=skip, balanced=config.sampling == "balanced")
+        for step, (images, labels, *_) in enumerate(batches):
             optimizer.zero_grad()
             away = [tensors[name] - start[name] for name in body]
-            loss = cross_entropy(model(batch.images), batch.labels)
+            weight, partners = mixing(config.mixup, epoch, step, len(labels))
+            logits = model(weight * images + (1 - weight) * images[partners])
+            loss = weight * cross_entropy(logits, labels) + (1 - weight) * cross_entropy(logits, labels[partners])
             loss = loss + config.l2_sp * sum(part.square().sum() for part in away)
             loss = loss + config.l1_sp * sum(part.abs().sum() for part in away)
             loss.backward()
             if config.clip_norm is not None:
                 clip([tensor.grad for tensor in tensors.values() if tensor.grad is not None], config.clip_norm)
             optimizer.step()
-            cosine.step()
+            schedule.step()
             mean = averaged(mean, model.state_dict(), config.ema or 0.0)
         states.append(mean)
     return states
+
+
+def schedule_of(config: Tuning, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
+    """torch's own schedules, called after each of `total` steps; no warm-up."""
+    if config.schedule == "cosine":
+        return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / total)) / 2)
+    epochs = [int(epoch) for epoch in config.schedule.removeprefix("step:").split(",")]
+    return MultiStepLR(optimizer, [epoch * total // config.epochs for epoch in epochs], gamma=0.1)
+
+
+def mixing(alpha: float | None, epoch: int, step: int, n: int) -> tuple[float, Tensor]:
+    """λ and the permutation of a batch of n images, of seed 0."""
+    if alpha is None:
+        return 1.0, torch.arange(n)
+    generator = np.random.Generator(np.random.PCG64(derive_seed("mixup", 0, epoch, step)))
+    return generator.beta(alpha, alpha), torch.from_numpy(generator.permutation(n))
 
 
 def rates(model: nn.Module, config: Tuning) -> dict[str, float]:

@@ -77,7 +77,7 @@ def same(one: Iterable[Batch], two: Iterable[Batch]) -> bool:
     pairs = list(zip(one, two, strict=True))
     return all(
         torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) and torch.equal(a.whole, b.whole)
-        and a.counted == b.counted
+        and a.counted == b.counted and (a.mixed is None) == (b.mixed is None)
         for a, b in pairs
     )  # fmt: skip
 
@@ -257,6 +257,60 @@ def test_shares_of_a_shuffled_epoch_are_the_batches_of_one_process(
             assert share.counted == bool(len(part))
             rows = part if len(part) else np.array([0])  # the stand-in
             assert torch.equal(share.images, batch.images[rows]) and torch.equal(share.labels, batch.labels[rows])
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_mixed_images_are_weighted_means_within_a_batch(data: ImageSet, balanced: bool) -> None:
+    """Of the very images and labels that are not mixed otherwise; weights and partners change with seed and epoch."""
+    loader, how = (
+        Loader(data, augmentation(CONFIG, "light"), batch_size=4),
+        {"skip_single": False, "balanced": balanced},
+    )
+    seen = set()
+    for seed, epoch in ((0, 1), (0, 2), (1, 1)):
+        plain = list(loader.shuffled(seed, epoch, **how))
+        mixed = list(loader.shuffled(seed, epoch, mixup=0.7, **how))
+        for one, other in zip(plain, mixed, strict=True):
+            assert other.mixed is not None and torch.equal(one.labels, other.labels) and one.mixed is None
+            weight, labels = other.mixed
+            apart = (other.images.double() - weight * one.images) / (1 - weight)  # [b, C, H, W], of the partners
+            distances = torch.cdist(apart.flatten(1), one.images.double().flatten(1))  # [b, b]
+            partners = distances.argmin(1)
+            assert distances.min(1).values.max() < 1e-3 / (1 - weight)
+            assert torch.equal(labels, one.labels[partners])
+            assert balanced or sorted(partners.tolist()) == list(range(len(labels)))
+            assert other.images.is_contiguous(memory_format=torch.channels_last)
+            seen.add(weight)
+    assert len(seen) == 12
+
+
+def test_weights_of_mixed_images_have_a_beta_distribution(data: ImageSet) -> None:
+    from scipy.stats import beta, kstest
+
+    loader = Loader(data, evaluation(CONFIG), batch_size=1)
+    weights = [weight for epoch in range(100) for weight in loader._mixup(0.7, 0, epoch).weights]
+    assert len(set(weights)) == len(weights) == 1300
+    assert kstest(weights, beta(0.7, 0.7).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("world", [2, 3, 5])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_shares_of_mixed_images_are_those_of_one_process(data: ImageSet, world: int, workers: int) -> None:
+    """And a part of an epoch is the rest of it."""
+    transform, how = augmentation(CONFIG, "light"), {"skip_single": False, "mixup": 0.7}
+    alone = list(Loader(data, transform, batch_size=4).shuffled(2, 1, **how))
+    for rank in range(world):
+        loader = Loader(data, transform, batch_size=4, shard=(rank, world), workers=workers)
+        shares = list(loader.shuffled(2, 1, **how))
+        for batch, share in zip(alone, shares, strict=True):
+            part = np.array_split(np.arange(len(batch.labels)), world)[rank]
+            rows = part if len(part) else np.array([0])
+            assert batch.mixed is not None and share.mixed is not None
+            assert torch.equal(share.images, batch.images[rows]) and torch.equal(share.labels, batch.labels[rows])
+            assert (
+                torch.equal(share.mixed.labels, batch.mixed.labels[rows]) and share.mixed.weight == batch.mixed.weight
+            )
+        assert same(loader.shuffled(2, 1, done=2, **how), shares[2:])
 
 
 def test_balanced_draws_every_class_that_has_examples_equally_often(data: ImageSet) -> None:

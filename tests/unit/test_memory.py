@@ -58,7 +58,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 @pytest.mark.parametrize("after", [0, 3], ids=["first step", "a later step"])
-@pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "class_weights": "balanced", "clip_norm": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "adam", "class_weights": "balanced", "clip_norm": 0.5},
+        {"class_weights": "balanced", "mixup": 0.7},
+    ],
+    ids=str,
+)
 def test_the_weights_are_those_of_an_unhindered_run(
     folder: Path, where: str, after: int, options: dict[str, Any]
 ) -> None:

@@ -72,6 +72,24 @@ def test_rate_over_time() -> None:
     assert {rate_factor("constant", 0.0, 4, 10)(step) for step in range(40)} == {1.0}
 
 
+@pytest.mark.parametrize("milestones", [[30, 60, 90], [1], [99]])
+def test_steps_are_those_of_torch(milestones: list[int]) -> None:
+    """MultiStepLR, stepped once an epoch: the rate of every step is that of its epoch."""
+    factor = rate_factor(f"step:{','.join(map(str, milestones))}", 0.0, 100, steps_per_epoch=3)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
+    for epoch in range(100):
+        assert [factor(3 * epoch + step) for step in range(3)] == pytest.approx([theirs.get_last_lr()[0]] * 3)
+        optimizer.step()
+        theirs.step()
+
+
+def test_steps_come_after_the_warm_up() -> None:
+    constant, steps = (rate_factor(schedule, 2.0, 5, 10) for schedule in ("constant", "step:2,4"))
+    assert [steps(step) for step in range(20)] == [constant(step) for step in range(20)]
+    assert [steps(step) for step in (20, 39, 40, 49)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
 @pytest.mark.parametrize("name", SIX)
 @pytest.mark.parametrize(
     ("command", "options"),

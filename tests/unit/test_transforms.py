@@ -94,7 +94,7 @@ def test_constants_made_in_a_prediction_serve_training() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["none", "light", "standard"])
+@pytest.mark.parametrize("name", ours.AUGMENTATIONS)
 @pytest.mark.parametrize("size", [(32, 32), (24, 48), (48, 24)])
 @pytest.mark.parametrize("image", [picture(20, 90), picture(64, 64), picture(1, 1)])
 def test_any_picture_comes_out_at_the_model_s_size(name: str, size: tuple[int, int], image: Image.Image) -> None:
@@ -104,7 +104,7 @@ def test_any_picture_comes_out_at_the_model_s_size(name: str, size: tuple[int, i
         assert whole(transform, image, np.full(transform.numbers, u)).shape == (3, *size)
 
 
-@pytest.mark.parametrize("name", ["none", "light", "standard"])
+@pytest.mark.parametrize("name", ours.AUGMENTATIONS)
 def test_a_transform_can_be_sent_to_a_process(name: str) -> None:
     transform = augmentation(config(32, 32), name)
     again, image, u = pickle.loads(pickle.dumps(transform)), picture(70, 50), uniform(transform, 1)[0]
@@ -117,6 +117,35 @@ def test_none_is_the_evaluation_transform() -> None:
     none = augmentation(config(32, 32), "none")
     assert none.key == evaluation(config(32, 32)).key and none.numbers == 0
     assert torch.equal(whole(none, image), whole(evaluation(config(32, 32)), image))
+
+
+def test_flip_is_the_evaluation_transform_and_every_second_one_mirrored() -> None:
+    """Its pixels are those of evaluation, under the same key."""
+    image, flip, plain = picture(70, 50), augmentation(config(32, 32), "flip"), evaluation(config(32, 32))
+    assert flip.key == plain.key and np.array_equal(flip.prepare(image), plain.prepare(image))
+    expected = plain.prepare(image)
+    drawn = [flip.draw(expected, u) for u in uniform(flip, 400)]
+    mirrored = [np.array_equal(one, expected[:, ::-1]) for one in drawn]
+    assert all(flipped or np.array_equal(one, expected) for one, flipped in zip(drawn, mirrored, strict=True))
+    assert 150 < sum(mirrored) < 250  # 200 ± 5 standard deviations
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 48)])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875])
+def test_light_crops_from_a_squashed_picture(size: tuple[int, int], crop_pct: float) -> None:
+    """As torchvision does: Resize((H/0.875, W/0.875)), RandomCrop, RandomHorizontalFlip; evaluation: Resize((H, W))."""
+    image = picture(90, 50)
+    cfg = config(*size, crop_mode="squash", crop_pct=crop_pct, interpolation="bicubic")
+    larger = [int(side / 0.875) for side in size]
+    resized = np.asarray(F.resize(image, larger, F.InterpolationMode.BICUBIC))
+    light = augmentation(cfg, "light")
+    assert np.array_equal(light.prepare(image), resized)
+    found, expected = crops(light, image), windows(resized, size)
+    assert found <= expected and len(found) > 0.9 * len(expected)
+    if crop_pct == 1:
+        whole_image = np.asarray(F.resize(image, list(size), F.InterpolationMode.BICUBIC))
+        assert np.array_equal(evaluation(cfg).prepare(image), whole_image)
+    assert light.key != augmentation(config(*size, crop_pct=crop_pct, interpolation="bicubic"), "light").key
 
 
 def test_light_crops_from_a_picture_of_short_side_size_over_0875() -> None:
@@ -215,20 +244,21 @@ def test_standard_never_takes_less_than_half_the_area() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 90), (200, 50), (10, 300), (300, 10)])
-def test_standard_crops_as_torchvision_does(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("least", [0.5, 0.08])
+def test_standard_crops_as_torchvision_does(size: tuple[int, int], least: float) -> None:
     """The same distribution of area, ratio and place: two samples by Kolmogorov and Smirnov, with torchvision's own."""
     from scipy.stats import ks_2samp
 
     image = torch.zeros(3, *size)
     torch.manual_seed(0)
-    theirs = [transforms.RandomResizedCrop.get_params(image, [0.5, 1.0], [3 / 4, 4 / 3]) for _ in range(2000)]
-    mine = [crop_box(*size, u) for u in np.random.RandomState(1).random_sample((2000, 23))]
+    theirs = [transforms.RandomResizedCrop.get_params(image, [least, 1.0], [3 / 4, 4 / 3]) for _ in range(2000)]
+    mine = [crop_box(*size, u, least) for u in np.random.RandomState(1).random_sample((2000, 23))]
     for t, left, h, w in mine:
         assert 0 <= t <= size[0] - h and 0 <= left <= size[1] - w and h > 0 and w > 0
     for part in range(4):
         a, b = ([box[part] for box in boxes] for boxes in (theirs, mine))
         assert ks_2samp(a, b).pvalue > 1e-4
-    if min(size) == 10:  # nothing of that ratio has half the area: the middle
+    if min(size) == 10 and least == 0.5:  # nothing of that ratio has half the area: the middle
         assert set(mine) == set(theirs) and len(set(mine)) == 1
 
 
@@ -244,6 +274,16 @@ def test_standard_resizes_the_crop_as_torchvision_does() -> None:
     assert np.array_equal(transform.draw(prepared, u), np.asarray(expected))
     u[-1] = 0.4999
     assert np.array_equal(transform.draw(prepared, u), np.asarray(expected)[:, ::-1])
+
+
+def test_the_least_share_of_the_area_reaches_the_crops() -> None:
+    """The first pair of numbers is the smallest area, of a square."""
+    image, u = picture(100, 100), np.zeros(23)
+    u[1], u[-1] = 0.5, 0.9
+    for least, side in ((0.5, 71), (0.08, 28)):
+        transform = augmentation(config(32, 32), "standard", least)
+        expected = F.resized_crop(image, 0, 0, side, side, [32, 32], F.InterpolationMode.BILINEAR)
+        assert np.array_equal(transform.draw(transform.prepare(image), u), np.asarray(expected))
 
 
 def test_drawing_leaves_the_prepared_pixels_alone() -> None:

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -42,6 +43,9 @@ def test_with_and_without_batch_norm(folder: Path, name: str, option: dict[str, 
         {"l1_sp": 0.01},
         {"class_weights": "balanced", "label_smoothing": 0.1},
         {"sampling": "balanced"},
+        {"schedule": "step:1,2"},
+        {"mixup": 0.7},
+        {"mixup": 2.0, "class_weights": "balanced", "label_smoothing": 0.1, "sampling": "balanced"},
         {"l2_sp": 10.0, "l1_sp": 0.01, "clip_norm": 1.0},
         {"l2_sp": 10.0, "optimizer": "adam", "lr": Numbers((1e-3,))},
     ],
@@ -49,6 +53,20 @@ def test_with_and_without_batch_norm(folder: Path, name: str, option: dict[str, 
 )
 def test_equals_the_plain_loop(folder: Path, options: dict[str, Any]) -> None:
     check_against_plain_loop("test_resnet", folder, **options)
+
+
+def test_outputs_of_a_frozen_body_are_not_mixed(folder: Path) -> None:
+    """With mixup and without, the weights are those of a run in which no output of the frozen body is kept."""
+
+    def state(**options: Any) -> dict[str, torch.Tensor]:
+        inputs, config = small("test_resnet", folder, layer_decay=0.0, bn="eval", **options)
+        return method_of("finetune")(loaded("test_resnet"), inputs, config, Log()).best.state
+
+    kept, mixed = state(), state(mixup=0.7)
+    with mock.patch("ftcli.engine.train.frozen_prefix_of", return_value=None):
+        assert difference(kept, state()) < 1e-5
+        assert difference(mixed, state(mixup=0.7)) < 1e-5
+    assert difference(kept, mixed) > 1e-3
 
 
 def test_figures_and_pick_are_those_of_the_running_mean(folder: Path) -> None:

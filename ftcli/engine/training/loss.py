@@ -1,4 +1,4 @@
-"""The training loss: cross-entropy, with class weights and label smoothing, over a batch that several may share."""
+"""The training loss: cross-entropy, with class weights, label smoothing and mixup, over a batch that may be divided."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,22 @@ class BatchLoss:
     label_smoothing: float = 0.0
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The share of these examples in the mean over the whole batch: logits [b, K] to a scalar, in nats."""
-        if self.class_weights is None and batch.counted and len(batch.labels) == len(batch.whole):
+        """The share of these examples in the mean over the whole batch: logits [b, K] to a scalar, in nats.
+
+        Of mixed images it is weight · CE(y) + (1 - weight) · CE(y'), each a mean over the batch as above.
+        """
+        loss = self.share(logits, batch.labels, batch)
+        if batch.mixed is None:
+            return loss
+        weight, labels = batch.mixed
+        return weight * loss + (1 - weight) * self.share(logits, labels, batch)
+
+    def share(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+        """The share of these examples, with these labels [b]; those of the whole batch are a permutation of `whole`."""
+        if self.class_weights is None and batch.counted and len(labels) == len(batch.whole):
             # All of the batch is here: torch's own mean costs two small operations less.
-            return cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
-        total = cross_entropy(
-            logits, batch.labels, self.class_weights, reduction="sum", label_smoothing=self.label_smoothing
-        )
+            return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        total = cross_entropy(logits, labels, self.class_weights, reduction="sum", label_smoothing=self.label_smoothing)
         weight = len(batch.whole) if self.class_weights is None else self.class_weights[batch.whole].sum()
         return total / weight if batch.counted else total * 0
 

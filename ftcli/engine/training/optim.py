@@ -8,6 +8,10 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from ftcli.config.schedule import milestones
+
+STEP_FACTOR = 0.1  # of the rate after a step to the rate before it
+
 
 def make_optimizer(
     parameters: Iterable[tuple[Parameter, float]], name: str, lr: float, momentum: float, weight_decay: float, *,
@@ -83,15 +87,17 @@ class Schedule:
 def rate_factor(schedule: str, warmup: float, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
     """step -> the factor on the peak rate; step counts updates from 0.
 
-    A linear rise over `warmup` epochs, then a cosine to 0 at the last step, or, with schedule="constant", no change.
+    A linear rise over `warmup` epochs; then a cosine to 0 at the last step, or, with schedule="constant", no change,
+    or, with "step:E1,E2,…", a tenth of what it was after each of these numbers of epochs.
     """
     warm, total = warmup * steps_per_epoch, epochs * steps_per_epoch
+    falls = [epoch * steps_per_epoch for epoch in milestones(schedule)]
 
     def factor(step: int) -> float:
         if step < warm:
             return (step + 1) / (warm + 1)
-        if schedule == "constant":
-            return 1.0
+        if schedule != "cosine":
+            return STEP_FACTOR ** sum(step >= fall for fall in falls)
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm)))
 
     return factor

@@ -80,7 +80,7 @@ def stream_of(
 
     if config.method == "tent":
         return Stream(loader(evaluation(data_config), config.batch_size), None, config.seed)
-    augmented = views_of(augmentation(data_config, config.augment), config.augmentations)
+    augmented = views_of(augmentation(data_config, config.augment, config.crop_scale), config.augmentations)
     return Stream(loader(evaluation(data_config), 1), loader(augmented, 1), config.seed)
 
 

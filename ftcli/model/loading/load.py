@@ -49,7 +49,8 @@ def load_model(
 
     `num_classes` None: as many as the file's head has. The file's head is kept when it has that many, else left out.
     `headless`: a file without a head gets one of zeros.
-    `overrides`: options for what the file does not state; what neither states is assumed with a warning.
+    `overrides`: options for what the file does not state; what neither states is assumed with a warning. And options
+    for the preparation of images, whatever it states.
     `image_size` [pixels]: models of a fixed size are built for it and their position tables resampled by timm's filter.
 
     Raises RequestError for an unknown or contradicting architecture, an unsuitable classifier, tensors that are
@@ -61,7 +62,7 @@ def load_model(
     if checkpoint is None:
         model = build(model_config, num_classes or stated, image_size)
         head_of(model)
-        return _loaded(model_config, model, None, False, image_size)
+        return _loaded(model_config, model, None, False, image_size, overrides)
     with torch.random.fork_rng(devices=[]):  # all random numbers are overwritten: leave the caller's generator alone
         model = build(model_config, num_classes or stated, image_size, checkpoint)
     head = head_of(model)
@@ -81,7 +82,7 @@ def load_model(
     else:
         set_head(model, used.weight, used.bias)
     _fill(model, state, checkpoint)
-    loaded = _loaded(model_config, model, checkpoint, used is not None, image_size)
+    loaded = _loaded(model_config, model, checkpoint, used is not None, image_size, overrides)
     warn_preprocessing_assumed(model_config, model, loaded.data_config, checkpoint.where, log)
     return loaded
 
@@ -92,13 +93,14 @@ def _loaded(
     checkpoint: Checkpoint | None,
     head_loaded: bool,
     image_size: int | None,
+    overrides: ModelOverrides,
 ) -> Loaded:
     K = len(head_of(model).weight)
     labels = checkpoint.label_names if checkpoint and head_loaded else None
     # A model of a fixed input size states it; for any other it is image_size, else the size of its pretraining.
-    size = {"input_size": (3, image_size, image_size)} if image_size else None
+    size = {"input_size": (3, image_size, image_size)} if image_size else {}
     try:
-        data_config = dict(resolve_input_data_config(model, args=size))
+        data_config = dict(resolve_input_data_config(model, args={**size, **overrides.preparation}))
     except ValueError as error:
         raise RequestError(f"{model_config.name} does not take images of {image_size} pixels: {error}") from error
     if image_size or model_config.model_args:  # what timm lists needs no check

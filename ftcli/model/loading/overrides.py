@@ -1,4 +1,6 @@
-"""Options that describe a model whose checkpoint does not: --mean, --std, --model-arg and --model-config."""
+"""Options that describe a model whose checkpoint does not, as --mean, and those that replace its own preparation of
+images, as --crop-pct.
+"""
 
 import ast
 import json
@@ -7,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftcli.config.shared import Loading
+from ftcli.config.preparation import PREPARATION
+from ftcli.config.shared import Loading, Running
 from ftcli.errors import RequestError
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.config_values import TimmConfig, checked_args, checked_cfg, excerpt
@@ -16,19 +19,26 @@ from ftcli.model.checkpoints.config_values import TimmConfig, checked_args, chec
 @dataclass(frozen=True)
 class ModelOverrides:
     """What options state of a model. `cfg`: mean and std, each [3], of timm's pretrained_cfg; `args`: arguments of the
-    architecture; `config`: the file of --model-config.
+    architecture; `config`: the file of --model-config; `preparation`: crop_mode, crop_pct and interpolation of timm's
+    data configuration, which replace whatever a checkpoint states.
     """
 
     cfg: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
     config: Path | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, config: Loading) -> "ModelOverrides":
         """Raises RequestError for a value that no model has."""
         cfg = {name: tuple(value) for name in ("mean", "std") if (value := getattr(config, name)) is not None}
         args = dict(argument(text) for text in config.model_arg or ())
-        return cls(checked_cfg(cfg, "the command line"), checked_args(args, "the command line"), config.model_config)
+        names = PREPARATION if isinstance(config, Running) else ()
+        preparation = {name: value for name in names if (value := getattr(config, name)) is not None}
+        where = "the command line"
+        return cls(
+            checked_cfg(cfg, where), checked_args(args, where), config.model_config, checked_cfg(preparation, where)
+        )
 
     def not_stated_by(self, checkpoint: Checkpoint | None) -> tuple[TimmConfig, TimmConfig]:
         """`cfg` and `args` without what the checkpoint states itself. One that names its architecture states all of its

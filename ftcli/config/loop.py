@@ -1,0 +1,83 @@
+"""Options of the training loop that several classes of options share, or give a default of their own."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ftcli.config.declare import TRAINING, numbers, option
+from ftcli.config.schedule import FORMS, complete_schedule, schedule
+from ftcli.limits import MAX_MIXUP
+
+
+def rates(default: Sequence[float], note: str = "") -> Any:
+    """The option `--lr`, with a command's own grid in its help."""
+    help = "Learning rate, or a comma-separated grid, of which ID-val selects the best."
+    return option(
+        help,
+        panel=TRAINING,
+        metavar="A,B,…",
+        parser=numbers(float, 1e-12),
+        default=", ".join(f"{rate:g}" for rate in default) + note,
+    )
+
+
+def mixup(value: Any) -> float | None:
+    """Parser of α: a number above 0, or "none", which takes back what a file says."""
+    if str(value).strip() == "none":
+        return None
+    try:
+        alpha = float(value)
+    except (TypeError, ValueError):
+        raise typer.BadParameter(f"{value!r} is not a number; type one above 0, e.g. 0.7, or none.") from None
+    if not 0 < alpha <= MAX_MIXUP:
+        raise typer.BadParameter(f"{value!r} is not allowed: above 0, at most {MAX_MIXUP:g}, or none.")
+    return alpha
+
+
+BatchNorm = Annotated[
+    Literal["train", "eval"],
+    option("Mode of BatchNorm and dropout during training; eval: fixed statistics, no dropout.", panel=TRAINING),
+]
+Epochs = Annotated[int, option("Number of passes over the training set.", panel=TRAINING, min=1, metavar="PASSES")]
+Optimizer = Annotated[Literal["sgd", "adam", "adamw"], option("Optimiser.", panel=TRAINING)]
+WeightDecay = Annotated[
+    float, option("Weight decay factor; decoupled with adamw.", panel=TRAINING, min=0.0, metavar="FACTOR")
+]
+Schedule = Annotated[
+    str,
+    option(
+        "Learning-rate schedule: cosine decay to 0, updated at every step; constant; or a tenth after each of the"
+        " given numbers of epochs.",
+        panel=TRAINING,
+        parser=schedule,
+        autocompletion=complete_schedule,
+        metavar="|".join(FORMS),
+    ),
+]
+Mixup = Annotated[
+    float | None,
+    option(
+        "Mixup: train on weighted means of two images, weights from Beta(ALPHA, ALPHA).",
+        panel=TRAINING,
+        parser=mixup,
+        default="none",
+        metavar="ALPHA",
+    ),
+]
+L1 = Annotated[
+    float,
+    option(
+        "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
+    ),
+]
+Merge = Annotated[
+    int | None,
+    option(
+        "Merge the body's blocks into this number of blocks of nearly equal size.",
+        panel=TRAINING,
+        min=1,
+        default="as they are",
+        metavar="BLOCKS",
+    ),
+]
