@@ -22,6 +22,7 @@ class Answer:
     content: Any
     show: Callable[[Console], None]
     report: Record | None = None
+    failed: bool = False  # what was asked about is not so: exit code 1, after the answer
 
     def deliver(self, json: bool) -> None:
         """Onto stdout: the JSON and nothing else, or what a person reads."""
