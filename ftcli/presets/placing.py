@@ -36,8 +36,8 @@ def at_root(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def put_root(text: str, root: str) -> str:
     """A SPEC, or NAME=SPEC, with a folder in the place of `{root}`."""
-    folder = escape(root).rstrip("/") or root[:1]
-    return PLACE.sub(lambda found: f"{found['before']}{folder}{found['path']}", text)
+    folder = escape(root).rstrip("/")
+    return PLACE.sub(lambda found: found["before"] + (folder + found["path"] or "/"), text)
 
 
 def paths_below(text: str) -> list[str]:
