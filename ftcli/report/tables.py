@@ -127,7 +127,7 @@ def run_layouts(by_stage: dict[str, dict[str, Entry]], published: dict[str, dict
     for by_set in (False, True):
         for between in BETWEEN:
             lines = {stage: [cell(row[name], between) for name in sets] for stage, row in by_stage.items()}
-            lines |= {stage: [row.get(name, text("-")) for name in sets] for stage, row in published.items()}
+            lines |= {stage: [row.get(name, text("")) for name in sets] for stage, row in published.items()}
             if by_set:
                 columns = zip(*lines.values(), strict=True)
                 yield Layout(["", *lines], [[text(name), *row] for name, row in zip(sets, columns, strict=True)])

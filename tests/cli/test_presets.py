@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from torchvision.datasets import STL10
 
 from ftcli.cli.help import rows
 from ftcli.commands import COMMANDS, options_class
@@ -25,7 +26,7 @@ from tests.helpers.program import inside
 DOMAINNET40 = json.loads((FOLDER / "maps/domainnet40.json").read_text())
 BIRDS = "y={}, place={}".format
 HAIR = "Blond_Hair={}, Male={}".format
-CIFAR = {"train": (110, 10), "id_test": (40, 10)}  # 6 + 4 · 1 and 4 images of each class
+CIFAR = {"train": (100, 10), "id_test": (40, 10)}  # 6 + 4 · 1 and 4 images of each class
 
 
 def breeds(name: str) -> mini.Maker:
@@ -120,7 +121,7 @@ CASES = {
     ),
     "cifar-flip": Case(
         lambda root: mini.cifar10(root, each=200),
-        {"train": (110, 10), "id_test": (2000, 10), "flip": (2000, 10), "surgical/train": (1000, 10),
+        {"train": (100, 10), "id_test": (2000, 10), "flip": (2000, 10), "surgical/train": (1000, 10),
          "surgical/id_val": (100, 10), "surgical/id_test": (900, 10)},
     ),
     **{
@@ -172,6 +173,12 @@ def root_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return get
 
 
+@pytest.fixture(autouse=True)
+def any_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision compares its files with published checksums, which a miniature cannot have."""
+    monkeypatch.setattr(STL10, "_check_integrity", lambda self: True)
+
+
 def test_every_preset_has_a_miniature() -> None:
     assert {*CASES, "digits"} == {*preset_names()}
 
@@ -196,7 +203,7 @@ def test_labels_are_those_of_the_task(name: str, root_of: Callable[[str], Path])
         images = examples_of(open_source(parse(specs[key]), Log()), Log())
         classes = {id: images.classes[label] for id, label in zip(images.ids, images.labels, strict=True)}
         for part, expected in labels.items():
-            there = {label for id, label in classes.items() if (part in id if "/" in part else part == id)}
+            there = {label for id, label in classes.items() if (id.startswith(part) if "/" in part else part == id)}
             assert there == {expected}, (key, part)
 
 
@@ -243,7 +250,7 @@ def test_a_missing_file_is_named_with_where_to_get_it(root_of: Callable[[str], P
     assert f'"{tmp_path}/imagenet/train": ImageNet\'s training images' in done.stderr
     assert "ILSVRC2012_img_train.tar" in done.stderr and "imagenet/val" in done.stderr
     done = inside("probe", "--preset", "living17", *words)
-    assert done.returncode == 2 and "add --root DIR, the folder that holds imagenet" in done.stderr
+    assert done.returncode == 2 and 'add --root DIR, the folder that holds "imagenet"' in done.stderr
     done = inside("evaluate", "preset:digits/checkpoint", "--preset", "cifar-stl", "--root", tmp_path)
     assert done.returncode == 2 and "torchvision.datasets.CIFAR10" in done.stderr
 

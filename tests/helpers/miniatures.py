@@ -198,10 +198,12 @@ CELEBA = ((-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -1))  # Blond_Hair and Male, 
 
 
 def celeba(root: Path) -> None:
-    """All 202,599 rows of the table; image files are never opened where images are only counted."""
+    """All 202,599 rows of the table; of the images only the first of each set, as the others are not opened to count."""
+    pictures = Pictures()
     rows = ((f"{row + 1:06d}.jpg", 1, *CELEBA[row % len(CELEBA)]) for row in range(CELEBA_PARTITION[-1]))
     table(root / "celebA_v1.0/list_attr_celeba.csv", ("image_id", "5_o_Clock_Shadow", "Blond_Hair", "Male"), rows)
-    (root / "celebA_v1.0/img_align_celeba").mkdir()
+    for row in (0, *CELEBA_PARTITION[:-1]):
+        pictures.write(root / f"celebA_v1.0/img_align_celeba/{row + 1:06d}.jpg")
 
 
 def domains(root: Path, folder: str, names: Iterable[str], classes: Iterable[str], each: int = 2) -> None:
