@@ -1,7 +1,6 @@
 """Presets on miniatures of their data: what is counted, named, grouped, and said where something is missing."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +10,10 @@ from torchvision.datasets import STL10
 
 from ftcli.cli.help import rows
 from ftcli.commands import COMMANDS, options_class
+from ftcli.data.columns.conditions import values_of
 from ftcli.data.examples import examples_of
 from ftcli.data.sources.source import open_source
+from ftcli.data.specs.condition import read_condition
 from ftcli.data.specs.parse import parse
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -348,8 +349,8 @@ def test_maps_have_the_classes_that_are_published() -> None:
 
 
 def test_countries_are_in_one_region() -> None:
-    texts = tomllib.loads((FOLDER / "kumar2022/fmow.toml").read_text())["texts"]
-    regions = [texts[name].split("|") for name in ("americas", "europe", "africa")]
+    conditions = [read_condition("x", f"c:in:preset:regions/{name}.txt") for name in ("americas", "europe", "africa")]
+    regions = [values_of(condition) for condition in conditions]
     assert [len(codes) for codes in regions] == [57, 51, 60]
     assert len(set().union(*regions)) == 168 and all(len(code) == 3 for codes in regions for code in codes)
     assert {"USA", "BRA", "GRL"} <= {*regions[0]} and {"RUS", "GBR"} <= {*regions[1]} and "EGY" in regions[2]

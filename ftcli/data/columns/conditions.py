@@ -5,20 +5,31 @@ import numpy as np
 from ftcli.data.classes.class_names import composed
 from ftcli.data.columns.values import check_column, texts_of
 from ftcli.data.rows import Rows
+from ftcli.data.specs.condition import IN, Condition
 from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, choose
+from ftcli.files import OWN, own_file
 from ftcli.limits import MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
 from ftcli.safe_text import counted, listed, shortened
+
+
+def values_of(condition: Condition) -> tuple[str, ...]:
+    """The values that a condition compares with: those typed, or the words of a file that comes with a preset."""
+    if condition.operator != IN or not condition.values[0].startswith(OWN):
+        return condition.values
+    lines = own_file(condition.values[0], "list of values").read_text(encoding="utf-8").splitlines()
+    return tuple(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
     """Rows that satisfy every `where`, bool [N]. A class column is compared by class name."""
     keep = np.ones(len(rows), dtype=bool)
     for condition in spec.where:
-        name, (value, *_) = condition.column, condition.values
+        values, value = values_of(condition), condition.values[0]
+        name = condition.column
         check_column(rows, spec, "where", name)
         texts = texts_of(rows, name)
-        mask = np.isin(texts.astype(str), [composed(value) for value in condition.values]) & (texts != None)  # noqa: E711
+        mask = np.isin(texts.astype(str), [composed(value) for value in values]) & (texts != None)  # noqa: E711
         if not mask.any():
             seen = sorted({str(text) for text in texts if text is not None})
             empty = sum(text is None for text in texts)
