@@ -10,7 +10,7 @@ from torchvision.datasets import STL10
 
 from ftcli.cli.help import rows
 from ftcli.commands import COMMANDS, options_class
-from ftcli.data.columns.conditions import values_of
+from ftcli.data.columns.value_list import values_of
 from ftcli.data.examples import examples_of
 from ftcli.data.sources.source import open_source
 from ftcli.data.specs.condition import read_condition

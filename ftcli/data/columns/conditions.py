@@ -3,22 +3,13 @@
 import numpy as np
 
 from ftcli.data.classes.class_names import composed
+from ftcli.data.columns.value_list import values_of
 from ftcli.data.columns.values import check_column, texts_of
 from ftcli.data.rows import Rows
-from ftcli.data.specs.condition import IN, Condition
 from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, choose
-from ftcli.files import OWN, own_file
 from ftcli.limits import MAX_NAME_SHOWN, MAX_SUGGESTED_FROM
 from ftcli.safe_text import counted, listed, shortened
-
-
-def values_of(condition: Condition) -> tuple[str, ...]:
-    """The values that a condition compares with: those typed, or the words of a file that comes with a preset."""
-    if condition.operator != IN or not condition.values[0].startswith(OWN):
-        return condition.values
-    lines = own_file(condition.values[0], "list of values").read_text(encoding="utf-8").splitlines()
-    return tuple(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
