@@ -8,7 +8,7 @@ from typing import Any
 
 from ftcli.config import looking as options
 from ftcli.console.answer import Answer, show_parts, write_json
-from ftcli.console.cells import new_table
+from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
 from ftcli.presets import preset_names, read_preset
 from ftcli.presets.show import check_content, check_tables, list_of_presets, preset_tables

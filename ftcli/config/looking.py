@@ -70,7 +70,11 @@ class Presets(Common):
     root: Root = None
     check: Annotated[
         bool,
-        flag("Count the images below --root, and compare with the published sizes; exit 1 if any differs.", "--check", DATA),
+        flag(
+            "Count the images below --root, and compare with the published sizes; exit 1 if any differs.",
+            "--check",
+            DATA,
+        ),
     ] = False
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Presets, named benchmarks: a TOML file each, with a title, a description, and options.
 
-Options at the top hold for every command; those in a table named after a command hold for that command only. `{root}` in
-a SPEC stands for `--root`, and a name of the table `texts` in braces for its text.
+Options at the top hold for every command; those in a table named after a command hold for that command only. `{root}`
+in a SPEC stands for `--root`, and a name of the table `texts` in braces for its text.
 """
 
 import tomllib

@@ -23,14 +23,16 @@ def at_root(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: there is no `--root`, or a file that the SPECs name is not below it.
     """
-    paths = [path for name in SETS for text in _texts(values.get(name)) for path in paths_below(text)]
-    if not paths:
+    specs = [text for name in SETS for text in _texts(values.get(name)) if paths_below(text)]
+    if not specs:
         return dict(values)
     preset, root = values.get("preset"), values.get("root")
+    files = read_preset(preset).get("files", []) if preset else []
+    paths = [path for text in specs for path in _needed(text, files)]
     if root is None:
         raise _no_root(preset, paths)
     if "://" not in root:
-        _check_there(preset, root, paths)
+        _check_there(preset, root, paths, files)
     return {name: _placed(value, root) if name in SETS else value for name, value in values.items()}
 
 
@@ -48,6 +50,12 @@ def paths_below(text: str) -> list[str]:
 def file_of(path: str, files: list[dict[str, str]]) -> dict[str, str] | None:
     """The entry among the files of a preset that a path below the root is, or lies in."""
     return next((file for file in files if f"{path}/".startswith(f"{file['path']}/")), None)
+
+
+def _needed(text: str, files: list[dict[str, str]]) -> list[str]:
+    """The paths below the root that must be there for a SPEC; a class of torchvision does not name its own."""
+    of_class = [file["path"] for file in files if f"torchvision:{file.get('torchvision')}?" in text]
+    return of_class or paths_below(text)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -72,12 +80,11 @@ def _no_root(preset: str | None, paths: list[str]) -> RequestError:
     )
 
 
-def _check_there(preset: str | None, root: str, paths: list[str]) -> None:
+def _check_there(preset: str | None, root: str, paths: list[str], files: list[dict[str, str]]) -> None:
     """Raises RequestError for a path that is not below the root; it says what a preset expects there."""
     missing = [path for path in dict.fromkeys(paths) if not os.path.exists(os.path.join(root, path))]
     if not missing:
         return
-    files = read_preset(preset).get("files", []) if preset else []
     file = file_of(missing[0], files)
     what = f": {file['what']}" if file else ""
     more = f"; nor are there {listed(missing[1:])}" if len(missing) > 1 else ""

@@ -8,7 +8,7 @@ from ftcli.presets.sets import sets_of
 
 
 def published_for(command: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """The published figures of a command, of the sets whose SPEC is the preset's own; none where its training set is not.
+    """The published figures of a command on sets whose SPEC is the preset's own; none where the training set's is not.
 
     options: every option as resolved. Each figure has `set`, `accuracy` and `source`; `plus_minus` and `choice` where
     the source states them.

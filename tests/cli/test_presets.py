@@ -1,8 +1,9 @@
 """Presets on miniatures of their data: what is counted, named, grouped, and said where something is missing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -50,14 +51,14 @@ def domainnet345(domain: str) -> mini.Maker:
 
 
 class Case(NamedTuple):
-    """make: writes the miniature. sets: (images, classes) of each set. groups: images of the groups of some sets. labels:
-    the class of an image whose id has this in it, by set.
+    """make: writes the miniature. sets: (images, classes) of each set. groups: images of the groups of some sets.
+    labels: the class of the images whose ids begin so, by set.
     """
 
     make: mini.Maker
     sets: dict[str, tuple[int, int]]
-    groups: dict[str, dict[str, int]] = {}
-    labels: dict[str, dict[str, str]] = {}
+    groups: Mapping[str, dict[str, int]] = MappingProxyType({})
+    labels: Mapping[str, dict[str, str]] = MappingProxyType({})
 
 
 def each(corruptions: list[str], size: tuple[int, int]) -> dict[str, tuple[int, int]]:
@@ -112,8 +113,8 @@ CASES = {
     ),
     "cifar10-c": Case(
         lambda root: mini.cifar10_c(root, corrupted("cifar10-c"), each=201),
-        {**CIFAR, **each(corrupted("cifar10-c"), (2010, 10)), "surgical/train": (1000, 10), "surgical/id_val": (100, 10),
-         "surgical/id_test": (900, 10)},
+        {**CIFAR, **each(corrupted("cifar10-c"), (2010, 10)), "surgical/train": (1000, 10),
+         "surgical/id_val": (100, 10), "surgical/id_test": (900, 10)},
     ),
     "imagenet-c": Case(
         lambda root: mini.imagenet_c(root, corrupted("imagenet-c"), whole="gaussian_noise"),
@@ -132,7 +133,7 @@ CASES = {
     "pacs": Case(
         lambda root: mini.domains(
             root, "PACS", ("photo", "art_painting", "cartoon", "sketch"),
-            "dog elephant giraffe guitar horse house person".split(),
+            ["dog", "elephant", "giraffe", "guitar", "horse", "house", "person"],
         ),
         {"train": (14, 7), **each(["art_painting", "cartoon", "sketch"], (14, 7))},
     ),
@@ -144,14 +145,14 @@ CASES = {
     ),
     "vlcs": Case(
         lambda root: mini.domains(
-            root, "VLCS", ("VOC2007", "Caltech101", "LabelMe", "SUN09"), "bird car chair dog person".split()
+            root, "VLCS", ("VOC2007", "Caltech101", "LabelMe", "SUN09"), ["bird", "car", "chair", "dog", "person"]
         ),
         {"train": (10, 5), **each(["caltech101", "labelme", "sun09"], (10, 5))},
     ),
     "terra": Case(
         lambda root: mini.domains(
             root, "terra_incognita", [f"location_{i}" for i in (38, 43, 46, 100)],
-            "bird bobcat cat coyote dog empty opossum rabbit raccoon squirrel".split(),
+            ["bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon", "squirrel"],
         ),
         {"train": (20, 10), **each(["location_43", "location_46", "location_100"], (20, 10))},
     ),
@@ -315,7 +316,9 @@ def test_root_is_put_in_its_place(text: str, placed: str) -> None:
 
 def test_every_file_of_a_preset_is_of_the_form() -> None:
     """Options exist, sets parse, counts and figures are of sets, maps are there."""
-    options = {row.name.removeprefix("--").replace("-", "_") for command in COMMANDS for row in rows(options_class(command))}
+    options = {
+        row.name.removeprefix("--").replace("-", "_") for command in COMMANDS for row in rows(options_class(command))
+    }
     later = {"crop_mode", "crop_pct", "interpolation", "crop_scale", "mixup"} - options
     for name in preset_names():
         content = read_preset(name)
@@ -341,7 +344,7 @@ def test_maps_have_the_classes_that_are_published() -> None:
             assert {list(side.values()).count(label) for label in side.values()} == {per}
     v2 = json.loads((FOLDER / "maps/imagenet-v2.json").read_text())
     assert v2 == {str(i): wnid for i, wnid in enumerate(mini.SYNSETS)}
-    stl = "airplane bird car cat deer dog horse monkey ship truck".split()
+    stl = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
     named = json.loads((FOLDER / "maps/stl10-to-cifar10.json").read_text())
     cifar = list(json.loads((FOLDER / "maps/cifar10-numbers.json").read_text()).values())
     targets = [named.get(label, label) for label in stl]
@@ -358,7 +361,7 @@ def test_countries_are_in_one_region() -> None:
 
 def test_an_unknown_file_of_the_package() -> None:
     spec = parse("digits:plain?classes=preset:maps/none.json&limit=20")
-    with pytest.raises(RequestError, match="no class map preset:maps/none.json"):
+    with pytest.raises(RequestError, match=r"no class map preset:maps/none\.json"):
         examples_of(open_source(spec, Log()), Log())
 
 

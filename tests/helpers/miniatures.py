@@ -16,7 +16,6 @@ import timm
 from PIL import Image
 
 SYNSETS = tuple((Path(timm.__file__).parent / "data/_info/imagenet_synsets.txt").read_text().split())
-LIVING17 = 17 * 4  # classes of ImageNet in Living-17, source and target
 SEVERITIES = 5
 
 
@@ -83,7 +82,7 @@ def cifar10(root: Path, each: int = 4, train: int = 6) -> None:
     """CIFAR-10 as torchvision keeps it, with so many images of each class."""
     pictures, folder = Pictures(), root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
     for file, count in {**{f"data_batch_{i}": train if i == 1 else 1 for i in range(1, 6)}, "test_batch": each}.items():
         labels = [label for _ in range(count) for label in range(10)]
@@ -99,7 +98,7 @@ def stl10(root: Path) -> None:
         labels = np.repeat(np.arange(1, 11, dtype=np.uint8), each)
         labels.tofile(folder / f"{split}_y.bin")
         np.stack([pictures.pixels(96).transpose(2, 1, 0) for _ in labels]).tofile(folder / f"{split}_X.bin")
-    names = "airplane bird car cat deer dog horse monkey ship truck".split()
+    names = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
     (folder / "class_names.txt").write_text("\n".join(names))
     (folder / "fold_indices.txt").write_text("0\n")
 
@@ -147,7 +146,8 @@ FMOW_ROWS = (  # split, timestamp, country: the sequestered rows count in the nu
     ("val", "2013-01-01T00:00:00Z", "MEX"), ("val", "2015-12-31T23:59:59Z", "USA"),  # ID-test
     ("val", "2016-01-01T00:00:00Z", "USA"),  # too late
     ("val", "2014-01-01T00:00:00Z", "KEN"), ("val", "2014-01-01T00:00:00Z", "DEU"),
-    ("val", "2014-01-01T00:00:00Z", "FRA"), ("val", "2014-01-01T00:00:00Z", "JPN"), ("val", "2014-01-01T00:00:00Z", "XKX"),
+    ("val", "2014-01-01T00:00:00Z", "FRA"), ("val", "2014-01-01T00:00:00Z", "JPN"),
+    ("val", "2014-01-01T00:00:00Z", "XKX"),
     ("test", "2017-01-01T00:00:00Z", "USA"),
 )  # fmt: skip
 
@@ -156,7 +156,9 @@ def fmow(root: Path, classes: Sequence[str] = ("airport", "zoo")) -> None:
     """Every row of FMOW_ROWS for each class; files of sequestered rows do not exist."""
     pictures, rows = Pictures(), [(name, *row) for row in FMOW_ROWS for name in classes]
     lines = [(row[1], 0, row[0], *row[2:]) for row in rows]
-    table(root / "fmow_v1.1/rgb_metadata.csv", ("split", "img_filename", "category", "timestamp", "country_code"), lines)
+    table(
+        root / "fmow_v1.1/rgb_metadata.csv", ("split", "img_filename", "category", "timestamp", "country_code"), lines
+    )
     for number, line in enumerate(lines):
         if line[0] != "seq":
             pictures.write(root / f"fmow_v1.1/images/rgb_img_{number}.png")
@@ -198,7 +200,7 @@ CELEBA = ((-1, -1), (-1, 1), (1, -1), (1, 1), (-1, -1))  # Blond_Hair and Male, 
 
 
 def celeba(root: Path) -> None:
-    """All 202,599 rows of the table; of the images only the first of each set, as the others are not opened to count."""
+    """All 202,599 rows of the table, and the first image of each set: the others are not opened to count."""
     pictures = Pictures()
     rows = ((f"{row + 1:06d}.jpg", 1, *CELEBA[row % len(CELEBA)]) for row in range(CELEBA_PARTITION[-1]))
     table(root / "celebA_v1.0/list_attr_celeba.csv", ("image_id", "5_o_Clock_Shadow", "Blond_Hair", "Male"), rows)

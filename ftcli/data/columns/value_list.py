@@ -10,7 +10,7 @@ def is_list(condition: Condition) -> bool:
 
 
 def values_of(condition: Condition) -> tuple[str, ...]:
-    """The values that a condition compares with: the words of the list that it names, without lines that begin with "#".
+    """The values that a condition compares with: the words of the list that it names, whose comments begin with "#".
 
     Raises RequestError where no such list comes with a preset.
     """
