@@ -32,7 +32,7 @@ def at_root(values: Mapping[str, Any]) -> dict[str, Any]:
     if root is None:
         raise _no_root(preset, paths)
     if "://" not in root:
-        _check_there(preset, root, paths, files)
+        check_there(preset, root, paths, files)
     return {name: _placed(value, root) if name in SETS else value for name, value in values.items()}
 
 
@@ -80,7 +80,7 @@ def _no_root(preset: str | None, paths: list[str]) -> RequestError:
     )
 
 
-def _check_there(preset: str | None, root: str, paths: list[str], files: list[dict[str, str]]) -> None:
+def check_there(preset: str | None, root: str, paths: list[str], files: list[dict[str, str]]) -> None:
     """Raises RequestError for a path that is not below the root; it says what a preset expects there."""
     missing = [path for path in dict.fromkeys(paths) if not os.path.exists(os.path.join(root, path))]
     if not missing:
