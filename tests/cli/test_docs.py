@@ -149,10 +149,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_documented_commands_can_be_typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftcli.presets.placing.check_there", lambda *_: None)  # data of a preset
     """Every name and value passes the program's own parser; nothing is run."""
     from ftcli.cli.main import build_app
 
+    monkeypatch.setattr("ftcli.presets.placing.check_there", lambda *_: None)  # data of a preset
     monkeypatch.chdir(tmp_path)
     for name, content in files_of(DOCS / "tutorial.md"):  # task.toml, which other pages name too
         Path(name).write_text(content, encoding="utf-8")
