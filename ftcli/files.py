@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ftcli.errors import ResourceLimit
+from ftcli.errors import RequestError, ResourceLimit
 from ftcli.limits import MAX_JSON_BYTES
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MB = 1e6  # bytes
 PART = ".part"  # end of the names of temporary folders
+OWN = "preset:"  # begins the name of a file of a preset, which comes with the package
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any], size: int = 0) -> None:
@@ -144,3 +145,17 @@ def parse_json(content: bytes) -> Any:
         return json.loads(content)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def own_file(name: str, what: str) -> Path:
+    """The file or folder `PATH` of "preset:PATH", which comes with a preset; another name is a path as it is.
+
+    what: what a message calls it. Raises RequestError for one that does not come with any.
+    """
+    if not name.startswith(OWN):
+        return Path(name)
+    root = Path(__file__).parent.resolve() / "presets"
+    path = (root / name.removeprefix(OWN)).resolve()
+    if not path.is_relative_to(root) or not path.exists():
+        raise RequestError(f"no {what} {name} comes with ftcli", "see: ftcli presets")
+    return path

@@ -6,13 +6,12 @@ No module that computes is imported here, nor by what is: they answer at once.
 import sys
 from typing import Any
 
-from rich.console import RenderableType
-
 from ftcli.config import looking as options
 from ftcli.console.answer import Answer, show_parts, write_json
 from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
-from ftcli.presets import DESCRIPTION, preset_names, read_preset
+from ftcli.presets import preset_names, read_preset
+from ftcli.presets.show import check_content, check_tables, list_of_presets, preset_tables
 from ftcli.report.read import read_both, untrusted
 from ftcli.report.tables import tables as report_tables
 
@@ -48,21 +47,25 @@ def report(config: options.Report) -> Answer:
 
 
 def presets(config: options.Presets) -> Answer:
-    """`presets`: the named benchmarks, or one of them whole."""
-    contents = {name: read_preset(name) for name in ([config.name] if config.name else preset_names())}
-    tables: list[RenderableType] = []
-    for name, content in contents.items():
-        table = new_table(f"{name}: {content['title']}", content["about"])
-        for column in ("command", "option", "value"):
-            table.add_column(column, overflow="fold")
-        own = {key: value for key, value in content.items() if isinstance(value, dict)}
-        for command, of_command in {"all": content, **own}.items():
-            for key, value in of_command.items():
-                if key not in (*DESCRIPTION, *own):
-                    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                    table.add_row(text(command), text(f"--{key.replace('_', '-')}"), text(shown))
-        tables.append(table)
-    return Answer(contents, lambda out: show_parts(out, tables))
+    """`presets`: the list of named benchmarks, one of them whole, or what of its data is there."""
+    names = [config.name] if config.name else preset_names()
+    contents = {name: read_preset(name) for name in names}
+    if config.check:
+        return check_preset(str(config.name), contents[str(config.name)], config)
+    parts = preset_tables(config.name, contents[config.name]) if config.name else list_of_presets(contents)
+    return Answer(contents, lambda out: show_parts(out, parts))
+
+
+def check_preset(name: str, content: dict[str, Any], config: options.Presets) -> Answer:
+    """`presets NAME --check`: what is there, counted against what is published; exit code 1 where that differs."""
+    from ftcli.console.progress import ConsoleLog
+    from ftcli.presets.check import count_sets, missing_files
+
+    root = config.root or ""  # of a preset without files
+    with ConsoleLog(config.quiet) as log:
+        missing, found = missing_files(content, root), count_sets(content, root, log)
+    answer = check_content(found, missing)
+    return Answer(answer, lambda out: show_parts(out, check_tables(name, found, missing)), failed=not answer["right"])
 
 
 def cache(config: options.Cache) -> Answer:

@@ -23,6 +23,7 @@ from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.presets import load_preset, preset_names
+from ftcli.presets.placing import at_root
 from ftcli.safe_text import shortened
 
 NOT_FROM_REPORT = (
@@ -69,7 +70,8 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
 
     def command(**values: Any) -> None:
-        run(options(**{name: expand_home(value) for name, value in values.items()}))
+        values = at_root({name: expand_home(value) for name, value in values.items()})
+        run(options(**values))
 
     command.__name__, command.__doc__ = name, help
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

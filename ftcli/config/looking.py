@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from ftcli.cache.cache import Kind
-from ftcli.config.declare import DATA, OUTPUT, option
-from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument
+from ftcli.config.declare import DATA, OUTPUT, flag, option
+from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument, Root
+from ftcli.errors import RequestError
+from ftcli.presets import read_preset
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -65,6 +67,21 @@ class Presets(Common):
     name: Annotated[
         str | None, typer.Argument(help="Show one preset completely.", metavar="NAME", show_default="list them all")
     ] = None
+    root: Root = None
+    check: Annotated[
+        bool,
+        flag(
+            "Count the images below --root, and compare with the published sizes; exit 1 if any differs.",
+            "--check",
+            DATA,
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.check and self.name is None:
+            raise RequestError("--check needs the name of a preset.", "ftcli presets NAME --root DIR --check")
+        if self.check and self.root is None and "files" in read_preset(str(self.name)):
+            raise RequestError(f"--check needs the folder of the data of {self.name}.", "add --root DIR")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -33,6 +33,15 @@ CutBy = Annotated[
         metavar="COLUMN",
     ),
 ]
+Root = Annotated[
+    str | None,
+    option(
+        "Folder that holds a preset's data; `{root}` at the beginning of a SPEC stands for it.",
+        panel=DATA,
+        default="none",
+        metavar="DIR",
+    ),
+]
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder that ftcli saved, or any checkpoint.", metavar="MODEL", show_default=False)
 ]
@@ -210,6 +219,7 @@ class Reporting(Running, RunFolder):
         str | None,
         option("Named benchmark; sets options that are not given.", panel=DATA, default="none", metavar="NAME"),
     ] = None
+    root: Root = None
     config: ConfigFile = None
     id_val: Annotated[
         str | None, spec("ID validation set: reported, and used to fit the temperature of ece_calibrated.", "none")

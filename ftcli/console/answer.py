@@ -22,6 +22,7 @@ class Answer:
     content: Any
     show: Callable[[Console], None]
     report: Record | None = None
+    failed: bool = False  # what was asked about is not so: exit code 1, after the answer
 
     def as_content(self) -> Any:
         """What `--json` prints, made where it is not yet."""

@@ -23,6 +23,7 @@ from ftcli.data.rows import Rows
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
+from ftcli.files import own_file
 from ftcli.log import Log
 
 
@@ -104,7 +105,7 @@ def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
         unit=rows.unit,
     )
     own = replace(own, classes=all_composed(own.classes, spec.text))
-    return apply_map(own, spec.classes, spec.text) if spec.classes else own
+    return apply_map(own, str(own_file(spec.classes, "class map")), spec.text) if spec.classes else own
 
 
 def _limited(strata: np.ndarray, spec: Spec) -> np.ndarray:

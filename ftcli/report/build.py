@@ -23,6 +23,7 @@ from ftcli.measures.results import Results, join_seeds
 from ftcli.measures.types import FiguresBySet
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
+from ftcli.presets.published import published_for
 from ftcli.processes import command_line
 from ftcli.records import decoded, plain
 from ftcli.report.parts import whole_type
@@ -48,6 +49,8 @@ def build(
         "temperature": temperature_of(results, trained),
         **{key: part for key, part in (parts or {}).items() if part},
     }
+    if published := published_for(command_of(config), resolved(config)):
+        report["published"] = published
     if len(results) > 1 and trained:
         report["seeds"] = [
             SeedResult(selected=pick.selected(), results=of.figures, temperature=of.temperature)

@@ -29,7 +29,7 @@ from ftcli.report.adaptation_tables import adaptation_table
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
 from ftcli.report.model_tables import models_table
-from ftcli.report.types import Report, SeedResult
+from ftcli.report.types import Published, Report, SeedResult
 
 Entry = Figures | MeanAccuracy | None  # None: a set without labels
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
@@ -102,21 +102,39 @@ def run_table(report: Report, width: int) -> Table:
     by_stage = {name: entries(results) for name, results in stages(report).items()}
     intervals = [interval_of(entry) for row in by_stage.values() for entry in row.values() if entry]
     kinds = {kind for kind, _ in filter(None, intervals)}
+    published = published_rows(report)
     captions = [f"[low, high]: {name_intervals(kinds)}"] if kinds else []
     captions += ["-: a set without labels"] if any(None in row.values() for row in by_stage.values()) else []
-    caption = "; ".join(captions)
-    return first_fitting(run_layouts(by_stage), width).table("Accuracy in per cent", caption)
+    captions += dict.fromkeys(f"paper: {row.source}" for row in published_of(report))
+    return first_fitting(run_layouts(by_stage, published), width).table("Accuracy in per cent", "; ".join(captions))
 
 
-def run_layouts(by_stage: dict[str, dict[str, Entry]]) -> Iterator[Layout]:
+def published_of(report: Report) -> list[Published]:
+    return [] if report.published is UNSET else report.published
+
+
+def published_rows(report: Report) -> dict[str, dict[str, Text]]:
+    """What a paper states for a method or choice, by the name of its row and of the set."""
+    rows: dict[str, dict[str, Text]] = {}
+    for row in published_of(report):
+        method = COMMANDS[report.command].title if row.choice is UNSET else row.choice
+        spread = "" if row.plus_minus is UNSET else f" ± {percent(row.plus_minus)}"
+        rows.setdefault(f"{method}, paper", {})[set_name(row.set)] = text(f"{percent(row.accuracy)}{spread}")
+    return rows
+
+
+def run_layouts(by_stage: dict[str, dict[str, Entry]], published: dict[str, dict[str, Text]]) -> Iterator[Layout]:
     """Sets as columns, an accuracy and its interval on one line or on two; then sets as rows."""
     sets = list(next(iter(by_stage.values())))
-    for between in BETWEEN:
-        rows = [[text(stage), *(cell(row[name], between) for name in sets)] for stage, row in by_stage.items()]
-        yield Layout(["", *sets], rows)
-    for between in BETWEEN:
-        rows = [[text(name), *(cell(row[name], between) for row in by_stage.values())] for name in sets]
-        yield Layout(["", *by_stage], rows)
+    for by_set in (False, True):
+        for between in BETWEEN:
+            lines = {stage: [cell(row[name], between) for name in sets] for stage, row in by_stage.items()}
+            lines |= {stage: [row.get(name, text("")) for name in sets] for stage, row in published.items()}
+            if by_set:
+                columns = zip(*lines.values(), strict=True)
+                yield Layout(["", *lines], [[text(name), *row] for name, row in zip(sets, columns, strict=True)])
+            else:
+                yield Layout(["", *sets], [[text(stage), *row] for stage, row in lines.items()])
 
 
 def cell(entry: Entry, between: str) -> Text:

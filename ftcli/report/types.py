@@ -149,6 +149,16 @@ class SeedResult(Record, kw_only=True):
     temperature: float | UnsetType | None = UNSET
 
 
+class Published(Record, kw_only=True):
+    """An accuracy that `source` states for a set of a preset, and what it states as its spread."""
+
+    set: str
+    choice: str | UnsetType = UNSET
+    accuracy: Fraction
+    plus_minus: Fraction | UnsetType = UNSET
+    source: str
+
+
 class Environment(Record, kw_only=True):
     """What the numbers depend on besides the request: versions, device, precision, processes, threads."""
 
@@ -195,6 +205,7 @@ class Report(Record, kw_only=True):
     runs: list[RunRecord] = absent  # every candidate, sorted by (choice, seed, lr)
     selected: Selected | None = absent
     results: FiguresBySet = absent
+    published: list[Published] | UnsetType = UNSET
     temperature: float | UnsetType | None = UNSET
     seeds: list[SeedResult] | UnsetType = UNSET
     models: list[ComparedModel] | UnsetType = UNSET

@@ -29,6 +29,7 @@ NO_EFFECT = (
     "resume",
     "config",
     "preset",
+    "root",
     "json",
     "quiet",
     "debug",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftcli.commands import COMMANDS
+from ftcli.presets import preset_names
 from tests.helpers.program import inside
 
 
@@ -26,8 +27,8 @@ def completed(line: str) -> list[str]:
         ("ftcli lpft --sch", ["--schedule"]),
         ("ftcli lpft --schedule ", ["cosine", "constant"]),
         ("ftcli probe --solver s", ["sgd"]),
-        ("ftcli probe --preset d", ["digits"]),
-        ("ftcli presets ", ["digits"]),
+        ("ftcli probe --preset di", ["digits"]),
+        ("ftcli presets ", preset_names()),
         ("ftcli lpft --train ", []),  # left to the shell, which completes files
     ],
 )

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import numpy as np
@@ -205,13 +204,6 @@ def test_data_shows_what_is_done_to_a_set(tiny: Work, tmp_path: Path) -> None:
     assert "9 images of 3 classes, labels=flip, shift=contrast:5" in inside("data", f"{tiny.far}?{settings}").stdout
     wrong = inside("data", f"{tiny.far}?shift=contarst:5")
     assert wrong.returncode == 2 and 'did you mean "contrast"?' in wrong.stderr
-
-
-def test_presets_list_what_they_set() -> None:
-    content: dict[str, Any] = inside("presets", "digits", "--json").report["digits"]
-    shown = inside("presets").stdout
-    assert content["title"] in shown and "--train" in shown and all(part in shown for part in content["ood"])
-    assert content["train"].startswith("digits:") and len(content["ood"]) >= 2
 
 
 def test_the_schema_knows_every_command() -> None:

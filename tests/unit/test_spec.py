@@ -32,6 +32,8 @@ def test_every_setting() -> None:
 def test_limit_alone_has_seed_zero() -> None:
     assert parse("x?limit=7").limit == (7, 0)
     assert parse("x?per-class=3:11").per_class == (3, 11)
+    assert parse("x?per-class=3:11:40").per_class == (3, 11, 40) and parse("x?per-class=3").per_class == (3, 0)
+    assert parse("x?per-class=3:11:40").at_split("a", limited=True).text == "x?split=a&per-class=3:11:40"
 
 
 def test_what_is_done_to_examples() -> None:

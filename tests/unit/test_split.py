@@ -43,6 +43,14 @@ def test_limit_keeps_order_shares_and_grows() -> None:
     assert split.limit(LABELS, 4000, seed=1).tolist() == list(range(400))
 
 
+def test_per_class_behind_others() -> None:
+    """Sets drawn one behind the other share no row, and are what one draw of all has."""
+    first, second = split.per_class(LABELS, 3, 7), split.per_class(LABELS, 2, 7, 3)
+    both = split.per_class(LABELS, 5, 7)
+    assert not {*first} & {*second} and sorted([*first, *second]) == both.tolist()
+    assert len(split.per_class(LABELS, 5, 7, len(LABELS))) == 0
+
+
 def test_per_class() -> None:
     chosen = split.per_class(LABELS, 10, seed=0)
     counts = np.bincount(LABELS, minlength=5)

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from ftcli.arrow import as_numpy, number_array, text_array
 from ftcli.data.classes.class_names import composed
 from ftcli.data.columns.comparison import Dates, Numbers, read_value
+from ftcli.data.columns.value_list import is_list, values_of
 from ftcli.data.columns.values import check_column, class_names, listed_columns, plain, texts_of
 from ftcli.data.rows import Rows
 from ftcli.data.specs.condition import EQUAL, IN, Condition
@@ -38,8 +39,9 @@ def where_mask(rows: Rows, spec: Spec) -> np.ndarray:
 def _among(rows: Rows, spec: Spec, condition: Condition) -> np.ndarray:
     """Rows whose cell is one of the values as text, bool [N]. Each value must occur."""
     name, texts = condition.column, texts_of(rows, condition.column)
-    values = [composed(value) for value in condition.values]
-    for value in values:
+    values = [composed(value) for value in values_of(condition)]
+    mask = as_numpy(pc.fill_null(pc.is_in(texts, text_array(values)), False))
+    for value in () if is_list(condition) and mask.any() else values:
         if not pc.any(pc.equal(texts, value)).as_py():
             seen, empty = sorted(pc.drop_null(pc.unique(texts)).to_pylist()), texts.null_count
             raise RequestError(
@@ -48,7 +50,7 @@ def _among(rows: Rows, spec: Spec, condition: Condition) -> np.ndarray:
                 + (f"; {counted(empty, 'row has', 'rows have')} no value, which where= cannot choose" if empty else ""),
                 choose(value, [shortened(text, MAX_NAME_SHOWN) for text in seen[:MAX_SUGGESTED_FROM]]),
             )
-    return as_numpy(pc.is_in(texts, text_array(values)))
+    return mask
 
 
 def _compared(rows: Rows, spec: Spec, condition: Condition) -> np.ndarray:

@@ -46,18 +46,18 @@ def limit(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
     return _first_of_each(strata, allocate(np.bincount(strata), n, at_least_one=True), seed)
 
 
-def per_class(strata: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """At most n rows of each class: sorted indices."""
-    return _first_of_each(strata, np.minimum(np.bincount(strata), n), seed)
+def per_class(strata: np.ndarray, n: int, seed: int, skip: int = 0) -> np.ndarray:
+    """At most n rows of each class, behind the first `skip` of its seeded order: sorted indices."""
+    return _first_of_each(strata, np.clip(np.bincount(strata) - skip, 0, n), seed, skip)
 
 
-def _first_of_each(strata: np.ndarray, take: np.ndarray, seed: int) -> np.ndarray:
-    """The first take[s] rows of every stratum s in the seeded order: sorted indices."""
+def _first_of_each(strata: np.ndarray, take: np.ndarray, seed: int, skip: int = 0) -> np.ndarray:
+    """Rows skip … skip + take[s] - 1 of every stratum s in the seeded order: sorted indices."""
     order = seeded_order(len(strata), seed)
     order = order[np.argsort(strata[order], kind="stable")]  # stratum after stratum, each in the seeded order
     sizes = np.bincount(strata, minlength=len(take))
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its stratum
-    return np.sort(order[rank < np.repeat(take, sizes)])
+    return np.sort(order[(rank >= skip) & (rank < skip + np.repeat(take, sizes))])
 
 
 def cut(strata: np.ndarray, digests: list[bytes], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def parse(text: str) -> Spec:
         where=tuple(where),
         classes=values.get("classes"),
         limit=_count(text, "limit", values.get("limit")),
-        per_class=_count(text, "per-class", values.get("per-class")),
+        per_class=_count(text, "per-class", values.get("per-class"), skips=True),
         **_labels(text, values.get("labels")),
         severity=_severity(text, values.get("severity")),
         exif=_word(text, "exif", values.get("exif"), ("apply", "ignore")),
@@ -140,14 +140,16 @@ def _word(text: str, name: str, value: str | None, allowed: tuple[str, ...]) -> 
     return value
 
 
-def _count(text: str, name: str, value: str | None) -> tuple[int, int] | None:
-    """(N, SEED) from "N" or "N:SEED"."""
+def _count(text: str, name: str, value: str | None, *, skips: bool = False) -> Any:
+    """(N, SEED) from "N" or "N:SEED"; where it may have one, (N, SEED, SKIP) from "N:SEED:SKIP"."""
     if value is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,18}(:[0-9]{1,18})?", value) or int(value.partition(":")[0]) < 1:
+    more = 2 if skips else 1
+    if not re.fullmatch(rf"[0-9]{{1,18}}(:[0-9]{{1,18}}){{0,{more}}}", value) or int(value.partition(":")[0]) < 1:
+        form = "N:SEED or N:SEED:SKIP" if skips else "N:SEED"
         raise RequestError(
-            f'{name}={value} in "{text}" is not N:SEED with N at least 1 and SEED at least 0',
+            f'{name}={value} in "{text}" is not {form} with N at least 1 and SEED at least 0',
             f"write {name}=100 or {name}=100:0",
         )
-    count, _, seed = value.partition(":")
-    return int(count), int(seed or 0)
+    given = tuple(map(int, value.split(":")))
+    return given if len(given) > 1 else (*given, 0)

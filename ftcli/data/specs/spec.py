@@ -14,7 +14,7 @@ TEXTS = ("split", "root", "image", "label")
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed data SPEC. `limit` and `per_class` are (N, SEED)."""
+    """A parsed data SPEC. `limit` is (N, SEED), `per_class` (N, SEED) or (N, SEED, SKIP)."""
 
     text: str
     kind: str  # one of KINDS
@@ -27,7 +27,7 @@ class Spec:
     where: tuple[Condition, ...] = ()  # all must hold
     classes: str | None = None
     limit: tuple[int, int] | None = None
-    per_class: tuple[int, int] | None = None
+    per_class: tuple[int, int] | tuple[int, int, int] | None = None
     flip: bool = False  # labels=flip: class y becomes class K - 1 - y
     unlabelled: bool = False  # labels=none: predicted on, never scored
     labels_file: str | None = None  # labels=FILE: beside an array of images
@@ -61,8 +61,8 @@ def _render(spec: Spec) -> str:
     typed += ["group=" + "+".join(escape(column, "+") for column in spec.groups)] if spec.groups else []
     typed += [f"where={condition}" for condition in spec.where]
     typed += [f"classes={escape(spec.classes)}"] if spec.classes is not None else []
-    for name, pair in (("limit", spec.limit), ("per-class", spec.per_class)):
-        typed += [f"{name}={pair[0]}:{pair[1]}"] if pair else []
+    for name, numbers in (("limit", spec.limit), ("per-class", spec.per_class)):
+        typed += [f"{name}={':'.join(map(str, numbers))}"] if numbers else []
     typed += [f"labels={escape(spec.labels)}"] if spec.labels else []
     for name, value in (("severity", spec.severity), ("exif", spec.exif)):
         typed += [f"{name}={value}"] if value is not None else []

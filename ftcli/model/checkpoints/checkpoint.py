@@ -11,8 +11,8 @@ from pathlib import Path
 import timm
 from torch import Tensor
 
-import ftcli.presets
 from ftcli.errors import RequestError, suggest
+from ftcli.files import OWN, own_file
 from ftcli.limits import MAX_REASON
 from ftcli.log import Log
 from ftcli.model.checkpoints import hub
@@ -78,8 +78,8 @@ def open_checkpoint(
         raise RequestError("the checkpoint's name is empty", f"a checkpoint is {_FORMS}")
     if where.startswith("hf-hub:"):
         path, stated = _local(hub.hub_folder(where.removeprefix("hf-hub:")))
-    elif where.startswith("preset:"):
-        path, stated = _local(_in_presets(where.removeprefix("preset:")))
+    elif where.startswith(OWN):
+        path, stated = _local(own_file(where, "checkpoint"))
     elif os.path.exists(where):  # not Path's, which raises for a name that is too long
         path, stated = _local(Path(where))
     else:
@@ -116,14 +116,6 @@ def _weights_in(folder: Path) -> Path:
     if files and re.search(r"-of-\d{5}\.", files[0]):
         fix = f"add the index of the parts, {' or '.join(INDEXES)}: it comes with them"
     raise RequestError(f"folder {folder} has no {' or '.join(hub.WEIGHTS)}", fix)
-
-
-def _in_presets(name: str) -> Path:
-    root = Path(ftcli.presets.__file__).parent.resolve()
-    path = (root / name).resolve()
-    if not path.is_relative_to(root) or not path.exists():
-        raise RequestError(f"no checkpoint preset:{name} comes with ftcli", "see: ftcli presets")
-    return path
 
 
 def _pretrained(where: str) -> tuple[Path, StatedConfig]:
