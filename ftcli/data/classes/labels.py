@@ -1,6 +1,6 @@
 """Labels: from a column to class indices, and through a class map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,20 @@ def numbers(k: int) -> tuple[str, ...]:
     return tuple(str(i) for i in range(k))
 
 
-def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, name: str, spec: str, unit: str) -> Labels:
+def in_order(names: Sequence[str]) -> list[str]:
+    """Sorted names of classes as they are numbered: those that are exactly "0" … "K - 1" by their values."""
+    return list(numbers(len(names))) if set(names) == set(numbers(len(names))) else list(names)
+
+
+def read_labels(
+    column: pa.ChunkedArray | pa.Array, feature: object, place: Callable[[int], str], *, name: str, spec: str
+) -> Labels:
     """Class indices from a label column of ClassLabel, text, truth values or plain integers, without a dictionary.
 
     Text is numbered in sorted order (in numeric order where it is exactly "0" … "K - 1"); integers keep their value.
+
+    Args:
+        place: names a row in a message.
 
     Raises:
         RequestError: another type, an empty cell, or a number or a text that is no class (the row is named); or more
@@ -49,10 +59,10 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     def error(wrong: np.ndarray, what: str) -> RequestError:
         """`wrong`: bool [N], the rows whose label is no class; `what`: the first of them."""
         first, count = int(np.argmax(wrong)), int(wrong.sum())
-        more = f", and {count - 1:,} more of {len(ids):,} have no label that counts" if count > 1 else ""
+        more = f", and {count - 1:,} more of {len(column):,} have no label that counts" if count > 1 else ""
         return RequestError(
-            f"{unit} {quoted(ids[first])} of {spec} has {what} in the label column {quoted(name)}{more}",
-            unlabelled_fix(name, everything=count == len(ids)),
+            f"{place(first)} of {spec} has {what} in the label column {quoted(name)}{more}",
+            unlabelled_fix(name, everything=count == len(column)),
         )
 
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
