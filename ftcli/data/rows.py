@@ -125,8 +125,8 @@ def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:
     first = slices[0][1]
     ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in slices for id in rows.ids]
     table = stacked([(split, rows.table, rows.features) for split, rows in slices])
-    of_slices = [rows.lines for _, rows in slices]
-    lines = None if any(one is None for one in of_slices) else np.concatenate(of_slices)
+    of_slices = [rows.lines for _, rows in slices if rows.lines is not None]
+    lines = np.concatenate(of_slices) if len(of_slices) == len(slices) else None
     return replace(first, table=table, ids=ids, lines=lines)
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ftcli.arrow import as_numpy
 from ftcli.data.classes.class_names import composed, too_long
@@ -66,20 +66,18 @@ def read_labels(
         )
 
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    cells: list[Any] = column.to_pylist() if text or pa.types.is_boolean(column.type) else []
-    blank = np.array([not cell for cell in cells]) if text else as_numpy(column.is_null())
+    blank = as_numpy(pc.equal(pc.fill_null(column, ""), "") if text else column.is_null())
     if blank.any():
         raise error(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
     if text or pa.types.is_boolean(column.type):
-        texts = np.array(list(map(str, cells)), dtype=object)
-        different = set(texts.tolist())
+        different, places = _encoded(column)
         if longest := max((text for text in different if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
-        check_count(len(different), len(texts), name, spec)
-        as_numbers = numbers(len(different))
-        classes = as_numbers if different == set(as_numbers) else tuple(sorted(different))
+        check_count(len(different), len(column), name, spec)
+        classes = tuple(in_order(sorted(different)))
         index = {text: i for i, text in enumerate(classes)}
-        return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
+        values = np.array([index[text] for text in different], dtype=np.int64)[places]
+        return Labels(values, classes, are_names(classes))
     if not pa.types.is_integer(column.type):
         raise RequestError(
             f"the label column {quoted(name)} of {spec} holds {shortened(str(column.type), 80)}; labels are class "
@@ -95,6 +93,15 @@ def read_labels(
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))
+
+
+def _encoded(column: pa.ChunkedArray | pa.Array) -> tuple[list[str], np.ndarray]:
+    """The different values of a column as text, and the place of each row's among them, int64 [N]."""
+    encoded = column.dictionary_encode()  # the chunks of a column share one dictionary
+    chunks = encoded.chunks if isinstance(encoded, pa.ChunkedArray) else [encoded]
+    different = chunks[-1].dictionary if chunks else pa.array([], column.type)
+    places = np.concatenate([np.zeros(0, np.int64), *(as_numpy(chunk.indices) for chunk in chunks)])
+    return [str(value) for value in different.to_pylist()], places
 
 
 def unlabelled_fix(column: str, *, everything: bool) -> str:

@@ -84,7 +84,8 @@ def _choose(
             return name
     if len(others) == 1:
         return others[0]
+    count = "more than one" if declared or others else "no"
     raise RequestError(
-        f"{spec.text}: {'more than one' if declared or others else 'no'} {setting} column; columns: {listed_columns(rows)}",
+        f"{spec.text}: {count} {setting} column; columns: {listed_columns(rows)}",
         f"type {spec.with_column(setting)}",
     )

@@ -41,7 +41,7 @@ def label_values(rows: Rows, spec: Spec, index: np.ndarray) -> tuple[str, pa.Chu
         return spec.label, number_array(_hot(rows, spec, spec.label, index, cells)), ClassFeature(tuple(names))
     name = label_column(rows, spec)
     whole, feature = plain(rows.table.column(name)), rows.features.get(name)
-    column = whole.take(number_array(index))
+    column = whole if len(index) == len(rows) else whole.take(number_array(index))  # all rows need no copy
     if isinstance(feature, ClassFeature) and feature.names:
         return name, column, feature
     if is_list(whole.type):

@@ -1,8 +1,5 @@
 """The paths of images in a table: each leads to a file, and to none outside the folder of the data."""
 
-import os
-from collections import defaultdict
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +14,7 @@ from ftcli.safe_text import quoted
 
 # Paths that could lead elsewhere than below a folder; every other does not, whatever the folder is.
 DOUBTFUL = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|://|\x00"
-FEWEST_LISTED = 50  # files of a folder from which on it is listed, instead of asked for each
+TOGETHER = 2**16  # paths that are made Python's texts at a time
 
 
 def check_inside(images: Images, rows: Rows, name: str, spec: str) -> None:
@@ -34,7 +31,8 @@ def check_inside(images: Images, rows: Rows, name: str, spec: str) -> None:
             what, fix = "is a URL", "name files below one folder, and the folder with root=DIR"
         elif "\0" in path:
             what, fix = "has a zero byte", "mend the path"
-        elif (what := _outside(images, path)) is not None:
+        elif _leads_out(images, path):
+            what = "leads out of the folder of the data"
             fix = "write paths relative to that folder, or name the folder of the images with root=DIR"
         else:
             continue
@@ -54,40 +52,24 @@ def path_of(images: Images, row: int) -> str:
     return "" if paths is None else paths[row].as_py() or ""
 
 
-def _outside(images: Images, path: str) -> str | None:
-    """Why a path may not be followed."""
+def _leads_out(images: Images, path: str) -> bool:
     try:
         images.file(path)  # type: ignore[attr-defined]
     except DamagedImage:
-        return "leads out of the folder of the data"
-    return None
+        return True
+    return False
 
 
 def missing(images: Images, index: np.ndarray) -> np.ndarray:
-    """Which of the rows at `index` name no file, bool [N], by what the folders hold: no file is opened.
+    """Which of the rows at `index` name no file, bool [N]; no file is opened.
 
     Files behind a URL are not asked for: that takes as long as to read them.
     """
     paths = paths_of(images)
-    absent = np.zeros(len(index), dtype=bool)
     if paths is None or type(images) is not ImageColumn:
-        return absent
-    folders: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for place, path in enumerate(paths.take(number_array(index)).to_pylist()):
-        folder, _, name = images.file(path).rpartition("/") if path else ("", "", "")
-        folders[folder].append((place, name))
-    for folder, files in folders.items():
-        known = _names_in(folder) if len(files) >= FEWEST_LISTED else frozenset()
-        for place, name in files:
-            # A file system may know a file by more names than it lists: those of another case, say.
-            absent[place] = name not in known and not (name and os.path.isfile(f"{folder}/{name}"))
-    return absent
-
-
-def _names_in(folder: str) -> frozenset[str]:
-    """The names of the files in a folder; none where it cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return frozenset()
+        return np.zeros(len(index), dtype=bool)
+    absent = []
+    for start in range(0, len(index), TOGETHER):
+        part = paths.take(number_array(index[start : start + TOGETHER]))
+        absent += [not (path and images.leads_to_file(path)) for path in part.to_pylist()]
+    return np.array(absent, dtype=bool)

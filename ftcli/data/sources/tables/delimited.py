@@ -13,7 +13,7 @@ import pyarrow.csv as arrow_csv
 from ftcli.data.classes.class_names import repeated
 from ftcli.data.sources.tables.text_file import DAMAGED, TextFile, not_text, text_lines
 from ftcli.errors import RequestError
-from ftcli.limits import MAX_CELL_BYTES, MAX_LINE_BYTES, MAX_TABLE_COLUMNS, MAX_TEXT_ROWS
+from ftcli.limits import MAX_CELL_BYTES, MAX_ROW_BYTES, MAX_TABLE_COLUMNS, MAX_TEXT_ROWS
 from ftcli.safe_text import counted, listed, quoted, reason, shortened
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -40,12 +40,12 @@ def read_delimited(path: str) -> tuple[pa.Table, np.ndarray]:
     try:
         batches, lines = _batches(path, names, header_line, delimiter)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        for _ in _checked_records(path, names, delimiter):  # finds the line of what is wrong
-            pass
+        if not sum(1 for _ in _checked_records(path, names, delimiter)):  # finds the line of what is wrong
+            raise _no_rows(path) from error
         raise RequestError(f"{quoted(path)} cannot be read as a table: {reason(error)}", DAMAGED) from error
     table = pa.Table.from_batches(batches, pa.schema([(name, pa.string()) for name in names]))
     if not table.num_rows:
-        raise RequestError(f"{quoted(path)} has no rows: nothing follows its header", DAMAGED)
+        raise _no_rows(path)
     if header_line == 1 and lines == table.num_rows + 1:
         numbers = np.arange(2, lines + 1)
     else:  # with empty lines, or with line ends within cells
@@ -67,13 +67,14 @@ def _batches(path: str, names: list[str], header_line: int, delimiter: str) -> t
             file,
             read_options=arrow_csv.ReadOptions(
                 use_threads=False,
-                block_size=MAX_LINE_BYTES,
+                block_size=MAX_ROW_BYTES,
                 column_names=names,
                 skip_rows=header_line - 1,
                 skip_rows_after_names=1,
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(column_types={name: pa.string() for name in names}),
+            memory_pool=pa.system_memory_pool(),  # gives back what it has read at once
         )
         for batch in reader:
             rows += batch.num_rows
@@ -137,7 +138,22 @@ def _checked_records(path: str, names: list[str], delimiter: str) -> Iterator[tu
                     f"{quoted(name)}; at most {MAX_CELL_BYTES:,} are allowed",
                     "leave the column out",
                 )
+        if sum(map(len, record)) > MAX_ROW_BYTES // 8:
+            _check_row(path, line, record)
         yield line, record
+
+
+def _check_row(path: str, line: int, record: list[str]) -> None:
+    """Raises RequestError for a row of too many bytes."""
+    if (size := sum(len(cell.encode()) for cell in record)) + len(record) >= MAX_ROW_BYTES:
+        raise RequestError(
+            f"the row in line {line:,} of {quoted(path)} has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read",
+            "leave long columns out",
+        )
+
+
+def _no_rows(path: str) -> RequestError:
+    return RequestError(f"{quoted(path)} has no rows: nothing follows its header", DAMAGED)
 
 
 def _check_header(path: str, names: list[str], delimiter: str) -> None:
@@ -161,10 +177,11 @@ def _check_header(path: str, names: list[str], delimiter: str) -> None:
             raise RequestError(f"{at} has no name for column {place:,}", "name it in the first line, or leave it out")
         if len(name.encode()) > MAX_CELL_BYTES:
             raise not_text(path, f"has a name of {len(name):,} characters for column {place:,}")
-    if (name := repeated(names)) is not None:
-        places = [f"{place:,}" for place, other in enumerate(names, 1) if other == name]
+    if (twice := repeated(names)) is not None:
+        places = [f"{place:,}" for place, other in enumerate(names, 1) if other == twice]
         raise RequestError(
-            f"{at} names {quoted(name)} twice: columns {' and '.join(places[:5])}", "give each column a name of its own"
+            f"{at} names {quoted(twice)} twice: columns {' and '.join(places[:5])}",
+            "give each column a name of its own",
         )
 
 
