@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
+from ftcli.arrow import as_numpy
 from ftcli.data.classes.class_names import repeated
 from ftcli.data.sources.tables.text_file import DAMAGED, TextFile, not_text, text_lines
 from ftcli.errors import RequestError
@@ -84,11 +85,17 @@ def _batches(path: str, names: list[str], header_line: int, delimiter: str) -> t
 
 
 def _check_batch(path: str, batch: pa.RecordBatch, rows: int) -> None:
-    """Raises RequestError for more rows than a table may have; pa.ArrowInvalid for a cell that is too long."""
+    """Raises RequestError for more rows than a table may have; pa.ArrowInvalid for a cell or a row that is too long."""
     if rows > MAX_TEXT_ROWS:
         raise RequestError(f"{quoted(path)} has more than {MAX_TEXT_ROWS:,} rows", "divide it, or write it as parquet")
-    if any((pc.max(pc.binary_length(column)).as_py() or 0) > MAX_CELL_BYTES for column in batch.columns):
+    lengths = [pc.binary_length(column) for column in batch.columns]
+    longest = [pc.max(column).as_py() or 0 for column in lengths]
+    if max(longest) > MAX_CELL_BYTES:
         raise pa.ArrowInvalid("a cell is too long")
+    if sum(longest) + len(longest) >= MAX_ROW_BYTES:  # not all of them need be in one row
+        of_rows = np.sum([as_numpy(column) for column in lengths], axis=0, dtype=np.int64)
+        if of_rows.max() + len(longest) >= MAX_ROW_BYTES:
+            raise pa.ArrowInvalid("a row is too long")
 
 
 def _records(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
