@@ -147,7 +147,7 @@ def predict(config: Predict) -> Answer:
         task = Task((), named=False, train=None, id_val=None, id_test=None, ood={"images": images})
         inputs = context.inputs(task, loaded.data_config)
         logits = all_logits(context.machine.place(loaded.model), inputs, context.log, frozen=True)["images"]
-        return labels_answer(config, label_table(images.ids, logits.numpy(), loaded.label_names))
+        return labels_answer(config, label_table(list(images.ids), logits.numpy(), loaded.label_names))
 
 
 def open_initial_checkpoint(config: Training, log: Log) -> Checkpoint | None:

@@ -17,6 +17,7 @@ from ftcli.data.columns.label_values import label_values
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
 from ftcli.data.preparation import Drafts, read_sets
+from ftcli.data.row_ids import at
 from ftcli.data.rows import Rows
 from ftcli.data.sources.source import Source, open_source
 from ftcli.data.specs.spec import Spec
@@ -76,7 +77,7 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         named=own.named,
         positions=own.positions,
         groups=groups(rows, spec, index),
-        ids=[rows.ids[row] for row in index],
+        ids=at(rows.ids, index),
         unit=rows.unit,
         lines=None if rows.lines is None else rows.lines[index],
         dropped=dropped,

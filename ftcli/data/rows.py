@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ftcli.arrow import number_array, text_array
 from ftcli.data.decoding.column import Images
+from ftcli.data.row_ids import RowNumbers
 from ftcli.errors import RequestError
 from ftcli.safe_text import quoted
 
@@ -53,11 +54,11 @@ class Rows:
 
     table: pa.Table
     features: Features  # of the columns known to hold classes or images
-    ids: list[str]
+    ids: Sequence[str]
     folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
     open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
-    lines: np.ndarray | None = None  # int64 [N], the line of each row in a file of text
+    lines: np.ndarray | None = None  # int [N], the line of each row in a file of text
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -87,7 +88,7 @@ def numbered(
     table: pa.Table, features: Features, folders: tuple[Path, ...] = (), lines: np.ndarray | None = None
 ) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
-    return Rows(table, features, [str(row) for row in range(table.num_rows)], folders, lines=lines)
+    return Rows(table, features, RowNumbers(np.arange(table.num_rows, dtype=np.int32)), folders, lines=lines)
 
 
 def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:

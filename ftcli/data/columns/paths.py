@@ -68,8 +68,11 @@ def missing(images: Images, index: np.ndarray) -> np.ndarray:
     paths = paths_of(images)
     if paths is None or type(images) is not ImageColumn:
         return np.zeros(len(index), dtype=bool)
-    absent = []
-    for start in range(0, len(index), TOGETHER):
-        part = paths.take(number_array(index[start : start + TOGETHER]))
-        absent += [not (path and images.leads_to_file(path)) for path in part.to_pylist()]
-    return np.array(absent, dtype=bool)
+    absent, start = np.zeros(len(index), dtype=bool), 0
+    for chunk in paths.chunks:
+        here = np.flatnonzero((index >= start) & (index < start + len(chunk)))
+        for places in np.split(here, range(TOGETHER, len(here), TOGETHER)):
+            texts = chunk.take(number_array(index[places] - start)).to_pylist()
+            absent[places] = [not (path and images.leads_to_file(path)) for path in texts]
+        start += len(chunk)
+    return absent

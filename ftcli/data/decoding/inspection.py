@@ -66,7 +66,7 @@ class Reading:
 
     column: Images
     rows: np.ndarray
-    ids: list[str]
+    ids: Sequence[str]
     spec: str
     unit: str
     cache: Cache | None = None
@@ -106,7 +106,7 @@ class Reading:
 def inspect(
     column: Images,
     rows: np.ndarray,
-    ids: list[str],
+    ids: Sequence[str],
     *,
     spec: str,
     unit: str,

@@ -24,7 +24,7 @@ WHOLE_NUMBERS = r"^(-?[1-9][0-9]{0,17}|0|)$"  # as a program writes them; an emp
 
 
 def read_delimited(path: str) -> tuple[pa.Table, np.ndarray]:
-    """A table of text, and the line of each row, int64 [N].
+    """A table of text, and the line of each row, int32 [N].
 
     The first line names the columns; a first column without a name, as pandas writes its index, is left out. A column
     whose every cell is a whole number as programs write it, or empty, is int64; in every other, cells stay the texts
@@ -48,9 +48,9 @@ def read_delimited(path: str) -> tuple[pa.Table, np.ndarray]:
     if not table.num_rows:
         raise _no_rows(path)
     if header_line == 1 and lines == table.num_rows + 1:
-        numbers = np.arange(2, lines + 1)
+        numbers = np.arange(2, lines + 1, dtype=np.int32)
     else:  # with empty lines, or with line ends within cells
-        numbers = np.array([line for line, _ in _checked_records(path, names, delimiter)], dtype=np.int64)
+        numbers = np.array([line for line, _ in _checked_records(path, names, delimiter)], dtype=np.int32)
     if len(numbers) != table.num_rows:
         raise RequestError(
             f"{quoted(path)} can be read as {table.num_rows:,} rows and as {len(numbers):,}: its quotation marks or "

@@ -18,7 +18,7 @@ Row = tuple[int, dict[str, Any]]  # a line's number and its object
 
 
 def read_json_lines(path: str) -> tuple[pa.Table, np.ndarray]:
-    """A table with a column for every key of any object, and the line of each row, int64 [N]. Empty lines are skipped.
+    """A table with a column for every key of any object, and the line of each row, int32 [N]. Empty lines are skipped.
 
     An object that lacks a key has no value there. Whole numbers among others become floats; a column of values of
     different kinds is refused.
@@ -49,7 +49,7 @@ def read_json_lines(path: str) -> tuple[pa.Table, np.ndarray]:
         raise RequestError(f"{quoted(path)} has no rows: there is no object in it", DAMAGED)
     tables.append(_table(path, batch, kinds))
     try:
-        return pa.concat_tables(tables, promote_options="permissive"), np.array(numbers, dtype=np.int64)
+        return pa.concat_tables(tables, promote_options="permissive"), np.array(numbers, dtype=np.int32)
     except pa.ArrowException as error:
         raise RequestError(
             f"the rows of {quoted(path)} differ: {reason(error)}", "give all rows the same form"
