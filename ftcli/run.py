@@ -152,7 +152,7 @@ def predict(config: Predict) -> Answer:
         body = FrozenBody(context.machine.place(loaded.model), inputs.feature_cache, context.log)
         logits = frozen_logits(body, inputs)["images"].numpy()
         table = label_table(
-            images.ids, logits, loaded.label_names, top=config.top, with_probabilities=config.probabilities
+            list(images.ids), logits, loaded.label_names, top=config.top, with_probabilities=config.probabilities
         )
         return labels_answer(config, table, body.features(inputs.sets["images"], "images"))
 

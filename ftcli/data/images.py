@@ -14,6 +14,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import Content, DamagedImage, decode, digest
 from ftcli.data.decoding.inspection import Reading, Result, conclude
+from ftcli.data.row_ids import at
 from ftcli.data.shifts.shift import Shift, Shuffle
 from ftcli.errors import RequestError, RunError
 from ftcli.log import Log
@@ -46,8 +47,9 @@ class ImageSet:
     named: bool  # False: plain integers without names, and `classes` is "0", "1", …
     positions: bool  # True: a map by position made `labels` positions in the task's classes
     groups: np.ndarray | None  # str [N]
-    ids: list[str]  # [N], relative path for folders, row number for tables
+    ids: Sequence[str]  # [N], relative path for folders, row number for tables
     unit: str = "row"  # what a message calls an example, "row" or "file"
+    lines: np.ndarray | None = None  # int [N], where in a file of text each is described
     digests: list[bytes] = field(default_factory=list)  # [N], sha256 of the encoded bytes; none until `inspected`
     pixel_digests: list[bytes] = field(default_factory=list)  # [N], of the decoded image, whatever its format
     dropped: int = 0  # rows left out because their class has no counterpart
@@ -119,7 +121,8 @@ class ImageSet:
             labels=self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
             cut_groups=None if self.cut_groups is None else self.cut_groups[indices],
-            ids=[self.ids[i] for i in indices],
+            ids=at(self.ids, indices),
+            lines=None if self.lines is None else self.lines[indices],
             digests=[self.digests[i] for i in indices] if self.digests else [],
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from ftcli.arrow import number_array, text_array
 from ftcli.data.decoding.column import Images
+from ftcli.data.row_ids import RowNumbers
 from ftcli.errors import RequestError
+from ftcli.safe_text import quoted
 
 # How sets name their splits, and the role each split has in a run; "eval" is a test set to `datasets` too.
 SPLIT_ROLES = {
@@ -52,10 +54,11 @@ class Rows:
 
     table: pa.Table
     features: Features  # of the columns known to hold classes or images
-    ids: list[str]
+    ids: Sequence[str]
     folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
     open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
+    lines: np.ndarray | None = None  # int [N], the line of each row in a file of text
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -65,15 +68,27 @@ class Rows:
         stop = max(start, stop)
         if (start, stop) == (0, len(self)):
             return self
-        return replace(self, table=self.table.slice(start, stop - start), ids=self.ids[start:stop])
+        lines = None if self.lines is None else self.lines[start:stop]
+        return replace(self, table=self.table.slice(start, stop - start), ids=self.ids[start:stop], lines=lines)
+
+    def place(self, row: int) -> str:
+        """A row as a message names it."""
+        return place(self.unit, self.ids[row], None if self.lines is None else int(self.lines[row]))
+
+
+def place(unit: str, id: str, line: int | None) -> str:
+    """A row as a message names it: row "3" (line 5)."""
+    return f"{unit} {quoted(id)}" + ("" if line is None else f" (line {line:,})")
 
 
 Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, each read when it is called
 
 
-def numbered(table: pa.Table, features: Features, folders: tuple[Path, ...] = ()) -> Rows:
+def numbered(
+    table: pa.Table, features: Features, folders: tuple[Path, ...] = (), lines: np.ndarray | None = None
+) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
-    return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
+    return Rows(table, features, RowNumbers(np.arange(table.num_rows, dtype=np.int32)), folders, lines=lines)
 
 
 def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
@@ -111,7 +126,9 @@ def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:
     first = slices[0][1]
     ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in slices for id in rows.ids]
     table = stacked([(split, rows.table, rows.features) for split, rows in slices])
-    return replace(first, table=table, ids=ids)
+    of_slices = [rows.lines for _, rows in slices if rows.lines is not None]
+    lines = np.concatenate(of_slices) if len(of_slices) == len(slices) else None
+    return replace(first, table=table, ids=ids, lines=lines)
 
 
 def stacked(tables: Sequence[tuple[str, pa.Table, Features]]) -> pa.Table:

@@ -132,7 +132,7 @@ def data_digests(images: ImageSet) -> SetDigests:
         images=key(*images.identities, f"shuffle {images.shuffle}"),
         labels=sha256(images.labels.astype("<i8").tobytes()).hexdigest(),
         groups=None if images.groups is None else digest(images.groups.tolist()),
-        ids=digest(images.ids),
+        ids=digest(list(images.ids)),
         classes=None if images.restrict is None else list(images.restrict),
     )
 

@@ -260,7 +260,7 @@ def test_a_home_folder_and_signs_in_a_path(tmp_path: Path, monkeypatch: pytest.M
         ("torchvision:EuroSAT?root=/nowhere/at/all", "no folder"),
         ("torchvision:CocoDetection?root=.", "annFile"),
         ("torchvision:LSUN?root=.", "pickle"),
-        ("digits:plain?root=.", "only torchvision"),
+        ("digits:plain?root=.", "only PATH and torchvision"),
     ],
 )
 def test_refused_by_its_words(text: str, says: str) -> None:

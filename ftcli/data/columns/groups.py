@@ -42,8 +42,7 @@ def whole_column(rows: Rows, spec: Spec, setting: str, name: str, index: np.ndar
     texts = texts_of(rows, name).take(number_array(index))
     if (empty := as_numpy(pc.equal(pc.fill_null(texts, ""), ""))).any():
         raise RequestError(
-            f'the {setting} column "{name}" of {spec.text} is empty in {rows.unit} '
-            f'"{rows.ids[index[np.argmax(empty)]]}"',
+            f'the {setting} column "{name}" of {spec.text} is empty in {rows.place(int(index[np.argmax(empty)]))}',
             "fill it in, name another column, or choose rows by a column that is filled in, with where=COLUMN:VALUE",
         )
     return np.array(texts.to_pylist(), dtype=str)

@@ -67,7 +67,7 @@ class ImageColumn:
             return cell.as_buffer()
         if self.paths is not None and (path := self.paths[row].as_py()):
             try:
-                return read_regular(self._file(os.fsdecode(path)), MAX_IMAGE_BYTES)
+                return self.read(self.file(os.fsdecode(path)))
             except OSError as error:
                 raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
         raise DamagedImage("there is no image")
@@ -81,17 +81,21 @@ class ImageColumn:
     def leads_to_file(self, path: str) -> bool:
         """Whether a path is one of a file that may be read."""
         try:
-            return os.path.isfile(self._file(path))
+            return os.path.isfile(self.file(path))
         except DamagedImage:
             return False
 
-    def _file(self, path: str) -> str:
+    def read(self, file: str) -> bytes:
+        """The content of an image's file. Raises OSError where it cannot be read, or is longer than an image may be."""
+        return read_regular(file, MAX_IMAGE_BYTES)
+
+    def file(self, path: str) -> str:
         """The file of a path in the table. Raises DamagedImage where it lies outside the folders of the data."""
         if self.folders is None:
             return path
         for folder in self.folders:
             file = os.path.normpath(os.path.join(folder, path))
-            if Path(file).is_relative_to(folder):
+            if file == folder or file.startswith(os.path.join(folder, "")):
                 return file
         raise DamagedImage(f"its path {quoted(path)} leads out of the folder of the data")
 

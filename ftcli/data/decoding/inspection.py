@@ -66,7 +66,7 @@ class Reading:
 
     column: Images
     rows: np.ndarray
-    ids: list[str]
+    ids: Sequence[str]
     spec: str
     unit: str
     exif: Literal["apply", "ignore"] | None = None
@@ -112,7 +112,7 @@ class Reading:
 def inspect(
     column: Images,
     rows: np.ndarray,
-    ids: list[str],
+    ids: Sequence[str],
     *,
     spec: str,
     unit: str,

@@ -8,13 +8,9 @@ from ftcli.data.rows import Splits
 from ftcli.data.sources.folders import open_folder, single_image
 from ftcli.data.sources.image_files import holds_image, is_image
 from ftcli.data.sources.saved import is_saved, open_saved
-from ftcli.data.sources.table_files import (
-    can_become_parquet,
-    open_parquet,
-    open_parquet_below,
-    open_parquet_folder,
-    parquet_command,
-)
+from ftcli.data.sources.tables.metadata import open_metadata_folder
+from ftcli.data.sources.tables.parquet import open_parquet_below, open_parquet_folder
+from ftcli.data.sources.tables.tables import TABLE_ENDINGS, is_table, open_table
 from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
@@ -25,22 +21,26 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():
-            return _detected(path, labelled, log)
+            return _detected(path, spec, labelled, log)
         near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
     except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
         raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
     raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
 
 
-def _detected(path: Path, labelled: bool, log: Log) -> Splits:
+def _detected(path: Path, spec: Spec, labelled: bool, log: Log) -> Splits:
+    if path.is_file() and is_table(str(path)):
+        return open_table(str(path), spec.root, labelled=labelled)
+    if spec.root is not None:
+        raise RequestError(f"{spec.text} has a root, and is no table or list of paths", "leave root= out")
     if path.is_file():
-        if path.suffix.lower() == ".parquet":
-            return open_parquet([path])
         if is_image(str(path)) and not labelled:
             return {"train": partial(single_image, path)}
         raise _not_a_set(path)
     if is_saved(path):
         return open_saved(path)
+    if splits := open_metadata_folder(path, spec, log, labelled=labelled):
+        return splits
     if splits := open_parquet_folder(path):
         return splits
     if not holds_image(str(path)) and (splits := open_parquet_below(path)):
@@ -55,10 +55,8 @@ def _not_a_set(path: Path) -> RequestError:
             f'"{path}" is one image, without a label',
             "name a folder with one subfolder per class; `ftcli predict MODEL IMAGE` takes an image",
         )
-    problem = (
-        f'the file "{path}" is not a .parquet file; data is a folder with one subfolder of images per class, a '
-        ".parquet file or a folder of them, a save_to_disk folder, or hf:NAME"
+    return RequestError(
+        f'the file "{path}" is no table ({", ".join(TABLE_ENDINGS)}) and no list (.txt); data is one of these, a '
+        "folder with one subfolder of images per class, a folder of .parquet files, a save_to_disk folder, or hf:NAME",
+        "unpack or convert it to one of these" if path.suffix else "check the path",
     )
-    if can_become_parquet(path):
-        return RequestError(problem, parquet_command(path))
-    return RequestError(problem, "unpack or convert it to one of these" if path.suffix else "check the path")

@@ -41,7 +41,7 @@ def agreement(config: Agreement) -> Answer:
             {name: Pair(data.labels, one[name], other[name]) for name, data in task.labelled_sets().items()}
             for one, other in combinations(predicted, 2)
         ]
-        ids = {name: data.ids for name, data in task.sets().items()}
+        ids = {name: list(data.ids) for name, data in task.sets().items()}
         pairs = [
             PairMistakes(a, b, describe_pair(both, task.classes, ids, config.seed), agreement_without_labels(task, *of))
             for (a, b), of, both in zip(
