@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
 from ftcli.config.loop import Merge
-from ftcli.config.preparation import LEAST_SHARE, Augmentation, CropScale, check_crop_scale
+from ftcli.config.preparation import CropScale, check_crop_scale
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
+from ftcli.data.augmentation import LEAST_SHARE, Augmentation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_SEED, MAX_VIEWS
 

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, option
+from ftcli.data.augmentation import LEAST_SHARE, Augmentation
 from ftcli.errors import RequestError
 
-LEAST_SHARE = 0.5  # of the image's area in a crop of `standard`; less would often leave the object out
 PREPARATION = ("crop_mode", "crop_pct", "interpolation")  # of timm's data configuration
 
 CropMode = Annotated[
@@ -37,7 +37,6 @@ Interpolation = Annotated[
         metavar="nearest|bilinear|bicubic|box|hamming|lanczos",
     ),
 ]
-Augmentation = Literal["none", "flip", "light", "standard"]
 Augment = Annotated[
     Augmentation,
     option(

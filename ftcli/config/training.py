@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 from ftcli.commands import COMMANDS
 from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
-from ftcli.config.preparation import LEAST_SHARE, Augment, CropScale, check_crop_scale
+from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
 from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
+from ftcli.data.augmentation import LEAST_SHARE
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 

@@ -18,7 +18,7 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from ftcli.config.preparation import LEAST_SHARE, Augmentation
+from ftcli.data.augmentation import LEAST_SHARE, Augmentation
 from ftcli.data.shifts.permutation import check_blocks, permute
 from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
