@@ -6,6 +6,7 @@ import stat
 from typing import BinaryIO, cast
 
 from ftcli.data.storage.storage import Storage
+from ftcli.files import read_regular
 
 
 class LocalStorage:
@@ -31,6 +32,9 @@ class LocalStorage:
     def open(self, path: str) -> BinaryIO:
         self.size(path)
         return cast(BinaryIO, open(path, "rb"))
+
+    def read_whole(self, path: str, most: int) -> bytes:
+        return read_regular(path, most)
 
     def glob(self, pattern: str) -> list[str]:
         return sorted(filter(os.path.isfile, glob.iglob(pattern, recursive=True)))

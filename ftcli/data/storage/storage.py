@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import BinaryIO, Protocol
 
-URL = "://"  # what a URL has and a path on this machine has not
+from ftcli.data.storage.url import is_url as is_url
 
 
 class Storage(Protocol):
@@ -27,9 +27,8 @@ class Storage(Protocol):
     def glob(self, pattern: str) -> list[str]:
         """The paths of the files that match a pattern, sorted."""
 
-
-def is_url(path: str) -> bool:
-    return URL in path
+    def read_whole(self, path: str, most: int) -> bytes:
+        """A file of at most `most` bytes, in one go."""
 
 
 def storage_of(path: str) -> Storage:

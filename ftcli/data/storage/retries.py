@@ -1,0 +1,55 @@
+"""Reading from a source that may be away for some seconds: tried again with longer and longer pauses."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from ftcli.data.storage.url import redacted, without_secrets
+from ftcli.safe_text import reason
+
+T = TypeVar("T")
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second try, the third, …
+_listeners: list[Callable[[str], None]] = []
+
+
+class Unavailable(Exception):
+    """A try has failed, and another may not."""
+
+
+class SourceGone(ConnectionError):
+    """A source that was tried again and again, and did not answer."""
+
+
+@contextmanager
+def waits_announced_to(note: Callable[[str], None]) -> Iterator[None]:
+    """Inside, `note` is told, once for each time that a source is away, that it is waited for."""
+    _listeners.append(note)
+    try:
+        yield
+    finally:
+        _listeners.remove(note)
+
+
+def patiently(url: str, read: Callable[[], T]) -> T:
+    """What `read` returns, which is called again where it raises Unavailable.
+
+    Raises SourceGone where the last try failed too; every other error of `read` at once.
+    """
+    for tried, pause in enumerate((*PAUSES, None)):
+        try:
+            return read()
+        except Unavailable as error:
+            if pause is None:
+                text = f"it went away: {tried + 1} tries within {sum(PAUSES):.0f} s, the last: {reason(error)}"
+                raise SourceGone(0, without_secrets(text), redacted(url)) from error
+            if not tried:
+                for note in _listeners:
+                    note(f"{_place(url)} does not answer ({without_secrets(reason(error))}); trying again")
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _place(url: str) -> str:
+    """The host or bucket of a URL."""
+    return "/".join(redacted(url).split("/")[:3])
