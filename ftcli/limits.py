@@ -22,6 +22,7 @@ UNPACKED_BYTES = 2**28  # bytes that a file of any size may unpack to,
 UNPACKED_RATIO = 32  # and, in addition, so many times its own size
 ROW_BYTES = 2**10  # bytes that the program takes for a row in addition to its cells, rounded up
 VALUE_BYTES = 4  # bytes to find a value in its row, while it is read
+MAX_ROW_GROUP_BYTES = 2**29  # bytes, unpacked, of a row group behind a URL: a few of them are in memory at once
 MAX_DICTIONARY_BYTES = 2**30  # bytes of a column whose repeated words are written out
 MAX_CIFAR_BYTES = 2**28  # bytes of a file of CIFAR; the largest has 155 MB
 

@@ -53,7 +53,7 @@ class Rows:
     table: pa.Table
     features: Features  # of the columns known to hold classes or images
     ids: list[str]
-    folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
+    folders: tuple[str | Path, ...] | None = None  # where the files lie that a table names; None: from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
     open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
 
@@ -71,7 +71,7 @@ class Rows:
 Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, each read when it is called
 
 
-def numbered(table: pa.Table, features: Features, folders: tuple[Path, ...] = ()) -> Rows:
+def numbered(table: pa.Table, features: Features, folders: tuple[str | Path, ...] = ()) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
     return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = min(16, os.cpu_count() or 1)
+REMOTE_THREADS = 16  # that mostly wait for a server
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

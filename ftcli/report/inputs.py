@@ -48,7 +48,7 @@ def data(config: options.Data) -> Answer:
     asked = {"labels": spec.labels, "exif": spec.exif, "shift": spec.shift, "shuffle": spec.shuffle}
     changes = {name: str(change) for name, change in asked.items() if change}
     content = {
-        "spec": config.source, "n": len(images),
+        "spec": spec.text, "n": len(images),
         "classes": {name: counts.get(i, 0) for i, name in enumerate(images.classes)},
         "groups": dict(sorted(groups.items())), "fingerprint": images.fingerprint, "dropped": images.dropped,
         "damaged": images.damaged, "changes": changes,

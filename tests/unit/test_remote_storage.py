@@ -14,8 +14,9 @@ from ftcli.data.storage import retries
 from ftcli.data.storage.remote import RemoteStorage
 from ftcli.data.storage.retries import SourceGone, waits_announced_to
 from ftcli.data.storage.storage import storage_of
-from ftcli.data.storage.url import check_url, redacted, without_secrets
+from ftcli.data.storage.url import check_url
 from ftcli.errors import RequestError
+from ftcli.safe_text import redacted, redacted_spec, without_secrets
 from tests.helpers.served import Served, serving
 
 CONTENT = bytes(range(256)) * 40
@@ -119,9 +120,13 @@ def test_the_pauses_outlast_five_seconds() -> None:
 
 
 def test_a_server_that_says_nothing_is_not_waited_for_without_end() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, mock.patch("ftcli.data.storage.http.TIMEOUT", 0.1):
-        with mock.patch.object(retries, "PAUSES", (0.1,)), pytest.raises(SourceGone, match="timed out"):
-            RemoteStorage().size(f"http://127.0.0.1:{silent.getsockname()[1]}/a")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        mock.patch("ftcli.data.storage.http.TIMEOUT", 0.1),
+        mock.patch.object(retries, "PAUSES", (0.1,)),
+        pytest.raises(SourceGone, match="timed out"),
+    ):
+        RemoteStorage().size(f"http://127.0.0.1:{silent.getsockname()[1]}/a")
 
 
 def test_a_file_that_changes_is_noticed(served: Served) -> None:
@@ -167,7 +172,7 @@ def test_listing(memory: str) -> None:
         ("zip://a.png::https://host/a.zip", "a URL inside another", "give the URL of a table"),
         ("simplecache::https://host/a.zip", "a URL inside another", "give the URL of a table"),
         ("http://host/http://other/a", "a URL inside another", "give the URL of a table"),
-        ("httpz://host/a", "httpz:// is not read", 'did you mean "https"?'),
+        ("httpz://host/a", "httpz:// is not read", 'did you mean "http"?'),
         ("quux://host/a", "quux:// is not read", "use one of https://"),
         ("https:///a", "names no host", "write https://HOST/PATH"),
         ("https://me:secret@host/a", "user name or password", "leave it out"),
@@ -188,5 +193,6 @@ def test_a_package_that_is_missing_is_named() -> None:
 def test_secrets_are_not_shown() -> None:
     assert redacted("https://me:secret@host/a b.parquet?sig=secret&x=1") == "https://host/a b.parquet?…"
     assert redacted("s3://bucket/a@b") == "s3://bucket/a@b" and redacted("a?b") == "a?b"
+    assert redacted_spec("far=https://host/a%3Fsig=secret?split=test") == "far=https://host/a%3F…?split=test"
     shown = without_secrets('for "https://me:secret@host/a?sig=secret" and s3://bucket/a, is it?')
     assert shown == 'for "https://host/a?…" and s3://bucket/a, is it?'

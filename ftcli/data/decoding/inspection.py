@@ -20,7 +20,7 @@ from ftcli.data.decoding.decode import IN_DECODING, Content, DamagedImage, decod
 from ftcli.data.decoding.forked import Forks, available_cores, fork_context
 from ftcli.data.decoding.known import RECOGNISED_BY, Known
 from ftcli.data.decoding.orientation import is_turned
-from ftcli.data.threads import THREADS, map_in_order
+from ftcli.data.threads import REMOTE_THREADS, THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.processes import process_count
@@ -28,6 +28,7 @@ from ftcli.safe_text import counted, quoted
 
 BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
 BLOCK_BYTES = 2**22
+REMOTE_BLOCK = 4  # images behind a URL that a thread asks for one after the other
 HELD_BYTES = 2**26  # of the images by which sets are recognised, held until they are looked at
 IMAGES_PER_PROCESS = 512  # for fewer, starting a process does not pay
 MOST_PROCESSES = 64
@@ -260,11 +261,16 @@ def _block_size(uses: Iterable[Use]) -> int:
 
 
 def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
-    """What is found and made of n images, in order: by processes where there are many, else by threads."""
+    """What is found and made of n images, in order: by processes where there are many, else by threads.
+
+    Images behind a URL are waited for, which many threads can do at once; they share what was fetched for them.
+    """
     Image.init()  # all formats registered before threads ask for them
+    remote = look.column.remote
+    size, threads = (min(size, REMOTE_BLOCK), REMOTE_THREADS) if remote else (size, THREADS)
     blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
     number, context = min(available_cores() // process_count(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
-    if context is not None and number > 1:
+    if context is not None and number > 1 and not remote:
         with ExitStack() as memory:
             try:
                 memory.enter_context(IN_DECODING.shared(context))
@@ -275,5 +281,5 @@ def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
                 for packed in forks.in_order(ahead=2 * number + 1):
                     yield from map(_unpacked, packed)
                 return
-    for block in map_in_order(look, blocks, threads=THREADS, ahead=2 * THREADS):
+    for block in map_in_order(look, blocks, threads=threads, ahead=2 * threads):
         yield from block

@@ -59,9 +59,13 @@ def _above(folder: str) -> frozenset[FolderId]:
     return ancestors(os.path.dirname(os.path.realpath(folder)))
 
 
+def has_image_ending(path: str) -> bool:
+    return path.lower().endswith(_endings())
+
+
 def is_image(path: str) -> bool:
     """By the ending where it is an image's; only files with other endings, or none, are opened."""
-    if path.lower().endswith(_endings()):
+    if has_image_ending(path):
         return True
     beginning = read_beginning(path, 16)  # nothing of what is empty, no regular file, or not allowed
     accepts = (accept for _, accept in map(Image.OPEN.__getitem__, FORMATS))

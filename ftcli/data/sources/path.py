@@ -1,4 +1,4 @@
-"""A file or folder on this machine, whose kind is detected from its content."""
+"""A file or folder, on this machine or behind a URL, whose kind is detected from its content."""
 
 from functools import partial
 from pathlib import Path
@@ -7,6 +7,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.rows import Splits
 from ftcli.data.sources.folders import open_folder, single_image
 from ftcli.data.sources.image_files import holds_image, is_image
+from ftcli.data.sources.remote.location import open_url
 from ftcli.data.sources.saved import is_saved, open_saved
 from ftcli.data.sources.table_files import (
     can_become_parquet,
@@ -16,12 +17,15 @@ from ftcli.data.sources.table_files import (
     parquet_command,
 )
 from ftcli.data.specs.spec import Spec
+from ftcli.data.storage.storage import is_url
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 
 
 def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """The splits of a file or folder. Raises RequestError where it is not there, or is no set of images."""
+    if is_url(spec.location):
+        return open_url(spec.location, log, labelled=labelled)
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ftcli import __version__
 from ftcli.data.storage.retries import Unavailable
-from ftcli.data.storage.url import HTTP, redacted
+from ftcli.data.storage.url import HTTP
+from ftcli.safe_text import redacted
 
 TIMEOUT = 15.0  # seconds without a byte
 MOST_REDIRECTS = 5

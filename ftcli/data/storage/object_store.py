@@ -6,9 +6,9 @@ from threading import Lock
 from typing import Any
 
 from ftcli.data.storage.retries import Unavailable
-from ftcli.data.storage.url import PROTOCOLS, protocol_of, redacted, without_secrets
+from ftcli.data.storage.url import PROTOCOLS, protocol_of
 from ftcli.errors import RequestError
-from ftcli.safe_text import reason
+from ftcli.safe_text import reason, redacted, without_secrets
 
 LOGIN = ("credential", "token", "forbidden", "unauthorized", "accessdenied", "gated")  # in names of packages' errors
 OFFLINE = ("offline",)

@@ -9,10 +9,11 @@ from ftcli.data.storage.http import HttpFiles
 from ftcli.data.storage.object_store import ObjectStore
 from ftcli.data.storage.retries import patiently
 from ftcli.data.storage.storage import Storage
-from ftcli.data.storage.url import HTTP, PROTOCOLS, check_url, protocol_of, redacted
+from ftcli.data.storage.url import HTTP, PROTOCOLS, check_url, protocol_of
 from ftcli.errors import RequestError
+from ftcli.safe_text import redacted
 
-BUFFER = 2**20  # bytes that a stream reads at once, at least
+BUFFER = 2**16  # bytes that a stream reads at once, at least: the readers of tables ask for much themselves
 
 T = TypeVar("T")
 

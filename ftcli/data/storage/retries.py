@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ftcli.data.storage.url import redacted, without_secrets
-from ftcli.safe_text import reason
+from ftcli.safe_text import reason, redacted, without_secrets
 
 T = TypeVar("T")
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second try, the third, …

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import BinaryIO, Protocol
 
+from ftcli.data.storage.url import HTTP, protocol_of
 from ftcli.data.storage.url import is_url as is_url
 
 
@@ -40,10 +41,15 @@ def storage_of(path: str) -> Storage:
 
 def join(folder: str, path: str) -> str:
     """The path or URL of what lies at a relative path below a folder."""
+    if protocol_of(folder) in HTTP:  # characters of a name that have a meaning in such a URL
+        for character in "%?#":
+            path = path.replace(character, f"%{ord(character):02X}")
     return f"{folder.rstrip('/')}/{path}"
 
 
 def parent(path: str) -> str:
-    """The folder that a file lies in, as a path or URL; "." for a bare name."""
+    """The folder that a file lies in, as a path or URL, which has no query; "." for a bare name."""
+    if protocol_of(path) in HTTP:
+        path = path.partition("?")[0]
     folder, slash, _ = path.rpartition("/")
     return (folder or "/") if slash else "."

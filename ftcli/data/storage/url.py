@@ -1,14 +1,13 @@
-"""URLs of data: which are read, and how they are shown without what is secret in them."""
+"""URLs of data: which are read."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ftcli.errors import RequestError, suggest
-from ftcli.safe_text import shortened
+from ftcli.safe_text import redacted, shortened
 
 URL = "://"  # what a URL has and a path on this machine has not
-IN_TEXT = re.compile(r"""\b\w[\w+.-]*://[^\s"'<>]+""")
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,9 @@ def is_url(path: str) -> bool:
 
 
 def protocol_of(url: str) -> str:
-    return url.partition(URL)[0].lower()
-
-
-def redacted(url: str) -> str:
-    """A URL as far as it may be shown: without a user name, a password and the query, which may be a signature."""
-    protocol, mark, rest = url.partition(URL)
-    if not mark:
-        return url
-    place, slash, path = rest.partition("?")[0].partition("/")
-    return protocol + mark + place.rpartition("@")[2] + slash + path + ("?…" if "?" in rest else "")
-
-
-def without_secrets(text: str) -> str:
-    """A text with every URL in it as far as it may be shown."""
-    return IN_TEXT.sub(lambda url: redacted(url[0]), text)
+    """In small letters; "" for a path on this machine."""
+    protocol, mark, _ = url.partition(URL)
+    return protocol.lower() if mark else ""
 
 
 def check_url(url: str) -> None:
@@ -73,8 +60,8 @@ def check_url(url: str) -> None:
     if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0] and protocol.lower() not in ("abfs", "abfss", "hf"):
         raise RequestError(
             f'"{shown}" was typed with a user name or password, which would be kept in reports and histories',
-            "leave it out; object stores take theirs from the environment or their own files, and a signed URL is typed "
-            "with %3F for its ?",
+            "leave it out; object stores take theirs from the environment or their own files, and a signed URL is "
+            "typed with %3F for its ?",
         )
 
 
