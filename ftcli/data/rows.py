@@ -76,7 +76,9 @@ def numbered(table: pa.Table, features: Features, folders: tuple[str | Path, ...
     return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
 
 
-def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
+def file_rows(
+    paths: Sequence[str], root: str | Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()
+) -> Rows:
     """Rows of image files, whose ids are their paths below `root`; with the labels, and the names of the classes."""
     try:
         files = text_array(paths)

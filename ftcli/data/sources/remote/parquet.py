@@ -1,6 +1,7 @@
 """Parquet files behind URLs: everything but the images is read when the set is opened."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -51,14 +52,15 @@ class _Files:
             schema = self.files[url].schema
             name = redacted(url).rpartition("/")[2]
             tables.append((name, self._table(url), features_of(schema, quoted(redacted(url)))))
-        rows = numbered(stacked(tables), tables[0][2], (parent(urls[0]),))
-        return Rows(rows.table, rows.features, rows.ids, rows.folders, rows.unit, partial(self.images, rows.folders))
+        folder = parent(urls[0])
+        return replace(numbered(stacked(tables), tables[0][2], (folder,)), open_images=partial(self.images, folder))
 
-    def images(self, folders: tuple[str, ...], column: pa.ChunkedArray) -> Images:
+    def images(self, folder: str, column: pa.ChunkedArray) -> Images:
         """A column of images: of addresses, or of paths that lie beside the file."""
         if column.type != ADDRESS:
-            return ImageColumn(column, folders)
-        return RowGroupImages(column, [self.files.get(url) for url in self.urls], self.columns)
+            return ImageColumn(column, (folder,))
+        files = {number: self.files[url] for number, url in enumerate(self.urls) if url in self.files}
+        return RowGroupImages(column, files, self.columns)
 
     def _table(self, url: str) -> pa.Table:
         """A file's columns, with addresses in the place of images."""

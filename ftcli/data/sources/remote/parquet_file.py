@@ -1,4 +1,4 @@
-"""One parquet file behind a URL: its footer, and columns of one row group at a time, each in as few ranges as it takes."""
+"""One parquet file behind a URL: its footer, and columns of one row group at a time, in as few ranges as it takes."""
 
 import io
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The images of parquet files behind URLs, read one row group at a time."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import BoundedSemaphore, Lock
 
@@ -27,11 +27,12 @@ class RowGroupImages:
 
     Args:
         addresses: as ADDRESS, numbers of the files and of the columns, rows within their row group.
+        files, columns: by number.
     """
 
     remote = True
 
-    def __init__(self, addresses: pa.ChunkedArray, files: Sequence[RemoteParquet], columns: Sequence[str]) -> None:
+    def __init__(self, addresses: pa.ChunkedArray, files: Mapping[int, RemoteParquet], columns: Sequence[str]) -> None:
         joined = addresses.combine_chunks()
         parts = joined.flatten() if isinstance(joined, pa.StructArray) else joined.chunk(0).flatten()
         self._file, self._group, self._row, self._column = (as_numpy(part).tolist() for part in parts)
@@ -55,7 +56,7 @@ class RowGroupImages:
 
     @property
     def _addresses(self) -> tuple[object, ...]:
-        urls = tuple(file.url for file in self._files)
+        urls = tuple((number, file.url) for number, file in self._files.items())
         return urls, tuple(self._columns), self._file, self._group, self._row, self._column
 
 
