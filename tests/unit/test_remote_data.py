@@ -19,7 +19,7 @@ from ftcli.data.images import ImageSet
 from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import CachedPixels, PartialPixels, open_pixels
 from ftcli.data.preparation import Transforms
-from ftcli.data.sources.remote import row_groups
+from ftcli.data.sources.remote import hub_parquet, row_groups
 from ftcli.data.specs.parse import parse
 from ftcli.data.storage import remote, retries
 from ftcli.data.task import without_labels
@@ -197,6 +197,53 @@ def test_a_single_image(served: Served) -> None:
     picture(1).save(served.folder / "one.png")
     there = without_labels(f"{served.url}/one.png", damaged="stop", log=Log())
     assert len(there) == 1 and there.ids == ["one.png"]
+
+
+# Sets of the hub
+
+
+def converted(root: Path, config: str, split: str, first: int) -> None:
+    """A split as the hub converts it."""
+    images = [{"bytes": encoded(picture(first + i)), "path": None} for i in range(4)]
+    path = root / "owner/name@refs%2Fconvert%2Fparquet" / config / split / "0000.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"image": images, "label": ["x", "y"] * 2}), path)
+
+
+@pytest.fixture
+def hub(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_parquet, "ROOT", memory)
+
+
+def test_sets_of_the_hub_are_streamed(hub: None, tmp_path: Path) -> None:
+    converted(tmp_path, "default", "train", 0)
+    converted(tmp_path, "default", "test", 4)
+    converted(tmp_path, "other", "train", 8)
+    upload(tmp_path)
+    here = f"{tmp_path}/owner/name@refs%252Fconvert%252Fparquet"
+    assert opened("hf:owner/name?streaming=true&split=test").fingerprint == opened(f"{here}/default/test").fingerprint
+    assert opened("hf:owner/name/other?streaming=true").fingerprint == opened(f"{here}/other/train").fingerprint
+    assert "has the splits train, test" in refusal("hf:owner/name?streaming=true").replace("test, train", "train, test")
+    assert 'did you mean "other"' in refusal("hf:owner/name/othe?streaming=true")
+
+
+def test_a_set_of_which_the_hub_has_only_the_beginning(hub: None, tmp_path: Path) -> None:
+    converted(tmp_path, "default", "partial-train", 0)
+    upload(tmp_path)
+    assert "only the beginning" in refusal("hf:owner/name?streaming=true")
+    (tmp_path / "owner/name/data").mkdir(parents=True)
+    images = [{"bytes": encoded(picture(i)), "path": None} for i in range(6)]
+    pq.write_table(pa.table({"image": images, "label": ["x", "y"] * 3}), tmp_path / "owner/name/data/train-0.parquet")
+    upload(tmp_path)
+    assert len(opened("hf:owner/name?streaming=true")) == 6
+    assert "nothing of it is there" in refusal("hf:owner/none?streaming=true")
+
+
+def test_the_hub_out_of_reach() -> None:
+    assert "HF_HUB_OFFLINE is set" in refusal("hf:owner/name?streaming=true")  # as in all tests
+    assert "HF_HUB_OFFLINE is set" in refusal("hf://datasets/owner/name/a.parquet")
+    assert "which only hf:NAME[/CONFIG] has" in refusal("a.parquet?streaming=true")
+    assert "allowed: true" in refusal("hf:owner/name?streaming=yes")
 
 
 # The cache, and what does not fit into it

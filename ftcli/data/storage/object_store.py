@@ -12,6 +12,7 @@ from ftcli.safe_text import reason, redacted, without_secrets
 
 LOGIN = ("credential", "token", "forbidden", "unauthorized", "accessdenied", "gated")  # in names of packages' errors
 OFFLINE = ("offline",)
+MISSING = ("notfound", "nosuch")
 VERSIONS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "blob_id", "mtime", "LastModified", "last_modified")
 
 
@@ -94,7 +95,7 @@ def _opened(protocol: str, url: str) -> Any:
 def _fault(error: Exception, url: str) -> Exception:
     """An error of a file system as one of this module's: packages have many of their own."""
     name, text = type(error).__name__.lower(), without_secrets(reason(error))
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or any(word in name for word in MISSING):
         return FileNotFoundError(2, "there is no such file", redacted(url))
     if any(word in name for word in OFFLINE):
         return OSError(0, f"HF_HUB_OFFLINE is set, and it is not here: {text}", redacted(url))
