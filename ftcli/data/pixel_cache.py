@@ -223,9 +223,10 @@ def _open_remote(
     if kept is not None and kept.held.all():
         return kept
     count = 0 if kept is None else int(kept.held.sum())
-    log.note(
-        f"the pixels of {count:,} of {len(images):,} images of {images.spec} are kept; others are fetched each time"
-    )
+    if cache is not None:
+        log.note(
+            f"the pixels of {count:,} of {len(images):,} images of {images.spec} are kept; others are fetched each time"
+        )
     return PartialPixels(kept, decoded)
 
 
