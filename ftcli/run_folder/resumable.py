@@ -10,7 +10,7 @@ from pathlib import Path
 from ftcli.config.shared import Resumable
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
-from ftcli.errors import FtcliError, ResourceLimit, Stopped
+from ftcli.errors import FtcliError, ResourceLimit, SourceUnavailable, Stopped
 from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
 from ftcli.processes import command_line
@@ -21,6 +21,7 @@ from ftcli.run_folder.request import Request, difference, read_request
 
 REQUEST = "request.json"
 MINUTE = 60.0
+from ftcli.safe_text import redacted_spec
 
 
 @contextmanager
@@ -61,9 +62,10 @@ def resumable_run(
             if limit and checkpointer.exit_code is not None:  # the signal to this process has killed a worker too
                 raise Stopped("interrupted.", checkpointer.resume_command, checkpointer.exit_code) from error
             saved = any((folder / STATE).glob("*.safetensors"))
-            if not saved or (isinstance(error, FtcliError) and not limit):
+            passes = limit or isinstance(error, SourceUnavailable)
+            if not saved or (isinstance(error, FtcliError) and not passes):
                 remove_state(folder, folder_too=new)
-            elif isinstance(error, ResourceLimit):
+            elif isinstance(error, ResourceLimit | SourceUnavailable):
                 error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
             raise
         remove_state(folder)
@@ -97,6 +99,6 @@ def remove_state(folder: Path, *, folder_too: bool = False) -> None:
 
 def resume_command(folder: Path) -> str:
     """What to type to go on with this command: its own words, with --out where they have none."""
-    words = list(command_line.get())
+    words = [redacted_spec(word) for word in command_line.get()]
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

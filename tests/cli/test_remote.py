@@ -110,6 +110,7 @@ def test_a_server_that_goes_away_and_comes_back_or_not(served: Served, tmp_path:
 
     gone = run(Away(served, 3, None), *words("finetune", served.url, tmp_path / "gone"), *options)
     assert gone.returncode == 1 and "went away" in gone.stderr and "Traceback" not in gone.stderr
+    assert "what is saved goes on with: ftcli finetune" in gone.stderr
     assert not (tmp_path / "gone/report.json").exists() and (tmp_path / "gone" / STATE).exists()
     assert inside(*words("finetune", served.url, tmp_path / "gone"), *options, "--resume").returncode == 2  # still away
     served.start()

@@ -324,7 +324,7 @@ def test_a_source_that_is_gone_ends_an_epoch_and_one_that_pauses_does_not(served
     served.stop()
     with pytest.raises(RunError, match="went away") as error:
         batches(there, None)
-    assert error.value.exit_code == 1 and "--resume" in error.value.fix
+    assert error.value.exit_code == 1 and "when it is there again" in error.value.fix
 
 
 def test_another_file_under_the_same_url_is_noticed(served: Served) -> None:

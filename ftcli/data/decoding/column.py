@@ -14,7 +14,7 @@ from ftcli.arrow import as_numpy
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.storage.retries import SourceGone
 from ftcli.data.storage.storage import is_url, join, storage_of
-from ftcli.errors import RunError
+from ftcli.errors import SourceUnavailable
 from ftcli.limits import MAX_IMAGE_BYTES
 from ftcli.safe_text import quoted
 
@@ -73,7 +73,7 @@ class ImageColumn:
 
         Raises:
             DamagedImage: there is none, its file cannot be read, or it lies where a table has no say.
-            RunError: it lies behind a URL, and that source has gone away.
+            SourceUnavailable: it lies behind a URL, and that source has gone away.
         """
         if self.pixels is not None:
             return _array(self.pixels[row])
@@ -119,11 +119,10 @@ class ImageColumn:
         raise DamagedImage(f"its path {quoted(path)} leads out of the folder of the data")
 
 
-def source_gone(error: SourceGone) -> RunError:
+def source_gone(error: SourceGone) -> SourceUnavailable:
     """The end of a run whose images lie behind a URL that does not answer any more."""
-    return RunError(
-        f'the source "{error.filename}" cannot be read: {error.strerror}',
-        "when it is there again, type the command again; with --resume, training goes on from its last saved state",
+    return SourceUnavailable(
+        f'the source "{error.filename}" cannot be read: {error.strerror}', "the same command when it is there again"
     )
 
 

@@ -42,7 +42,7 @@ class RowGroupImages:
         """The image of one row as stored.
 
         Raises:
-            DamagedImage: there is none, or its row group cannot be read. RunError: the source has gone away.
+            DamagedImage: there is none, or its row group cannot be read. SourceUnavailable: the source has gone away.
         """
         file, group = self._files[self._file[row]], self._group[row]
         name = self._columns[self._column[row]]
