@@ -18,10 +18,10 @@ from ftcli.run_folder.folder import check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import STATE
 from ftcli.run_folder.request import Request, difference, read_request
+from ftcli.safe_text import redacted_spec
 
 REQUEST = "request.json"
 MINUTE = 60.0
-from ftcli.safe_text import redacted_spec
 
 
 @contextmanager
@@ -32,7 +32,8 @@ def resumable_run(
 
     Gives the folder, which has another name than `folder` where --out is not given and another command has taken that
     name, and the checkpointer of its state. The state is removed at the end of the work and after an error that would
-    come again; it stays after an interruption or a ResourceLimit. Of several processes the first locks the folder.
+    come again; it stays after an interruption, a ResourceLimit and where data
+    behind a URL do not come any more. Of several processes the first locks the folder.
 
     Raises RequestError where another process works in the folder, Unusable where the state is of another request.
     """
@@ -62,11 +63,10 @@ def resumable_run(
             if limit and checkpointer.exit_code is not None:  # the signal to this process has killed a worker too
                 raise Stopped("interrupted.", checkpointer.resume_command, checkpointer.exit_code) from error
             saved = any((folder / STATE).glob("*.safetensors"))
-            passes = limit or isinstance(error, SourceUnavailable)
-            if not saved or (isinstance(error, FtcliError) and not passes):
-                remove_state(folder, folder_too=new)
-            elif isinstance(error, ResourceLimit | SourceUnavailable):
+            if saved and isinstance(error, ResourceLimit | SourceUnavailable):
                 error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
+            elif not saved or isinstance(error, FtcliError):
+                remove_state(folder, folder_too=new)
             raise
         remove_state(folder)
 

@@ -122,9 +122,9 @@ def test_a_server_that_goes_away_and_comes_back_or_not(served: Served, tmp_path:
 
 def test_no_secret_is_in_a_folder(served: Served, tmp_path: Path) -> None:
     typed = words("probe", served.url, tmp_path / "out")
-    typed = [f"{word}%3Fsig%3Dsecret" if str(word).endswith(".parquet") else word for word in typed]
+    typed = [f"{word}%3Fsig%3Dhunter2" if str(word).endswith(".parquet") else word for word in typed]
     done = inside(*typed)
     assert done.returncode == 0, done.stderr
-    assert "secret" not in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
     for file in [*(tmp_path / "out").rglob("*"), *(tmp_path / "cache").rglob("*")]:
-        assert "secret" not in file.name and (file.is_dir() or b"secret" not in file.read_bytes()), file
+        assert "hunter2" not in file.name and (file.is_dir() or b"hunter2" not in file.read_bytes()), file
