@@ -340,3 +340,34 @@ def test_row_groups_in_memory_are_bounded() -> None:
     for number in (0, 1, 2, 2, 1, 0):
         groups.get(("url", number, "image"), lambda number=number: (read.append(number), 100))  # type: ignore
     assert read == [0, 1, 2, 0]
+
+
+def kept_and_read(served: Served, cache: Cache, monkeypatch: pytest.MonkeyPatch, settings: str = "") -> tuple[str, int]:
+    """The fingerprint of the table as a new process would find it, and how many row groups of images were fetched."""
+    monkeypatch.setattr(row_groups, "GROUPS", row_groups.RowGroups(row_groups.HELD_BYTES, 2))
+    monkeypatch.setattr(remote, "STORAGE", remote.RemoteStorage())
+    served.asked.clear()
+    images = open_images(parse(f"{served.url}/images.parquet{settings}"), Log(), cache=cache)
+    metadata = pq.read_metadata(served.folder / "images.parquet")
+    chunks = [metadata.row_group(group).column(0) for group in range(3)]
+    starts = [min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset))) for chunk in chunks]
+    return images.fingerprint, sum(asked.startswith(f"bytes={start}-") for start in starts for _, asked in served.asked)
+
+
+@pytest.mark.parametrize(("version", "fetched"), [('"1"', False), ('W/"1"', True), ("", True)])
+def test_a_later_run_relies_on_strong_versions_alone(
+    version: str, fetched: bool, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.version, cache = version, Cache(tmp_path / "cache", 10**8, Log())
+    first, groups = kept_and_read(served, cache, monkeypatch)
+    assert groups == 3
+    again, groups = kept_and_read(served, cache, monkeypatch)
+    assert again == first and groups == (3 if fetched else 0)
+    other, groups = kept_and_read(served, cache, monkeypatch, "?split=train[1:]")  # other images of the same file
+    assert other != first and groups == 3
+    served.version = version.replace("1", "2")
+    contents = [{"bytes": encoded(picture(900 + i, (12, 10))), "path": None} for i in range(N)]
+    table = pa.table({"image": contents, "label": ["ant", "bee"] * (N // 2)})
+    pq.write_table(table, tmp_path / "images.parquet", row_group_size=N // 3)
+    changed, groups = kept_and_read(served, cache, monkeypatch)
+    assert changed != first and groups == 3

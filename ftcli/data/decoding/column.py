@@ -27,6 +27,9 @@ class Images(Protocol):
     def content(self, row: int) -> Content:
         """The image of one row as stored. Raises DamagedImage where there is none or it cannot be read."""
 
+    def version(self) -> str | None:
+        """A text that is another one once an image has changed, by what servers say; None where nothing tells."""
+
     def same_as(self, other: "Images") -> bool:
         """Whether each row of the other is the same image in the same memory or file."""
 
@@ -88,6 +91,9 @@ class ImageColumn:
             except OSError as error:
                 raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
         raise DamagedImage("there is no image")
+
+    def version(self) -> str | None:
+        return None  # to ask for it file by file would take as long as to read them
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other column is the same image in the same memory or file."""

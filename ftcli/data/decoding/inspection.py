@@ -1,7 +1,8 @@
 """Inspection: every image of a set is read once, and in that pass hashed, decoded, checked and handed to its uses.
 
-The bytes are read in every run. Images of which an earlier run has noted that they could be decoded, and that have the
-very bytes of then, are not decoded again, unless something is to be made of them.
+The bytes are read in every run, but for those behind URLs that served.py knows. Images of which an earlier run has
+noted that they could be decoded, and that have the very bytes of then, are not decoded again, unless something is to
+be made of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from PIL import Image
 
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding import known as known_images
+from ftcli.data.decoding import served
 from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import IN_DECODING, Content, DamagedImage, decode, digest, pixel_digest
 from ftcli.data.decoding.forked import Forks, available_cores, fork_context
@@ -75,16 +77,21 @@ class Reading:
     name: str = ""  # of its entry in the cache
     known: Known | None = None
     held: dict[int, Content] = field(default_factory=dict)
+    served_name: str = ""  # of the entry by which it need not be read, where a server names versions
+    seen: Sequence[Inspected] = ()  # of that entry
 
     def __post_init__(self) -> None:
         if self.cache is None or not len(self.rows):
             return
-        rows = self.rows[:RECOGNISED_BY].tolist()
+        if version := self.column.version():
+            self.served_name = served.name_of(version, self.rows, PIL.__version__)
+            self.seen = [Inspected(*each) for each in served.find(self.cache, self.served_name) or ()]
+        rows = self.rows[:RECOGNISED_BY].tolist() if not self.seen else ()
         try:
             first = {row: self.held[row] if row in self.held else self.column.content(row) for row in rows}
         except DamagedImage:
             return
-        digests = [digest(content) for content in first.values()]
+        digests = [digest(content) for content in first.values()] or [i.digest for i in self.seen[:RECOGNISED_BY]]
         self.name = known_images.name_of(digests, len(self.rows), PIL.__version__)
         self.known = known_images.find(self.cache, self.name, len(self.rows))
         if sum(map(_bytes_of, {**self.held, **first}.values())) <= HELD_BYTES:
@@ -94,6 +101,8 @@ class Reading:
         """Note for later runs what was found out, where it is new."""
         if self.cache is None or not self.name:
             return
+        if self.served_name and not self.seen:
+            served.add(self.cache, self.served_name, images)
         found = Known([image.digest for image in images], [image.pixel_digest for image in images])
         # As it is now: another set of the same images, seen otherwise, may have been noted in the meantime.
         before = known_images.find(self.cache, self.name, len(images)) if self.uses else self.known
@@ -169,8 +178,11 @@ def _report_damaged(reading: Reading, results: Sequence[Result], damaged: str, l
 def read_images(readings: Sequence[Reading], log: Log) -> list[list[Result]]:
     """Read the images of sets that share one column, each once, on all cores; the results of each set, in its order.
 
-    An image is decoded where nothing is known of it, where it has changed, and where it is used.
+    An image is decoded where nothing is known of it, where it has changed, and where it is used. Nothing is read of
+    sets behind URLs whose versions are those of an earlier run, unless something is to be made of them.
     """
+    if all(len(reading.seen) and not reading.uses for reading in readings):
+        return [list(reading.seen) for reading in readings]
     rows = np.unique(np.concatenate([reading.rows for reading in readings]))
     look = _Look(readings, rows)
     uses = [use for reading in readings for use in reading.uses]

@@ -166,7 +166,10 @@ class HttpFiles:
 
 
 def _version(response: http.client.HTTPResponse) -> str:
-    return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    """What the server says of the state of a file, and which header says it; "" where none does."""
+    return next(
+        (f"{name} {response.headers[name]}" for name in ("ETag", "Last-Modified") if response.headers[name]), ""
+    )
 
 
 def _proxy(scheme: str, place: str) -> str | None:

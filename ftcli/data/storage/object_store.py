@@ -32,7 +32,7 @@ class ObjectStore:
             raise _fault(error, url) from error
         if info["type"] != "file":
             raise IsADirectoryError(21, "it is a folder", redacted(url))
-        version = next((str(info[name]) for name in VERSIONS if info.get(name)), "")
+        version = next((f"{name.replace('ETag', 'etag')} {info[name]}" for name in VERSIONS if info.get(name)), "")
         return int(info["size"]), version
 
     def part(self, url: str, start: int, stop: int) -> bytes:

@@ -15,6 +15,9 @@ from ftcli.safe_text import redacted
 
 BUFFER = 2**16  # bytes that a stream reads at once, at least: the readers of tables ask for much themselves
 
+# What the versions begin with that are another one whenever the bytes are; times and weak ETags may stay the same.
+STRONG = ('ETag "', "etag ", "generation ", "md5Hash ", "content_md5 ", "blob_id ")
+
 T = TypeVar("T")
 
 
@@ -39,10 +42,9 @@ class RemoteStorage:
     def size(self, path: str) -> int:
         return self._size_and_version(path)[0]
 
-    def version(self, path: str) -> str:
-        """What changes when a file does, as its server says; "" where it says nothing that can be relied on."""
-        version = self._size_and_version(path)[1]
-        return "" if version.startswith("W/") else version
+    def version(self, path: str) -> str | None:
+        size, version = self._size_and_version(path)
+        return f"{size} {version}" if version.startswith(STRONG) else None
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         size, version = self._size_and_version(path)

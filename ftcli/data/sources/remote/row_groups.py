@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import BoundedSemaphore, Lock
 
+import numpy as np
 import pyarrow as pa
 
 from ftcli.arrow import as_numpy
+from ftcli.cache.cache import key
 from ftcli.data.decoding.column import ImageColumn, Images, source_gone
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.remote.parquet_file import RemoteParquet
 from ftcli.data.storage.retries import SourceGone
-from ftcli.data.storage.storage import parent
+from ftcli.data.storage.storage import parent, storage_of
 from ftcli.safe_text import redacted
 
 HELD_BYTES = 2**28  # of row groups that were read, in this process
@@ -49,6 +51,16 @@ class RowGroupImages:
         images = GROUPS.get((file.url, group, name), lambda: _read(file, group, name))
         content = images.content(self._row[row])
         return bytes(content) if isinstance(content, pa.Buffer) else content  # a part keeps the whole in memory
+
+    def version(self) -> str | None:
+        """All files that are used, as their servers say that they are; None where one says nothing to rely on."""
+        used = {number: self._files[number] for number in sorted(set(self._file))}
+        versions = [storage_of(file.url).version(file.url) for file in used.values()]
+        if None in versions:
+            return None
+        described = [f"{number} {redacted(file.url)} {file.size}" for number, file in used.items()]
+        parts = (self._file, self._group, self._row, self._column)
+        return key(*described, *map(str, versions), *self._columns, *(np.array(part).tobytes() for part in parts))
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same image of the same files."""
