@@ -7,6 +7,7 @@ from ftcli.cache.cache import Cache
 from ftcli.data.rows import Splits
 from ftcli.data.sources.folders import open_folder, single_image
 from ftcli.data.sources.image_files import holds_image, is_image
+from ftcli.data.sources.npy.open import open_array
 from ftcli.data.sources.saved import is_saved, open_saved
 from ftcli.data.sources.table_files import (
     can_become_parquet,
@@ -25,14 +26,16 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     try:
         if path.exists():
-            return _detected(path, labelled, log)
+            return _detected(path, spec, labelled, log)
         near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
     except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
         raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
     raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
 
 
-def _detected(path: Path, labelled: bool, log: Log) -> Splits:
+def _detected(path: Path, spec: Spec, labelled: bool, log: Log) -> Splits:
+    if spec.names_array:
+        return open_array(str(path), spec, labelled=labelled)
     if path.is_file():
         if path.suffix.lower() == ".parquet":
             return open_parquet([path])
