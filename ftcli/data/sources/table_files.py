@@ -1,6 +1,5 @@
 """Tables: parquet files as Arrow tables."""
 
-import re
 import shlex
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from ftcli.data.classes.class_names import repeated
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
 from ftcli.data.sources.bounded_read import read_bounded
 from ftcli.data.sources.declared_features import features_of
+from ftcli.data.sources.split_names import files_by_split
 from ftcli.errors import RequestError
 from ftcli.safe_text import listed, quoted, reason
 
@@ -69,20 +69,8 @@ def open_parquet(files: list[Path]) -> Splits:
 
     Read with pyarrow: `datasets` would first write a copy of it all into its cache.
     """
-    named: dict[str, list[Path]] = {}
-    for file in files:
-        name = re.match(r"([a-z]+)(?=[-_.])", file.name.lower())
-        split = name.group(1) if name and name.group(1) in SPLIT_ROLES else ""
-        named.setdefault(split, []).append(file)
-    if len(files) == 1 or list(named) == [""]:
-        return {"train": partial(_read_parquet, files)}
-    if "" in named:
-        raise RequestError(
-            f'some files in "{files[0].parent}" are named after a split and others are not: '
-            + ", ".join(file.name for file in named[""][:5]),
-            "name the one file that is meant",
-        )
-    return {split: partial(_read_parquet, of_split) for split, of_split in named.items()}
+    named = files_by_split(list(map(str, files)))
+    return {split: partial(_read_parquet, list(map(Path, of_split))) for split, of_split in named.items()}
 
 
 def _read_parquet(files: list[Path]) -> Rows:

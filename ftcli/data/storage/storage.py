@@ -18,6 +18,9 @@ class Storage(Protocol):
     def size(self, path: str) -> int:
         """Bytes of a file."""
 
+    def version(self, path: str) -> str | None:
+        """A text that is another one once a file has changed; None where the storage cannot tell."""
+
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         """Bytes start … stop - 1 of a file; up to its end where `stop` is None. Never fewer than asked for."""
 

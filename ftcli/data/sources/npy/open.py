@@ -34,8 +34,8 @@ def open_array(path: str, spec: Spec, *, labelled: bool) -> Splits:
     n, severity = header.shape[0], spec.severity
     if severity is not None and n % BLOCKS:
         raise RequestError(
-            f"severity={severity}: {quoted(path)} has {n:,} images, which do not divide into {BLOCKS} equal blocks, one "
-            "for each severity",
+            f"severity={severity}: {quoted(path)} has {n:,} images, which do not divide into {BLOCKS} equal blocks, "
+            "one for each severity",
             "leave severity= out, or choose images by their rows, as split=[0:100]",
         )
     columns: dict[str, pa.Array] = {"image": image_places(n)}
