@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 from ftcli.data.storage.storage import storage_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_MEMBER_NAME_BYTES, MAX_PAX_BYTES, MAX_TAR_PADDING
-from ftcli.safe_text import counted, quoted, reason
+from ftcli.safe_text import quoted, reason
 
 BLOCK = 512  # bytes: of a header, and a member's content is filled up to a multiple of it
 WINDOWS = (2**12, 2**22)  # bytes that are read at once: at first, and at most where members are small
@@ -65,14 +65,15 @@ class Archive:
         return self._window[start - self._start : stop - self._start]
 
     def __iter__(self) -> Iterator[Member]:
+        self._check_compressed()
         position, extended = 0, _NOTHING
         while (header := self._header(position)) is not None:
             kind, start = header[156:157], position + BLOCK
-            size = self._size(header, position) if extended.size is None else extended.size
+            size = self._size(header, position)
             if kind in EXTENDED:
                 extended = self._extended(kind, start, size, extended)
             else:
-                name = extended.name or _name(header)
+                name, size = extended.name or _name(header), size if extended.size is None else extended.size
                 self._check(name, kind, start, size)
                 if kind == FOLDER or name.endswith(b"/"):
                     size = 0  # a folder may state one, and has no content
@@ -90,7 +91,7 @@ class Archive:
         if header == ZEROS:
             return None
         if not _is_header(header):
-            raise self._no_header(header, position)
+            raise self._damaged(position, "is none, or damaged")
         return header
 
     def _size(self, header: bytes, position: int) -> int:
@@ -129,9 +130,7 @@ class Archive:
         if kind not in (*REGULAR, FOLDER):
             raise self._irregular(name, kind)
         if not name or b"\0" in name or len(name) > MAX_MEMBER_NAME_BYTES:
-            raise self._damaged(
-                start - BLOCK, f"has a name of {counted(len(name), 'byte', 'bytes')}, which no file has"
-            )
+            raise self._damaged(start - BLOCK, f"has a name of {len(name):,} bytes, which no file has")
         if kind != FOLDER and start + size > self.size:
             self._raise_cut_short(
                 f"{quoted(shown(name))} in it is to end at byte {start + size:,}, and the archive has {self.size:,}"
@@ -148,19 +147,17 @@ class Archive:
             )
 
     def _unreadable(self, error: Exception) -> RequestError:
-        return RequestError(
-            f"{quoted(self.path)} cannot be read: {reason(error)}", "check the path and its permissions"
-        )
+        return RequestError(f"{quoted(self.path)} cannot be read: {reason(error)}", "check the path and permissions")
 
     def _raise_cut_short(self, how: str) -> NoReturn:
         raise RequestError(f"{quoted(self.path)} is cut short: {how}", "get it anew, whole")
 
-    def _no_header(self, block: bytes, position: int) -> RequestError:
-        """The error for a block that is no header; of a compressed file it says how to unpack it."""
+    def _check_compressed(self) -> None:
+        """Raises RequestError for a compressed file; it says how to unpack it."""
+        beginning = self.read(0, min(self.size, BLOCK))
         for magic, command in MAGICS.items():
-            if not position and block.startswith(magic):
-                return RequestError(f"{quoted(self.path)} is compressed", f"unpack it, as by `{command}`")
-        return self._damaged(position, "is none, or damaged")
+            if beginning.startswith(magic):
+                raise RequestError(f"{quoted(self.path)} is compressed", f"unpack it, as by `{command}`")
 
     def _damaged(self, position: int, how: str) -> RequestError:
         return RequestError(

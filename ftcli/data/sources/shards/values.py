@@ -65,4 +65,4 @@ def column_of(values: Sequence[Any]) -> pa.Array:
             return number_array(np.array(numbers, np.float64)) if complete else pa.array(numbers, pa.float64())
     except (UnicodeEncodeError, OverflowError, pa.ArrowInvalid):  # half a character; a number beyond 64 bits
         pass
-    return pa.nulls(len(values), SEVERAL_TYPES)
+    return pa.StructArray.from_arrays([pa.nulls(len(values), pa.string())], fields=list(SEVERAL_TYPES))
