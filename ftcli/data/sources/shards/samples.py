@@ -100,13 +100,14 @@ class Samples:
             else:
                 sample.values = found
             self._bytes += member.size
+        elif ending != TEXT:
+            self.left_out[ending] += 1
 
     def _append(self, number: int, path: str, id: str, sample: Sample) -> None:
         """Add a sample with an image. One without image, label and values is no sample, and is left out."""
-        self.left_out.update(e for e in sample.endings if e not in (*READERS, TEXT) and e not in image_endings())
         if sample.image is None:
             if sample.label is None and sample.values is None:
-                self.left_out[TEXT] += TEXT in sample.endings
+                self.left_out.update([TEXT] if TEXT in sample.endings else [])
                 return
             raise RequestError(
                 f"the sample {quoted(id)} has no image, but {listed(list(sample.endings))}",
