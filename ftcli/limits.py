@@ -26,6 +26,19 @@ MAX_ROW_GROUP_BYTES = 2**29  # bytes, unpacked, of a row group behind a URL: a f
 MAX_DICTIONARY_BYTES = 2**30  # bytes of a column whose repeated words are written out
 MAX_CIFAR_BYTES = 2**28  # bytes of a file of CIFAR; the largest has 155 MB
 
+# Arrays of images, and shards
+MAX_NPY_HEADER_BYTES = 10_000  # bytes; Python's own parser reads them
+MAX_ARRAY_IMAGES = 10**7  # images; a file with holes says to hold as many as it likes
+MAX_SHARDS = 100_000  # files
+MAX_SHARD_MEMBERS = 2 * 10**7  # members of all shards of a split together
+MAX_MEMBER_NAME_BYTES = 4096  # bytes, as of a path
+MAX_PAX_BYTES = 2**16  # bytes of a member's extended header
+MAX_TAR_PADDING = 2**20  # bytes of zeros behind the end of an archive
+MAX_CLS_BYTES = 4096  # bytes of a .cls member, which holds one name
+MAX_MEMBER_JSON_BYTES = 2**20  # bytes of a .json member
+MAX_JSON_COLUMNS = 1000  # keys in all .json members of a split together
+MAX_SHARD_TEXT_BYTES = 2**30  # bytes of the labels and values of a split together
+
 # Classes
 MAX_CLASSES = 1_000_000  # classes; larger integers are no class numbers but ids of something else
 MAX_CLASSES_ANY_SET = 25_000  # classes that any set may have: as many as the largest of ImageNet, with some to spare

@@ -7,8 +7,11 @@ from ftcli.cache.cache import Cache
 from ftcli.data.rows import Splits
 from ftcli.data.sources.folders import open_folder, single_image
 from ftcli.data.sources.image_files import holds_image, is_image
+from ftcli.data.sources.npy.open import open_array
 from ftcli.data.sources.remote.location import open_url
 from ftcli.data.sources.saved import is_saved, open_saved
+from ftcli.data.sources.shards.open import open_shards
+from ftcli.data.sources.shards.patterns import names_shards, shards_in, shards_of
 from ftcli.data.sources.table_files import (
     can_become_parquet,
     open_parquet,
@@ -27,16 +30,20 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
     if is_url(spec.location):
         return open_url(spec.location, log, labelled=labelled)
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
+    if names_shards(str(path)) and not path.is_dir():
+        return open_shards(shards_of(str(path)), log, labelled=labelled and not spec.unlabelled, cache=cache)
     try:
         if path.exists():
-            return _detected(path, labelled, log)
+            return _detected(path, spec, labelled, log, cache)
         near = suggest(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
     except (OSError, ValueError) as error:  # not allowed, too long, a zero byte
         raise RequestError(f'"{path}" cannot be read: {error}', "check the path and its permissions") from error
     raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
 
 
-def _detected(path: Path, labelled: bool, log: Log) -> Splits:
+def _detected(path: Path, spec: Spec, labelled: bool, log: Log, cache: Cache | None) -> Splits:
+    if spec.names_array:
+        return open_array(str(path), spec, labelled=labelled)
     if path.is_file():
         if path.suffix.lower() == ".parquet":
             return open_parquet([path])
@@ -47,8 +54,11 @@ def _detected(path: Path, labelled: bool, log: Log) -> Splits:
         return open_saved(path)
     if splits := open_parquet_folder(path):
         return splits
-    if not holds_image(str(path)) and (splits := open_parquet_below(path)):
-        return splits
+    if not holds_image(str(path)):
+        if splits := open_parquet_below(path):
+            return splits
+        if shards := shards_in(str(path)):
+            return open_shards(shards, log, labelled=labelled and not spec.unlabelled, cache=cache)
     return open_folder(path, log, labelled=labelled)
 
 

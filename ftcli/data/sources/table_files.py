@@ -1,8 +1,6 @@
 """Tables: parquet files as Arrow tables."""
 
-import re
 import shlex
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +10,9 @@ from ftcli.data.classes.class_names import repeated
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
 from ftcli.data.sources.bounded_read import read_bounded
 from ftcli.data.sources.declared_features import features_of
-from ftcli.data.storage.storage import parent
+from ftcli.data.sources.split_names import files_by_split
 from ftcli.errors import RequestError
-from ftcli.safe_text import listed, quoted, reason, redacted
+from ftcli.safe_text import listed, quoted, reason
 
 # Tables of text: the module of pyarrow that reads one, and how.
 READERS = {
@@ -71,34 +69,8 @@ def open_parquet(files: list[Path]) -> Splits:
 
     Read with pyarrow: `datasets` would first write a copy of it all into its cache.
     """
-    splits = by_split(list(map(str, files)))
-    return {split: partial(_read_parquet, list(map(Path, of_split))) for split, of_split in splits.items()}
-
-
-def by_split(files: Sequence[str]) -> dict[str, list[str]]:
-    """Files, by paths or URLs, by the splits that they are named after; "train" alone where none is.
-
-    Raises RequestError where some are named after a split and others are not.
-    """
-    named: dict[str, list[str]] = {}
-    for file in files:
-        name = re.match(r"([a-z]+)(?=[-_.])", _name(file).lower())
-        split = name.group(1) if name and name.group(1) in SPLIT_ROLES else ""
-        named.setdefault(split, []).append(file)
-    if len(files) == 1 or list(named) == [""]:
-        return {"train": list(files)}
-    if "" in named:
-        raise RequestError(
-            f'some files in "{redacted(parent(files[0]))}" are named after a split and others are not: '
-            + ", ".join(map(_name, named[""][:5])),
-            "name the one file that is meant",
-        )
-    return named
-
-
-def _name(file: str) -> str:
-    """The last part of a path or URL."""
-    return redacted(file).rpartition("/")[2]
+    named = files_by_split(list(map(str, files)))
+    return {split: partial(_read_parquet, list(map(Path, of_split))) for split, of_split in named.items()}
 
 
 def _read_parquet(files: list[Path]) -> Rows:

@@ -11,6 +11,7 @@ from ftcli.safe_text import redacted_spec
 
 # Settings whose value is a text as it is typed, in the order in which they are written.
 TEXTS = ("split", "root", "image", "label")
+ARRAY = ".npy"  # end of the name of an array of images
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Spec:
     exif: Literal["apply", "ignore"] | None = None  # what is done about an EXIF orientation; None: nothing was said
     shift: Shift | None = None
     shuffle: Shuffle | None = None
+
+    @property
+    def names_array(self) -> bool:
+        """Whether the location is an array of images, to which labels=FILE and severity= belong."""
+        return self.location.lower().endswith(ARRAY)
 
     def at_split(self, split: str, *, limited: bool = False) -> "Spec":
         """The SPEC of one split of the set: whole, or `limited` as typed."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from ftcli.data.classes.labels import numbers
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, file_rows
-from ftcli.data.sources.image_files import count_endings, has_image_ending
+from ftcli.data.sources.image_files import count_endings, image_endings
 from ftcli.data.storage.storage import parent
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -16,7 +16,7 @@ from ftcli.safe_text import counted, listed, quoted, redacted
 
 
 def is_image_name(path: str) -> bool:
-    return has_image_ending(path)
+    return path.lower().endswith(image_endings())
 
 
 def single_image_url(url: str) -> Rows:
@@ -33,7 +33,7 @@ def open_listed_folder(folder: str, paths: Mapping[str, str], log: Log, *, label
     Raises:
         RequestError: it has no images, or no class folders where labels are needed.
     """
-    images = {path: url for path, url in paths.items() if has_image_ending(path)}
+    images = {path: url for path, url in paths.items() if path.lower().endswith(image_endings())}
     if others := sorted(set(paths) - set(images)):
         what = "file of {} is no image" if len(others) == 1 else "files of {} are no images"
         log.warn(

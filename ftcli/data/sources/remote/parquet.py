@@ -11,7 +11,8 @@ from ftcli.data.decoding.column import ImageColumn, Images, can_hold_images, is_
 from ftcli.data.rows import Rows, Splits, numbered, stacked
 from ftcli.data.sources.declared_features import features_of
 from ftcli.data.sources.remote.row_groups import ADDRESS, RemoteParquet, RowGroupImages
-from ftcli.data.sources.table_files import by_split, checked
+from ftcli.data.sources.split_names import files_by_split
+from ftcli.data.sources.table_files import checked
 from ftcli.data.storage.retries import SourceGone
 from ftcli.data.storage.storage import parent
 from ftcli.data.threads import REMOTE_THREADS, map_in_order
@@ -21,8 +22,8 @@ from ftcli.safe_text import quoted, reason, redacted
 
 
 def open_parquet_urls(urls: Sequence[str]) -> Splits:
-    """The splits of parquet files, named by the files as `by_split` says, or by `named_splits`."""
-    return named_splits(by_split(urls))
+    """The splits of parquet files, named by the files as `files_by_split` says, or by `named_splits`."""
+    return named_splits(files_by_split(urls))
 
 
 def named_splits(urls: dict[str, list[str]]) -> Splits:
