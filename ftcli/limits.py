@@ -24,6 +24,11 @@ ROW_BYTES = 2**10  # bytes that the program takes for a row in addition to its c
 VALUE_BYTES = 4  # bytes to find a value in its row, while it is read
 MAX_ROW_GROUP_BYTES = 2**29  # bytes, unpacked, of a row group behind a URL: a few of them are in memory at once
 MAX_DICTIONARY_BYTES = 2**30  # bytes of a column whose repeated words are written out
+MAX_LINE_BYTES = 2**24  # bytes of a line of text: the pixels of an image as JSON numbers
+MAX_ROW_BYTES = 2**20  # bytes of a row of CSV
+MAX_CELL_BYTES = 2**17  # bytes of a cell of it: a path, a label, a caption; as many as Python's own reader allows
+MAX_TABLE_COLUMNS = 10_000  # columns of it
+MAX_TEXT_ROWS = 50_000_000  # rows of it: each takes some hundred bytes however short it is
 MAX_CIFAR_BYTES = 2**28  # bytes of a file of CIFAR; the largest has 155 MB
 
 # Arrays of images, and shards

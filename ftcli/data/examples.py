@@ -5,16 +5,15 @@ from functools import partial
 
 import numpy as np
 
-from ftcli.arrow import number_array
 from ftcli.cache.cache import Cache
 from ftcli.data import stratified
 from ftcli.data.classes import labels
 from ftcli.data.classes.alignment import warn_similar_names
 from ftcli.data.classes.class_names import all_composed
-from ftcli.data.columns.choose import image_column, label_column
+from ftcli.data.columns.choose import image_column
 from ftcli.data.columns.conditions import where_mask
 from ftcli.data.columns.groups import groups
-from ftcli.data.columns.values import plain
+from ftcli.data.columns.label_values import label_values
 from ftcli.data.decoding.column import ImageColumn
 from ftcli.data.images import ImageSet
 from ftcli.data.preparation import Drafts, read_sets
@@ -79,6 +78,7 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
         groups=groups(rows, spec, index),
         ids=[rows.ids[row] for row in index],
         unit=rows.unit,
+        lines=None if rows.lines is None else rows.lines[index],
         dropped=dropped,
         flip=spec.flip,
         shift=spec.shift,
@@ -88,17 +88,15 @@ def examples_of(source: Source, log: Log, *, labelled: bool = True) -> ImageSet:
 
 def _labels(rows: Rows, spec: Spec, index: np.ndarray) -> labels.Labels:
     """The labels of the rows at `index`, through the class map of the SPEC."""
-    name = label_column(rows, spec)
-    own = labels.read_labels(
-        plain(rows.table.column(name)).take(number_array(index)),
-        rows.features.get(name),
-        [rows.ids[row] for row in index],
-        name=name,
-        spec=spec.text,
-        unit=rows.unit,
-    )
+    name, column, feature = label_values(rows, spec, index)
+    places = partial(_place, rows, index)
+    own = labels.read_labels(column, feature, places, name=name, spec=spec.text)
     own = replace(own, classes=all_composed(own.classes, spec.text))
     return labels.apply_map(own, spec.classes, spec.text) if spec.classes else own
+
+
+def _place(rows: Rows, index: np.ndarray, row: int) -> str:
+    return rows.place(int(index[row]))
 
 
 def _limited(strata: np.ndarray, spec: Spec) -> np.ndarray:

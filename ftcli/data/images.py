@@ -38,6 +38,7 @@ class ImageSet:
     groups: np.ndarray | None  # str [N]
     ids: list[str]  # [N], relative path for folders, row number for tables
     unit: str = "row"  # what a message calls an example, "row" or "file"
+    lines: np.ndarray | None = None  # int64 [N], where in a file of text each is described
     digests: list[bytes] = field(default_factory=list)  # [N], sha256 of the encoded bytes; none until `inspected`
     pixel_digests: list[bytes] = field(default_factory=list)  # [N], of the decoded image, whatever its format
     dropped: int = 0  # rows left out because their class has no counterpart
@@ -105,6 +106,7 @@ class ImageSet:
             labels=self.labels[indices],
             groups=None if self.groups is None else self.groups[indices],
             ids=[self.ids[i] for i in indices],
+            lines=None if self.lines is None else self.lines[indices],
             digests=[self.digests[i] for i in indices] if self.digests else [],
             pixel_digests=[self.pixel_digests[i] for i in indices] if self.pixel_digests else [],
         )

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ftcli.cache.cache import Cache, key
+from ftcli.data.columns.paths import missing, path_of
 from ftcli.data.decoding.decode import Content
 from ftcli.data.decoding.inspection import Reading, Result, Use, read_images
 from ftcli.data.decoding.known import Known
@@ -26,8 +27,11 @@ from ftcli.data.pixel_cache import (
     open_pixels,
     partial_room,
 )
+from ftcli.data.rows import place
 from ftcli.data.transforms import Transform
+from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.safe_text import quoted
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,22 @@ def _maker(images: ImageSet, transform: Transform) -> Callable[[Image.Image, byt
     return lambda image, of_bytes: transform.prepare(images.corrupted(image, of_bytes))
 
 
+def check_present(images: ImageSet) -> None:
+    """Raises RequestError where a table names files that are not there: known before the first of them is read."""
+    if not (absent := missing(images.column, images.rows)).any():
+        return
+    first, count = int(np.argmax(absent)), int(absent.sum())
+    path = path_of(images.column, int(images.rows[first]))
+    at = place(images.unit, images.ids[first], None if images.lines is None else int(images.lines[first]))
+    more = f", and {count - 1:,} more of {len(images):,} name none that is" if count > 1 else ""
+    what = f"names a file that is not there, {quoted(path)}" if path else "names no file: its path is empty"
+    windows = "write paths with /, not \\; " * ("\\" in path)
+    raise RequestError(
+        f"{at} of {images.spec} {what}{more}",
+        f"{windows}mend the path, name the folder of the images with root=DIR, or leave them out with --damaged skip",
+    )
+
+
 def read_sets(
     sets: Mapping[str, ImageSet], drafts: Drafts, *, damaged: str, log: Log,
     wanted: Mapping[str, Sequence[Wanted]] | None = None,
@@ -116,6 +136,8 @@ def read_sets(
 
     Sets of the same data are read together: an image that is in several of them is read once.
     """
+    for images in sets.values() if damaged == "stop" else ():
+        check_present(images)
     found: dict[str, tuple[Reading, list[Result]]] = {}
     inspected = {}
     for name, images in sets.items():

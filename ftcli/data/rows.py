@@ -11,6 +11,7 @@ import pyarrow as pa
 from ftcli.arrow import number_array, text_array
 from ftcli.data.decoding.column import Images
 from ftcli.errors import RequestError
+from ftcli.safe_text import quoted
 
 # How sets name their splits, and the role each split has in a run; "eval" is a test set to `datasets` too.
 SPLIT_ROLES = {
@@ -56,6 +57,7 @@ class Rows:
     folders: tuple[str | Path, ...] | None = None  # where the files lie that a table names; None: from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
     open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
+    lines: np.ndarray | None = None  # int64 [N], the line of each row in a file of text
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -65,15 +67,27 @@ class Rows:
         stop = max(start, stop)
         if (start, stop) == (0, len(self)):
             return self
-        return replace(self, table=self.table.slice(start, stop - start), ids=self.ids[start:stop])
+        lines = None if self.lines is None else self.lines[start:stop]
+        return replace(self, table=self.table.slice(start, stop - start), ids=self.ids[start:stop], lines=lines)
+
+    def place(self, row: int) -> str:
+        """A row as a message names it."""
+        return place(self.unit, self.ids[row], None if self.lines is None else int(self.lines[row]))
+
+
+def place(unit: str, id: str, line: int | None) -> str:
+    """A row as a message names it: row "3" (line 5)."""
+    return f"{unit} {quoted(id)}" + ("" if line is None else f" (line {line:,})")
 
 
 Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, each read when it is called
 
 
-def numbered(table: pa.Table, features: Features, folders: tuple[str | Path, ...] = ()) -> Rows:
+def numbered(
+    table: pa.Table, features: Features, folders: tuple[str | Path, ...] = (), lines: np.ndarray | None = None
+) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
-    return Rows(table, features, [str(row) for row in range(table.num_rows)], folders)
+    return Rows(table, features, [str(row) for row in range(table.num_rows)], folders, lines=lines)
 
 
 def file_rows(
@@ -113,7 +127,9 @@ def joined(slices: Sequence[tuple[str, Rows]]) -> Rows:
     first = slices[0][1]
     ids = [id if rows.unit == "file" else f"{split}:{id}" for split, rows in slices for id in rows.ids]
     table = stacked([(split, rows.table, rows.features) for split, rows in slices])
-    return replace(first, table=table, ids=ids)
+    of_slices = [rows.lines for _, rows in slices if rows.lines is not None]
+    lines = np.concatenate(of_slices) if len(of_slices) == len(slices) else None
+    return replace(first, table=table, ids=ids, lines=lines)
 
 
 def stacked(tables: Sequence[tuple[str, pa.Table, Features]]) -> pa.Table:

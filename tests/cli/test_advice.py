@@ -1,9 +1,6 @@
 """What a refused set of data is told to type: it is typed here, and works."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -98,15 +95,10 @@ def test_the_advice_for_an_empty_group_leaves_the_other_groups(tmp_path: Path) -
         ("rows.jsonl", '{"file": "a/0.png", "label": "cat"}\n{"file": "b/0.png", "label": "dog"}\n'),
     ],
 )
-def test_a_table_of_text_becomes_parquet_as_told(tmp_path: Path, name: str, text: str) -> None:
+def test_a_table_of_text_is_read_by_its_own_name(tmp_path: Path, name: str, text: str) -> None:
     folder(tmp_path, {"a": 1, "b": 1})
     (tmp_path / name).write_text(text)
-    error = refusal(tmp_path / name)
-    assert "save_to_disk" in error.problem and "one subfolder" in error.problem
-    command = shlex.split(error.fix.partition(", then name")[0])
-    assert command[:2] == ["python", "-c"]
-    subprocess.run([sys.executable, *command[1:]], check=True)
-    images = opened(f"{(tmp_path / name).with_suffix('.parquet')}?image=file")
+    images = opened(tmp_path / name)
     assert names(images) == ["cat", "dog"]
     assert np.array_equal(np.asarray(images.image(1)), np.asarray(picture(1)))
 
@@ -130,7 +122,7 @@ def test_a_column_of_paths_is_read(tmp_path: Path, type: pa.DataType) -> None:
     assert opened(tmp_path / "u.parquet").fingerprint == images.fingerprint
 
 
-@pytest.mark.parametrize("paths", [["../out.png"] * 2, ["no.png", "none.png"], ["cat", "dog"], ["", ""]])
+@pytest.mark.parametrize("paths", [["no.png", "none.png"], ["cat", "dog"], ["", ""]])
 def test_a_column_of_other_text_is_no_column_of_images(tmp_path: Path, paths: list[str]) -> None:
     (tmp_path / "in").mkdir()
     picture(0).save(tmp_path / "out.png")
@@ -139,10 +131,10 @@ def test_a_column_of_other_text_is_no_column_of_images(tmp_path: Path, paths: li
     assert "not images" in error.problem and f'there is no file "{paths[0]}" below' in error.problem
 
 
-def test_a_missing_file_of_a_column_of_paths_is_damaged(tmp_path: Path) -> None:
+def test_a_missing_file_of_a_column_of_paths_is_named(tmp_path: Path) -> None:
     folder(tmp_path, {"a": 1})
     pq.write_table(pa.table({"image": ["a/1.png", "a/0.png"], "label": ["a", "b"]}), tmp_path / "t.parquet")
-    assert 'row "0": its file cannot be read' in refusal(tmp_path / "t.parquet").problem
+    assert 'row "0" of' in (error := refusal(tmp_path / "t.parquet")).problem and '"a/1.png"' in error.problem
     assert len(open_images(parse(f"{tmp_path}/t.parquet"), Log(), damaged="skip")) == 1
 
 

@@ -13,30 +13,14 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from ftcli.data.examples import open_images
-from ftcli.data.images import ImageSet
 from ftcli.data.sources.source import bounds, open_source
 from ftcli.data.specs.kinds import KINDS
 from ftcli.data.specs.parse import parse
 from ftcli.data.task import build_task
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from tests.helpers.opening import names, opened, refusal
 from tests.helpers.pictures import encoded, folder, picture
-
-
-def opened(text: object, damaged: str = "stop", log: Log | None = None, labelled: bool = True) -> ImageSet:
-    return open_images(parse(str(text)), log or Log(), damaged=damaged, labelled=labelled)
-
-
-def refusal(text: object, **options: bool) -> str:
-    """Problem and fix of the error that opening must end with."""
-    with pytest.raises(RequestError) as error:
-        opened(text, **options)  # type: ignore[arg-type]
-    return f"{error.value.problem} | {error.value.fix}"
-
-
-def names(images: ImageSet) -> list[str]:
-    return [images.classes[label] for label in images.labels]
 
 
 def table(path: Path, columns: dict, features: datasets.Features | None = None) -> Path:
@@ -152,11 +136,12 @@ def test_labels_without_features(
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        ([0.5, 1.0, 2.0], "double"),
+        ([0.5, 1.0, 2.0], 'row "0"'),
+        ([1.0, float("nan"), 2.0], "the label nan"),
         ([0, None, 1], 'row "1"'),
         ([0, 1, -1], 'row "2"'),
         ([0, 2_000_000, 1], 'row "1"'),
-        ([[0], [1], [2]], "list"),
+        ([[0], [1], [2]], 'row "2"'),
     ],
 )
 def test_labels_refused(tmp_path: Path, labels: list, says: str) -> None:
@@ -408,8 +393,8 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     assert 'did you mean "photo.parquet"?' in refusal(tmp_path / "foto.parquet")
     assert "map.json" in refusal(f"{tmp_path}/photo.parquet?classes={tmp_path}/map.json")
     assert "cannot be read" in refusal(tmp_path / ("long" * 100))
-    (tmp_path / "notes.csv").write_text("a,b")
-    assert "not a .parquet file" in refusal(tmp_path / "notes.csv")
+    (tmp_path / "notes.md").write_text("a,b")
+    assert "is no table (.csv" in refusal(tmp_path / "notes.md")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
     assert "cannot be read as parquet" in refusal(tmp_path / "bad.parquet")
     assert "no rows" in refusal(

@@ -1,12 +1,12 @@
 """Labels: from a column to class indices, and through a class map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ftcli.arrow import as_numpy
 from ftcli.data.classes.class_names import composed, too_long
@@ -36,10 +36,20 @@ def numbers(k: int) -> tuple[str, ...]:
     return tuple(str(i) for i in range(k))
 
 
-def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, name: str, spec: str, unit: str) -> Labels:
+def in_order(names: Sequence[str]) -> list[str]:
+    """Sorted names of classes as they are numbered: those that are exactly "0" … "K - 1" by their values."""
+    return list(numbers(len(names))) if set(names) == set(numbers(len(names))) else list(names)
+
+
+def read_labels(
+    column: pa.ChunkedArray | pa.Array, feature: object, place: Callable[[int], str], *, name: str, spec: str
+) -> Labels:
     """Class indices from a label column of ClassLabel, text, truth values or plain integers, without a dictionary.
 
     Text is numbered in sorted order (in numeric order where it is exactly "0" … "K - 1"); integers keep their value.
+
+    Args:
+        place: names a row in a message.
 
     Raises:
         RequestError: another type, an empty cell, or a number or a text that is no class (the row is named); or more
@@ -49,27 +59,25 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     def error(wrong: np.ndarray, what: str) -> RequestError:
         """`wrong`: bool [N], the rows whose label is no class; `what`: the first of them."""
         first, count = int(np.argmax(wrong)), int(wrong.sum())
-        more = f", and {count - 1:,} more of {len(ids):,} have no label that counts" if count > 1 else ""
+        more = f", and {count - 1:,} more of {len(column):,} have no label that counts" if count > 1 else ""
         return RequestError(
-            f"{unit} {quoted(ids[first])} of {spec} has {what} in the label column {quoted(name)}{more}",
-            unlabelled_fix(name, everything=count == len(ids)),
+            f"{place(first)} of {spec} has {what} in the label column {quoted(name)}{more}",
+            unlabelled_fix(name, everything=count == len(column)),
         )
 
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    cells: list[Any] = column.to_pylist() if text or pa.types.is_boolean(column.type) else []
-    blank = np.array([not cell for cell in cells]) if text else as_numpy(column.is_null())
+    blank = as_numpy(pc.equal(pc.fill_null(column, ""), "") if text else column.is_null())
     if blank.any():
         raise error(blank, "an empty label" if column[int(np.argmax(blank))].is_valid else "no label")
     if text or pa.types.is_boolean(column.type):
-        texts = np.array(list(map(str, cells)), dtype=object)
-        different = set(texts.tolist())
+        different, places = _encoded(column)
         if longest := max((text for text in different if len(text) > MAX_CLASS_NAME), key=len, default=""):
             raise too_long(longest, f"the labels in the column {quoted(name)} of {spec}")
-        check_count(len(different), len(texts), name, spec)
-        as_numbers = numbers(len(different))
-        classes = as_numbers if different == set(as_numbers) else tuple(sorted(different))
+        check_count(len(different), len(column), name, spec)
+        classes = tuple(in_order(sorted(different)))
         index = {text: i for i, text in enumerate(classes)}
-        return Labels(np.array([index[text] for text in texts], dtype=np.int64), classes, are_names(classes))
+        values = np.array([index[text] for text in different], dtype=np.int64)[places]
+        return Labels(values, classes, are_names(classes))
     if not pa.types.is_integer(column.type):
         raise RequestError(
             f"the label column {quoted(name)} of {spec} holds {shortened(str(column.type), 80)}; labels are class "
@@ -85,6 +93,15 @@ def read_labels(column: pa.ChunkedArray, feature: object, ids: list[str], *, nam
     check_count(len(known) or int(values.max()) + 1, len(values), name, spec)
     classes = known or numbers(int(values.max()) + 1)
     return Labels(values, classes, are_names(classes))
+
+
+def _encoded(column: pa.ChunkedArray | pa.Array) -> tuple[list[str], np.ndarray]:
+    """The different values of a column as text, and the place of each row's among them, int64 [N]."""
+    encoded = column.dictionary_encode()  # the chunks of a column share one dictionary
+    chunks = encoded.chunks if isinstance(encoded, pa.ChunkedArray) else [encoded]
+    different = chunks[-1].dictionary if chunks else pa.array([], column.type)
+    places = np.concatenate([np.zeros(0, np.int64), *(as_numpy(chunk.indices) for chunk in chunks)])
+    return [str(value) for value in different.to_pylist()], places
 
 
 def unlabelled_fix(column: str, *, everything: bool) -> str:

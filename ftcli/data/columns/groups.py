@@ -18,8 +18,7 @@ def groups(rows: Rows, spec: Spec, index: np.ndarray) -> np.ndarray | None:
         texts = texts_of(rows, name)[index]
         if (empty := np.array([text is None for text in texts], dtype=bool)).any():
             raise RequestError(
-                f'the group column "{name}" of {spec.text} is empty in {rows.unit} '
-                f'"{rows.ids[index[np.argmax(empty)]]}"',
+                f'the group column "{name}" of {spec.text} is empty in {rows.place(int(index[np.argmax(empty)]))}',
                 "fill it in, name another column with group=COLUMN, or choose rows by a column that is filled in, with "
                 "where=COLUMN:VALUE",
             )

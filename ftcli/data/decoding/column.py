@@ -84,7 +84,7 @@ class ImageColumn:
             return cell.as_buffer()
         if self.paths is not None and (path := self.paths[row].as_py()):
             try:
-                file = self._file(os.fsdecode(path))
+                file = self.file(os.fsdecode(path))
                 return storage_of(file).read_whole(file, MAX_IMAGE_BYTES)
             except SourceGone as error:
                 raise source_gone(error) from error
@@ -104,12 +104,12 @@ class ImageColumn:
     def leads_to_file(self, path: str) -> bool:
         """Whether a path is one of a file that may be read."""
         try:
-            file = self._file(path)
+            file = self.file(path)
             return storage_of(file).is_file(file)
         except DamagedImage:
             return False
 
-    def _file(self, path: str) -> str:
+    def file(self, path: str) -> str:
         """The file of a path in the table. Raises DamagedImage where it lies outside the folders of the data."""
         if self.folders is None:
             return path
@@ -120,7 +120,7 @@ class ImageColumn:
                     return join(folder, inside)
                 continue
             file = os.path.normpath(os.path.join(folder, path))
-            if Path(file).is_relative_to(folder):
+            if file == folder or file.startswith(os.path.join(folder, "")):
                 return file
         raise DamagedImage(f"its path {quoted(path)} leads out of the folder of the data")
 

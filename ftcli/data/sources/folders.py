@@ -4,12 +4,12 @@ import os
 from functools import partial
 from pathlib import Path
 
-from ftcli.data.classes.labels import numbers
+from ftcli.data.classes.labels import in_order
 from ftcli.data.decoding.decode import FORMATS
 from ftcli.data.rows import Rows, Splits, as_text, file_rows
 from ftcli.data.sources.image_files import contents_of, count_endings, files_in, holds_image
 from ftcli.data.sources.layout import check_subfolders, has_classes, splits_in
-from ftcli.data.sources.table_files import can_become_parquet, parquet_command
+from ftcli.data.sources.tables.tables import TEXT_ENDINGS
 from ftcli.data.sources.walk import ancestors, list_folder, may_hold_data
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -79,9 +79,7 @@ def _read(root: Path, folder: str, other_splits: list[str], log: Log) -> Rows:
             + listed([os.path.basename(path) for path in images], 3),
         )
     check_subfolders(folder, classes, log)
-    names = list(classes)
-    if set(names) == set(numbers(len(names))):
-        names = list(numbers(len(names)))
+    names = in_order(list(classes))
     texts = [as_text(name) for name in names]
     if len(set(texts)) < len(names):
         raise RequestError(f"two folders in {quoted(folder)} have names that read the same", "rename one of them")
@@ -97,12 +95,12 @@ def _has_class(split: str, name: str) -> bool:
 
 def _no_class_folders(folder: str) -> RequestError:
     """The error for a folder without class folders where labels are needed."""
-    tables = [path for path in files_in(folder)[1] if can_become_parquet(path)]
+    tables = [path for path in files_in(folder)[1] if path.lower().endswith(TEXT_ENDINGS)]
     problem = f"the folder {quoted(folder)} holds no class folders: an image folder has one subfolder per class"
     fix = "move the images of each class into a subfolder named after it"
     if tables:
         problem += f"; {quoted(os.path.basename(tables[0]))} in it, which may name images and labels, is not read"
-        fix += f"; or make a table of it: {parquet_command(tables[0])}"
+        fix += f"; or name the table itself: {tables[0]}"
     return RequestError(problem, fix)
 
 

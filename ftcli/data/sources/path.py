@@ -12,13 +12,9 @@ from ftcli.data.sources.remote.location import open_url
 from ftcli.data.sources.saved import is_saved, open_saved
 from ftcli.data.sources.shards.open import open_shards
 from ftcli.data.sources.shards.patterns import names_shards, shards_in, shards_of
-from ftcli.data.sources.table_files import (
-    can_become_parquet,
-    open_parquet,
-    open_parquet_below,
-    open_parquet_folder,
-    parquet_command,
-)
+from ftcli.data.sources.tables.metadata import open_metadata_folder
+from ftcli.data.sources.tables.parquet import open_parquet_below, open_parquet_folder
+from ftcli.data.sources.tables.tables import TABLE_ENDINGS, is_table, open_table
 from ftcli.data.specs.spec import Spec
 from ftcli.data.storage.storage import is_url
 from ftcli.errors import RequestError, suggest
@@ -28,7 +24,7 @@ from ftcli.log import Log
 def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """The splits of a file or folder. Raises RequestError where it is not there, or is no set of images."""
     if is_url(spec.location):
-        return open_url(spec.location, log, labelled=labelled)
+        return open_url(spec, log, labelled=labelled, cache=cache)
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     if names_shards(str(path)) and not path.is_dir():
         return open_shards(shards_of(str(path)), log, labelled=labelled and not spec.unlabelled, cache=cache)
@@ -44,14 +40,18 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
 def _detected(path: Path, spec: Spec, labelled: bool, log: Log, cache: Cache | None) -> Splits:
     if spec.names_array:
         return open_array(str(path), spec, labelled=labelled)
+    if path.is_file() and is_table(str(path)):
+        return open_table(str(path), spec.root, labelled=labelled)
+    if spec.root is not None:
+        raise RequestError(f"{spec.text} has a root, and is no table or list of paths", "leave root= out")
     if path.is_file():
-        if path.suffix.lower() == ".parquet":
-            return open_parquet([path])
         if is_image(str(path)) and not labelled:
             return {"train": partial(single_image, path)}
         raise _not_a_set(path)
     if is_saved(path):
         return open_saved(path)
+    if splits := open_metadata_folder(path, spec, log, labelled=labelled):
+        return splits
     if splits := open_parquet_folder(path):
         return splits
     if not holds_image(str(path)):
@@ -69,10 +69,8 @@ def _not_a_set(path: Path) -> RequestError:
             f'"{path}" is one image, without a label',
             "name a folder with one subfolder per class; `ftcli predict MODEL IMAGE` takes an image",
         )
-    problem = (
-        f'the file "{path}" is not a .parquet file; data is a folder with one subfolder of images per class, a '
-        ".parquet file or a folder of them, a save_to_disk folder, or hf:NAME"
+    return RequestError(
+        f'the file "{path}" is no table ({", ".join(TABLE_ENDINGS)}) and no list (.txt); data is one of these, a '
+        "folder with one subfolder of images per class, a folder of .parquet files, a save_to_disk folder, or hf:NAME",
+        "unpack or convert it to one of these" if path.suffix else "check the path",
     )
-    if can_become_parquet(path):
-        return RequestError(problem, parquet_command(path))
-    return RequestError(problem, "unpack or convert it to one of these" if path.suffix else "check the path")

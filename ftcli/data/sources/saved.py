@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from ftcli.data.rows import Rows, Splits, numbered
-from ftcli.data.sources.bounded_read import check_rows
-from ftcli.data.sources.declared_features import features_in, features_of
-from ftcli.data.sources.table_files import checked
+from ftcli.data.sources.tables.bounded_read import check_rows
+from ftcli.data.sources.tables.declared_features import features_in, features_of
+from ftcli.data.sources.tables.parquet import checked
 from ftcli.errors import RequestError
 from ftcli.files import read_json
 from ftcli.safe_text import quoted, reason

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import BinaryIO, Protocol
 
-from ftcli.data.storage.url import HTTP, protocol_of
+from ftcli.data.storage.url import HTTP, protocol_of, without_query
 from ftcli.data.storage.url import is_url as is_url
 
 
@@ -52,7 +52,5 @@ def join(folder: str, path: str) -> str:
 
 def parent(path: str) -> str:
     """The folder that a file lies in, as a path or URL, which has no query; "." for a bare name."""
-    if protocol_of(path) in HTTP:
-        path = path.partition("?")[0]
-    folder, slash, _ = path.rpartition("/")
+    folder, slash, _ = without_query(path).rpartition("/")
     return (folder or "/") if slash else "."

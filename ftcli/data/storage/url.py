@@ -41,6 +41,11 @@ def protocol_of(url: str) -> str:
     return protocol.lower() if mark else ""
 
 
+def without_query(url: str) -> str:
+    """A URL without its query, which may be a signature that is another one each day."""
+    return url.partition("?")[0] if protocol_of(url) in HTTP else url
+
+
 def check_url(url: str) -> None:
     """Raises RequestError for a URL of a protocol that is not read, one in another, and one with a password."""
     protocol, _, rest = url.partition(URL)

@@ -5,10 +5,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.arrow import as_numpy, number_array
-from ftcli.data.decoding.column import Images
+from ftcli.cache.cache import key
+from ftcli.data.decoding.column import Images, source_gone
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.npy.header import Header
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.retries import SourceGone
+from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.url import without_query
 from ftcli.errors import RequestError
 from ftcli.safe_text import reason
 
@@ -25,7 +28,7 @@ class ArrayImages:
     def __init__(self, column: pa.ChunkedArray, path: str, header: Header) -> None:
         if column.type != PLACE:
             raise RequestError(f'"{path}" has its images in the column "image" alone', "leave image= out")
-        self.path, self.header = path, header
+        self.path, self.header, self.remote = path, header, is_url(path)
         self._rows = as_numpy(pc.struct_field(column, PLACE.field(0).name))
         self._nbytes = int(np.prod(header.shape[1:], dtype=np.int64))
 
@@ -34,9 +37,15 @@ class ArrayImages:
         start = self.header.offset + int(self._rows[row]) * self._nbytes
         try:
             pixels = storage_of(self.path).read(self.path, start, start + self._nbytes)
+        except SourceGone as error:
+            raise source_gone(error) from error
         except OSError as error:
             raise DamagedImage(f"its file cannot be read: {error.strerror or reason(error)}") from error
         return np.frombuffer(pixels, np.uint8).reshape(self.header.shape[1:])
+
+    def version(self) -> str | None:
+        version = storage_of(self.path).version(self.path) if self.remote else None
+        return None if version is None else key(without_query(self.path), version, self._rows.tobytes())
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same image in the same file."""

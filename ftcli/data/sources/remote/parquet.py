@@ -9,26 +9,26 @@ import pyarrow as pa
 
 from ftcli.data.decoding.column import ImageColumn, Images, can_hold_images, is_text
 from ftcli.data.rows import Rows, Splits, numbered, stacked
-from ftcli.data.sources.declared_features import features_of
 from ftcli.data.sources.remote.row_groups import ADDRESS, RemoteParquet, RowGroupImages
 from ftcli.data.sources.split_names import files_by_split
-from ftcli.data.sources.table_files import checked
+from ftcli.data.sources.tables.declared_features import features_of
+from ftcli.data.sources.tables.parquet import checked
+from ftcli.data.sources.tables.tables import base_of
 from ftcli.data.storage.retries import SourceGone
-from ftcli.data.storage.storage import parent
 from ftcli.data.threads import REMOTE_THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_ROW_GROUP_BYTES, ROW_BYTES, UNPACKED_BYTES, UNPACKED_RATIO, VALUE_BYTES
 from ftcli.safe_text import quoted, reason, redacted
 
 
-def open_parquet_urls(urls: Sequence[str]) -> Splits:
-    """The splits of parquet files, named by the files as `files_by_split` says, or by `named_splits`."""
-    return named_splits(files_by_split(urls))
+def open_parquet_urls(urls: Sequence[str], root: str | None = None) -> Splits:
+    """The splits of parquet files, named by the files as `files_by_split` says. root: where the paths in them lead."""
+    return named_splits(files_by_split(urls), root)
 
 
-def named_splits(urls: dict[str, list[str]]) -> Splits:
+def named_splits(urls: dict[str, list[str]], root: str | None = None) -> Splits:
     """The splits of parquet files by the names of the splits."""
-    source = _Files([url for of_split in urls.values() for url in of_split])
+    source = _Files([url for of_split in urls.values() for url in of_split], root)
     return {split: partial(source.rows, of_split) for split, of_split in urls.items()}
 
 
@@ -37,8 +37,8 @@ class _Files:
     can be joined.
     """
 
-    def __init__(self, urls: list[str]) -> None:
-        self.urls = urls
+    def __init__(self, urls: list[str], root: str | None) -> None:
+        self.urls, self.root = urls, root
         self.files: dict[str, RemoteParquet] = {}
         self.columns: list[str] = []  # of images, by number
 
@@ -53,7 +53,7 @@ class _Files:
             schema = self.files[url].schema
             name = redacted(url).rpartition("/")[2]
             tables.append((name, self._table(url), features_of(schema, quoted(redacted(url)))))
-        folder = parent(urls[0])
+        folder = base_of(urls[0], self.root)
         return replace(numbered(stacked(tables), tables[0][2], (folder,)), open_images=partial(self.images, folder))
 
     def images(self, folder: str, column: pa.ChunkedArray) -> Images:
@@ -75,7 +75,7 @@ class _Files:
             tables = list(map_in_order(read, groups if light else (), threads=REMOTE_THREADS, ahead=REMOTE_THREADS))
             table = checked(pa.concat_tables(tables)) if tables else pa.table({})
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-            raise _unreadable(url, error) from error
+            raise unreadable(url, error) from error
         lengths = [file.metadata.row_group(group).num_rows for group in groups]
         parts = [np.full(sum(lengths), self.urls.index(url)), np.repeat(groups, lengths)]
         parts.append(np.concatenate([np.arange(length) for length in lengths] or [np.arange(0)]))
@@ -93,7 +93,7 @@ def opened(url: str) -> RemoteParquet:
     try:
         file = RemoteParquet(url)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(url, error) from error
+        raise unreadable(url, error) from error
     metadata = file.metadata
     names = file.schema.names
     groups = [file.group_bytes(group, names) for group in range(metadata.num_row_groups)]
@@ -124,7 +124,8 @@ def _addresses(parts: list[np.ndarray]) -> pa.StructArray:
     return pa.StructArray.from_arrays([pa.array(part.astype(np.int32)) for part in parts], fields=list(ADDRESS))
 
 
-def _unreadable(url: str, error: Exception) -> RequestError:
+def unreadable(url: str, error: Exception) -> RequestError:
+    """The error for a file that cannot be read."""
     gone = isinstance(error, SourceGone)
     why = error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
     return RequestError(

@@ -16,6 +16,7 @@ from ftcli.data.sources.image_files import listed_endings
 from ftcli.data.sources.shards import archive, samples, values
 from ftcli.data.sources.shards.samples import Samples
 from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.url import without_query
 from ftcli.log import Log
 from ftcli.safe_text import quoted
 
@@ -54,7 +55,7 @@ def index_of(shards: Sequence[str], cache: Cache | None, log: Log) -> Index:
 
 def names_of(shards: Sequence[str]) -> list[str]:
     """What the ids of a shard's samples begin with: its path from the folder that holds all the shards."""
-    parts = [path.split("/") for path in shards]
+    parts = [without_query(path).split("/") for path in shards]
     folders = zip(*(names[:-1] for names in parts), strict=False)
     common = len(list(takewhile(lambda names: len(set(names)) == 1, folders)))
     return ["/".join(names[common:]) for names in parts]
@@ -71,7 +72,7 @@ def _name(shards: Sequence[str]) -> str | None:
             return None
         if version is None:
             return None
-        versions += [path if is_url(path) else os.path.abspath(path), version]
+        versions += [without_query(path) if is_url(path) else os.path.abspath(path), version]
     return key(FORM, *code, *versions)
 
 

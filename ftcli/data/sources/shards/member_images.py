@@ -8,10 +8,13 @@ import pyarrow.compute as pc
 import xxhash
 
 from ftcli.arrow import as_numpy, number_array
-from ftcli.data.decoding.column import Images
+from ftcli.cache.cache import key
+from ftcli.data.decoding.column import Images, source_gone
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.shards.archive import BLOCK
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.retries import SourceGone
+from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.url import without_query
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_IMAGE_BYTES
 from ftcli.safe_text import reason
@@ -28,6 +31,7 @@ class MemberImages:
         if column.type != PLACE:
             raise RequestError('shards have their images in the column "image" alone', "leave image= out")
         self._column, self._shards = column, list(shards)
+        self.remote = any(map(is_url, self._shards))
         self._places = [as_numpy(pc.struct_field(column, field.name)) for field in PLACE]
 
     def content(self, row: int) -> Content:
@@ -43,11 +47,21 @@ class MemberImages:
         path = self._shards[shard]
         try:
             content = storage_of(path).read(path, start - BLOCK, start + size)
+        except SourceGone as error:
+            raise source_gone(error) from error
         except OSError as error:
             raise DamagedImage(f"its shard cannot be read: {error.strerror or reason(error)}") from error
         if header_checksum(content[:BLOCK]) != header:
             raise DamagedImage("its shard has changed")
         return content[BLOCK:]
+
+    def version(self) -> str | None:
+        """All shards, as their servers say that they are; None on this machine, and where one says nothing."""
+        versions = [storage_of(path).version(path) for path in self._shards] if self.remote else [None]
+        if None in versions:
+            return None
+        columns = [values.tobytes() for values in self._places]
+        return key(*map(without_query, self._shards), *map(str, versions), *columns)
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same member of the same shard."""

@@ -1,26 +1,17 @@
 """Tables: parquet files as Arrow tables."""
 
-import shlex
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from ftcli.data.classes.class_names import repeated
-from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, numbered, stacked
-from ftcli.data.sources.bounded_read import read_bounded
-from ftcli.data.sources.declared_features import features_of
+from ftcli.data.rows import SPLIT_ROLES, Features, Rows, Splits, numbered, stacked
 from ftcli.data.sources.split_names import files_by_split
+from ftcli.data.sources.tables.bounded_read import read_bounded
+from ftcli.data.sources.tables.declared_features import features_of
 from ftcli.errors import RequestError
 from ftcli.safe_text import listed, quoted, reason
-
-# Tables of text: the module of pyarrow that reads one, and how.
-READERS = {
-    ".csv": ("csv", "read_csv({})"),
-    ".tsv": ("csv", r"read_csv({}, parse_options=r.ParseOptions(delimiter=chr(9)))"),
-    ".jsonl": ("json", "read_json({})"),
-    ".ndjson": ("json", "read_json({})"),
-}
 
 
 def open_parquet_folder(folder: Path) -> Splits | None:
@@ -40,7 +31,7 @@ def open_parquet_below(folder: Path) -> Splits | None:
     subfolders = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
     files_in = {subfolder.name: files for subfolder in subfolders if (files := sorted(subfolder.glob("*.parquet")))}
     if any(name.lower() in SPLIT_ROLES for name in files_in):
-        return {name: partial(_read_parquet, files) for name, files in files_in.items()}
+        return {name: partial(read_parquet_rows, files) for name, files in files_in.items()}
     sets = list(files_in) or [subfolder.name for subfolder in subfolders if any(subfolder.glob("*/*.parquet"))]
     if len(sets) > 1:
         raise RequestError(
@@ -50,39 +41,28 @@ def open_parquet_below(folder: Path) -> Splits | None:
     return open_parquet_folder(folder / sets[0]) or open_parquet_below(folder / sets[0]) if sets else None
 
 
-def can_become_parquet(path: str | Path) -> bool:
-    return Path(path).suffix.lower() in READERS
-
-
-def parquet_command(path: str | Path) -> str:
-    """The command that writes a table of text as parquet, beside it, so that paths in it stay true."""
-    table, target = str(path), str(Path(path).with_suffix(".parquet"))
-    module, call = READERS[Path(path).suffix.lower()]
-    code = (
-        f"import pyarrow.{module} as r, pyarrow.parquet as w; w.write_table(r.{call.format(repr(table))}, {target!r})"
-    )
-    return f"python -c {shlex.quote(code)}, then name {target} (a column of paths is named with image=COLUMN)"
-
-
 def open_parquet(files: list[Path]) -> Splits:
     """One parquet file, or several: those named train…, validation…, test… are splits, otherwise all are one.
 
     Read with pyarrow: `datasets` would first write a copy of it all into its cache.
     """
     named = files_by_split(list(map(str, files)))
-    return {split: partial(_read_parquet, list(map(Path, of_split))) for split, of_split in named.items()}
+    return {split: partial(read_parquet_rows, list(map(Path, of_split))) for split, of_split in named.items()}
 
 
-def _read_parquet(files: list[Path]) -> Rows:
-    tables = []
-    for file in files:
-        table = _table(file)
-        tables.append((file.name, table, features_of(table.schema, f'"{file}"')))
-    return numbered(stacked(tables), tables[0][2], (files[0].parent,))
+def read_parquet_rows(files: list[Path], folders: tuple[Path, ...] = ()) -> Rows:
+    """Files as one table. folders: where its paths may lead, the folder of the files where none is given."""
+    tables = [(file.name, *read_parquet(file)) for file in files]
+    return numbered(stacked(tables), tables[0][2], folders or (files[0].parent,))
+
+
+def read_parquet(file: Path) -> tuple[pa.Table, Features]:
+    """One file, validated, and what its columns mean."""
+    table = _table(file)
+    return table, features_of(table.schema, f'"{file}"')
 
 
 def _table(file: Path) -> pa.Table:
-    """One file, validated."""
     if not file.is_file():
         raise RequestError(f'"{file}" is no regular file', "leave it out of the folder")
     try:
