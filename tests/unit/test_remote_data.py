@@ -328,6 +328,29 @@ def test_a_source_that_is_gone_ends_an_epoch_and_one_that_pauses_does_not(served
     assert error.value.exit_code == 1 and "when it is there again" in error.value.fix
 
 
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_images_that_are_not_compressed_are_fetched_one_by_one(dictionary: bool, served: Served) -> None:
+    contents = [encoded(picture(i % 50, (12, 10))) if i % 7 else None for i in range(N)]
+    images = pa.array([{"bytes": content, "path": f"{i}.png"} for i, content in enumerate(contents)])
+    columns = {"image": images, "label": [i % 2 for i in range(N)]}
+    form = {"compression": "none", "use_dictionary": dictionary, "row_group_size": 20, "data_page_size": 1000}
+    pq.write_table(pa.table(columns), served.folder / "plain.parquet", **form)
+    here, there = (
+        opened(f"{served.folder}/plain.parquet", damaged="skip"),
+        opened(f"{served.url}/plain.parquet", damaged="skip"),
+    )
+    assert there.fingerprint == here.fingerprint and there.damaged == sum(content is None for content in contents)
+    row_groups.GROUPS = row_groups.RowGroups(0, 1)
+    served.asked.clear()
+    served.sent = 0
+    assert all(map(np.array_equal, batches(there, None), batches(here, None)))
+    if not dictionary:
+        assert served.sent == sum(len(content) for content in contents if content) and len(served.asked) == len(there)
+    served.version = '"2"'
+    with pytest.raises(RunError, match="has changed"):
+        batches(there, None)
+
+
 def test_another_file_under_the_same_url_is_noticed(served: Served) -> None:
     there = opened(f"{served.url}/images.parquet")
     row_groups.GROUPS = row_groups.RowGroups(0, 1)

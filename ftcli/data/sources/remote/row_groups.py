@@ -1,8 +1,11 @@
-"""The images of parquet files behind URLs, read one row group at a time."""
+"""The images of parquet files behind URLs: the first time one row group at a time, then, where the column is not
+compressed, each from its place.
+"""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 
 import numpy as np
@@ -48,8 +51,13 @@ class RowGroupImages:
         """
         file, group = self._files[self._file[row]], self._group[row]
         name = self._columns[self._column[row]]
-        images = GROUPS.get((file.url, group, name), lambda: _read(file, group, name))
-        content = images.content(self._row[row])
+        key = (file.url, group, name)
+        places = None if GROUPS.holds(key) else file.places.get((group, name))
+        if places is not None and places.sizes[self._row[row]] >= 0:
+            start, size = int(places.starts[self._row[row]]), int(places.sizes[self._row[row]])
+            with _faults(f"bytes {start:,} to {start + size:,} of {redacted(file.url)}"):
+                return storage_of(file.url).read(file.url, start, start + size)
+        content = GROUPS.get(key, lambda: _read(file, group, name)).content(self._row[row])
         return bytes(content) if isinstance(content, pa.Buffer) else content  # a part keeps the whole in memory
 
     def version(self) -> str | None:
@@ -78,6 +86,9 @@ class RowGroups:
     def __init__(self, most: int, at_once: int) -> None:
         self._most, self._lock, self._turns = most, Lock(), BoundedSemaphore(at_once)
         self._held: OrderedDict[Key, Future[tuple[ImageColumn, int]]] = OrderedDict()
+
+    def holds(self, key: Key) -> bool:
+        return key in self._held
 
     def get(self, key: Key, read: Callable[[], tuple[ImageColumn, int]]) -> ImageColumn:
         """The images of a row group and column, by `read` where they are not held. Raises what `read` raises."""
@@ -114,13 +125,23 @@ GROUPS = RowGroups(HELD_BYTES, AT_ONCE)
 
 def _read(file: RemoteParquet, group: int, name: str) -> tuple[ImageColumn, int]:
     """The images of a row group, and their bytes in memory."""
-    try:
-        table = file.read(group, [name])
+    with _faults(f"row group {group} of {redacted(file.url)}"):
+        fetched = file.fetch(group, [name])
+        table = file.read(group, [name], fetched)
         table.validate(full=True)
+        images = ImageColumn(table.column(name), (parent(file.url),))
+        if images.encoded is not None and not file.is_compressed(group, name):
+            places = fetched.places(images.encoded)
+            file.places |= {} if places is None else {(group, name): places}
+        return images, table.nbytes
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Inside, a part of a file is read. Raises DamagedImage where it cannot be, or SourceUnavailable."""
+    try:
+        yield
     except SourceGone as error:
         raise source_gone(error) from error
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise DamagedImage(
-            f"row group {group} of {redacted(file.url)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    return ImageColumn(table.column(name), (parent(file.url),)), table.nbytes
+        raise DamagedImage(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from error
