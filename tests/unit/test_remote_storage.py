@@ -4,6 +4,7 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +16,7 @@ from ftcli.data.storage.remote import RemoteStorage
 from ftcli.data.storage.retries import SourceGone, waits_announced_to
 from ftcli.data.storage.storage import storage_of
 from ftcli.data.storage.url import check_url
+from ftcli.data.threads import map_in_order
 from ftcli.errors import RequestError
 from ftcli.safe_text import redacted, redacted_spec, without_secrets
 from tests.helpers.served import Served, serving
@@ -103,6 +105,18 @@ def test_a_source_that_stops_for_a_while_is_waited_for(served: Served) -> None:
     with mock.patch.object(retries, "PAUSES", (0.1, 0.2, 0.4)), waits_announced_to(notes.append):
         assert storage.read(file_of(served), 3, 700) == CONTENT[3:700]
     assert len(notes) == 1 and notes[0].startswith(f"{served.url} does not answer (")
+
+
+def test_of_many_threads_that_wait_one_says_so(served: Served) -> None:
+    storage, notes = RemoteStorage(), list[str]()
+    storage.size(file_of(served))
+    for _ in range(2):
+        served.stop_for(0.3)
+        with mock.patch.object(retries, "PAUSES", (0.1, 0.2, 0.4, 0.8)), waits_announced_to(notes.append):
+            read = partial(storage.read, file_of(served), 3)
+            parts = list(map_in_order(read, range(50, 58), threads=8, ahead=8))
+        assert parts == [CONTENT[3:stop] for stop in range(50, 58)]
+    assert len(notes) == 2
 
 
 def test_a_source_that_is_gone_is_an_error_after_so_many_tries(served: Served) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 from ftcli.safe_text import reason, redacted, without_secrets
@@ -10,6 +11,8 @@ from ftcli.safe_text import reason, redacted, without_secrets
 T = TypeVar("T")
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second try, the third, …
 _listeners: list[Callable[[str], None]] = []
+_away: set[str] = set()  # places that have not answered since it was announced
+_lock = Lock()
 
 
 class Unavailable(Exception):
@@ -37,16 +40,27 @@ def patiently(url: str, read: Callable[[], T]) -> T:
     """
     for tried, pause in enumerate((*PAUSES, None)):
         try:
-            return read()
+            found = read()
+            _away.discard(_place(url))
+            return found
         except Unavailable as error:
             if pause is None:
+                _away.discard(_place(url))
                 text = f"it went away: {tried + 1} tries within {sum(PAUSES):.0f} s, the last: {reason(error)}"
                 raise SourceGone(0, without_secrets(text), redacted(url)) from error
             if not tried:
-                for note in _listeners:
-                    note(f"{_place(url)} does not answer ({without_secrets(reason(error))}); trying again")
+                _announce(_place(url), without_secrets(reason(error)))
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _announce(place: str, why: str) -> None:
+    """Of many threads that wait for a place, one says so."""
+    with _lock:
+        new = place not in _away
+        _away.add(place)
+    for note in _listeners if new else ():
+        note(f"{place} does not answer ({why}); trying again")
 
 
 def _place(url: str) -> str:
