@@ -24,6 +24,7 @@ from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.preparation import NO_TRANSFORMS, Transforms
+from ftcli.data.storage.retries import waits_announced_to
 from ftcli.data.task import OpenedSets, Task, open_sets, read_task, warn_few_to_pick
 from ftcli.data.transforms import DataConfig
 from ftcli.engine.device import Machine, machine_of
@@ -182,7 +183,7 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
     Raises RequestError where something in the run folder is in the way, and for a device that is not here.
     """
     started, folder, finished_report, machine, cache = time.perf_counter(), Path(), None, None, None
-    with ConsoleLog(config.quiet or process_index() > 0) as log:
+    with ConsoleLog(config.quiet or process_index() > 0) as log, waits_announced_to(log.note):
         if isinstance(config, RunFolder):
             finished_report = find_finished_report(config)
             overwrite, resumable = config.overwrite or finished_report is not None, isinstance(config, Resumable)

@@ -32,6 +32,10 @@ class ResourceLimit(RunError):
     """Not enough memory or disk. The saved state stays, and the command can be resumed."""
 
 
+class SourceUnavailable(RunError):
+    """Data behind a URL do not come any more. The saved state stays, and the command can be resumed."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal has stopped the command; `exit_code` says which. No Exception: `except Exception` must not take it."""
 

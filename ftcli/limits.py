@@ -23,6 +23,7 @@ UNPACKED_BYTES = 2**28  # bytes that a file of any size may unpack to,
 UNPACKED_RATIO = 32  # and, in addition, so many times its own size
 ROW_BYTES = 2**10  # bytes that the program takes for a row in addition to its cells, rounded up
 VALUE_BYTES = 4  # bytes to find a value in its row, while it is read
+MAX_ROW_GROUP_BYTES = 2**29  # bytes, unpacked, of a row group behind a URL: a few of them are in memory at once
 MAX_DICTIONARY_BYTES = 2**30  # bytes of a column whose repeated words are written out
 MAX_LINE_BYTES = 2**24  # bytes of a line of text: the pixels of an image as JSON numbers
 MAX_ROW_BYTES = 2**20  # bytes of a row of CSV
@@ -30,6 +31,19 @@ MAX_CELL_BYTES = 2**17  # bytes of a cell of it: a path, a label, a caption; as 
 MAX_TABLE_COLUMNS = 10_000  # columns of it
 MAX_TEXT_ROWS = 50_000_000  # rows of it: each takes some hundred bytes however short it is
 MAX_CIFAR_BYTES = 2**28  # bytes of a file of CIFAR; the largest has 155 MB
+
+# Arrays of images, and shards
+MAX_NPY_HEADER_BYTES = 10_000  # bytes; Python's own parser reads them
+MAX_ARRAY_IMAGES = 10**7  # images; a file with holes says to hold as many as it likes
+MAX_SHARDS = 100_000  # files
+MAX_SHARD_MEMBERS = 2 * 10**7  # members of all shards of a split together
+MAX_MEMBER_NAME_BYTES = 4096  # bytes, as of a path
+MAX_PAX_BYTES = 2**16  # bytes of a member's extended header
+MAX_TAR_PADDING = 2**20  # bytes of zeros behind the end of an archive
+MAX_CLS_BYTES = 4096  # bytes of a .cls member, which holds one name
+MAX_MEMBER_JSON_BYTES = 2**20  # bytes of a .json member
+MAX_JSON_COLUMNS = 1000  # keys in all .json members of a split together
+MAX_SHARD_TEXT_BYTES = 2**30  # bytes of the labels and values of a split together
 
 # Classes
 MAX_CLASSES = 1_000_000  # classes; larger integers are no class numbers but ids of something else

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from ftcli.limits import MAX_NAME_SHOWN, MAX_REASON
 
 _SPECIAL = re.compile(r"[^\n\x20-\x7e]")  # all but plain ASCII, which has nothing to escape
+_URL = re.compile(r"""\b\w[\w+.-]*://[^\s"'<>]+""")
+_TYPED_QUERY = re.compile(r"(://[^?]*?)%3[Ff][^?]*")  # of a URL in a data SPEC, where a "?" begins the settings
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 
 
@@ -45,6 +47,25 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 def reason(error: BaseException) -> str:
     """The first line of an error's message, shortened; the error's type where it has no message."""
     return shortened(str(error).strip().partition("\n")[0] or type(error).__name__, MAX_REASON)
+
+
+def redacted(url: str) -> str:
+    """A URL as far as it may be shown: without a user name, a password and the query, which may be a signature."""
+    protocol, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    place, slash, path = rest.partition("?")[0].partition("/")
+    return protocol + mark + place.rpartition("@")[2] + slash + path + ("?…" if "?" in rest else "")
+
+
+def without_secrets(text: str) -> str:
+    """A text with every URL in it as far as it may be shown."""
+    return _URL.sub(lambda url: redacted(url[0]), text)
+
+
+def redacted_spec(typed: str) -> str:
+    """A data SPEC, or another word that was typed, without the query of the URL in it."""
+    return _TYPED_QUERY.sub(r"\1%3F…", typed)
 
 
 def escaped(json: str) -> str:

@@ -23,7 +23,7 @@ from ftcli.errors import RequestError
 from ftcli.files import flush
 from ftcli.log import Log
 
-Kind = Literal["pixels", "features", "checked"]
+Kind = Literal["pixels", "features", "checked", "shards"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_CAP = "20GB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

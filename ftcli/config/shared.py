@@ -11,6 +11,7 @@ from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, opt
 from ftcli.config.preparation import CropMode, CropPct, Interpolation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
+from ftcli.safe_text import redacted_spec
 
 RESERVED_SET_NAMES = ("train", "id_val", "id_test", "ood_mean")
 Damaged = Annotated[
@@ -278,13 +279,15 @@ class Detailed(Reporting):
 
 
 def resolved(config: Common) -> dict[str, Any]:
-    """Every option with its value, as JSON has it: the report's `config`."""
+    """Every option with its value, as JSON has it: the report's `config`. URLs are without their queries."""
     plain: dict[str, Any] = {}
     for field in fields(config):
         value = getattr(config, field.name)
         if isinstance(value, Path):
             value = str(value)
-        elif isinstance(value, tuple):
-            value = list(value)
+        elif isinstance(value, tuple | list):
+            value = [redacted_spec(word) if isinstance(word, str) else word for word in value]
+        elif isinstance(value, str):
+            value = redacted_spec(value)
         plain[field.name.rstrip("_")] = value
     return plain

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ftcli.cache.cache import Cache
 from ftcli.data.images import ImageSet
-from ftcli.data.pixel_cache import CachedPixels, Pixels, open_pixels
+from ftcli.data.pixel_cache import CachedPixels, PartialPixels, Pixels, open_pixels
+from ftcli.data.read_ahead import windows_of
 from ftcli.data.threads import map_in_order
 from ftcli.data.transforms import Transform
 from ftcli.data.workers import Workers
@@ -202,11 +203,24 @@ class Loader:
 
     def _made(self, jobs: list[Job]) -> Iterator[Tensor]:
         """uint8 [b, H, W, 3] on the CPU for each job."""
+        if isinstance(self._maker.pixels, PartialPixels):
+            return self._fetched(self._maker.pixels, jobs)
         if self.workers:
             return self._processes.batches(jobs)
         if self.device.type == "cuda":  # one batch is made while the device works on the one before
             return map_in_order(self._maker.make, jobs, threads=1, ahead=1)
         return map(self._maker.make, jobs)
+
+    def _fetched(self, pixels: PartialPixels, jobs: list[Job]) -> Iterator[Tensor]:
+        """As `_made`, of images behind a URL: by threads of this process, which wait for a server."""
+        windows = windows_of(pixels, [job.indices.tolist() for job in jobs])
+        makers = (BatchMaker(window, self.transform, self._maker.pin) for window in windows)
+
+        def make(task: tuple[Job, BatchMaker]) -> Tensor:
+            job, maker = task
+            return maker.make(job)
+
+        return map_in_order(make, zip(jobs, makers, strict=True), threads=1, ahead=1)
 
     def _send(self, pixels: Tensor) -> Tensor:
         """Pixels to the images a model takes; on a GPU in a stream of its own, while the model works."""

@@ -17,7 +17,16 @@ from ftcli.data.decoding.decode import Content
 from ftcli.data.decoding.inspection import Reading, Result, Use, read_images
 from ftcli.data.decoding.known import Known
 from ftcli.data.images import ImageSet
-from ftcli.data.pixel_cache import CachedPixels, PixelDraft, Room, key_of_code, open_draft, open_pixels
+from ftcli.data.pixel_cache import (
+    CachedPixels,
+    PartialPixels,
+    PixelDraft,
+    Room,
+    key_of_code,
+    open_draft,
+    open_pixels,
+    partial_room,
+)
 from ftcli.data.rows import place
 from ftcli.data.transforms import Transform
 from ftcli.errors import RequestError
@@ -54,6 +63,7 @@ class Drafts:
     def __init__(self, cache: Cache | None) -> None:
         self.cache = cache
         self._room = Room(cache.free_bytes() if cache else 0)
+        self._partial_room = Room(partial_room(cache) if cache else 0)
         self._drafts: list[tuple[ImageSet, str, PixelDraft]] = []
 
     def __enter__(self) -> "Drafts":
@@ -69,16 +79,21 @@ class Drafts:
         for want in wanted:
             transform = want.transform
             name = bytes.fromhex(key(key_of_code(), transform.key, str(images.shift), want.rows.tobytes()))
-            size = transform.prepared_bytes
-            if self.cache is None or (known and name in known.uses) or (size or 0) * len(want.rows) > self._room.left:
+            size, remote = transform.prepared_bytes, images.column.remote
+            room = self._partial_room if remote else self._room
+            if self.cache is None or (known and name in known.uses):
                 continue
-            if draft := open_draft(want.rows, self._room, self.cache):
+            if not remote and (size or 0) * len(want.rows) > room.left:
+                continue
+            if draft := open_draft(want.rows, room, self.cache, partial=remote):
                 self._drafts.append((images, transform.key, draft))
                 uses.append(Use(name, want.rows, _maker(images, transform), draft.take, size))
         return uses
 
     def keep(self, images: ImageSet, transform: Transform, log: Log) -> None:
-        """Put the pixels of a set into the cache, if most of them have been prepared."""
+        """Put the pixels of a set into the cache, if most of them have been prepared; of images behind a URL, all that
+        have been.
+        """
         drafts = [
             draft
             for of, of_transform, draft in self._drafts
@@ -88,10 +103,11 @@ class Drafts:
             and of.seen_as(images)
         ]
         ready = {row for draft in drafts for row in draft.rows}.intersection(images.rows.tolist())
-        if 2 * len(ready) > len(images):
+        if 2 * len(ready) > len(images) or (ready and images.column.remote):
             pixels = open_pixels(images, transform, self.cache, log, drafts)
-            if isinstance(pixels, CachedPixels):
-                pixels.file.close()
+            kept = pixels.kept if isinstance(pixels, PartialPixels) else pixels
+            if isinstance(kept, CachedPixels):
+                kept.file.close()
 
 
 def _maker(images: ImageSet, transform: Transform) -> Callable[[Image.Image, bytes], np.ndarray]:

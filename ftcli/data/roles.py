@@ -31,10 +31,10 @@ def open_sources(
     outside = {name: parse(text) for name, text in ood}
     specs = {role: parse(text) for role, text in typed.items() if text} | outside
     _check_labelled(specs)
-    opened: dict[tuple[str, str, str | None, bool], Splits] = {}
+    opened: dict[tuple[object, ...], Splits] = {}
     sources = {}
     for name, spec in specs.items():
-        data = (spec.kind, spec.location, spec.root, spec.unlabelled)
+        data = (spec.kind, spec.location, spec.root, spec.labels_file, spec.unlabelled, spec.severity, spec.streaming)
         if data not in opened:
             opened[data] = {name: read_once(rows) for name, rows in open_source(spec, log, cache=cache).splits.items()}
         sources[name] = Source(spec, opened[data])

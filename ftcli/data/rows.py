@@ -55,7 +55,7 @@ class Rows:
     table: pa.Table
     features: Features  # of the columns known to hold classes or images
     ids: Sequence[str]
-    folders: tuple[Path, ...] | None = None  # where the files lie that a table names; None: paths from a folder's walk
+    folders: tuple[str | Path, ...] | None = None  # where the files lie that a table names; None: from a folder's walk
     unit: str = "row"  # what a message calls one row, "file" or "row"
     open_images: OpenImages | None = None  # how its column of images is read; None: as an ImageColumn of the folders
     lines: np.ndarray | None = None  # int [N], the line of each row in a file of text
@@ -85,13 +85,15 @@ Splits = Mapping[str, Callable[[], Rows]]  # the splits of a source by name, eac
 
 
 def numbered(
-    table: pa.Table, features: Features, folders: tuple[Path, ...] = (), lines: np.ndarray | None = None
+    table: pa.Table, features: Features, folders: tuple[str | Path, ...] = (), lines: np.ndarray | None = None
 ) -> Rows:
     """Rows of a table, whose ids are the row numbers."""
     return Rows(table, features, RowNumbers(np.arange(table.num_rows, dtype=np.int32)), folders, lines=lines)
 
 
-def file_rows(paths: Sequence[str], root: Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()) -> Rows:
+def file_rows(
+    paths: Sequence[str], root: str | Path, labels: Sequence[int] | None = None, names: Sequence[str] = ()
+) -> Rows:
     """Rows of image files, whose ids are their paths below `root`; with the labels, and the names of the classes."""
     try:
         files = text_array(paths)

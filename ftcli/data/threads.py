@@ -2,11 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = min(16, os.cpu_count() or 1)
+REMOTE_THREADS = 16  # that mostly wait for a server
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`function` of every item, in order, by threads that are at most `ahead` items further than what was taken.
 
     Threads help because PIL, hashlib and torch release the interpreter's lock. After an error the rest is cancelled.

@@ -30,6 +30,7 @@ from ftcli.report.parts import whole_type
 from ftcli.report.types import BlockSize, Cut, Data, Environment, Model, Report, SeedResult, SetData
 from ftcli.run_folder.names import SCHEMA
 from ftcli.run_folder.request import command_of, libraries
+from ftcli.safe_text import redacted_spec
 
 
 def build(
@@ -69,7 +70,7 @@ def report_of(config: Common, parts: Mapping[str, Any], timing: Timing, log: Log
         "command": command_of(config),
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "argv": list(command_line.get()),
+        "argv": [redacted_spec(word) for word in command_line.get()],
         "config": resolved(config),
     }
     return decoded({**opening, **parts, "timing": timing, "warnings": log.warnings}, whole_type())

@@ -8,6 +8,7 @@ from ftcli.console.cells import new_table, text
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.examples import open_images
 from ftcli.data.specs.parse import parse
+from ftcli.data.storage.retries import waits_announced_to
 from ftcli.figures.contact_sheet import check_sheet, save_classes
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.from_options import load_structure
@@ -39,7 +40,7 @@ def data(config: options.Data) -> Answer:
     spec = parse(config.source)
     if config.save:
         check_sheet(config.save, "--save")
-    with ConsoleLog(config.quiet) as log:
+    with ConsoleLog(config.quiet) as log, waits_announced_to(log.note):
         images = open_images(spec, log, damaged=config.damaged).flipped()
     if config.save:
         save_classes(images, config.save)
@@ -48,7 +49,7 @@ def data(config: options.Data) -> Answer:
     asked = {"labels": spec.labels, "exif": spec.exif, "shift": spec.shift, "shuffle": spec.shuffle}
     changes = {name: str(change) for name, change in asked.items() if change}
     content = {
-        "spec": config.source, "n": len(images),
+        "spec": spec.text, "n": len(images),
         "classes": {name: counts.get(i, 0) for i, name in enumerate(images.classes)},
         "groups": dict(sorted(groups.items())), "fingerprint": images.fingerprint, "dropped": images.dropped,
         "damaged": images.damaged, "changes": changes,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ftcli.config.shared import Resumable
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
-from ftcli.errors import FtcliError, ResourceLimit, Stopped
+from ftcli.errors import FtcliError, ResourceLimit, SourceUnavailable, Stopped
 from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
 from ftcli.processes import command_line
@@ -18,6 +18,7 @@ from ftcli.run_folder.folder import check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import STATE
 from ftcli.run_folder.request import Request, difference, read_request
+from ftcli.safe_text import redacted_spec
 
 REQUEST = "request.json"
 MINUTE = 60.0
@@ -31,7 +32,8 @@ def resumable_run(
 
     Gives the folder, which has another name than `folder` where --out is not given and another command has taken that
     name, and the checkpointer of its state. The state is removed at the end of the work and after an error that would
-    come again; it stays after an interruption or a ResourceLimit. Of several processes the first locks the folder.
+    come again; it stays after an interruption, a ResourceLimit and where data
+    behind a URL do not come any more. Of several processes the first locks the folder.
 
     Raises RequestError where another process works in the folder, Unusable where the state is of another request.
     """
@@ -61,10 +63,10 @@ def resumable_run(
             if limit and checkpointer.exit_code is not None:  # the signal to this process has killed a worker too
                 raise Stopped("interrupted.", checkpointer.resume_command, checkpointer.exit_code) from error
             saved = any((folder / STATE).glob("*.safetensors"))
-            if not saved or (isinstance(error, FtcliError) and not limit):
-                remove_state(folder, folder_too=new)
-            elif isinstance(error, ResourceLimit):
+            if saved and isinstance(error, ResourceLimit | SourceUnavailable):
                 error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
+            elif not saved or isinstance(error, FtcliError):
+                remove_state(folder, folder_too=new)
             raise
         remove_state(folder)
 
@@ -97,6 +99,6 @@ def remove_state(folder: Path, *, folder_too: bool = False) -> None:
 
 def resume_command(folder: Path) -> str:
     """What to type to go on with this command: its own words, with --out where they have none."""
-    words = list(command_line.get())
+    words = [redacted_spec(word) for word in command_line.get()]
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

@@ -19,6 +19,7 @@ from ftcli.data.decoding import column, inspection
 from ftcli.data.images import ImageSet
 from ftcli.data.pixel_cache import CachedPixels, DecodedPixels, PixelDraft, open_pixels
 from ftcli.data.preparation import Transforms
+from ftcli.data.storage import local
 from ftcli.data.task import Task, open_sets, read_task, without_labels
 from ftcli.data.transforms import augmentation, evaluation
 from ftcli.errors import RequestError
@@ -45,7 +46,7 @@ class Counts:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    counted, read, opened = Counts(), column.read_regular, Image.open
+    counted, read, opened = Counts(), local.read_regular, Image.open
 
     def reading(path: Any, most: int) -> bytes:
         counted.read[str(path)] += 1
@@ -55,7 +56,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
         counted.decoded += 1
         return opened(*words, **more)
 
-    monkeypatch.setattr(column, "read_regular", reading)
+    monkeypatch.setattr(local, "read_regular", reading)
     monkeypatch.setattr(Image, "open", opening)
     return counted
 

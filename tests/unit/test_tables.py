@@ -118,11 +118,12 @@ def test_a_table_is_read_through_its_storage(tmp_path: Path, monkeypatch: pytest
         def open(self, path: str) -> Any:
             return open(self.at(path), "rb")
 
+        def read_whole(self, path: str, most: int) -> bytes:
+            return super().read_whole(self.at(path), most)
+
     stored = Elsewhere()
-    for module in ("tables.text_file", "tables.stored_images"):
-        monkeypatch.setattr(
-            f"ftcli.data.sources.{module}.storage_of", lambda path: stored if "://" in path else local.STORAGE
-        )
+    for module in ("sources.tables.text_file", "decoding.column"):
+        monkeypatch.setattr(f"ftcli.data.{module}.storage_of", lambda path: stored if "://" in path else local.STORAGE)
     from ftcli.data.sources.source import Source
     from ftcli.data.sources.tables.tables import open_table
 

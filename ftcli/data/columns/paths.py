@@ -8,7 +8,7 @@ from ftcli.arrow import number_array
 from ftcli.data.decoding.column import ImageColumn, Images, is_text
 from ftcli.data.decoding.decode import DamagedImage
 from ftcli.data.rows import Rows
-from ftcli.data.storage.storage import URL
+from ftcli.data.storage.url import URL
 from ftcli.errors import RequestError
 from ftcli.safe_text import quoted
 
@@ -66,7 +66,7 @@ def missing(images: Images, index: np.ndarray) -> np.ndarray:
     Files behind a URL are not asked for: that takes as long as to read them.
     """
     paths = paths_of(images)
-    if paths is None or type(images) is not ImageColumn:
+    if paths is None or not isinstance(images, ImageColumn) or images.remote:
         return np.zeros(len(index), dtype=bool)
     absent, start = np.zeros(len(index), dtype=bool), 0
     for chunk in paths.chunks:

@@ -1,6 +1,7 @@
 """The image column of a table, read one row at a time: encoded bytes, paths of files, or pixels."""
 
 import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,16 +12,23 @@ import pyarrow.compute as pc
 
 from ftcli.arrow import as_numpy
 from ftcli.data.decoding.decode import Content, DamagedImage
-from ftcli.files import read_regular
+from ftcli.data.storage.retries import SourceGone
+from ftcli.data.storage.storage import is_url, join, storage_of
+from ftcli.errors import SourceUnavailable
 from ftcli.limits import MAX_IMAGE_BYTES
 from ftcli.safe_text import quoted
 
 
 class Images(Protocol):
-    """Images that are read one row at a time, by threads and by forked processes."""
+    """Images that are read one row at a time, by threads and, where they lie on this machine, by forked processes."""
+
+    remote: bool  # behind a URL, where each takes time to come, and may be away
 
     def content(self, row: int) -> Content:
         """The image of one row as stored. Raises DamagedImage where there is none or it cannot be read."""
+
+    def version(self) -> str | None:
+        """A text that is another one once an image has changed, by what servers say; None where nothing tells."""
 
     def same_as(self, other: "Images") -> bool:
         """Whether each row of the other is the same image in the same memory or file."""
@@ -31,12 +39,12 @@ class ImageColumn:
 
     Args:
         column: struct of bytes and path, binary, text (paths), or (nested lists of) pixels.
-        folders: relative paths start at the first, and a path that leads out of all of them is not followed; None
-            where the paths are those of files in a folder, not of a table.
+        folders: paths or URLs; relative paths start at the first, and a path that leads out of all of them is not
+            followed; None where the paths are those of files in a folder, not of a table.
     """
 
-    def __init__(self, column: pa.ChunkedArray, folders: Sequence[Path] | None) -> None:
-        self.folders = None if folders is None else [os.path.abspath(folder) for folder in folders]
+    def __init__(self, column: pa.ChunkedArray, folders: Sequence[str | Path] | None) -> None:
+        self.folders = None if folders is None else [_absolute(str(folder)) for folder in folders]
         self._memory = [buffer.address for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None]
         self._slices = [(chunk.offset, len(chunk)) for chunk in column.chunks]
         self.pixels = self.encoded = self.paths = None
@@ -54,12 +62,21 @@ class ImageColumn:
             self.pixels = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
         else:
             self.pixels = column
+        self.remote = self.paths is not None and any(map(is_url, self._places()))
+
+    def _places(self) -> list[str]:
+        """Where its files lie."""
+        if self.folders is not None or self.paths is None:
+            return self.folders or []
+        first = next((path for path in self.paths.slice(0, 1).to_pylist() if path), "")
+        return [os.fsdecode(first)]
 
     def content(self, row: int) -> Content:
         """The image of one row as stored.
 
         Raises:
             DamagedImage: there is none, its file cannot be read, or it lies where a table has no say.
+            SourceUnavailable: it lies behind a URL, and that source has gone away.
         """
         if self.pixels is not None:
             return _array(self.pixels[row])
@@ -67,10 +84,16 @@ class ImageColumn:
             return cell.as_buffer()
         if self.paths is not None and (path := self.paths[row].as_py()):
             try:
-                return self.read(self.file(os.fsdecode(path)))
+                file = self.file(os.fsdecode(path))
+                return storage_of(file).read_whole(file, MAX_IMAGE_BYTES)
+            except SourceGone as error:
+                raise source_gone(error) from error
             except OSError as error:
                 raise DamagedImage(f"its file cannot be read: {error.strerror}") from error
         raise DamagedImage("there is no image")
+
+    def version(self) -> str | None:
+        return None  # to ask for it file by file would take as long as to read them
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other column is the same image in the same memory or file."""
@@ -81,23 +104,36 @@ class ImageColumn:
     def leads_to_file(self, path: str) -> bool:
         """Whether a path is one of a file that may be read."""
         try:
-            return os.path.isfile(self.file(path))
+            file = self.file(path)
+            return storage_of(file).is_file(file)
         except DamagedImage:
             return False
-
-    def read(self, file: str) -> bytes:
-        """The content of an image's file. Raises OSError where it cannot be read, or is longer than an image may be."""
-        return read_regular(file, MAX_IMAGE_BYTES)
 
     def file(self, path: str) -> str:
         """The file of a path in the table. Raises DamagedImage where it lies outside the folders of the data."""
         if self.folders is None:
             return path
         for folder in self.folders:
+            if is_url(folder):
+                inside = posixpath.normpath(path)
+                if not inside.startswith(("/", "../")) and inside not in ("..", "."):
+                    return join(folder, inside)
+                continue
             file = os.path.normpath(os.path.join(folder, path))
             if file == folder or file.startswith(os.path.join(folder, "")):
                 return file
         raise DamagedImage(f"its path {quoted(path)} leads out of the folder of the data")
+
+
+def source_gone(error: SourceGone) -> SourceUnavailable:
+    """The end of a run whose images lie behind a URL that does not answer any more."""
+    return SourceUnavailable(
+        f'the source "{error.filename}" cannot be read: {error.strerror}', "the same command when it is there again"
+    )
+
+
+def _absolute(folder: str) -> str:
+    return folder.rstrip("/") if is_url(folder) else os.path.abspath(folder)
 
 
 def is_binary(type: pa.DataType) -> bool:

@@ -1,7 +1,8 @@
 """Inspection: every image of a set is read once, and in that pass hashed, decoded, checked and handed to its uses.
 
-The bytes are read in every run. Images of which an earlier run has noted that they could be decoded, and that have the
-very bytes of then, are not decoded again, unless something is to be made of them.
+The bytes are read in every run, but for those behind URLs that served.py knows. Images of which an earlier run has
+noted that they could be decoded, and that have the very bytes of then, are not decoded again, unless something is to
+be made of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +16,13 @@ from PIL import Image
 
 from ftcli.cache.cache import Cache
 from ftcli.data.decoding import known as known_images
+from ftcli.data.decoding import served
 from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import IN_DECODING, Content, DamagedImage, decode, digest, pixel_digest
 from ftcli.data.decoding.forked import Forks, available_cores, fork_context
 from ftcli.data.decoding.known import RECOGNISED_BY, Known
 from ftcli.data.decoding.orientation import is_turned
-from ftcli.data.threads import THREADS, map_in_order
+from ftcli.data.threads import REMOTE_THREADS, THREADS, map_in_order
 from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.processes import process_count
@@ -28,6 +30,7 @@ from ftcli.safe_text import counted, quoted
 
 BLOCK = 64  # images a thread or process looks at, at a time; fewer where much is made of them:
 BLOCK_BYTES = 2**22
+REMOTE_BLOCK = 4  # images behind a URL that a thread asks for one after the other
 HELD_BYTES = 2**26  # of the images by which sets are recognised, held until they are looked at
 IMAGES_PER_PROCESS = 512  # for fewer, starting a process does not pay
 MOST_PROCESSES = 64
@@ -75,16 +78,21 @@ class Reading:
     name: str = ""  # of its entry in the cache
     known: Known | None = None
     held: dict[int, Content] = field(default_factory=dict)
+    served_name: str = ""  # of the entry by which it need not be read, where a server names versions
+    seen: Sequence[Inspected] = ()  # of that entry
 
     def __post_init__(self) -> None:
         if self.cache is None or not len(self.rows):
             return
-        rows = self.rows[:RECOGNISED_BY].tolist()
+        if version := self.column.version():
+            self.served_name = served.name_of(version, self.rows, PIL.__version__, upright=self.upright)
+            self.seen = [Inspected(*each) for each in served.find(self.cache, self.served_name) or ()]
+        rows = self.rows[:RECOGNISED_BY].tolist() if not self.seen else ()
         try:
             first = {row: self.held[row] if row in self.held else self.column.content(row) for row in rows}
         except DamagedImage:
             return
-        digests = [digest(content) for content in first.values()]
+        digests = [digest(content) for content in first.values()] or [i.digest for i in self.seen[:RECOGNISED_BY]]
         self.name = known_images.name_of(digests, len(self.rows), PIL.__version__, upright=self.upright)
         self.known = known_images.find(self.cache, self.name, len(self.rows))
         if sum(map(_bytes_of, {**self.held, **first}.values())) <= HELD_BYTES:
@@ -99,6 +107,8 @@ class Reading:
         """Note for later runs what was found out, where it is new."""
         if self.cache is None or not self.name:
             return
+        if self.served_name and not self.seen:
+            served.add(self.cache, self.served_name, images)
         found = Known([image.digest for image in images], [image.pixel_digest for image in images])
         # As it is now: another set of the same images, seen otherwise, may have been noted in the meantime.
         before = known_images.find(self.cache, self.name, len(images)) if self.uses else self.known
@@ -178,8 +188,11 @@ def read_images(readings: Sequence[Reading], log: Log) -> list[list[Result]]:
     """Read the images of sets that share one column and are turned alike, each once, on all cores; the results of each
     set, in its order.
 
-    An image is decoded where nothing is known of it, where it has changed, and where it is used.
+    An image is decoded where nothing is known of it, where it has changed, and where it is used. Nothing is read of
+    sets behind URLs whose versions are those of an earlier run, unless something is to be made of them.
     """
+    if all(len(reading.seen) and not reading.uses for reading in readings):
+        return [list(reading.seen) for reading in readings]
     rows = np.unique(np.concatenate([reading.rows for reading in readings]))
     look = _Look(readings, rows)
     uses = [use for reading in readings for use in reading.uses]
@@ -270,11 +283,16 @@ def _block_size(uses: Iterable[Use]) -> int:
 
 
 def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
-    """What is found and made of n images, in order: by processes where there are many, else by threads."""
+    """What is found and made of n images, in order: by processes where there are many, else by threads.
+
+    Images behind a URL are waited for, which many threads can do at once; they share what was fetched for them.
+    """
     Image.init()  # all formats registered before threads ask for them
+    remote = look.column.remote
+    size, threads = (min(size, REMOTE_BLOCK), REMOTE_THREADS) if remote else (size, THREADS)
     blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
     number, context = min(available_cores() // process_count(), MOST_PROCESSES, n // IMAGES_PER_PROCESS), fork_context()
-    if context is not None and number > 1:
+    if context is not None and number > 1 and not remote:
         with ExitStack() as memory:
             try:
                 memory.enter_context(IN_DECODING.shared(context))
@@ -285,5 +303,5 @@ def _looked_at(look: _Look, size: int, n: int) -> Iterator[Looked]:
                 for packed in forks.in_order(ahead=2 * number + 1):
                     yield from map(_unpacked, packed)
                 return
-    for block in map_in_order(look, blocks, threads=THREADS, ahead=2 * THREADS):
+    for block in map_in_order(look, blocks, threads=threads, ahead=2 * threads):
         yield from block

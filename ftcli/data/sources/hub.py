@@ -9,6 +9,7 @@ import huggingface_hub.constants
 
 from ftcli.cache.cache import Cache
 from ftcli.data.rows import ClassFeature, Features, ImageFeature, Rows, Splits, numbered
+from ftcli.data.sources.remote.hub_parquet import open_streamed
 from ftcli.data.specs.spec import Spec
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -36,6 +37,8 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
         raise RequestError(
             f"hf:{location}: {quoted(name)} {what}", "give a set of this machine by its path, without hf:"
         )
+    if spec.streaming:
+        return open_streamed(name, config)
     log.note(f"loading {location} from the hub or its cache")
     # Bars of another library would mix with ftcli's own, and fill a log file with carriage returns.
     datasets.disable_progress_bars()

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,7 +61,7 @@ def _above(folder: str) -> frozenset[FolderId]:
 
 def is_image(path: str) -> bool:
     """By the ending where it is an image's; only files with other endings, or none, are opened."""
-    if path.lower().endswith(_endings()):
+    if path.lower().endswith(image_endings()):
         return True
     beginning = read_beginning(path, 16)  # nothing of what is empty, no regular file, or not allowed
     accepts = (accept for _, accept in map(Image.OPEN.__getitem__, FORMATS))
@@ -77,7 +77,7 @@ def is_image(path: str) -> bool:
 
 
 @cache
-def _endings() -> tuple[str, ...]:
+def image_endings() -> tuple[str, ...]:
     """The endings of the formats that are read, and those that torchvision's ImageFolder takes."""
     of_formats = (ending for ending, format in Image.registered_extensions().items() if format in FORMATS)
     return tuple(sorted({*IMG_EXTENSIONS, *of_formats}))
@@ -85,7 +85,11 @@ def _endings() -> tuple[str, ...]:
 
 def count_endings(paths: Iterable[str]) -> str:
     """How many files have which ending, the most frequent first: ".txt 10, .csv 2"."""
-    counts = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in paths)
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    some = ", ".join(f"{quoted(ending)[1:-1]} {count:,}" for ending, count in ranked[:MOST_LISTED])
+    return listed_endings(Counter(os.path.splitext(path)[1].lower() for path in paths))
+
+
+def listed_endings(counts: Mapping[str, int]) -> str:
+    """Endings with the number of files of each, the most frequent first; "" counts those without one."""
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] or "no ending"))
+    some = ", ".join(f"{quoted(ending or 'no ending')[1:-1]} {count:,}" for ending, count in ranked[:MOST_LISTED])
     return some + (", …" if len(ranked) > MOST_LISTED else "")

@@ -7,7 +7,7 @@ from importlib import import_module
 from ftcli.cache.cache import Cache
 from ftcli.data.rows import Rows, Splits, joined
 from ftcli.data.specs.kinds import KINDS
-from ftcli.data.specs.spec import Spec
+from ftcli.data.specs.spec import ARRAY, Spec
 from ftcli.errors import RequestError, choose
 from ftcli.log import Log
 from ftcli.safe_text import quoted
@@ -32,7 +32,8 @@ class Source:
         return Source(self.spec.at_split(split, limited=limited), self.splits)
 
     def rows(self) -> Rows:
-        """The rows that split= names, as `datasets` reads it: train, train[:5000], train[10%:20%], train+test.
+        """The rows that split= names, as `datasets` reads it: train, train[:5000], train[10%:20%], train+test; of a
+        set with one split also [:5000], without its name.
 
         Raises:
             RequestError: there is no such split, or there are several and none is named.
@@ -45,7 +46,7 @@ class Source:
                     f"say which with split=, as {spec.at_split(next(iter(splits))).text}",
                 )
             return next(iter(splits.values()))()
-        parts = [(re.split(r"[\[(]", part)[0].strip(), part.strip()) for part in spec.split.split("+")]
+        parts = [_named(part.strip(), splits) for part in spec.split.split("+")]
         for name, _ in parts:
             if name not in splits:
                 raise RequestError(
@@ -59,6 +60,13 @@ class Source:
             fix = "write it as train[:5000] or train[10%:20%]"
             raise RequestError(f"split={spec.split} cannot be read: {error}", fix) from error
         return joined(slices)
+
+
+def _named(part: str, splits: Splits) -> tuple[str, str]:
+    """The name of the split in a part of split=, and the part with it: a slice alone is one of the only split."""
+    if part.startswith("[") and len(splits) == 1:
+        part = next(iter(splits)) + part
+    return re.split(r"[\[(]", part)[0].strip(), part
 
 
 def bounds(part: str, n: int) -> tuple[int, int]:
@@ -86,6 +94,24 @@ def bounds(part: str, n: int) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
+def _check_array_settings(spec: Spec) -> None:
+    """Raises RequestError where labels=FILE or severity= stands with other data than an array of images."""
+    if spec.names_array:
+        return
+    if spec.labels_file is not None:
+        raise RequestError(
+            f"labels={spec.labels_file}: {spec.text} is no {ARRAY} file of images, and only to such a file belongs a "
+            "file of labels",
+            "leave it out; label=COLUMN names a column of labels",
+        )
+    if spec.severity is not None:
+        raise RequestError(
+            f"severity={spec.severity}: {spec.text} is no {ARRAY} file of images, and only such a file holds images at "
+            "several severities",
+            f"leave it out; shift=NAME:{spec.severity} corrupts images of any set",
+        )
+
+
 def open_source(spec: Spec, log: Log, *, labelled: bool = True, cache: Cache | None = None) -> Source:
     """Find the splits of a set; none of them is read yet.
 
@@ -96,6 +122,7 @@ def open_source(spec: Spec, log: Log, *, labelled: bool = True, cache: Cache | N
     Raises:
         RequestError: the data is not there or cannot be recognised; the message names it.
     """
+    _check_array_settings(spec)
     module = import_module(f"ftcli.data.sources.{KINDS[spec.kind].module}")
     labelled = labelled and not spec.unlabelled
     return Source(spec, module.open_splits(spec, log, labelled=labelled, cache=cache))

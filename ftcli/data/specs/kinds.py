@@ -15,7 +15,7 @@ class Kind:
 PATH = "path"  # the kind that is typed without a scheme
 KINDS = {
     PATH: Kind("PATH", "path", ("root", "severity")),
-    "hf": Kind("hf:NAME[/CONFIG]", "hub"),
+    "hf": Kind("hf:NAME[/CONFIG]", "hub", ("streaming",)),
     "torchvision": Kind("torchvision:CLASS", "torchvision_sets", ("root",)),
     "digits": Kind("digits:WORLD", "digits"),
 }

@@ -8,12 +8,16 @@ from ftcli.data.shifts.shift import SEVERITIES, read_shift, read_shuffle
 from ftcli.data.specs.condition import Condition, read_condition
 from ftcli.data.specs.kinds import FORMS, KINDS, PATH
 from ftcli.data.specs.spec import TEXTS, Spec
+from ftcli.data.storage.url import check_url
 from ftcli.errors import RequestError, choose, suggest
+from ftcli.safe_text import redacted_spec
 
 SETTINGS = (
     *TEXTS,
-    *("group", "where", "classes", "limit", "per-class", "labels", "severity", "exif", "shift", "shuffle"),
+    *("group", "where", "classes", "limit", "per-class", "labels", "streaming", "severity", "exif", "shift"),
+    "shuffle",
 )
+URL_START = re.compile(r"[A-Za-z][\w+.-]*(://|::)")
 LABELS = ("flip", "none")  # words of labels=; any other value of it is a file
 
 
@@ -24,6 +28,7 @@ def parse(text: str) -> Spec:
         RequestError: an unknown kind or setting, a setting given twice or without a value, or a bad number.
     """
     address, mark, settings = text.partition("?")
+    text = redacted_spec(text)  # for messages and reports
     kind, location = _kind(text, address)
     typed, where = _settings(text, settings.split("&") if mark else [])
     if "limit" in typed and "per-class" in typed:
@@ -43,6 +48,7 @@ def parse(text: str) -> Spec:
         limit=_count(text, "limit", values.get("limit")),
         per_class=_count(text, "per-class", values.get("per-class"), skips=True),
         **_labels(text, values.get("labels")),
+        streaming=_word(text, "streaming", values.get("streaming"), ("true",)) == "true",
         severity=_severity(text, values.get("severity")),
         exif=_word(text, "exif", values.get("exif"), ("apply", "ignore")),
         shift=read_shift(text, values.get("shift")),
@@ -89,7 +95,13 @@ def _check_unlabelled(typed: dict[str, str], text: str) -> None:
 
 
 def _kind(text: str, address: str) -> tuple[str, str]:
-    """Kind and decoded location. One letter before a colon is a drive, not a kind."""
+    """Kind and decoded location. One letter before a colon is a drive, not a kind; a URL is a PATH.
+
+    Raises RequestError for an unknown kind, no location, and a URL that is not read.
+    """
+    if URL_START.match(address):
+        check_url(unquote(address))
+        return PATH, unquote(address)
     scheme = re.match(r"([A-Za-z][\w+.-]+):", address)
     kind = scheme.group(1) if scheme else PATH
     location = unquote(address[scheme.end() :] if scheme else address)

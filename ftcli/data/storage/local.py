@@ -6,6 +6,9 @@ import stat
 from typing import BinaryIO, cast
 
 from ftcli.data.storage.storage import Storage
+from ftcli.files import read_regular
+
+MOST_AT_ONCE = 2**30  # bytes that every system reads in one call
 
 
 class LocalStorage:
@@ -20,10 +23,20 @@ class LocalStorage:
             raise OSError(0, "it is no regular file", path)
         return status.st_size
 
+    def version(self, path: str) -> str | None:
+        status = os.stat(path)  # the system sets the time of the last change of its state, and no program can
+        return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
-        end = self.size(path) if stop is None else stop
-        with self.open(path) as file:
-            content = os.pread(file.fileno(), end - start, start) if end - start < 2**30 else _long(file, start, end)
+        size = self.size(path)
+        end = size if stop is None else stop
+        handle = os.open(path, os.O_RDONLY)  # no file object, which takes longer than a small range
+        try:
+            content = os.pread(handle, min(end - start, MOST_AT_ONCE), start)
+            while len(content) < end - start and (more := os.pread(handle, MOST_AT_ONCE, start + len(content))):
+                content += more[: end - start - len(content)]
+        finally:
+            os.close(handle)
         if len(content) < end - start:
             raise OSError(0, f"it ends before byte {end:,}", path)
         return content
@@ -32,14 +45,11 @@ class LocalStorage:
         self.size(path)
         return cast(BinaryIO, open(path, "rb"))
 
+    def read_whole(self, path: str, most: int) -> bytes:
+        return read_regular(path, most)
+
     def glob(self, pattern: str) -> list[str]:
         return sorted(filter(os.path.isfile, glob.iglob(pattern, recursive=True)))
-
-
-def _long(file: BinaryIO, start: int, end: int) -> bytes:
-    """More bytes than the system reads at once."""
-    file.seek(start)
-    return file.read(end - start)
 
 
 STORAGE: Storage = LocalStorage()

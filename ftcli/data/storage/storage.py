@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import BinaryIO, Protocol
 
-URL = "://"  # what a URL has and a path on this machine has not
+from ftcli.data.storage.url import HTTP, protocol_of, without_query
+from ftcli.data.storage.url import is_url as is_url
 
 
 class Storage(Protocol):
@@ -18,6 +19,9 @@ class Storage(Protocol):
     def size(self, path: str) -> int:
         """Bytes of a file."""
 
+    def version(self, path: str) -> str | None:
+        """A text that is another one once a file has changed; None where the storage cannot tell."""
+
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         """Bytes start … stop - 1 of a file; up to its end where `stop` is None. Never fewer than asked for."""
 
@@ -27,9 +31,8 @@ class Storage(Protocol):
     def glob(self, pattern: str) -> list[str]:
         """The paths of the files that match a pattern, sorted."""
 
-
-def is_url(path: str) -> bool:
-    return URL in path
+    def read_whole(self, path: str, most: int) -> bytes:
+        """A file of at most `most` bytes, in one go."""
 
 
 def storage_of(path: str) -> Storage:
@@ -41,10 +44,13 @@ def storage_of(path: str) -> Storage:
 
 def join(folder: str, path: str) -> str:
     """The path or URL of what lies at a relative path below a folder."""
+    if protocol_of(folder) in HTTP:  # characters of a name that have a meaning in such a URL
+        for character in "%?#":
+            path = path.replace(character, f"%{ord(character):02X}")
     return f"{folder.rstrip('/')}/{path}"
 
 
 def parent(path: str) -> str:
-    """The folder that a file lies in, as a path or URL; "." for a bare name."""
-    folder, slash, _ = path.rpartition("/")
+    """The folder that a file lies in, as a path or URL, which has no query; "." for a bare name."""
+    folder, slash, _ = without_query(path).rpartition("/")
     return (folder or "/") if slash else "."

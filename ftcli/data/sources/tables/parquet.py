@@ -1,6 +1,5 @@
 """Tables: parquet files as Arrow tables."""
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 
 from ftcli.data.classes.class_names import repeated
 from ftcli.data.rows import SPLIT_ROLES, Features, Rows, Splits, numbered, stacked
+from ftcli.data.sources.split_names import files_by_split
 from ftcli.data.sources.tables.bounded_read import read_bounded
 from ftcli.data.sources.tables.declared_features import features_of
 from ftcli.errors import RequestError
@@ -16,8 +16,8 @@ from ftcli.safe_text import listed, quoted, reason
 
 def open_parquet_folder(folder: Path) -> Splits | None:
     """A folder of parquet files; None where there are none. The hub keeps those of a set in a folder "data"."""
-    for parent in (folder, folder / "data"):
-        if files := sorted(parent.glob("*.parquet")):
+    for inside in (folder, folder / "data"):
+        if files := sorted(inside.glob("*.parquet")):
             return open_parquet(files)
     return None
 
@@ -46,20 +46,8 @@ def open_parquet(files: list[Path]) -> Splits:
 
     Read with pyarrow: `datasets` would first write a copy of it all into its cache.
     """
-    named: dict[str, list[Path]] = {}
-    for file in files:
-        name = re.match(r"([a-z]+)(?=[-_.])", file.name.lower())
-        split = name.group(1) if name and name.group(1) in SPLIT_ROLES else ""
-        named.setdefault(split, []).append(file)
-    if len(files) == 1 or list(named) == [""]:
-        return {"train": partial(read_parquet_rows, files)}
-    if "" in named:
-        raise RequestError(
-            f'some files in "{files[0].parent}" are named after a split and others are not: '
-            + ", ".join(file.name for file in named[""][:5]),
-            "name the one file that is meant",
-        )
-    return {split: partial(read_parquet_rows, of_split) for split, of_split in named.items()}
+    named = files_by_split(list(map(str, files)))
+    return {split: partial(read_parquet_rows, list(map(Path, of_split))) for split, of_split in named.items()}
 
 
 def read_parquet_rows(files: list[Path], folders: tuple[Path, ...] = ()) -> Rows:

@@ -12,7 +12,6 @@ from ftcli.data.sources.tables.delimited import DELIMITERS, read_delimited
 from ftcli.data.sources.tables.json_lines import ENDINGS, read_json_lines
 from ftcli.data.sources.tables.lists import ENDING, read_list
 from ftcli.data.sources.tables.parquet import read_parquet, read_parquet_rows
-from ftcli.data.sources.tables.stored_images import StoredImages
 from ftcli.data.storage.storage import is_url, parent
 from ftcli.errors import RequestError
 from ftcli.safe_text import quoted
@@ -60,9 +59,7 @@ def _read(path: str, base: str, *, labelled: bool) -> Rows:
     else:
         table, features, lines = read_table(path)
         rows = numbered(table, features, lines=lines)
-    if is_url(base):
-        return replace(rows, open_images=partial(StoredImages, root=base))
-    return replace(rows, folders=(Path(base),))
+    return replace(rows, folders=(base,))
 
 
 def base_of(path: str, root: str | None) -> str:
