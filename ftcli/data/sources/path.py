@@ -67,7 +67,7 @@ def _not_a_set(path: Path) -> RequestError:
         )
     problem = (
         f'the file "{path}" is not a .parquet file; data is a folder with one subfolder of images per class, a '
-        ".parquet file or a folder of them, a save_to_disk folder, or hf:NAME"
+        ".parquet file or a folder of them, a save_to_disk folder, a .npy array of images, .tar shards, or hf:NAME"
     )
     if can_become_parquet(path):
         return RequestError(problem, parquet_command(path))
