@@ -5,10 +5,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ftcli.arrow import as_numpy, number_array
+from ftcli.cache.cache import key
 from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.npy.header import Header
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.storage import is_url, storage_of, versions_of
 from ftcli.errors import RequestError
 from ftcli.safe_text import reason
 
@@ -26,6 +27,7 @@ class ArrayImages:
         if column.type != PLACE:
             raise RequestError(f'"{path}" has its images in the column "image" alone', "leave image= out")
         self.path, self.header = path, header
+        self.remote = is_url(path)
         self._rows = as_numpy(pc.struct_field(column, PLACE.field(0).name))
         self._nbytes = int(np.prod(header.shape[1:], dtype=np.int64))
 
@@ -37,6 +39,13 @@ class ArrayImages:
         except OSError as error:
             raise DamagedImage(f"its file cannot be read: {error.strerror or reason(error)}") from error
         return np.frombuffer(pixels, np.uint8).reshape(self.header.shape[1:])
+
+    def version(self) -> str | None:
+        """A text that is another one once an image has changed, by the version that a server names of the file; None
+        where it names none, and for a file on this machine, which is read anew in every run.
+        """
+        versions = versions_of([self.path]) if self.remote else None
+        return None if versions is None else key(self.path, *versions, repr(self.header), self._rows.tobytes())
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same image in the same file."""

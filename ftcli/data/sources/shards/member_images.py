@@ -8,10 +8,11 @@ import pyarrow.compute as pc
 import xxhash
 
 from ftcli.arrow import as_numpy, number_array
+from ftcli.cache.cache import key
 from ftcli.data.decoding.column import Images
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.shards.archive import BLOCK
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.storage import is_url, storage_of, versions_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_IMAGE_BYTES
 from ftcli.safe_text import reason
@@ -28,6 +29,7 @@ class MemberImages:
         if column.type != PLACE:
             raise RequestError('shards have their images in the column "image" alone', "leave image= out")
         self._column, self._shards = column, list(shards)
+        self.remote = any(map(is_url, shards))
         self._places = [as_numpy(pc.struct_field(column, field.name)) for field in PLACE]
 
     def content(self, row: int) -> Content:
@@ -48,6 +50,15 @@ class MemberImages:
         if header_checksum(content[:BLOCK]) != header:
             raise DamagedImage("its shard has changed")
         return content[BLOCK:]
+
+    def version(self) -> str | None:
+        """A text that is another one once an image has changed, by the versions that servers name of the shards; None
+        where they name none, and for shards on this machine, which are read anew in every run.
+        """
+        versions = versions_of(self._shards) if self.remote else None
+        return (
+            None if versions is None else key(*self._shards, *versions, *(places.tobytes() for places in self._places))
+        )
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same member of the same shard."""
