@@ -1,5 +1,6 @@
 """Where the files of a set lie: on this machine, or behind a URL. Read whole, by ranges of bytes, or as a stream."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import BinaryIO, Protocol
 
@@ -40,6 +41,16 @@ def storage_of(path: str) -> Storage:
     name = "remote" if is_url(path) else "local"
     storage: Storage = import_module(f"ftcli.data.storage.{name}").STORAGE
     return storage
+
+
+def versions_of(paths: Sequence[str]) -> list[str] | None:
+    """The versions of files at paths or URLs; None where that of one cannot be told."""
+    try:
+        versions = [storage_of(path).version(path) for path in paths]
+    except OSError:
+        return None
+    known = [version for version in versions if version is not None]
+    return known if len(known) == len(versions) else None
 
 
 def join(folder: str, path: str) -> str:

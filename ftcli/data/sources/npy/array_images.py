@@ -10,7 +10,7 @@ from ftcli.data.decoding.column import Images, source_gone
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.npy.header import Header
 from ftcli.data.storage.retries import SourceGone
-from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.storage import is_url, storage_of, versions_of
 from ftcli.data.storage.url import without_query
 from ftcli.errors import RequestError
 from ftcli.safe_text import reason
@@ -44,8 +44,8 @@ class ArrayImages:
         return np.frombuffer(pixels, np.uint8).reshape(self.header.shape[1:])
 
     def version(self) -> str | None:
-        version = storage_of(self.path).version(self.path) if self.remote else None
-        return None if version is None else key(without_query(self.path), version, self._rows.tobytes())
+        versions = versions_of([self.path]) if self.remote else None
+        return None if versions is None else key(without_query(self.path), *versions, self._rows.tobytes())
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same image in the same file."""

@@ -15,7 +15,7 @@ from ftcli.cache.entries import FORM, length
 from ftcli.data.sources.image_files import listed_endings
 from ftcli.data.sources.shards import archive, samples, values
 from ftcli.data.sources.shards.samples import Samples
-from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.storage import is_url, versions_of
 from ftcli.data.storage.url import without_query
 from ftcli.log import Log
 from ftcli.safe_text import quoted
@@ -64,16 +64,9 @@ def names_of(shards: Sequence[str]) -> list[str]:
 def _name(shards: Sequence[str]) -> str | None:
     """The key of the index: shards in order, as they are now, and our own code. None where that cannot be told."""
     code = [inspect.getsource(module) for module in (archive, samples, values)]
-    versions = []
-    for path in shards:
-        try:
-            version = storage_of(path).version(path)
-        except OSError:
-            return None
-        if version is None:
-            return None
-        versions += [without_query(path) if is_url(path) else os.path.abspath(path), version]
-    return key(FORM, *code, *versions)
+    paths = [without_query(path) if is_url(path) else os.path.abspath(path) for path in shards]
+    versions = versions_of(shards)
+    return None if versions is None else key(FORM, *code, *paths, *versions)
 
 
 def _written(index: Index) -> pa.Buffer:

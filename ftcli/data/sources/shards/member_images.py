@@ -13,7 +13,7 @@ from ftcli.data.decoding.column import Images, source_gone
 from ftcli.data.decoding.decode import Content, DamagedImage
 from ftcli.data.sources.shards.archive import BLOCK
 from ftcli.data.storage.retries import SourceGone
-from ftcli.data.storage.storage import is_url, storage_of
+from ftcli.data.storage.storage import is_url, storage_of, versions_of
 from ftcli.data.storage.url import without_query
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_IMAGE_BYTES
@@ -57,11 +57,10 @@ class MemberImages:
 
     def version(self) -> str | None:
         """All shards, as their servers say that they are; None on this machine, and where one says nothing."""
-        versions = [storage_of(path).version(path) for path in self._shards] if self.remote else [None]
-        if None in versions:
+        versions = versions_of(self._shards) if self.remote else None
+        if versions is None:
             return None
-        columns = [values.tobytes() for values in self._places]
-        return key(*map(without_query, self._shards), *map(str, versions), *columns)
+        return key(*map(without_query, self._shards), *versions, *(values.tobytes() for values in self._places))
 
     def same_as(self, other: Images) -> bool:
         """Whether each row of the other is the same member of the same shard."""
