@@ -71,7 +71,7 @@ def _not_a_set(path: Path) -> RequestError:
         )
     return RequestError(
         f'the file "{path}" is no table ({", ".join(TABLE_ENDINGS)}) and no list (.txt); data is one of these, a '
-        "folder with one subfolder of images per class, a folder of .parquet files, a save_to_disk folder, a .npy array "
-        "of images, .tar shards, or hf:NAME",
+        "folder with one subfolder of images per class, a folder of .parquet files, a save_to_disk folder, a .npy "
+        "array of images, .tar shards, or hf:NAME",
         "unpack or convert it to one of these" if path.suffix else "check the path",
     )
