@@ -103,7 +103,7 @@ def test_a_table_of_text_is_read_by_its_own_name(tmp_path: Path, name: str, text
     assert np.array_equal(np.asarray(images.image(1)), np.asarray(picture(1)))
 
 
-@pytest.mark.parametrize("name", ["set.zip", "set.npz", "set.tar", "list"])
+@pytest.mark.parametrize("name", ["set.zip", "set.npz", "set.rar", "list"])
 def test_other_files_are_refused_with_what_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"whatever")
     error = refusal(tmp_path / name)

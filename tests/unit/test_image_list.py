@@ -114,7 +114,7 @@ def test_files_that_a_pattern_or_a_folder_holds_besides_are_counted(place: Path)
         (["a/0.png", "empty"], 'the folder "empty" holds no images'),
         (["a/0.png/1.png", "b"], "cannot be read: Not a directory"),
         (["-", "-"], "- is typed 2 times"),
-        (["shards/*.tar"], "there is no file or folder"),  # the SPEC's business
+        (["shards/*.tar"], 'there is no file "shards/*.tar"'),  # the SPEC's business
     ],
 )
 def test_what_is_refused(place: Path, arguments: list[str], said: str) -> None:
