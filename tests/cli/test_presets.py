@@ -1,6 +1,7 @@
 """Presets on miniatures of their data: what is counted, named, grouped, and said where something is missing."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -319,12 +320,11 @@ def test_every_file_of_a_preset_is_of_the_form() -> None:
     options = {
         row.name.removeprefix("--").replace("-", "_") for command in COMMANDS for row in rows(options_class(command))
     }
-    later = {"crop_mode", "crop_pct", "interpolation", "crop_scale", "mixup"} - options
     for name in preset_names():
         content = read_preset(name)
         shared, own = options_of(content)
         assert {*content} <= {*DESCRIPTION, *shared, *own} and {*own} <= {*COMMANDS}
-        assert {*shared, *(key for options in own.values() for key in options)} <= options | later, name
+        assert {*shared, *(key for options in own.values() for key in options)} <= options, name
         sets = sets_of(content)
         assert {*content["counts"]} == {one.name for one in sets}, name
         for one in sets:
@@ -333,6 +333,8 @@ def test_every_file_of_a_preset_is_of_the_form() -> None:
             assert not one.groups or sum(one.groups.values()) in one.n
         for row in content.get("published", {}).get("figures", []):
             assert row["set"] in {"OOD", *(one.name for one in sets)} and row["command"] in COMMANDS
+            assert row.get("choice") != "last", "the last layer of a paper is the head; the last block is another"
+        assert {*re.findall(r"\b[a-z]+_[a-z0-9_]+\b", content["about"])} <= {one.name for one in sets}, name
 
 
 def test_maps_have_the_classes_that_are_published() -> None:
