@@ -246,6 +246,21 @@ def test_published_figures_are_for_the_presets_own_sets() -> None:
     assert published_for("lpft", own | {"preset": None}) == [] == published_for("evaluate", own)
 
 
+def test_another_root_for_a_report_is_refused(root_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """The SPECs of a report have its own root in them: another one would change nothing, and be reported."""
+    words = ["--checkpoint", "preset:digits/checkpoint", "--image-size", 32, "--threads", 1]
+    done = inside("probe", "--preset", "pacs", "--root", root_of("pacs"), *words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    again = ["probe", "--config", tmp_path / "run/report.json", "--dry-run", "--root"]
+    done = inside(*again, tmp_path)
+    assert done.returncode == 2 and f"--root {tmp_path} changes nothing" in done.stderr
+    assert inside(*again, root_of("pacs")).returncode == 0
+    file = tmp_path / "place.toml"
+    file.write_text('root = "/nowhere"\n')
+    done = inside("probe", "--config", file, "--preset", "pacs", "--root", root_of("pacs"), *words, "--dry-run")
+    assert done.returncode == 0, done.stderr  # what is typed wins
+
+
 def test_a_missing_file_is_named_with_where_to_get_it(root_of: Callable[[str], Path], tmp_path: Path) -> None:
     words = ["--checkpoint", "preset:digits/checkpoint", "--dry-run"]
     done = inside("probe", "--preset", "living17", "--root", tmp_path, *words)
