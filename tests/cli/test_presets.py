@@ -352,6 +352,29 @@ def test_every_file_of_a_preset_is_of_the_form() -> None:
         assert {*re.findall(r"\b[a-z]+_[a-z0-9_]+\b", content["about"])} <= {one.name for one in sets}, name
 
 
+PREPARED = {  # rows of the table of the papers' transforms in docs/protocols.md, and the presets of each
+    "Kumar et al., DomainNet": ["domainnet"],
+    "Kumar et al., Living-17 and Entity-30": ["living17", "entity30"],
+    "Kumar et al., Camelyon17": ["camelyon17"],
+    "Kumar et al., CIFAR and ImageNet": ["cifar-stl", "cifar10.1", "imagenet"],
+    "Neyshabur et al., DomainNet": ["domainnet-real", "domainnet-clipart", "domainnet-quickdraw"],
+}
+
+
+@pytest.mark.parametrize("row", PREPARED)
+def test_presets_prepare_images_as_documented(row: str) -> None:
+    """Every option that the documentation names is set, so that none depends on the checkpoint."""
+    page = (Path(__file__).parents[2] / "docs/protocols.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {row} |")]
+    options = re.findall(r"--([a-z-]+) ([a-z0-9.]+)", line)
+    assert len(options) >= 3
+    for name in PREPARED[row]:
+        content = read_preset(name)
+        for option, value in options:
+            set_to = content[option.replace("-", "_")]
+            assert set_to == (value if isinstance(set_to, str) else float(value)), (name, option)
+
+
 def test_maps_have_the_classes_that_are_published() -> None:
     for name, k, per in (("living17", 17, 2), ("entity30", 30, 4)):
         sides = [json.loads((FOLDER / f"maps/{name}-{side}.json").read_text()) for side in ("source", "target")]

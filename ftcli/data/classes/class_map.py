@@ -37,7 +37,7 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         ) from error
     except ValueError as error:
         fix = 'write {"CLASS OF THE SET": "CLASS OF THE TASK", …}'
-        raise RequestError(f'the class map "{path}" of {spec} is not JSON, or has two meanings: {error}', fix) from error
+        raise RequestError(f'the class map "{path}" of {spec} is not JSON, or ambiguous: {error}', fix) from error
     if isinstance(content, dict) and all(map(_is_target, content.values())):
         return _by_name(labels, content, path, spec)
     if isinstance(content, list) and all(type(value) is int and -1 <= value < MAX_CLASSES for value in content):
