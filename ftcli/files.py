@@ -132,17 +132,23 @@ def read_beginning(path: str | Path, most: int) -> bytes:
         return b""
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises OSError as `read_regular` does, and ValueError for what is no JSON."""
-    return parse_json(read_regular(path, MAX_JSON_BYTES))
+def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """A JSON file. pairs: as `parse_json`.
+
+    Raises OSError as `read_regular` does, and ValueError for what is no JSON.
+    """
+    return parse_json(read_regular(path, MAX_JSON_BYTES), pairs)
 
 
-def parse_json(content: bytes) -> Any:
-    """Parsed JSON. Raises ValueError for what is no JSON, has more than MOST_JSON bytes, or is nested too deeply."""
+def parse_json(content: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parsed JSON. pairs: makes an object from its keys and values; None: a dict, where the last of equal keys counts.
+
+    Raises ValueError for what is no JSON, has more than MAX_JSON_BYTES, or is nested too deeply.
+    """
     if len(content) > MAX_JSON_BYTES:
         raise ValueError(f"it has {len(content):,} bytes, and at most {MAX_JSON_BYTES:,} are read")
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=pairs)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

@@ -68,9 +68,11 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     ]
     panels = (None, *PANELS)  # arguments have no panel and come first
     parameters.sort(key=lambda parameter: panels.index(get_args(parameter.annotation)[1].rich_help_panel))
+    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
 
-    def command(**values: Any) -> None:
-        values = at_root({name: expand_home(value) for name, value in values.items()})
+    def command(context: typer.Context, **values: Any) -> None:
+        of_file = expand_home((context.default_map or {}).get("root"))
+        values = at_root({name: expand_home(value) for name, value in values.items()}, of_file)
         run(options(**values))
 
     command.__name__, command.__doc__ = name, help

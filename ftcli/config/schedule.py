@@ -41,7 +41,7 @@ def check_schedule(schedule: str, epochs: int, warmup: float) -> None:
     if list(steps) != sorted(set(steps)):
         raise RequestError(f"{given}: the epochs do not rise.", "type each once, in order, as in step:30,60,90")
     if steps[0] < max(1, warmup):
-        begin = f"--warmup {warmup:g} is not over after {steps[0]}" if steps[0] else "0 epochs are before the first"
+        begin = f"--warmup {warmup:g} is not over after epoch {steps[0]}" if steps[0] else "the first epoch is 1"
         raise RequestError(f"{given}: {begin}.", "let the first step come later")
     if steps[-1] >= epochs:
         raise RequestError(

@@ -17,16 +17,22 @@ SETS = ("train", "id_val", "id_test", "ood")  # options that name sets of images
 PLACE = re.compile(r"(?P<before>^(?:[^/=?&{}]+=)?|[?&]root=)\{root\}(?P<path>[^?&]*)")
 
 
-def at_root(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A command's options with `--root` in the place of `{root}`.
+def at_root(values: Mapping[str, Any], of_file: object = None) -> dict[str, Any]:
+    """A command's options with `--root` in the place of `{root}`. of_file: the root that a `--config` file gives.
 
     Raises:
-        RequestError: there is no `--root`, or a file that the SPECs name is not below it.
+        RequestError: there is no `--root`, or a file that the SPECs name is not below it, or the SPECs are a report's,
+            which has another root in them already.
     """
     specs = [text for name in SETS for text in _texts(values.get(name)) if paths_below(text)]
-    if not specs:
-        return dict(values)
     preset, root = values.get("preset"), values.get("root")
+    if not specs:
+        if of_file is not None and os.path.abspath(str(root)) != os.path.abspath(str(of_file)):
+            raise RequestError(
+                f"--root {root} changes nothing: the SPECs of the file are below its own root, {quoted(str(of_file))}.",
+                "leave --root out, or give the sets again: a report has them with its own root",
+            )
+        return dict(values)
     files = read_preset(preset).get("files", []) if preset else []
     paths = [path for text in specs for path in _needed(text, files)]
     if root is None:

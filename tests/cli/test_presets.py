@@ -1,6 +1,7 @@
 """Presets on miniatures of their data: what is counted, named, grouped, and said where something is missing."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -245,6 +246,21 @@ def test_published_figures_are_for_the_presets_own_sets() -> None:
     assert published_for("lpft", own | {"preset": None}) == [] == published_for("evaluate", own)
 
 
+def test_another_root_for_a_report_is_refused(root_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """The SPECs of a report have its own root in them: another one would change nothing, and be reported."""
+    words = ["--checkpoint", "preset:digits/checkpoint", "--image-size", 32, "--threads", 1]
+    done = inside("probe", "--preset", "pacs", "--root", root_of("pacs"), *words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    again = ["probe", "--config", tmp_path / "run/report.json", "--dry-run", "--root"]
+    done = inside(*again, tmp_path)
+    assert done.returncode == 2 and f"--root {tmp_path} changes nothing" in done.stderr
+    assert inside(*again, root_of("pacs")).returncode == 0
+    file = tmp_path / "place.toml"
+    file.write_text('root = "/nowhere"\n')
+    done = inside("probe", "--config", file, "--preset", "pacs", "--root", root_of("pacs"), *words, "--dry-run")
+    assert done.returncode == 0, done.stderr  # what is typed wins
+
+
 def test_a_missing_file_is_named_with_where_to_get_it(root_of: Callable[[str], Path], tmp_path: Path) -> None:
     words = ["--checkpoint", "preset:digits/checkpoint", "--dry-run"]
     done = inside("probe", "--preset", "living17", "--root", tmp_path, *words)
@@ -319,12 +335,11 @@ def test_every_file_of_a_preset_is_of_the_form() -> None:
     options = {
         row.name.removeprefix("--").replace("-", "_") for command in COMMANDS for row in rows(options_class(command))
     }
-    later = {"crop_mode", "crop_pct", "interpolation", "crop_scale", "mixup"} - options
     for name in preset_names():
         content = read_preset(name)
         shared, own = options_of(content)
         assert {*content} <= {*DESCRIPTION, *shared, *own} and {*own} <= {*COMMANDS}
-        assert {*shared, *(key for options in own.values() for key in options)} <= options | later, name
+        assert {*shared, *(key for options in own.values() for key in options)} <= options, name
         sets = sets_of(content)
         assert {*content["counts"]} == {one.name for one in sets}, name
         for one in sets:
@@ -333,6 +348,31 @@ def test_every_file_of_a_preset_is_of_the_form() -> None:
             assert not one.groups or sum(one.groups.values()) in one.n
         for row in content.get("published", {}).get("figures", []):
             assert row["set"] in {"OOD", *(one.name for one in sets)} and row["command"] in COMMANDS
+            assert row.get("choice") != "last", "the last layer of a paper is the head; the last block is another"
+        assert {*re.findall(r"\b[a-z]+_[a-z0-9_]+\b", content["about"])} <= {one.name for one in sets}, name
+
+
+PREPARED = {  # rows of the table of the papers' transforms in docs/protocols.md, and the presets of each
+    "Kumar et al., DomainNet": ["domainnet"],
+    "Kumar et al., Living-17 and Entity-30": ["living17", "entity30"],
+    "Kumar et al., Camelyon17": ["camelyon17"],
+    "Kumar et al., CIFAR and ImageNet": ["cifar-stl", "cifar10.1", "imagenet"],
+    "Neyshabur et al., DomainNet": ["domainnet-real", "domainnet-clipart", "domainnet-quickdraw"],
+}
+
+
+@pytest.mark.parametrize("row", PREPARED)
+def test_presets_prepare_images_as_documented(row: str) -> None:
+    """Every option that the documentation names is set, so that none depends on the checkpoint."""
+    page = (Path(__file__).parents[2] / "docs/protocols.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {row} |")]
+    options = re.findall(r"--([a-z-]+) ([a-z0-9.]+)", line)
+    assert len(options) >= 3
+    for name in PREPARED[row]:
+        content = read_preset(name)
+        for option, value in options:
+            set_to = content[option.replace("-", "_")]
+            assert set_to == (value if isinstance(set_to, str) else float(value)), (name, option)
 
 
 def test_maps_have_the_classes_that_are_published() -> None:

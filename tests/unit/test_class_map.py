@@ -53,3 +53,14 @@ def test_a_name_that_the_set_lacks_is_refused_beside_all_others(tmp_path: Path) 
     with pytest.raises(RequestError) as caught:
         mapped(tmp_path, {"vans": "car", "*": None}, CLASSES[:4])
     assert 'did you mean "van"?' in caught.value.fix
+
+
+def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "twice.json").write_text('{"bus": "car", "van": "car", "bus": null}')
+    with pytest.raises(RequestError) as caught:
+        apply_map(Labels(VALUES, CLASSES, named=True), str(tmp_path / "twice.json"), "SET")
+    assert 'it names "bus" twice' in caught.value.problem
+    for content in ({"bus": ""}, {"*": ""}):
+        with pytest.raises(RequestError) as caught:
+            mapped(tmp_path, content)
+        assert "neither an object of class names" in caught.value.problem

@@ -65,6 +65,15 @@ def test_numbers(sign: str, value: str, as_text: bool) -> None:
             assert "its cells go from" in refusal(rows_of(x=typed), f"x:{sign}:{value}")
 
 
+@pytest.mark.parametrize("digits", [19, 30, 100, 101, 5000])
+def test_numbers_of_many_digits(digits: int) -> None:
+    """Python itself refuses to read a whole number of more than 4300 digits."""
+    for cells in ([3, 2**63 - 1], [3.0, 1e300]):
+        least = [i for i, cell in enumerate(cells) if cell < int("9" * min(digits, 400))]
+        assert kept(rows_of(x=cells), f"x:<:{'9' * digits}") == least
+        assert "its cells go from 3 " in refusal(rows_of(x=cells[:1]), f"x:>:{'9' * digits}") + " "
+
+
 @pytest.mark.parametrize("sign", COMPARE)
 @pytest.mark.parametrize("value", ["2013-01-01", "2013-01-01T00:00:00Z", "2012-12-31T22:30Z", "2013-01-01T12:00:00"])
 def test_dates_as_text(sign: str, value: str) -> None:

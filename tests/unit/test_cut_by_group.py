@@ -140,7 +140,7 @@ def test_validation_is_the_same_where_test_is_given(tmp_path: Path) -> None:
 
 def test_what_cannot_be_cut_is_refused(tmp_path: Path) -> None:
     one = sites(tmp_path, ["only"] * 20)
-    assert 'has 1 group in the column "site"' in refusal(one)
+    assert 'has 1 group in the column "site"; train, id_val and id_test need one each, 3 in all' in refusal(one)
     two = sites(tmp_path, ["a", "b"] * 10)
     assert "has 2 groups" in refusal(two)
     (tmp_path / "test").mkdir()

@@ -1,7 +1,9 @@
 """The class map of a SPEC, classes=MAP.json: renames, joins and drops the classes of a set."""
 
 import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,18 +26,19 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
     to positions in the task's classes (-1 drops).
 
     Raises:
-        RequestError: no such file, not such JSON, an unknown class, a list of another length than K, or no class left.
+        RequestError: no such file, not such JSON, a class that is named twice, is unknown or gets an empty name, a list
+            of another length than K, or no class left.
     """
     try:
-        content = read_json(Path(path))
+        content = read_json(Path(path), _each_once)
     except OSError as error:
         raise RequestError(
             f'the class map "{path}" of {spec} cannot be read: {error.strerror}', "check the path"
         ) from error
     except ValueError as error:
         fix = 'write {"CLASS OF THE SET": "CLASS OF THE TASK", …}'
-        raise RequestError(f'the class map "{path}" of {spec} is not JSON: {error}', fix) from error
-    if isinstance(content, dict) and all(value is None or isinstance(value, str) for value in content.values()):
+        raise RequestError(f'the class map "{path}" of {spec} is not JSON, or ambiguous: {error}', fix) from error
+    if isinstance(content, dict) and all(map(_is_target, content.values())):
         return _by_name(labels, content, path, spec)
     if isinstance(content, list) and all(type(value) is int and -1 <= value < MAX_CLASSES for value in content):
         return _by_position(labels, content, path, spec)
@@ -43,6 +46,20 @@ def apply_map(labels: Labels, path: str, spec: str) -> Labels:
         f'the class map "{path}" of {spec} is neither an object of class names nor a list of positions',
         'write {"CLASS OF THE SET": "CLASS OF THE TASK" or null, …} or [0, 2, -1, …]',
     )
+
+
+def _is_target(value: object) -> bool:
+    """Whether a class may become this: a name, or null for one to leave out."""
+    return value is None or (isinstance(value, str) and value != "")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError for a key that is there twice: which of its values is meant is not known."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
+        raise ValueError(f"it names {quoted(twice)} twice")
+    return content
 
 
 def _by_name(labels: Labels, content: dict[str, str | None], path: str, spec: str) -> Labels:

@@ -21,6 +21,7 @@ from ftcli.safe_text import quoted
 
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?"  # in capitals, as are the others
 INTEGER = r"[+-]?\d{1,18}"  # within 64 bits
+MOST_DIGITS = 100  # of a whole number that is typed: one with more is beyond every cell, and Python refuses to read it
 DAY = r"\d{4}-\d{2}-\d{2}"
 TIME = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
@@ -101,7 +102,8 @@ def read_value(typed: str) -> Numbers | Dates | None:
     Raises RequestError for what has the form of a date and is none.
     """
     if re.fullmatch(NUMBER, typed.upper(), re.ASCII):
-        return Numbers(int(typed) if re.fullmatch(r"[+-]?\d+", typed, re.ASCII) else float(typed))
+        whole = re.fullmatch(rf"[+-]?\d{{1,{MOST_DIGITS}}}", typed, re.ASCII)
+        return Numbers(int(typed) if whole else float(typed))
     if not re.fullmatch(f"{DAY}({TIME}{ZONE}?)?", typed.upper(), re.ASCII):
         return None
     try:

@@ -33,8 +33,8 @@ def _check_enough_groups(train: ImageSet, groups: int, missing: list[str], joine
     if groups <= len(missing):
         raise RequestError(
             f"--cut-by {train.cut_by}: {train.spec} has {counted(groups, 'group', 'groups')} in the column "
-            f"{quoted(str(train.cut_by))}{joined}; train and {' and '.join(missing)} need one each, and so "
-            f"{len(missing) + 1}",
+            f"{quoted(str(train.cut_by))}{joined}; {', '.join(['train', *missing][:-1])} and {missing[-1]} need one "
+            f"each, {len(missing) + 1} in all",
             f"name another column, or give {_options(missing)}",
         )
 
