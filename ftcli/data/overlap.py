@@ -20,7 +20,7 @@ def shared(a: ImageSet, b: ImageSet) -> list[tuple[str, str]]:
 
 def warn_repeated(identical: Mapping[str, ImageSet], outside: Mapping[str, ImageSet], log: Log) -> None:
     """Warn of every pair of an OOD set and another set of the run that share images, and of every reported set that
-    holds copies. identical: train, id_val, id_test, as far as they are there.
+    holds copies. identical: train, id_val, id_test, as far as they are there. A set without labels is not reported.
 
     An image that was trained on or selected on stays that image under any shift. ID-test under a shift is what a
     shift is measured on, and so is one set under several: those pairs count only where both are seen alike.
@@ -32,11 +32,12 @@ def warn_repeated(identical: Mapping[str, ImageSet], outside: Mapping[str, Image
                 if not digests.isdisjoint(images.pixel_digests):
                     _warn_overlap(name, images, role, identical[role], log)
     reported = {role: images for role, images in identical.items() if role == "id_test"} | dict(outside)
+    reported = {name: images for name, images in reported.items() if images.labelled}
     for first, second in _overlapping({name: frozenset(_as_seen(images)) for name, images in reported.items()}):
         _warn_overlap(second, reported[second], first, reported[first], log)
     for name, images in (dict(identical) | dict(outside)).items():
         _warn_two_classes(name, images, log)
-        if name != "train":
+        if name in reported or name == "id_val":
             _warn_copies(name, images, log)
 
 
@@ -60,8 +61,9 @@ def _overlapping(sets: Mapping[str, frozenset[Hashable]]) -> list[tuple[str, str
 def _warn_overlap(name: str, images: ImageSet, other: str, others: ImageSet, log: Log) -> None:
     """The warning about one OOD set and one other set."""
     pairs = shared(images, others)
+    what = "figures" if images.labelled else "predictions"
     means = {
-        "train": "its figures are partly those of images that were trained on",
+        "train": f"its {what} are partly those of images that were trained on",
         "id_val": "they take part in the selection, which an OOD set must not",
         "id_test": "as far as they go, its figures are those of ID-test and say nothing about a shift",
     }.get(other, "the mean over OOD sets counts them twice")

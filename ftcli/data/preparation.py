@@ -122,7 +122,7 @@ def check_present(images: ImageSet) -> None:
     first, count = int(np.argmax(absent)), int(absent.sum())
     path = path_of(images.column, int(images.rows[first]))
     at = place(images.unit, images.ids[first], None if images.lines is None else int(images.lines[first]))
-    more = f", and {count - 1:,} more of {len(images):,} name none that is" if count > 1 else ""
+    more = f", and {count - 1:,} more of {len(images):,} do" if count > 1 else ""
     what = f"names a file that is not there, {quoted(path)}" if path else "names no file: its path is empty"
     windows = "write paths with /, not \\; " * ("\\" in path)
     raise RequestError(

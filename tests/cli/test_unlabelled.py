@@ -64,6 +64,11 @@ def test_tables_show_a_dash(probed: Path) -> None:
     assert line.split()[-3:-1] == ["-", "-"] and "-: a set without labels" in shown  # new, hidden, then the mean
 
 
+def test_images_without_labels_are_in_no_mean(probed: Path) -> None:
+    warnings = [warning["text"] for warning in read(probed)["warnings"]]  # "hidden" has the images of "far"
+    assert not any("counts them twice" in text for text in warnings)
+
+
 def test_evaluate_on_nothing_but_unlabelled_sets(tiny: Work, bare: Path, probed: Path, tmp_path: Path) -> None:
     done = inside(
         "evaluate", probed, "--ood", f"new={bare}?labels=none", "--per-class", "--out", tmp_path / "e", *SMALL[2:4]

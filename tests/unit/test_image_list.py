@@ -111,6 +111,7 @@ def test_files_that_a_pattern_or_a_folder_holds_besides_are_counted(place: Path)
         (["a/0.png", "a/notes.txt"], '"a/notes.txt" is no image'),
         (["a/0.png", "a?limit=3"], "with a kind or settings stand alone"),
         (["a/0.png", "digits:photo"], "with a kind or settings stand alone"),
+        (["a/0.png", "https://host/1.png"], "is a URL beside other arguments"),
         (["a/0.png", "empty"], 'the folder "empty" holds no images'),
         (["a/0.png/1.png", "b"], "cannot be read: Not a directory"),
         (["-", "-"], "- is typed 2 times"),

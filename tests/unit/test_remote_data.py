@@ -200,6 +200,20 @@ def test_a_single_image(served: Served) -> None:
     assert len(there) == 1 and there.ids == ["one.png"]
 
 
+def test_a_folder_with_a_table_of_its_images_is_read_by_the_table(memory: str, tmp_path: Path) -> None:
+    folder(tmp_path, {"x": 3, "y": 3})
+    (tmp_path / "metadata.csv").write_text("file_name,label\nx/0.png,a\nx/1.png,b\n")
+    upload(tmp_path)
+    assert refusal(memory).endswith(f"type it: {memory}/metadata.csv")
+    assert opened(f"{memory}/metadata.csv").fingerprint == opened(tmp_path).fingerprint
+
+
+def test_compressed_archives_in_a_folder_are_no_shards(memory: str, tmp_path: Path) -> None:
+    (tmp_path / "images.tar.gz").write_bytes(b"x")
+    upload(tmp_path)
+    assert "holds no images and no tables" in refusal(memory)
+
+
 # Sets of the hub
 
 
@@ -245,6 +259,7 @@ def test_the_hub_out_of_reach() -> None:
     assert "HF_HUB_OFFLINE is set" in refusal("hf://datasets/owner/name/a.parquet")
     assert "which only hf:NAME[/CONFIG] has" in refusal("a.parquet?streaming=true")
     assert "allowed: true" in refusal("hf:owner/name?streaming=yes")
+    assert "write hf:OWNER/NAME as the address of its page has it" in refusal("hf:cifar10?streaming=true")
 
 
 # The cache, and what does not fit into it

@@ -8,7 +8,9 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from ftcli.data.examples import open_images
 from ftcli.data.images import ImageSet
@@ -76,3 +78,27 @@ def test_a_query_is_in_no_id(served: Served) -> None:
     there = opened(f"{served.url}/s-0.tar%3Fsig%3Dhunter2")
     assert there.ids == opened(f"{served.folder}/s-0.tar").ids and "hunter2" not in "".join([*there.ids, there.spec])
     assert encoded(picture(0)) == bytes(there.column.content(0))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.txt", "t.parquet"])
+def test_images_behind_a_url_of_a_table_on_this_machine(name: str, served: Served, tmp_path: Path) -> None:
+    table = csv.read_csv(served.folder / "t.csv")
+    pq.write_table(table, served.folder / "t.parquet")
+    (tmp_path / name).write_bytes((served.folder / name).read_bytes())
+    there = opened(f"{tmp_path}/{name}?root={served.url}")
+    assert there.column.remote and there.fingerprint == opened(f"{served.folder}/t.csv").fingerprint
+
+
+@pytest.mark.parametrize("name", ["s-{0..1}.tar", "a.npy", "ant"])
+def test_a_root_is_that_of_a_table(name: str, served: Served) -> None:
+    for place in (served.url, served.folder):
+        with pytest.raises(RequestError, match="has a root, and is no table") as error:
+            opened(f"{place}/{name}?root=elsewhere")
+        assert error.value.fix == "leave root= out"
+
+
+def test_messages_say_why_in_words(served: Served) -> None:
+    for name in ("none.npy", "none.csv"):
+        with pytest.raises(RequestError) as error:
+            opened(f"{served.url}/{name}")
+        assert error.value.problem == f'"{served.url}/{name}" cannot be read: there is no such file'

@@ -20,18 +20,19 @@ from ftcli.data.sources.walk import matching
 from ftcli.data.specs.kinds import PATH
 from ftcli.data.specs.parse import SETTINGS, parse
 from ftcli.data.specs.spec import Spec
+from ftcli.data.storage.storage import is_url
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_LIST_BYTES
 from ftcli.log import Log
 from ftcli.processes import process_count
-from ftcli.safe_text import counted, quoted
+from ftcli.safe_text import counted, quoted, redacted
 
 STDIN = "-"
 STDIN_NAME = "the list on stdin"
 IN_SPEC = re.compile(rf"\?(?:[a-z-]+=|(?:{'|'.join(SETTINGS)})(?:&|$))")  # the ? of settings; any other is a wildcard
 SPECIAL = re.compile(r"[*\[?%]")  # what means something else in a SPEC, or a pattern, than in the name of a file
 SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")
-ALONE = "a table and a data SPEC with a kind or settings stand alone; otherwise name images, folders and patterns"
+ALONE = "a table, a URL and a data SPEC with a kind or settings stand alone; else name images, folders and patterns"
 
 
 def open_arguments(arguments: Sequence[str], log: Log, cache: Cache | None = None) -> Source:
@@ -81,6 +82,8 @@ def _paths(argument: str, log: Log) -> list[str]:
     """The image files that one argument names."""
     if argument == STDIN:
         return list(_listed())
+    if is_url(argument):
+        raise RequestError(f"{quoted(redacted(argument))} is a URL beside other arguments", ALONE)
     if _is_pattern(argument):
         return _matched(argument, log)
     if not stat.S_ISDIR(_mode(argument, "", ALONE)):

@@ -1,5 +1,6 @@
 """A file or folder, on this machine or behind a URL, whose kind is detected from its content."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +18,19 @@ from ftcli.data.sources.tables.parquet import open_parquet_below, open_parquet_f
 from ftcli.data.sources.tables.tables import TABLE_ENDINGS, is_table, open_table
 from ftcli.data.specs.spec import Spec
 from ftcli.data.storage.storage import is_url
+from ftcli.data.storage.url import without_query
 from ftcli.errors import RequestError, suggest
 from ftcli.log import Log
 
 
 def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = None) -> Splits:
     """The splits of a file or folder. Raises RequestError where it is not there, or is no set of images."""
+    _check_root(spec)
     if is_url(spec.location):
         return open_url(spec, log, labelled=labelled, cache=cache)
     path = Path(spec.location).expanduser()  # no shell expands a ~ behind NAME=
     if names_shards(str(path)) and not path.is_dir():
-        return open_shards(shards_of(str(path)), log, labelled=labelled and not spec.unlabelled, cache=cache)
+        return open_shards(shards_of(str(path)), log, labelled=labelled, cache=cache)
     try:
         if path.exists():
             return _detected(path, spec, labelled, log, cache)
@@ -37,13 +40,18 @@ def open_splits(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None = N
     raise RequestError(f'there is no file or folder "{path}"', near or "check the path")
 
 
+def _check_root(spec: Spec) -> None:
+    """Raises RequestError where root= stands with what is no table or list."""
+    location = without_query(spec.location)
+    if spec.root is not None and (not is_table(location) or os.path.isdir(os.path.expanduser(location))):
+        raise RequestError(f"{spec.text} has a root, and is no table or list of paths", "leave root= out")
+
+
 def _detected(path: Path, spec: Spec, labelled: bool, log: Log, cache: Cache | None) -> Splits:
     if spec.names_array:
         return open_array(str(path), spec, labelled=labelled)
     if path.is_file() and is_table(str(path)):
         return open_table(str(path), spec.root, labelled=labelled)
-    if spec.root is not None:
-        raise RequestError(f"{spec.text} has a root, and is no table or list of paths", "leave root= out")
     if path.is_file():
         if is_image(str(path)) and not labelled:
             return {"train": partial(single_image, path)}
@@ -58,7 +66,7 @@ def _detected(path: Path, spec: Spec, labelled: bool, log: Log, cache: Cache | N
         if splits := open_parquet_below(path):
             return splits
         if shards := shards_in(str(path)):
-            return open_shards(shards, log, labelled=labelled and not spec.unlabelled, cache=cache)
+            return open_shards(shards, log, labelled=labelled, cache=cache)
     return open_folder(path, log, labelled=labelled)
 
 

@@ -6,6 +6,8 @@ from typing import BinaryIO, Protocol
 
 from ftcli.data.storage.url import HTTP, protocol_of, without_query
 from ftcli.data.storage.url import is_url as is_url
+from ftcli.errors import RequestError
+from ftcli.safe_text import quoted, reason, redacted
 
 
 class Storage(Protocol):
@@ -51,6 +53,12 @@ def versions_of(paths: Sequence[str]) -> list[str] | None:
         return None
     known = [version for version in versions if version is not None]
     return known if len(known) == len(versions) else None
+
+
+def unreadable(path: str, error: OSError | ValueError) -> RequestError:
+    """The error for a file at a path or URL that cannot be read; a ValueError is that of a path which no file has."""
+    why = getattr(error, "strerror", None) or reason(error)
+    return RequestError(f"{quoted(redacted(path))} cannot be read: {why}", "check the path")
 
 
 def join(folder: str, path: str) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.storage import storage_of, unreadable
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_NPY_HEADER_BYTES
 from ftcli.safe_text import counted, quoted, reason, shortened
@@ -35,7 +35,7 @@ def read_header(path: str) -> Header:
         size = storage.size(path)
         beginning = storage.read(path, 0, min(size, MAX_NPY_HEADER_BYTES))
     except (OSError, ValueError) as error:
-        raise RequestError(f"{quoted(path)} cannot be read: {reason(error)}", "check the path") from error
+        raise unreadable(path, error) from error
     stream = io.BytesIO(beginning)
     try:
         version = np.lib.format.read_magic(stream)

@@ -6,10 +6,10 @@ import numpy as np
 
 from ftcli.data.sources.npy.header import read_header
 from ftcli.data.specs.spec import Spec
-from ftcli.data.storage.storage import is_url, join, parent, storage_of
+from ftcli.data.storage.storage import is_url, join, parent, storage_of, unreadable
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_ARRAY_IMAGES
-from ftcli.safe_text import listed, quoted, reason, shortened
+from ftcli.safe_text import listed, quoted, shortened
 
 BESIDE = "labels.npy"  # found by itself
 DATA_NAME = re.compile(r"(.*)data\.npy")  # whose labels, …labels.npy, are found before that
@@ -43,7 +43,7 @@ def read_labels_for(path: str, spec: Spec, counts: tuple[int, ...]) -> np.ndarra
     try:
         content = storage_of(file).read(file, header.offset)
     except OSError as error:
-        raise RequestError(f"{quoted(file)} cannot be read: {reason(error)}", "check the file") from error
+        raise unreadable(file, error) from error
     return np.frombuffer(content, header.dtype, count=n).astype(np.int64)  # what is above its range turns out below 0
 
 

@@ -39,7 +39,7 @@ def open_array(path: str, spec: Spec, *, labelled: bool) -> Splits:
             "leave severity= out, or choose images by their rows, as split=[0:100]",
         )
     columns: dict[str, pa.Array] = {"image": image_places(n)}
-    if (labelled and not spec.unlabelled) or spec.labels_file is not None:
+    if labelled or spec.labels_file is not None:
         values = read_labels_for(path, spec, (n,) if severity is None else (n, n // BLOCKS))
         columns["label"] = number_array(values if len(values) == n else np.tile(values, BLOCKS))
     rows = replace(

@@ -27,6 +27,11 @@ def open_streamed(name: str, config: str | None) -> Splits:
 
     Raises RequestError where it cannot be had, has several configurations and none is named, or has no parquet files.
     """
+    if "/" not in name:  # which the hub forwards to its owner's, but not for single files
+        raise RequestError(
+            f"hf:{name}?streaming=true: a data set is streamed by the name of its owner and its own",
+            f"write hf:OWNER/NAME as the address of its page has it, https://huggingface.co/datasets/{name}",
+        )
     converted = _files(f"{ROOT}/{name}{CONVERTED}", name)
     whole = [file for file in converted if len(file.folders) == 2]
     chosen = _of_config(name, config, whole) if whole else []

@@ -6,7 +6,7 @@ Images are known by their endings alone: to look into each file would be to fetc
 from collections.abc import Mapping
 from functools import partial
 
-from ftcli.data.classes.labels import numbers
+from ftcli.data.classes.labels import in_order
 from ftcli.data.rows import SPLIT_ROLES, Rows, Splits, file_rows
 from ftcli.data.sources.image_files import count_endings, image_endings
 from ftcli.data.storage.storage import parent
@@ -75,8 +75,7 @@ def _rows(folder: str, prefix: str, images: Mapping[str, str], labelled: bool) -
             f'"{redacted(folder)}/{prefix}" holds no class folders: an image folder has one subfolder per class',
             "move the images of each class into a subfolder named after it, or give the URL of a table",
         )
-    if set(names) == set(numbers(len(names))):
-        names = list(numbers(len(names)))
+    names = in_order(names)
     of_classes = [sorted((path for path in inside if path.startswith(f"{name}/")), key=_by_folder) for name in names]
     labels = [label for label, paths in enumerate(of_classes) for _ in paths]
     return file_rows([inside[path] for paths in of_classes for path in paths], folder, labels, names)

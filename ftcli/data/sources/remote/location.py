@@ -8,7 +8,8 @@ from ftcli.data.sources.npy.open import open_array
 from ftcli.data.sources.remote.listed_folder import is_image_name, open_listed_folder, single_image_url
 from ftcli.data.sources.remote.parquet import named_splits, open_parquet_urls, unreadable
 from ftcli.data.sources.shards.open import open_shards
-from ftcli.data.sources.shards.patterns import names_shards, shards_of
+from ftcli.data.sources.shards.patterns import ENDING, names_shards, shards_of
+from ftcli.data.sources.tables.metadata import NAMES as METADATA_NAMES
 from ftcli.data.sources.tables.tables import is_table, open_table
 from ftcli.data.specs.spec import Spec
 from ftcli.data.storage.storage import storage_of
@@ -24,17 +25,15 @@ def open_url(spec: Spec, log: Log, *, labelled: bool, cache: Cache | None) -> Sp
     """The splits of what lies behind a URL. Raises RequestError where nothing is there, or no set of images."""
     url, path = spec.location, without_query(spec.location)
     if names_shards(path):
-        return open_shards(_shards_of(url), log, labelled=labelled and not spec.unlabelled, cache=cache)
+        return open_shards(_shards_of(url), log, labelled=labelled, cache=cache)
     if spec.names_array:
         return open_array(url, spec, labelled=labelled)
     if "*" in path:
-        return _of_pattern(url)
+        return _of_pattern(url, spec.root)
     if path.lower().endswith(PARQUET):
         return open_parquet_urls([url], spec.root)
     if is_table(path):
         return open_table(url, spec.root, labelled=labelled)
-    if spec.root is not None:
-        raise RequestError(f"{spec.text} has a root, and is no table or list of paths", "leave root= out")
     if is_image_name(path) and not labelled:
         return {"train": partial(single_image_url, url)}
     if not PROTOCOLS[protocol_of(url)].lists:
@@ -52,7 +51,7 @@ def _shards_of(url: str) -> list[str]:
         raise unreadable(url, error) from error
 
 
-def _of_pattern(pattern: str) -> Splits:
+def _of_pattern(pattern: str, root: str | None) -> Splits:
     try:
         urls = storage_of(pattern).glob(pattern)
     except OSError as error:
@@ -60,7 +59,7 @@ def _of_pattern(pattern: str) -> Splits:
     if not urls or not all(url.lower().endswith(PARQUET) for url in urls):
         what = f"finds {quoted(redacted(urls[0]))}, which is no table" if urls else "finds no file"
         raise RequestError(f'"{redacted(pattern)}" {what}', "give a pattern of .parquet files")
-    return open_parquet_urls(urls)
+    return open_parquet_urls(urls, root)
 
 
 def _of_folder(folder: str, log: Log, *, labelled: bool, cache: Cache | None) -> Splits:
@@ -83,6 +82,11 @@ def _of_folder(folder: str, log: Log, *, labelled: bool, cache: Cache | None) ->
             splits.setdefault(path.partition("/")[0], []).append(url)
     if splits:
         return named_splits(splits)
-    if shards := [url for path, url in paths.items() if "/" not in path and names_shards(path)]:
+    if shards := [url for path, url in paths.items() if "/" not in path and path.lower().endswith(ENDING)]:
         return open_shards(shards, log, labelled=labelled, cache=cache)
+    if described := [url for path, url in paths.items() if path.rpartition("/")[2] in METADATA_NAMES]:
+        raise RequestError(
+            f"{quoted(redacted(folder))} has a table of its images, which is read by its own URL",
+            f"type it: {redacted(described[0])}",
+        )
     return open_listed_folder(folder, paths, log, labelled=labelled)

@@ -50,8 +50,11 @@ def open_parquet(files: list[Path]) -> Splits:
     return {split: partial(read_parquet_rows, list(map(Path, of_split))) for split, of_split in named.items()}
 
 
-def read_parquet_rows(files: list[Path], folders: tuple[Path, ...] = ()) -> Rows:
-    """Files as one table. folders: where its paths may lead, the folder of the files where none is given."""
+def read_parquet_rows(files: list[Path], folders: tuple[str | Path, ...] = ()) -> Rows:
+    """Files as one table.
+
+    folders: paths or URLs below which its paths may lead; the folder of the files where none is given.
+    """
     tables = [(file.name, *read_parquet(file)) for file in files]
     return numbered(stacked(tables), tables[0][2], folders or (files[0].parent,))
 

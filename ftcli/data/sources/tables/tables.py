@@ -41,7 +41,7 @@ def open_table(path: str, root: str | None, *, labelled: bool) -> Splits:
     """
     base = base_of(path, root)
     if ending(path) == ".parquet":
-        return {"train": partial(read_parquet_rows, [Path(path)], (Path(base),))}
+        return {"train": partial(read_parquet_rows, [Path(path)], (base,))}
     return {"train": partial(_read, path, base, labelled=labelled)}
 
 

@@ -4,10 +4,10 @@ import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ftcli.data.storage.storage import storage_of
+from ftcli.data.storage.storage import storage_of, unreadable
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_LINE_BYTES
-from ftcli.safe_text import quoted, reason
+from ftcli.safe_text import quoted
 
 UTF8_MARK, UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 DAMAGED = "check that it was copied whole"
@@ -92,8 +92,3 @@ def not_text(path: str, what: str) -> RequestError:
         "write it anew as UTF-8: iconv -f ENCODING -t UTF-8, where ENCODING is the file's own, as UTF-16 or LATIN1; a "
         "spreadsheet is exported as CSV UTF-8",
     )
-
-
-def unreadable(path: str, error: OSError) -> RequestError:
-    """The error for a file that cannot be read."""
-    return RequestError(f"{quoted(path)} cannot be read: {error.strerror or reason(error)}", "check the path")
