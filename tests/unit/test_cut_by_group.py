@@ -197,3 +197,9 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert one.returncode == 2 and "1 group" in one.stderr and not (tmp_path / "none").exists()
     nothing = inside("agreement", model, model, "--ood", f"far={path}", "--cut-by", "site")
     assert nothing.returncode == 2 and "no training set to cut" in nothing.stderr
+
+
+def test_groups_of_one_size_are_not_exchanged_for_ever() -> None:
+    groups = np.arange(48) % 6  # 8 rows each: 3.2 too many, which no exchange mends
+    validation, test = cut_by_group(np.zeros(48, dtype=np.int64), groups, 0)
+    assert len(validation) == len(test) == 1 and set(validation) != set(test)

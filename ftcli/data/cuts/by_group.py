@@ -115,8 +115,10 @@ def _improved(sizes: np.ndarray, taken: np.ndarray, order: np.ndarray, quota: fl
             pairs = np.abs(off + sizes[outside][None, :] - sizes[taken][:, None])
             i, j = np.unravel_index(int(pairs.argmin()), pairs.shape)
             moves.append((float(pairs.min()), np.append(np.delete(taken, i), outside[j])))
-        nearest, changed = min(moves, key=lambda move: move[0], default=(abs(off), taken))
-        if nearest >= abs(off):
+        changed = min(moves, key=lambda move: move[0], default=(0.0, taken))[1]
+        if abs(float(sizes[changed].sum()) - quota) >= abs(
+            off
+        ):  # of the estimates, rounding could make one look better for ever
             break
         taken = changed
     return taken
