@@ -116,9 +116,8 @@ def _improved(sizes: np.ndarray, taken: np.ndarray, order: np.ndarray, quota: fl
             i, j = np.unravel_index(int(pairs.argmin()), pairs.shape)
             moves.append((float(pairs.min()), np.append(np.delete(taken, i), outside[j])))
         changed = min(moves, key=lambda move: move[0], default=(0.0, taken))[1]
-        if abs(float(sizes[changed].sum()) - quota) >= abs(
-            off
-        ):  # of the estimates, rounding could make one look better for ever
+        # The estimates differ by rounding, by which groups of one size would be exchanged without end.
+        if abs(float(sizes[changed].sum()) - quota) >= abs(off):
             break
         taken = changed
     return taken

@@ -60,7 +60,8 @@ class Samples:
             if not ending:
                 self.left_out[""] += 1
                 continue
-            sample = samples.setdefault(key, Sample())
+            if (sample := samples.get(key)) is None:
+                sample = samples[key] = Sample()
             if ending in sample.endings:
                 raise RequestError(f"{quoted(path)} holds {quoted(shown(member.name))} twice", "leave one of them out")
             sample.endings[ending] = None
