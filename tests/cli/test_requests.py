@@ -159,7 +159,7 @@ def loop(root: Path, tiny: Work, table: Path) -> list[Case]:
         ([*begin, "--schedule", "step:1,x"], "step:30,60,90"),
         ([*begin, "--schedule", "step:2,1"], "do not rise"),
         ([*begin, "--schedule", "step:1,1"], "do not rise"),
-        ([*begin, "--schedule", "step:0,2"], "before the first"),
+        ([*begin, "--schedule", "step:0,2"], "the first epoch is 1"),
         ([*begin, "--schedule", "step:1,4"], "never comes"),
         ([*begin, "--schedule", "step:1", "--warmup", 1.5], "--warmup 1.5 is not over"),
         *(([*begin, "--mixup", value], "above 0") for value in ("0", "-1", "nan", "inf", "1001", "some")),
