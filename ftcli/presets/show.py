@@ -36,6 +36,7 @@ def preset_tables(name: str, content: dict[str, Any]) -> list[RenderableType]:
 
 
 def options_table(name: str, content: dict[str, Any]) -> Table:
+    """The options that a preset sets, those for every command first."""
     table = new_table(f"{name}: {content['title']}", content["about"])
     for column in ("command", "option", "value"):
         table.add_column(column, overflow="fold")
