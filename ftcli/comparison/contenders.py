@@ -23,7 +23,8 @@ def contenders_of(reports: Sequence[ComparedReport], deciding: str) -> list[Cont
     return [
         Contender(
             report.name, str(report.file.parent), report.accuracies[deciding].accuracy,
-            len(right[0]) if right else report.accuracies[deciding].seeds, right, data_of(report, deciding), report.fixed,
+            len(right[0]) if right else report.accuracies[deciding].seeds, right, data_of(report, deciding),
+            report.fixed,
         )
         for report, right in zip(reports, correct, strict=True)
     ]  # fmt: skip

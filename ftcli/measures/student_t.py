@@ -30,11 +30,11 @@ def two_sided_quantile(level: float, df: float) -> float:
     if not 0 <= level < 1:
         raise ValueError(f"a level in [0, 1) is needed, got {level}")
     # Newton from below: the tail is convex, so no step goes past the quantile but for rounding, where it ends.
-    df = min(df, NORMAL_FROM)
-    log_peak = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(math.pi * df) / 2
+    near = min(df, NORMAL_FROM)  # for the steps alone
+    log_peak = math.lgamma((near + 1) / 2) - math.lgamma(near / 2) - math.log(math.pi * near) / 2
     t = 0.0
     while (missing := two_sided_p(t, df) - (1 - level)) > 0:
-        density = math.exp(log_peak - (df + 1) / 2 * math.log1p(t * t / df))
+        density = math.exp(log_peak - (near + 1) / 2 * math.log1p(t * t / near))
         if t + missing / (2 * density) == t:
             break
         t += missing / (2 * density)
