@@ -66,7 +66,8 @@ def method_difference(
     uncertain += sum(part**2 / (one.seeds - 1) for part, one in zip(seeds, spreads, strict=True))
     df, error = max(1.0, variance**2 / uncertain), math.sqrt(variance)
     if spreads:  # few seeds may seem to add nothing: then the examples, though many, would make the test sure of itself
-        df = min(df, float(sum(one.seeds - 1 for one in spreads) ** 2))
+        freedom = sum(one.seeds - 1 for one in spreads)
+        df = min(df, max(1.0, freedom * (freedom - 1)))
     half = two_sided_quantile(level, df) * error
     difference = math.fsum(a.mean() - b.mean() for a, b in zip(first, second, strict=True)) / sets
     return MethodDifference(difference, centre - half, centre + half, two_sided_p(centre / error, df))

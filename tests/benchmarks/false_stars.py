@@ -27,6 +27,7 @@ from scipy import stats
 from ftcli.comparison.verdict import Contender, verdict
 from ftcli.measures.method_difference import method_difference
 from ftcli.measures.paired import holm, mcnemar
+from ftcli.measures.student_t import two_sided_p
 
 ALPHA = 0.05
 EXAMPLES = (200, 500, 2000, 5000)
@@ -77,9 +78,11 @@ def two_runs(a: np.ndarray, b: np.ndarray) -> float:
 
 def paired_t(a: np.ndarray, b: np.ndarray) -> float:
     """Student's t over the differences of the seeds' accuracies, by number of the seed; Welch's where these differ."""
-    means = a.mean(axis=1), b.mean(axis=1)
-    p = (stats.ttest_rel if len(a) == len(b) else lambda x, y: stats.ttest_ind(x, y, equal_var=False))(*means).pvalue
-    return float(p) if np.isfinite(p) else 1.0
+    x, y = a.mean(axis=1), b.mean(axis=1)
+    if len(a) != len(b):
+        return float(stats.ttest_ind(x, y, equal_var=False).pvalue)
+    mean, error = float((x - y).mean()), float((x - y).std(ddof=1)) / sqrt(len(x))
+    return two_sided_p(mean / error, len(x) - 1) if error else float(mean == 0)
 
 
 TESTS: dict[str, Test] = {

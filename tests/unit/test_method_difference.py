@@ -80,7 +80,7 @@ def plainly(first: Sets, second: Sets, fixed: tuple[bool, bool] = (False, False)
     variance = examples + max(0.0, sum(v for _, v in parts) - sum(within))
     n, freedom = min(y.shape[1] for y in first), sum(S - 1 for S, _ in parts)
     df = max(1.0, variance**2 / (examples**2 / (n - 1) + sum(v**2 / (S - 1) for S, v in parts)))
-    df = min(df, freedom**2) if parts else df
+    df = min(df, max(1, freedom * (freedom - 1))) if parts else df
     low, high = stats.t.interval(0.95, df, centre, math.sqrt(variance))
     difference = sum(float(a.mean() - b.mean()) for a, b in zip(first, second, strict=True)) / K
     return difference, low, high, 2 * stats.t.sf(abs(centre) / math.sqrt(variance), df)
