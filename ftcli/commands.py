@@ -81,6 +81,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "criticality": measure_row("criticality", "How much resetting or perturbing each block raises the error."),
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "study": Command(
+        "Study", "Run methods, benchmarks and seeds as one study, and name the winner.", "ftcli.config.study:Study",
+        "ftcli.studies.command:study", light=True,
+    ),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
     "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
     "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes.", light=False),

@@ -44,15 +44,8 @@ from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
 from ftcli.run_folder.names import REPORT
-from ftcli.run_folder.request import (
-    Request,
-    command_of,
-    digest_of,
-    options_in_request,
-    other_classes,
-    other_options,
-    request_of,
-)
+from ftcli.run_folder.options import command_of, options_in_request, other_options
+from ftcli.run_folder.request import Request, digest_of, other_classes, request_of
 from ftcli.run_folder.resumable import resumable_run
 
 Options = TypeVar("Options", bound=Common)

@@ -54,7 +54,8 @@ from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
-from ftcli.run_folder.request import command_of, digest_of
+from ftcli.run_folder.options import command_of
+from ftcli.run_folder.request import digest_of
 from ftcli.time_estimate.estimate import estimate_time
 from ftcli.workload import EVALUATION
 
