@@ -57,6 +57,11 @@ class MethodRow:
         pick = best(one.candidate for one in self.picks)
         return next(one for one in self.picks if one.candidate == pick)
 
+    @property
+    def draws_numbers(self) -> bool:
+        """Whether another seed could give another result."""
+        return self.best.selected.C is None
+
     def correct(self, name: str) -> np.ndarray | None:
         """What each seed got right on a set: [S, N] boolean; None where the seeds did not predict the same examples."""
         found = [one.predictions.get(name) for one in self.picks]

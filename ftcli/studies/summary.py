@@ -16,8 +16,8 @@ from ftcli.records import decoded
 from ftcli.report.types import ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
-from ftcli.studies.differences import deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import MethodRow, finished_cells, result_of, rows_of
+from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
+from ftcli.studies.joining import MethodRow, finished_cells, is_picked, result_of, rows_of
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
 
@@ -32,7 +32,7 @@ def summarize(
     names = dict.fromkeys(cell.benchmark for cell in cells)
     notes: list[str] = []
     rows = {name: rows_of([one for one in finished if one.cell.benchmark == name]) for name in names}
-    benchmarks = {name: benchmark_of(name, rows[name], study, notes) for name in names}
+    benchmarks = {name: benchmark_of(name, rows[name], notes) for name in names}
     benchmarks |= {name: Benchmark(methods=[], differences=[], not_here=why) for name, why in not_here.items()}
     return StudyReport(
         schema=SCHEMA, version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -43,13 +43,13 @@ def summarize(
     )  # fmt: skip
 
 
-def benchmark_of(name: str, rows: Sequence[MethodRow], study: Path, notes: list[str]) -> Benchmark:
+def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benchmark:
     """A benchmark's part; `notes` gets what limits the comparison of its rows."""
     notes += notes_on(name, rows)
-    differences = differences_of(rows, notes)
+    picked = [row for row in rows if is_picked(row, rows)]
     return Benchmark(
-        methods=[result_of(row, rows) for row in rows], differences=differences,
-        verdict=verdict_of(rows, differences, study) if rows else UNSET,
+        methods=[result_of(row, rows) for row in rows], differences=differences_of(picked),
+        verdict=verdict_of(picked) if picked else UNSET,
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def ranks_of(rows: Mapping[str, Sequence[MethodRow]]) -> list[Rank]:
         if not of_benchmark:
             continue
         decides = deciding_set(of_benchmark)
-        accuracies = {row.method: accuracy(row, decides) for row in of_benchmark}
+        accuracies = {row.method: accuracy(row, decides) or 0.0 for row in of_benchmark}
         for method, mine in accuracies.items():
             higher = sum(other > mine for other in accuracies.values())
             equal = sum(other == mine for other in accuracies.values())
@@ -92,9 +92,3 @@ def ranks_of(rows: Mapping[str, Sequence[MethodRow]]) -> list[Rank]:
         return []
     ranks = [Rank(method, fmean(of_method), len(of_method)) for method, of_method in places.items()]
     return sorted(ranks, key=lambda rank: (rank.rank, -rank.benchmarks, rank.method))
-
-
-def accuracy(row: MethodRow, name: str) -> float:
-    """Mean accuracy over the seeds on a set; -1 where it was not measured."""
-    found = [one.results.ood_mean if name == "ood_mean" else one.results.by_set().get(name) for one in row.picks]
-    return fmean(entry.accuracy if entry else -1.0 for entry in found)

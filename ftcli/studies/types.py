@@ -58,33 +58,41 @@ class MethodResult(Record, kw_only=True):
 
 
 class MethodDifference(Record, kw_only=True):
-    """Accuracy of one method minus that of another on one set, or the mean over the OOD sets, seeds and examples both
-    as chance. p, p_holm, interval: absent where there is one seed of either; p_holm: over the pairs of the set.
+    """Accuracy of one method minus that of another on one set, or the mean over the OOD sets.
+
+    interval, p: seeds and examples both as chance where `scope` is "methods"; where it is "runs", one of the two has a
+    single seed, and they say something of these runs only. Absent without predictions. p_holm: corrected over the sets
+    of the pair; absent of the mean.
     """
 
     first: str
     second: str
     set: str
     difference: float
+    scope: str | UnsetType = UNSET
     interval: Interval | UnsetType = UNSET
     p: Fraction | UnsetType = UNSET
     p_holm: Fraction | UnsetType = UNSET
 
 
 class Verdict(Record, kw_only=True):
-    """Which method has the highest accuracy on the set that decides, and whether a test tells it from the next one.
+    """Which method has the highest accuracy on the set that decides, and whether a test tells it from the others.
 
-    outcome: "winner" where it does; "no winner" where it does not; "one method" where there is nothing to compare.
+    outcome: "winner" where it does, "no winner" where it does not, "not tested" without predictions, "not comparable"
+    on different data, "one method" where there is nothing to compare. folder: of the method's model, below the study's.
     """
 
     outcome: str
+    scope: str | UnsetType = UNSET
     set: str
     method: str
     folder: str
+    accuracy: Fraction
     runner_up: str | UnsetType = UNSET
     difference: float | UnsetType = UNSET
     interval: Interval | UnsetType = UNSET
     p: Fraction | UnsetType = UNSET
+    not_told_apart: list[str] | UnsetType = UNSET
     text: str
 
 
