@@ -82,7 +82,7 @@ def difference_on(name: str, first: MethodRow, second: MethodRow) -> MethodDiffe
 
 def scope_of(*contenders: Contender) -> str:
     """Whether a test is about the methods, or only about these runs, because one has a single seed."""
-    return "methods" if all(one.varies for one in contenders) else "runs"
+    return "methods" if all(one.for_its_method for one in contenders) else "runs"
 
 
 def verdict_of(rows: Sequence[MethodRow]) -> Verdict:
