@@ -36,6 +36,11 @@ def study_answer(report: StudyReport, folder: Path) -> Answer:
 
     def show(out: Console) -> None:
         show_parts(out, tables(report, out.width))
+        for name, benchmark in report.benchmarks.items():
+            if benchmark.verdict is not UNSET:
+                where = f"{name}: " if len(report.benchmarks) > 1 else ""
+                found = benchmark.verdict
+                out.print(text(f"{where}best model, of {found.method}: {folder / found.folder}"), soft_wrap=True)
         out.print(text(f"saved in {folder}"), soft_wrap=True)
 
     return Answer(report, show, report, failed=any(cell.state == "failed" for cell in report.cells))
@@ -139,7 +144,7 @@ def difference_table(differences: Sequence[MethodDifference], width: int) -> Tab
             text(bounds), text(p_value(one.p)), text(p_value(one.p_holm)),
         ])  # fmt: skip
     caption = (
-        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over the pairs of the set; "
+        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over the sets of the pair; "
         f"* where p Holm < {ALPHA}"
     )
     return Layout(heads, rows).table("Differences of accuracy, in percentage points", caption, left=("", "set"))
