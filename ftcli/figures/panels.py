@@ -28,7 +28,7 @@ class Curve:
 @dataclass(frozen=True)
 class LinePlot:
     """Curves on one pair of axes. `x`, `y`: names with units. What a logarithmic axis cannot show is missing.
-    `diagonal`: the line y = x too.
+    `diagonal`: the line y = x too. `note`: what bands are, and what is left out, to stand below.
     """
 
     title: str
@@ -38,6 +38,7 @@ class LinePlot:
     log_x: bool = False
     log_y: bool = False
     diagonal: bool = False
+    note: str = ""
 
     def points(self) -> list[list[tuple[float, float]]]:
         """The points (x, y) of every curve in the order given; (nan, nan) for those that are missing."""
@@ -80,18 +81,23 @@ class PointGroup:
 
 @dataclass(frozen=True)
 class ScatterPlot:
-    """Groups of points on one pair of axes. `x`, `y`: names with units. `diagonal`: the line y = x too."""
+    """Groups of points on one pair of axes. `x`, `y`: names with units. `diagonal`: the line y = x too. `note`: what
+    error bars are, and what is left out, to stand below.
+    """
 
     title: str
     groups: Sequence[PointGroup]
     x: str
     y: str
     diagonal: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A heat map of `values` [rows][columns]; `y` names the rows, `x` the columns, `z` the shade."""
+    """A heat map of `values` [rows][columns]; `y` names the rows, `x` the columns, `z` the shade. `note`: what is left
+    out, to stand below.
+    """
 
     title: str
     values: Sequence[Sequence[float | None]]
@@ -100,6 +106,7 @@ class HeatMap:
     y: str
     x: str
     z: str
+    note: str = ""
 
     def numbers(self) -> list[float]:
         """The values of all cells that are not blank, row by row."""

@@ -14,7 +14,7 @@ from ftcli.report.figures.sets import MOST_SETS, shown_of
 from ftcli.report.types import Report
 
 MEAN = "ood_mean"
-INTERVALS = {"accuracy_ci95": "95 % of one run", "ci90": "90 % over seeds"}
+INTERVALS = {"accuracy_ci95": "95 % intervals of one run", "ci90": "90 % intervals over seeds"}
 MOST_POINTS = 12  # sets in a panel of one report
 
 
@@ -85,9 +85,7 @@ def accuracy(entry: Figures | MeanAccuracy) -> Measured:
 
 
 def scatter_plots(points: Sequence[Point], title: str, x: str, diagonal: bool = False) -> list[Panel]:
-    """A panel for each OOD set, the mean first; of one report one panel. Of many sets the least accurate are shown,
-    which the title says.
-    """
+    """A panel for each OOD set, the mean first; of one report one panel. Of many sets the least accurate are shown."""
     one = len({point.report for point in points}) == 1
     sets = list(dict.fromkeys(point.ood for point in points if point.ood != MEAN))
 
@@ -95,17 +93,17 @@ def scatter_plots(points: Sequence[Point], title: str, x: str, diagonal: bool = 
         return fmean(point.y.value for point in points if point.ood == ood)
 
     shown = shown_of(sets, mean_accuracy, MOST_POINTS if one else MOST_SETS - 1)
-    few = f", the {len(shown)} least accurate of {len(sets)} sets" if len(shown) < len(sets) else ""
+    few = f"shown are the {len(shown)} least accurate of {len(sets)} OOD sets" if len(shown) < len(sets) else ""
     if one:
         groups = [group_of(set_name(point.ood), point) for point in points if point.ood in (*shown, MEAN)]
-        return [ScatterPlot(title + few, groups, x, f"OOD accuracy (%){interval_words(points)}", diagonal)]
+        return [ScatterPlot(title, groups, x, "OOD accuracy (%)", diagonal, note_on(points, few))]
     panels: list[Panel] = []
     for ood in (MEAN, *shown):
         if found := [point for point in points if point.ood == ood]:
-            what = f"mean of {len(sets)} OOD sets" if ood == MEAN else ood + few
-            y = f"{set_name(ood)} accuracy (%){interval_words(found)}"
+            what = f"mean of {len(sets)} OOD sets" if ood == MEAN else ood
             groups = [group_of(point.report, point) for point in found]
-            panels.append(ScatterPlot(f"{title}: {what}", groups, x, y, diagonal))
+            y = f"{set_name(ood)} accuracy (%)"
+            panels.append(ScatterPlot(f"{title}: {what}", groups, x, y, diagonal, note_on(points, few)))
     return panels
 
 
@@ -114,11 +112,12 @@ def group_of(label: str, point: Point) -> PointGroup:
     return PointGroup(label, [x], [y], [x_low], [x_high], [y_low], [y_high])
 
 
-def interval_words(points: Sequence[Point]) -> str:
-    """Which intervals the error bars of a panel are, for the name of its axis."""
+def note_on(points: Sequence[Point], left_out: str) -> str:
+    """Which intervals the error bars are, and what is left out."""
     kinds = {measured.kind for point in points for measured in (point.x, point.y)}
     words = [words for kind, words in INTERVALS.items() if kind in kinds]
-    return f"; intervals {' or '.join(words)}" if words else ""
+    bars = f"error bars: {' or '.join(words)}" if words else ""
+    return "; ".join(filter(None, (bars, left_out)))
 
 
 def penultimate_distances(report: Report) -> dict[str, float]:

@@ -24,23 +24,26 @@ def learning_curve_panels(report: Report) -> list[Panel]:
     picked = picked_runs(report)
     if max((len(run.epochs()) for run in picked), default=0) < 2:
         return []
-    seeds = f", mean and range of {len(picked)} seeds" if len(picked) > 1 else ""
-    rates = ", ".join(dict.fromkeys(f"{run.lr:g}" for run in picked if run.lr is not UNSET))
-    of = f" at learning rate {rates}{seeds}" if rates else seeds
+    seeds = f"curves: mean of {len(picked)} seeds, bands: their range" if len(picked) > 1 else ""
+    rates = " and ".join(dict.fromkeys(f"{run.lr:g}" for run in picked if run.lr is not UNSET))
+    of = f" at the picked learning rate ({rates})" if rates else ""
     sets = list(dict.fromkeys(name for run in picked for epoch in run.epochs() for name in ood_scores(epoch)))
     shown = shown_of(sets, lambda name: last_accuracy(picked, name), MOST_CURVES - 1)
-    left_out = f" (the {len(shown)} hardest of {len(sets)} OOD sets)" if len(shown) < len(sets) else ""
+    few = f"shown are the {len(shown)} least accurate of {len(sets)} OOD sets" if len(shown) < len(sets) else ""
+    note = "; ".join(filter(None, (seeds, few)))
     accuracies = [curve(set_name("id_val"), picked, lambda epoch: 100 * epoch.id_val.accuracy)]
     accuracies += [curve(name, picked, accuracy_on(name)) for name in shown]
     panels: list[Panel] = [
-        LinePlot(f"Training loss{of}", [curve("training", picked, lambda epoch: epoch.loss)], EPOCH, "loss (nats)"),
-        LinePlot(f"Accuracy{of}{left_out}", accuracies, EPOCH, "accuracy (%)"),
+        LinePlot(
+            f"Training loss{of}", [curve("training", picked, lambda epoch: epoch.loss)], EPOCH, "loss (nats)", note=note
+        ),
+        LinePlot(f"Accuracy{of}", accuracies, EPOCH, "accuracy (%)", note=note),
     ]
-    return [*panels, *rate_panels(report, picked, seeds)]
+    return [*panels, *rate_panels(report, picked, note)]
 
 
-def rate_panels(report: Report, picked: Sequence[RunRecord], seeds: str) -> list[Panel]:
-    """ID-val accuracy by epoch at every learning rate; none where there is only one. seeds: words for the title."""
+def rate_panels(report: Report, picked: Sequence[RunRecord], note: str) -> list[Panel]:
+    """ID-val accuracy by epoch at every learning rate; none where there is only one."""
     choices = {run.choice for run in picked}
     by_rate: dict[float, list[RunRecord]] = {}
     for run in report.runs:
@@ -50,14 +53,13 @@ def rate_panels(report: Report, picked: Sequence[RunRecord], seeds: str) -> list
         return []
     middle = fmean(run.lr for run in picked if run.lr is not UNSET)
     near = shown_of([*map(str, by_rate)], lambda rate: abs(float(rate) - middle), MOST_CURVES)
-    left_out = f" (the {len(near)} nearest to the pick of {len(by_rate)})" if len(near) < len(by_rate) else ""
-    title = f"ID-val accuracy by learning rate{left_out}{seeds}"
+    left_out = f", the {len(near)} nearest to the pick of {len(by_rate)}" if len(near) < len(by_rate) else ""
     curves = [
         curve(f"lr {rate:g}", found, lambda epoch: 100 * epoch.id_val.accuracy)
         for rate, found in by_rate.items()
         if str(rate) in near
     ]
-    return [LinePlot(title, curves, EPOCH, "accuracy (%)")]
+    return [LinePlot(f"ID-val accuracy by learning rate{left_out}", curves, EPOCH, "accuracy (%)", note=note)]
 
 
 def picked_runs(report: Report) -> list[RunRecord]:
