@@ -26,6 +26,7 @@ from ftcli.safe_text import listed, quoted
 NO_EFFECT = (
     "out",
     "overwrite",
+    "html",
     "resume",
     "config",
     "preset",
