@@ -34,14 +34,14 @@ def training_row(name: str, title: str, help: str, module: str = "training", **m
     return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
-def measure_row(name: str, help: str, folder: str = "", **more: Any) -> Command:
-    """A row of a measure: its options, function, tables and part of the report in the folder explain/NAME."""
+def measure_row(name: str, help: str, folder: str = "", *, figure: bool = True, **more: Any) -> Command:
+    """A row of a measure: its options, function, tables, figure and part of the report in the folder explain/NAME."""
     folder = folder or name
     package = f"ftcli.explain.{folder}"
     return Command(
         "Explain", help, f"{package}.options:{name.capitalize()}", f"{package}.command:{name}",
-        **{"parts": f"{package}.types:PARTS", "tables": f"{package}.tables:tables", "panels": f"{package}.tables:panels"}
-        | more,
+        parts=f"{package}.types:PARTS", tables=f"{package}.tables:tables",
+        panels=f"{package}.tables:panels" if figure else "", **more,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ COMMANDS: dict[str, Command] = {
         measure="ftcli.explain.distortion.measure:of_training",
     ),
     "agreement": measure_row(
-        "agreement", "Which mistakes models share, and which only one of them makes.", panels="",
+        "agreement", "Which mistakes models share, and which only one of them makes.", figure=False,
     ),
     "interpolate": measure_row(
         "interpolate", "Loss on the line between two models in weight space; weight averages.", folder="interpolation"

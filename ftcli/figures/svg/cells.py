@@ -9,12 +9,12 @@ from ftcli.figures.svg.styles import bar_kind
 from ftcli.figures.svg.text import FONT, LINE, label, lines_of, text_width
 
 NAMES = 120  # pixels that the names of rows take at most, and those of columns that stand upright
-CELL, ROW = 30, 22  # pixels
+CELL, ROW, HIGH_ROW = 30, 22, 28  # pixels; HIGH_ROW: with names on two lines
 BAR_CHART = 340
 FULL = 0.6  # of the range of shades, from which on numbers are in the colour of the page
 MAX_NUMBERS = 900  # cells that still have numbers
 
-Size = tuple[float, float]
+Size = tuple[float, float]  # or a corner
 
 
 def name_lines(names: Sequence[str], most: int = 2) -> tuple[list[list[str]], float]:
@@ -30,7 +30,7 @@ def heat_map(panel: HeatMap) -> tuple[str, Size]:
     numbers = panel.numbers()
     written = format_numbers(numbers) if len(numbers) <= MAX_NUMBERS else [""] * len(numbers)
     cell = max(CELL, 6 + max(map(text_width, written), default=0.0))
-    upright = widest > cell - 4
+    upright, high = widest > cell - 4, HIGH_ROW if any(len(lines) > 1 for lines in rows) else ROW
     head = [*lines_of(f"rows: {panel.y}", 330, 1), *lines_of(f"columns: {panel.x}", 330, 1)]
     x0, y0 = left + 6, 4 + LINE * len(head) + (widest + 8 if upright else LINE + 4)
     drawn = [label(0, LINE - 2, head, "name")]
@@ -38,27 +38,29 @@ def heat_map(panel: HeatMap) -> tuple[str, Size]:
         x = x0 + cell * (j + 0.5)
         at = f'<g transform="translate({x + 4:z.1f} {y0 - 5:z.1f}) rotate(-90)">{label(0, 0, [name], "tick")}</g>'
         drawn.append(at if upright else label(x, y0 - 5, [name], "tick", "middle"))
-    low, high = axis_limits(numbers)
+    low, top = axis_limits(numbers)
     remaining = iter(zip(numbers, written, strict=True))
     for i, (lines, row) in enumerate(zip(rows, panel.values, strict=True)):
-        middle = y0 + ROW * (i + 0.5)
+        middle = y0 + high * (i + 0.5)
         drawn.append(label(left, middle + 4 - LINE * (len(lines) - 1) / 2, lines, "tick", "end"))
         for j, value in enumerate(row):
             if is_number(value):
                 number, words = next(remaining)
-                share = (number - low) / (high - low)
-                drawn.append(cell_markup(x0 + cell * j, y0 + ROW * i, cell, share, words))
-    bottom = y0 + ROW * len(panel.rows)
-    key, key_size = shade_key(panel.z, low, high, bottom + 10) if numbers else ("", (0.0, 0.0))
+                share = (number - low) / (top - low)
+                drawn.append(cell_markup((x0 + cell * j, y0 + high * i), (cell, high), share, words))
+    bottom = y0 + high * len(panel.rows)
+    key, key_size = shade_key(panel.z, low, top, bottom + 10) if numbers else ("", (0.0, 0.0))
     width = max(x0 + cell * len(panel.columns), *(text_width(line) for line in head), key_size[0], 120)
     return "".join([*drawn, key]), (width + 2, bottom + 10 + key_size[1])
 
 
-def cell_markup(x: float, y: float, width: float, share: float, words: str) -> str:
+def cell_markup(corner: Size, size: Size, share: float, words: str) -> str:
+    """A cell and its number. share: of the range of shades."""
+    (x, y), (width, height) = corner, size
     kind = "over" if share > FULL else "cell"
-    number = label(x + width / 2, y + ROW / 2 + 4, [words], kind, "middle") if words else ""
+    number = label(x + width / 2, y + height / 2 + 4, [words], kind, "middle") if words else ""
     return (
-        f'<rect class="heat" x="{x + 0.5:z.1f}" y="{y + 0.5:z.1f}" width="{width - 1:z.1f}" height="{ROW - 1}"'
+        f'<rect class="heat" x="{x + 0.5:z.1f}" y="{y + 0.5:z.1f}" width="{width - 1:z.1f}" height="{height - 1:z.1f}"'
         f' fill-opacity="{0.06 + 0.94 * share:.2f}"/>{number}'
     )
 

@@ -20,10 +20,11 @@ STYLE_SHEET = Path(__file__).with_name("svg.css")
 
 
 class DrawnPanel(NamedTuple):
-    """A panel: its title, and its SVG, which is markup."""
+    """A panel: its title, its SVG, which is markup, and its note."""
 
     title: str
     svg: str
+    note: str
 
 
 class LegendEntry(NamedTuple):
@@ -44,7 +45,10 @@ def draw(panels: Sequence[Panel]) -> DrawnFigure:
     """The panels drawn. A label has one style throughout, and is in the legend once."""
     labels = list(dict.fromkeys(chain.from_iterable(labels_of(panel) for panel in panels)))
     style = {name: i for i, name in enumerate(labels)}
-    drawn = [DrawnPanel(printable(panel.title), svg_of(panel, style)) for panel in panels]
+    drawn = [
+        DrawnPanel(printable(panel.title), svg_of(panel, style), printable(getattr(panel, "note", "")))
+        for panel in panels
+    ]
     owners = {name: panel for panel in reversed(panels) for name in labels_of(panel)}
     return DrawnFigure(
         drawn, [LegendEntry(swatch(owners[name], style[name]), printable(name)) for name in labels if name]

@@ -21,13 +21,13 @@ from ftcli.report.model_tables import models_table
 from ftcli.report.types import Report
 
 CALIBRATION = (
-    "Images are grouped by how sure the saved model was, its confidence; each point is the accuracy of one group. On the "
-    "dotted line a model that is 80 % sure is right 80 times in 100; below it the model is too sure. The band is the 95 % "
-    "interval of the accuracy. ECE is the mean distance from the line."
+    "Images are grouped by how sure the saved model was, its confidence; each point is the accuracy of one group. On "
+    "the dotted line a model that is 80 % sure is right 80 times in 100; below it the model is too sure. ECE is the "
+    "mean distance from the line."
 )
 CONFUSION = (
-    "A row holds the images of one true class, a column those that were given one class; a cell is the share of the row. "
-    "Right answers lie on the diagonal, and a dark cell beside it is a class that is often taken for another."
+    "A row holds the images of one true class, a column those that were given one class; a cell is its share of the "
+    "row. Right answers lie on the diagonal, and a dark cell beside it is a class that is often taken for another."
 )
 DISTORTION = (
     "Each point is a set: to the right the distance that training moved its features, the head's input; upward its "

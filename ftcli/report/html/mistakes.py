@@ -1,4 +1,4 @@
-"""What a model got wrong, read from its predictions: the most confident mistakes as pictures, and confusion matrices."""
+"""What a model got wrong, read from its predictions: the most confident mistakes, and confusion matrices."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ SIDE = 104  # pixels of the longer side of a picture
 SMALL = 48  # pixels; an image that is smaller stays as it is
 MOST_CLASSES = 1000  # of a confusion matrix that is counted from predictions
 CAPTION = (
-    "The images that the saved model got wrong and was surest of, the surest first: the true class, the class that it gave "
+    "The images that the saved model got wrong and was surest of, the surest first: true class → class that it gave "
     "instead, and its confidence in that. Look for wrong labels, for images of two classes, and for what they share."
 )
 NO_PICTURES = (
-    "The pictures are not shown: the page was made from the report alone. ftcli report RUN --html FILE --images opens the "
-    "data again and shows them."
+    "The pictures are not shown: the page was made from the report alone. ftcli report RUN --html FILE --images opens "
+    "the data again and shows them."
 )
 
 
@@ -75,7 +75,7 @@ def mistakes_table(title: str, answers: Answers, wrong: Sequence[int]) -> DataTa
 
 def words(answers: Answers, i: int) -> list[str]:
     """What is written below a picture."""
-    return [answers.labels[i], f"→ {answers.predicted[i]}", confidence(answers, i)]
+    return [f"{answers.labels[i]} → {answers.predicted[i]}", confidence(answers, i)]
 
 
 def confidence(answers: Answers, i: int) -> str:

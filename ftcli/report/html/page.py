@@ -64,7 +64,7 @@ def drawn(part: Figure) -> dict[str, list[dict[str, Any]]]:
     """The panels and the legend of a figure; their drawings are markup."""
     found = figure.draw(part.panels)
     return {
-        "panels": [{"title": one.title, "svg": Markup(one.svg)} for one in found.panels],
+        "panels": [one._asdict() | {"svg": Markup(one.svg)} for one in found.panels],
         "legend": [{"swatch": Markup(one.swatch), "name": one.name} for one in found.legend],
     }
 

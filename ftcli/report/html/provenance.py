@@ -44,7 +44,7 @@ def provenance(report: Report) -> Section:
         blocks = ", ".join(f"{block.name} ({block.parameters:,})" for block in model.blocks)
         facts = {"architecture": f"{model.name} (timm)", "weights": model.checkpoint or "random"}
         facts |= {
-            "sha256 of the weights": model.sha256 or "",
+            "SHA-256 of the weights": model.sha256 or "",
             "blocks, parameters": blocks,
             "input": named(model.input),
         }

@@ -9,7 +9,7 @@ from ftcli.report.figures.accuracy import id_ood_panels
 from ftcli.report.html.components import Cell, Column, DataTable, Facts, Figure, Paragraph, Part, Section
 from ftcli.report.html.rich_tables import from_rich
 from ftcli.report.tables import picks_line, published_of, run_table, stages
-from ftcli.report.types import Report
+from ftcli.report.types import Data, Report
 from ftcli.safe_text import counted
 
 MARKS = {
@@ -24,6 +24,7 @@ MARKS = {
     "ece": Column("ECE", "expected calibration error: how far confidence lies from accuracy on average"),
     "ece_calibrated": Column("ECE, T", "with probabilities softened by one temperature that was fitted on ID-val"),
 }
+MOST_NAMED = 20  # sets
 OPTIONAL = ("worst_group_accuracy", "ece_calibrated")
 
 
@@ -37,18 +38,19 @@ def summary(report: Report) -> Section:
         facts["model"] = f"{model.name}, {model.parameters:,} parameters{trained}"
         facts["weights"] = model.checkpoint or "random"
     if report.data is not UNSET:
-        sets = [
-            f"{set_name(name)} ({counted(data.n, 'image', 'images')})" for name, data in report.data.by_set().items()
-        ]
-        classes = counted(len(report.data.classes), "class", "classes")
-        facts["data"] = (
-            f"{classes}; {', '.join(sets[:20])}{f' and {len(sets) - 20} more sets' if len(sets) > 20 else ''}"
-        )
+        facts["data"] = data_in_words(report.data)
     if report.selected:
         facts["selection"] = f"{picks_line(report)}; of {counted(len(report.runs), 'candidate', 'candidates')}"
     facts["time"] = f"{report.timing.total_s:,.0f} s on {report.environment.device}" if report.environment else ""
     words = [Paragraph(verdict(report.results))] if report.results is not UNSET and verdict(report.results) else []
     return Section("Summary", [*words, Facts({name: what for name, what in facts.items() if what})])
+
+
+def data_in_words(data: Data) -> str:
+    """How many classes, and how many images in which sets."""
+    sets = [f"{set_name(name)} ({counted(found.n, 'image', 'images')})" for name, found in data.by_set().items()]
+    more = f" and {len(sets) - MOST_NAMED} more sets" if len(sets) > MOST_NAMED else ""
+    return f"{counted(len(data.classes), 'class', 'classes')}; {', '.join(sets[:MOST_NAMED])}{more}"
 
 
 def verdict(results: FiguresBySet) -> str:
@@ -92,14 +94,14 @@ def accuracy(report: Report) -> Section:
         parts.append(
             Figure(
                 "OOD against ID accuracy", panels,
-                "Each point is a model of the table above. Further to the right it recognises more images like those of "
-                "training, further up more of the other data; on the dotted line both would be equal, and the distance "
-                "below it is what is lost on other data. Bars are the intervals of the tables.",
+                "Further to the right a model recognises more images like those of training, further up more of the "
+                "other data. On the dotted line both would be equal; the distance below it is what is lost on other "
+                "data. Bars are the intervals of the tables.",
             )
         )  # fmt: skip
     introduction = (
-        "ID (in distribution) are images like those of training: on ID-val the model was selected, ID-test took no part "
-        "in anything. OOD (out of distribution) are other images of the same classes, which took no part either."
+        "ID (in distribution) are images like those of training: models are selected on ID-val, and ID-test takes no "
+        "part in anything. OOD (out of distribution) are other images of the same classes; they take no part either."
     )
     return Section("Accuracy", parts, introduction)
 

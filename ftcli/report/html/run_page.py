@@ -27,7 +27,8 @@ def run_page(report: Report, folder: Path, images: Mapping[str, ImageSet] | None
     answers = {} if report.results is UNSET else answers_of(report, folder)
     sections = [
         summary(report), warnings(report), accuracy(report), training(report), choices(report), *measures(report),
-        calibration(report, answers), classes(report, answers), mistakes(answers, images), provenance(report), glossary(),
+        calibration(report, answers), classes(report, answers), mistakes(answers, images), provenance(report),
+        glossary(),
     ]  # fmt: skip
     method = COMMANDS[report.command].title
     what = method if method and report.selected else report.command

@@ -1,6 +1,7 @@
 """How a model was trained and selected, and what adapted it, as sections of a page."""
 
 from msgspec import UNSET
+from rich.table import Table
 
 from ftcli.console.cells import set_name
 from ftcli.figures.panels import Curve, LinePlot, Panel
@@ -14,8 +15,8 @@ from ftcli.report.types import Choice, Report
 
 CURVES = (
     "One point per epoch, a pass over the training set. The training loss falls as the model fits its training images; "
-    "accuracy on ID-val is what the epoch and the learning rate were selected by. Where accuracy on OOD sets is shown, it "
-    "took no part in that. A shaded band is the range over the seeds."
+    "accuracy on ID-val is what the epoch and the learning rate were selected by. Where accuracy on OOD sets is shown, "
+    "it took no part in that."
 )
 
 
@@ -46,14 +47,14 @@ def choices(report: Report) -> Section:
     if report.selected:
         tables = choice_tables(report.choices, report.selected.choice, WIDTH)
         words = "Each choice trains some blocks of the network and keeps the others as they were."
-        return Section("Choices of blocks", [from_rich(table) for table in tables], words)
+        return Section("Choices of blocks", [from_rich(table) for table in tables if isinstance(table, Table)], words)
     parts: list[Part] = [from_rich(adaptation_table(report.choices, report.config["method"], WIDTH))]
     if panels := adaptation_panels(report.choices):
         parts.append(
             Figure(
                 "Accuracy along the stream", panels,
-                "The model adapts while it predicts, without labels. Each point is the accuracy of all predictions up to "
-                "there: a rising curve shows that adapting helps, a falling one that it does harm.",
+                "The model adapts while it predicts, without labels. Each point is the accuracy of all predictions up "
+                "to there: a rising curve shows that adapting helps, a falling one that it does harm.",
             )
         )  # fmt: skip
     return Section("Test-time adaptation", parts)
