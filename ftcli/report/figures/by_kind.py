@@ -22,8 +22,8 @@ def report_panels(report: Report, folder: Path) -> dict[str, list[Panel]]:
     one = {report.command: report}
     panels = {
         "id-ood": id_ood_panels(one),
-        "learning-curves": learning_curve_panels(report),
         "distortion": distortion_panels(one),
+        "learning-curves": learning_curve_panels(report),
         "reliability": reliability_panels(report, answers_of(report, folder)),
         "confusion": confusion_panels(report),
     }

@@ -10,7 +10,6 @@ from ftcli.report.types import Report
 
 MOST_CLASSES = 12  # rows of a matrix; of more classes, those confused most
 SHARE = "images of the true class (%)"
-SHARE = "images of the true class (%)"
 
 
 def confusion_panels(report: Report) -> list[Panel]:

@@ -34,9 +34,7 @@ def learning_curve_panels(report: Report) -> list[Panel]:
     accuracies = [curve(set_name("id_val"), picked, lambda epoch: 100 * epoch.id_val.accuracy)]
     accuracies += [curve(name, picked, accuracy_on(name)) for name in shown]
     panels: list[Panel] = [
-        LinePlot(
-            f"Training loss{of}", [curve("training", picked, lambda epoch: epoch.loss)], EPOCH, "loss (nats)", note=note
-        ),
+        LinePlot(f"Training loss{of}", [curve("", picked, lambda epoch: epoch.loss)], EPOCH, "loss (nats)", note=note),
         LinePlot(f"Accuracy{of}", accuracies, EPOCH, "accuracy (%)", note=note),
     ]
     return [*panels, *rate_panels(report, picked, note)]
