@@ -96,6 +96,9 @@ class RunFolder(Common):
         ),
     ] = None
     overwrite: Overwrite = False
+    html: Annotated[
+        bool, flag("Also write report.html: figures and tables of the run on one page.", "--html", OUTPUT)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -10,6 +10,7 @@ from ftcli.records import Foreign
 NO_EFFECT = (
     "out",
     "overwrite",
+    "html",
     "resume",
     "config",
     "preset",
