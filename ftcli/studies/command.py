@@ -23,14 +23,15 @@ from ftcli.errors import RequestError
 from ftcli.files import make_folder, write_atomically
 from ftcli.records import as_json
 from ftcli.run_folder.folder import choose_output_folder
-from ftcli.run_folder.lock import locked
+from ftcli.run_folder.lock import LOCK, locked
+from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
 from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
 from ftcli.studies.engines.engine import open_engine
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import Ended, run_cells
-from ftcli.studies.summary import summarize
+from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
 from ftcli.studies.time import CellWork, total_seconds, work_of
 from ftcli.studies.types import StudyReport
@@ -58,7 +59,8 @@ def study(config: Study) -> Answer:
             ended = run_left(left, folder, config, log) if left else Ended()
             seconds = time.perf_counter() - started
             report = summarize(cells, folder, options_of(config), ended.failed, not_here, log, seconds)
-            write_answer(folder, report)
+            write_answer(folder, report, cells)
+            (folder / LOCK).unlink(missing_ok=True)
     return study_answer(report, folder)
 
 
@@ -138,6 +140,10 @@ def dry_run_answer(
     return Answer(content, lambda out: show_parts(out, [*dry_run_tables(planned, left, work), last]))
 
 
-def write_answer(folder: Path, report: StudyReport) -> None:
+def write_answer(folder: Path, report: StudyReport, cells: Sequence[Cell]) -> None:
     """study.json, and the page that a colleague reads."""
+    from ftcli.studies.page import study_page
+
+    page = study_page(report, reports_of(cells, folder))
     write_atomically(folder / ANSWER, lambda path: path.write_text(as_json(report), "utf-8"))
+    write_atomically(folder / PAGE, lambda path: path.write_bytes(page.encode("utf-8", "replace")))

@@ -70,7 +70,7 @@ def benchmark_tables(name: str, benchmark: Benchmark, width: int) -> list[Render
     """The accuracies of a benchmark, and below them the differences."""
     return [
         accuracy_table(name, benchmark, width),
-        *([difference_table(benchmark.differences, width)] if benchmark.differences else []),
+        *([difference_table(benchmark.differences)] if benchmark.differences else []),
     ]
 
 
@@ -132,7 +132,7 @@ def cell(entry: Entry | None, best: float, between: str) -> Text:
     return Text(words, style="bold" if entry.accuracy == best else "")
 
 
-def difference_table(differences: Sequence[MethodDifference], width: int) -> Table:
+def difference_table(differences: Sequence[MethodDifference]) -> Table:
     """A row per pair and set."""
     heads = ["", "set", "points", "interval", "p", "p Holm"]
     rows = []
