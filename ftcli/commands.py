@@ -95,7 +95,7 @@ COMMANDS: dict[str, Command] = {
     "data": looking_row("data", "Check a data set: number of images and classes.", "read_data", light=False),
     "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),
     "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
-    "schema": looking_row("schema", "The JSON Schema of report.json."),
+    "schema": looking_row("schema", "The JSON Schema of report.json and study.json."),
 }  # fmt: skip
 
 

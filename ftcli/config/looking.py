@@ -114,3 +114,8 @@ class Cache(Common):
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Schema(Common):
     """Options of `ftcli schema`."""
+
+    of: Annotated[
+        Literal["report", "study"],
+        typer.Argument(help="Which file: report.json or study.json.", metavar="[report|study]", show_default=False),
+    ] = "report"

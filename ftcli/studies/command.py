@@ -7,7 +7,6 @@ The list of the cells, study.jsonl, is all the state there is: a cell is done wh
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
 from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
-from ftcli.studies.engines.engine import open_engine
+from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import Ended, run_cells
@@ -52,11 +51,12 @@ def study(config: Study) -> Answer:
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
             return dry_run_answer(planned, left, work_of(left, measure=True), not_here, config)
-        with ExitStack() as stack:
-            make_folder(folder)
-            stack.enter_context(locked(folder, log))
+        engine = open_engine(config)
+        work = work_of(left, measure=True)
+        make_folder(folder)
+        with locked(folder, log):
             write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
-            ended = run_left(left, folder, config, log) if left else Ended()
+            ended = run_left([one.cell for one in left], work, folder, engine, log) if left else Ended()
             seconds = time.perf_counter() - started
             report = summarize(cells, folder, options_of(config), ended.failed, not_here, log, seconds)
             write_answer(folder, report, cells)
@@ -80,19 +80,13 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
-def run_left(left: Sequence[Planned], folder: Path, config: Study, log: ConsoleLog) -> Ended:
+def run_left(
+    cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog
+) -> Ended:
     """Run the cells that are left, after saying how much that is."""
-    engine = open_engine(config)
-    work = work_of(left, measure=not config.quiet and not small(left))
-    cells = [one.cell for one in left]
     log.note(extent(cells, work, engine.slots))
     with StudyProgress(log, cells, work, engine.slots) as progress:
         return run_cells(cells, folder, engine, progress)
-
-
-def small(left: Sequence[Planned]) -> bool:
-    """Whether measuring the time would take about as long as the cells do."""
-    return len(left) == 1 or all(one.cell.model for one in left)
 
 
 def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> str:
