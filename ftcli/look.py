@@ -32,7 +32,8 @@ def compare(config: options.Compare) -> Answer:
         elif config.format == "markdown":
             sys.stdout.write(export.to_markdown(found))
         else:
-            show_parts(out, [*export.tables(found, out.width), *(text(f"note: {note}") for note in found.notes)])
+            last = [text(found.verdict.sentence)] if found.verdict else []
+            show_parts(out, [*export.tables(found, out.width), *(text(f"note: {note}") for note in found.notes), *last])
 
     return Answer(export.to_json(found), show)
 

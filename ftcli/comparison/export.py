@@ -18,15 +18,23 @@ from ftcli.safe_text import printable
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
 DIFFERENCES = "Paired differences of accuracy, in percentage points"
-TEST = (
-    "points and interval: means over the seeds, 95 % paired bootstrap over examples with the seeds as they are; "
-    "p: McNemar's exact test on the two selected runs; p Holm: corrected over the sets of the pair; "
-    f"* where p Holm < {ALPHA} and the interval leaves out 0"
-)
+POINTS = "points: means over the seeds"
+TESTS = {
+    "methods": (
+        "methods: 95 % interval and p with seeds and examples both as chance; p Holm: corrected over all sets and "
+        f"pairs of the table; * where p Holm < {ALPHA}"
+    ),
+    "runs": (
+        "these two runs: 95 % paired bootstrap over examples with the seeds as they are; p: McNemar's exact test on "
+        "the two selected runs; p Holm: corrected over the sets of the pair; "
+        f"* where p Holm < {ALPHA} and the interval leaves out 0: of these two runs, not of the methods"
+    ),
+}
+SCOPES = {"methods": "methods", "runs": "these two runs"}
 DIFFERENCE_HEADS = ["points", "interval", "p", "p Holm"]
 CSV_FIELDS = [
     "kind", "name", "command", "minus", "set", "n", "accuracy", "low", "high", "interval", "seeds",
-    "only_first", "only_second", "p", "p_holm",
+    "only_first", "only_second", "p", "p_holm", "scope", "method_low", "method_high", "method_p", "method_p_holm",
 ]  # fmt: skip
 
 
@@ -54,11 +62,13 @@ def to_csv(comparison: Comparison) -> str:
                 )  # fmt: skip
     commands = {row.name: row.command for row in comparison.rows}
     for pair in comparison.differences:
+        method_low, method_high = pair.method_interval or (None, None)
         write(
             kind="difference", name=pair.first, command=commands[pair.first], minus=pair.second,
             set=pair.set, n=pair.n, accuracy=pair.difference, low=pair.interval[0],
             high=pair.interval[1], interval="bootstrap95", seeds=f"{pair.seeds[0]} {pair.seeds[1]}",
-            only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm,
+            only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm, scope=pair.scope,
+            method_low=method_low, method_high=method_high, method_p=pair.method_p, method_p_holm=pair.method_p_holm,
         )  # fmt: skip
     return out.getvalue()
 
@@ -70,14 +80,13 @@ def to_markdown(comparison: Comparison) -> str:
     heads = ["", "seeds", *map(set_name, sets)]
     blocks = [escape_markdown(accuracy_title(comparison)), markdown_table(heads, body, left=1)]
     if comparison.differences:
-        body = [
-            [f"{pair.first} - {pair.second}", set_name(pair.set), *difference_texts(pair)]
-            for pair in comparison.differences
-        ]
+        body = [[pair_title(pair), set_name(pair.set), *difference_texts(pair)] for pair in comparison.differences]
         table = markdown_table(["", "set", *DIFFERENCE_HEADS], body, left=2)
-        blocks += [DIFFERENCES, table, escape_markdown(TEST)]
+        blocks += [DIFFERENCES, table, escape_markdown(tests_named(comparison))]
     if comparison.notes:
         blocks.append("\n".join(f"- {escape_markdown(note)}" for note in comparison.notes))
+    if comparison.verdict:
+        blocks.append(escape_markdown(comparison.verdict.sentence))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -121,16 +130,27 @@ def accuracy_table(comparison: Comparison, sets: tuple[str, ...], separator: str
 
 def difference_table(comparison: Comparison) -> Table:
     """A section for each pair of reports, its sets below their names."""
-    table = new_table(DIFFERENCES, TEST)
+    table = new_table(DIFFERENCES, tests_named(comparison))
     table.add_column("", overflow="fold")
     for head in DIFFERENCE_HEADS:
         table.add_column(head, justify="right", overflow="fold")
-    for names, differences in itertools.groupby(comparison.differences, key=lambda pair: (pair.first, pair.second)):
+    for title, differences in itertools.groupby(comparison.differences, key=pair_title):
         table.add_section()
-        table.add_row(text(" - ".join(names), "bold"))
+        table.add_row(text(title, "bold"))
         for difference in differences:
             table.add_row(text(f"  {set_name(difference.set)}"), *map(Text, difference_texts(difference)))
     return table
+
+
+def pair_title(pair: Difference) -> str:
+    """What is subtracted from what, and whether it is about the methods."""
+    return f"{pair.first} - {pair.second} ({SCOPES[pair.scope]})"
+
+
+def tests_named(comparison: Comparison) -> str:
+    """What the figures of the differences are, and what a star means."""
+    scopes = {pair.scope for pair in comparison.differences}
+    return "; ".join([POINTS, *(words for scope, words in TESTS.items() if scope in scopes)])
 
 
 def accuracy_title(comparison: Comparison) -> str:
@@ -158,11 +178,13 @@ def cell_text(cell: Cell | None, separator: str = " ") -> str:
 
 
 def difference_texts(pair: Difference) -> list[str]:
-    """Difference (starred where significant), interval, p and corrected p."""
-    low, high = pair.interval
-    star = "*" if pair.p_holm is not None and pair.p_holm < ALPHA and not low <= 0 <= high else ""
-    p_values = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (pair.p, pair.p_holm)]
-    return [f"{100 * pair.difference:+z.1f}{star}", interval(pair.interval), *p_values]
+    """Difference (starred where significant), interval, p and corrected p: of the methods, or of these two runs."""
+    bounds, p, p_holm = pair.interval, pair.p, pair.p_holm
+    if pair.method_interval:
+        bounds, p, p_holm = pair.method_interval, pair.method_p, pair.method_p_holm
+    star = "*" if p_holm is not None and p_holm < ALPHA and not bounds[0] <= 0 <= bounds[1] else ""
+    p_values = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (p, p_holm)]
+    return [f"{100 * pair.difference:+z.1f}{star}", interval(bounds), *p_values]
 
 
 def label(row: Row) -> str:

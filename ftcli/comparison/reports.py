@@ -38,7 +38,7 @@ class Accuracy:
 class ComparedReport:
     """One report. `accuracies` by set in the order of the report, `ood_mean` last; `seed_accuracies` by seed and set;
     `predictions` by set, None without predictions.parquet; `choice`: the one with these accuracies, where the command
-    tries several.
+    tries several; `fixed`: every seed gives this model, as the exact probe does.
     """
 
     name: str
@@ -52,6 +52,7 @@ class ComparedReport:
     class_names: Sequence[str]
     data: dict[str, Foreign]
     predictions: dict[str, SetPredictions | None] | None
+    fixed: bool = False
 
     @property
     def predictions_file(self) -> Path:
@@ -104,6 +105,7 @@ def open_report(name: str, path: Path, content: Foreign) -> ComparedReport:
         class_names=content["data"]["classes"],
         data=content["data"]["ood"] | {role: content["data"].get(role) or {} for role in ("id_val", "id_test")},
         predictions=read_predictions(path.with_name(PREDICTIONS)),
+        fixed=content["command"] == "probe" and selected.get("C") is not None,
     )  # fmt: skip
 
 
