@@ -144,7 +144,7 @@ def panel_width(block: Sequence[Panel], panel: Panel) -> float:
     columns = len(panel.columns)
     cell = CELL
     if columns <= MOST_NUMBERED:
-        cell = max(CELL, 0.06 + widest(cell_numbers(block)))
+        cell = max(CELL, 0.04 + widest(cell_numbers(block)))
     return AXES_NAME + names_width(panel) + max(columns * cell, 0.8)
 
 

@@ -73,7 +73,7 @@ def number_cells(axes: "Axes", heat_map: HeatMap, written: Sequence[str], width:
     room = height > 0.9 * LINE_HEIGHT and len(numbers) <= NUMBERED
     if not room or any(text_width(number) > width - 0.03 for number in written):
         return
-    (mesh,) = axes.collections
+    mesh: Any = axes.collections[0]
     at = [(i, j) for i, row in enumerate(heat_map.values) for j, value in enumerate(row) if is_number(value)]
     for (i, j), value, number in zip(at, numbers, written, strict=True):
         ink = "white" if mesh.norm(value) > 0.45 else "black"

@@ -39,7 +39,7 @@ def theory(config: Theory) -> Answer:
         report = report_of(config, {"theory": results}, timing, context.log)
         context.write(report)
         if config.plot:
-            save_panels(config.plot, panels(results))
+            save_panels(config.plot, panels(report))
         return report_answer(report, context.folder)
 
 
