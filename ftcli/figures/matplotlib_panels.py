@@ -74,6 +74,7 @@ def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Leg
 def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) -> Legend:
     """Points and their error bars. `labels`: those of all scatter plots of one legend, which decide the styles."""
     seen = [point for group in plot.groups for point in group.points() if isfinite(point[0])]
+    axis: Literal["x", "y"]
     for axis, values in (("x", [x for x, _ in seen]), ("y", [y for _, y in seen])):
         bars = [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
         set_axis(axes, axis, [*values, *bars], log=False)

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftcli.errors import RequestError
 from ftcli.figures.blocks import Block, row_height, rows_of_blocks
-from ftcli.figures.fit import fit_axes, name_axes
+from ftcli.figures.fit import fit_axes, name_axes, number_cells
 from ftcli.figures.matplotlib_panels import (
     DIAGONAL,
     Label,
@@ -91,7 +91,7 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def draw_figure(panels: Sequence[Panel]) -> "Figure":
-    """The figure, under the STYLE. It is laid out twice: how the text is broken depends on the size of the axes."""
+    """The figure, under the STYLE. It is laid out again once text is broken to the size of the axes."""
     from matplotlib.figure import Figure
 
     rows = rows_of_blocks(panels)
@@ -113,10 +113,14 @@ def draw_figure(panels: Sequence[Panel]) -> "Figure":
             all_axes, legend = draw_block(part, block)
             add_legend(part, legend, plan)
             drawn += [Drawn(part, axes, block, place) for place, axes in enumerate(all_axes)]
-    figure.draw_without_rendering()
+    layout: Any = figure.get_layout_engine()
+    for _ in range(2):  # names on more lines make the axes smaller
+        layout.execute(figure)
+        for one in drawn:
+            fit_axes(figure, one.axes, one.place, one.block)
+    layout.execute(figure)
     for one in drawn:
-        fit_axes(figure, one.axes, one.place, one.block)
-    figure.draw_without_rendering()
+        number_cells(figure, one.axes, one.place, one.block)
     figure.set_layout_engine("none")
     for row in rows:
         if len(row) > 1:

@@ -139,11 +139,11 @@ def number(value: float | None) -> str:
 def panels(report: Report) -> list[Panel]:
     """RMS distance of every block, a bar for each set, a panel for each model; and CKA matrices where there are any."""
     drawn: list[Panel] = []
-    one = report.models is UNSET
-    for pair, letter in zip(compared(report), [""] if one else letters(len(report.models))[1:], strict=True):
-        name, reference = (str(pair.label), "its start") if one else (letter, "A")
-        if letter:
-            name = f"{letter} ({str(pair.label).removeprefix(letter).strip()})"
+    labels = [""] if report.models is UNSET else letters(len(report.models))[1:]
+    for pair, letter in zip(compared(report), labels, strict=True):
+        name, reference = f"{letter} ({str(pair.label).removeprefix(letter).strip()})", "A"
+        if not letter:
+            name, reference = str(pair.label), "its start"
         sets = pair.distortion.sets
         blocks = list(next(iter(sets.values()), {}))
         series = {set_name(key): [found[block].rms for block in blocks] for key, found in sets.items()}
