@@ -141,7 +141,7 @@ def test_commands_that_compare_and_simulate_have_a_page(run: Path, tiny: Work, t
     runs = {
         "evaluate": evaluated,
         "theory": ["theory", "--worlds", 2, "--points", 2],
-        "adapt": ["adapt", run, "--ood", f"far={tiny.far}", "--image-size", 32],
+        "adapt": ["adapt", "--checkpoint", run, "--ood", f"far={tiny.far}", "--image-size", 32],
         "distortion": ["distortion", tiny.checkpoint, run, "--ood", f"far={tiny.far}", "--image-size", 32],
         "interpolate": ["interpolate", run, run, "--ood", f"far={tiny.far}", "--image-size", 32, "--points", 3],
         "agreement": ["agreement", run, run, "--ood", f"far={tiny.far}", "--image-size", 32],

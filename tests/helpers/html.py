@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
     def active(self) -> list[str]:
         """What could run, load or lead elsewhere: elements, handlers of events, addresses."""
-        found = [tag for tag, _ in self.tags if tag in ACTIVE - {"a", "style"}]
+        found = [tag for tag, _ in self.tags if tag in ACTIVE]
         for tag, attributes in self.tags:
             found += [f"{tag} {name}" for name in attributes if name.startswith("on")]
             for name in ("href", "src", "action", "xlink:href", "srcset"):

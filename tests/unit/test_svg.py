@@ -17,10 +17,10 @@ HOSTILE = "</text><script>alert(1)</script>\x1b[31m\u202e"
 LONG = "a set with a name so long that nobody would type it twice, let alone a third time"
 STEPS = [i / 10 for i in range(11)]
 FALLING = LinePlot("falls", [Curve("one", STEPS, [3 - 2 * x for x in STEPS])], "λ", "loss (nats)")
+ENDS = ([88.0, None], [91.0, None], [50.0, None], [65.0, None])
 POINTS = ScatterPlot(
-    "points", [PointGroup("a", [90.0, None], [60.0, 1.0], [88.0, None], [91.0, None], [50.0, None], [65.0, None], [LONG])],
-    "ID (%)", "OOD (%)", diagonal=True,
-)  # fmt: skip
+    "points", [PointGroup("a", [90.0, None], [60.0, 1.0], *ENDS, names=[LONG])], "ID (%)", "OOD (%)", diagonal=True
+)
 GRID = HeatMap("grid", [[0.0, 0.25, None], [0.5, 0.75, 1.0]], ["r0", "r1"], ["c0", "c1", "c2"], "σ", "α", "error")
 BARS = BarChart("bars", ["photo", "sketch"], {"LP": [90.0, None], "FT": [45.0, -30.0]}, "difference (%)")
 ODD = [
