@@ -17,6 +17,7 @@ import typer
 from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
 from ftcli.commands import COMMANDS, import_named, options_class
+from ftcli.config.machine import from_machine
 from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.console.status import status_line
@@ -38,14 +39,16 @@ def build_app(
     """The Typer program. make_run: from "module:function" to what is run on the options. commands: those to build;
     all of them take a fifth of a second.
     """
-    from ftcli.cli.options import command_of  # here, because `--help` needs none of it
+    from ftcli.cli.options import OptionsCommand, command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     app.callback()(lambda: None)  # so that a single command is typed with its name too
     for name in commands:
         row = COMMANDS[name]
         run = (make_run or runner)(row.function)
-        app.command(name, rich_help_panel=row.panel)(command_of(options_class(name), run, name, row.help))
+        app.command(name, cls=OptionsCommand, rich_help_panel=row.panel)(
+            command_of(options_class(name), run, name, row.help)
+        )
     return app
 
 
@@ -126,10 +129,10 @@ def value_typed(words: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def value_in_file(error: typer.TyperException) -> str | None:
-    """The value of the option at fault in the preset or configuration file."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    value = (getattr(context, "default_map", None) or {}).get(getattr(parameter, "name", None))
-    return None if value is None else f"{value!r} (from the file)"
+    """The value of the option at fault in the preset, the configuration file or the machine's defaults."""
+    context, name = getattr(error, "ctx", None), str(getattr(getattr(error, "param", None), "name", None))
+    value = (getattr(context, "default_map", None) or {}).get(name)
+    return None if value is None else f"{value!r}{from_machine(name, value) or ' (from the file)'}"
 
 
 def print_error(problem: str, fix: str, code: int) -> int:
