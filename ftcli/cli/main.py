@@ -16,6 +16,7 @@ import typer
 
 from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
+from ftcli.cli.short_help import asks_for_short_help, print_short_help
 from ftcli.commands import COMMANDS, import_named, options_class
 from ftcli.config.machine import from_machine
 from ftcli.config.shared import Common
@@ -165,7 +166,7 @@ def main() -> None:
 def help_for(words: Sequence[str]) -> int:
     """The help that is asked for; gives the exit code."""
     try:
-        print_help(words)
+        (print_short_help if asks_for_short_help(words) else print_help)(words)
     except FtcliError as error:  # a command that there is not
         return exit_code_of(error)
     return 0

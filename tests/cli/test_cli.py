@@ -88,12 +88,12 @@ def test_version() -> None:
     assert inside("--version").stdout.strip() == f"ftcli {__version__}"
 
 
-@pytest.mark.parametrize("words", [["help"], ["-h"], ["help", "--help"]])
+@pytest.mark.parametrize("words", [["help"], ["-h", "--help"], ["help", "--help"], ["help", "-h"]])
 def test_help_is_asked_for_in_several_ways(words: list[str]) -> None:
     assert inside(*words).stdout == inside("--help").stdout
 
 
-@pytest.mark.parametrize("words", [["help", "cache"], ["cache", "-h"], ["--help", "cache"]])
+@pytest.mark.parametrize("words", [["help", "cache"], ["cache", "-h", "--help"], ["--help", "cache"]])
 def test_help_of_a_command(words: list[str]) -> None:
     done = inside(*words)
     assert done.returncode == 0 and done.stdout == inside("cache", "--help").stdout
