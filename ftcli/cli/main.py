@@ -151,7 +151,9 @@ def main() -> None:
     """A command line, from the words to the exit code."""
     words = sys.argv[1:]
     if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
-        build_app()(prog_name=NAME)
+        from ftcli.cli.completion import answer_shell
+
+        answer_shell(os.environ[COMPLETION], lambda: build_app()(prog_name=NAME))
     elif any(word in VERSION for word in options_among(words)):
         print(f"ftcli {__version__}")
     elif asks_for_help(words):

@@ -17,12 +17,13 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from ftcli.cli.completion import completer_of
 from ftcli.config.declare import PANELS
 from ftcli.config.machine import machine_defaults, read_text
 from ftcli.config.shared import Common
 from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
-from ftcli.presets import load_preset, preset_names
+from ftcli.presets import load_preset
 from ftcli.presets.placing import at_root
 from ftcli.safe_text import shortened
 
@@ -55,9 +56,9 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
             hints[option] = with_attributes(hints[option], callback=typed_only)
     for option in (name for name in EXCLUSIVE if name in hints):
         hints[option] = with_attributes(hints[option], callback=unless_typed)
-    named = "preset" if "preset" in hints else "name"  # of `presets`
-    if named in hints:
-        hints[named] = with_attributes(hints[named], autocompletion=complete_preset)
+    for option in (field.name for field in fields(options)):
+        if completer := completer_of(option, get_args(hints[option])[1]):
+            hints[option] = with_attributes(hints[option], autocompletion=completer)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -98,11 +99,6 @@ def expand_home(value: Any) -> Any:
     if not isinstance(value, str | Path) or "~" not in str(value):
         return value
     return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
-
-
-def complete_preset(incomplete: str) -> list[str]:
-    """What a shell may complete the beginning of a preset's name to."""
-    return [name for name in preset_names() if name.startswith(incomplete)]
 
 
 class OptionsCommand(TyperCommand):

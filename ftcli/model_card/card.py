@@ -114,8 +114,8 @@ def use(report: Report) -> Iterator[str]:
         yield f"```python\n{TRANSFORMERS}```"
     if isinstance(report.temperature, float):
         yield (
-            f"Calibrated on ID-val, the probabilities are softmax(logits / {report.temperature:.3g}). The temperature is "
-            "in `config.json`; the code above does not apply it."
+            f"Calibrated on ID-val, the probabilities are softmax(logits / {report.temperature:.3g}). The temperature "
+            "is in `config.json`; the code above does not apply it."
         )
 
 
