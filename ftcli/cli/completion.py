@@ -1,7 +1,7 @@
 """What a shell may complete a value to: names of timm, presets, lists of words, settings of a data SPEC.
 
-Paths are left to the shell, which completes files where nothing is offered. Nothing that computes is imported: the names
-of timm are read from its source, in less than a tenth of a second.
+Paths are left to the shell, which completes files where nothing is offered. Nothing that computes is imported: the
+names of timm are read from its source, which takes a tenth of a second; a list of them would grow old.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,8 @@ def complete_preset(incomplete: str) -> list[str]:
 
 def complete_model(incomplete: str) -> list[str]:
     """Architectures of timm; behind a dot, or where only one is left, their tags."""
-    sources = timm_sources()
-    names = [name for text in sources for name in REGISTERED.findall(text)]
-    found = beginning_with(incomplete, sorted(names))
-    if "." not in incomplete and found != [incomplete]:
-        return found
-    known = {*names}
-    tags = {tag for text in sources for tag in TAGGED.findall(text) if tag.partition(".")[0] in known}
-    return found + beginning_with(incomplete, sorted(tags))
+    found = beginning_with(incomplete, architectures())
+    return found + beginning_with(incomplete, tags()) if "." in incomplete or found == [incomplete] else found
 
 
 def complete_checkpoint(incomplete: str) -> list[str]:
@@ -104,6 +99,21 @@ def beginning_with(incomplete: str, words: Sequence[str]) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]
 
 
+@cache
+def architectures() -> list[str]:
+    """The names that timm registers, sorted."""
+    return sorted({name for text in timm_sources() for name in REGISTERED.findall(text)})
+
+
+@cache
+def tags() -> list[str]:
+    """Architectures with the tags of their pretrained weights, sorted: "resnet18.a1_in1k"."""
+    known = {*architectures()}
+    found = {tag for text in timm_sources() for tag in TAGGED.findall(text)}
+    return sorted(tag for tag in found if tag.partition(".")[0] in known)
+
+
+@cache
 def timm_sources() -> list[str]:
     """The text of every file of timm's models; none where timm is not found."""
     found = importlib.util.find_spec("timm")  # does not import it
@@ -112,8 +122,10 @@ def timm_sources() -> list[str]:
 
 
 def answer_shell(shell: str, complete: Callable[[], Any]) -> None:
-    """Let `complete` answer a shell, named as it asks: "complete_bash". bash cuts words at "=" and ":" and completes only what follows; the parser gets
-    whole words, and of its answers bash gets what follows.
+    """Let `complete` answer a shell, named as it asks: "complete_bash".
+
+    bash cuts words at "=" and ":" and completes only what follows; the parser gets whole words, and of its answers bash
+    gets what follows.
     """
     if not shell.endswith("_bash") or WORDS not in os.environ:
         complete()

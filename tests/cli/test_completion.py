@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftcli.cli.completion import complete_model
+from ftcli.cli.completion import complete_model, tags
 from ftcli.commands import COMMANDS
 from ftcli.config.loop import BLOCK_WORDS
 from ftcli.model.block_names import POSITIONS
@@ -89,11 +89,12 @@ def test_the_names_of_timm_are_those_that_it_lists() -> None:
     import timm
 
     assert set(complete_model("")) == set(timm.list_models())
-    listed = [name for name in timm.list_pretrained() if name.startswith(("resnet", "vit_base", "inception", "nasnet"))]
-    assert len(listed) > 100
-    for name in listed:
-        assert name in complete_model(name)
-    assert BLOCK_WORDS == ("each", *POSITIONS)
+    assert set(timm.list_pretrained()) <= set(tags()) and all(timm.is_model(tag.partition(".")[0]) for tag in tags())
+    assert complete_model("resnet18d")[0] == "resnet18d" and "resnet18d.ra2_in1k" in complete_model("resnet18d.")
+
+
+def test_the_words_of_blocks_are_those_that_are_understood() -> None:
+    assert ("each", *POSITIONS) == BLOCK_WORDS
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
