@@ -37,6 +37,8 @@ from ftcli.measures.confusion import check_pairs
 from ftcli.measures.results import Results
 from ftcli.model.head import head_of
 from ftcli.model.loading.load import Loaded
+from ftcli.model_card.card import model_card
+from ftcli.model_card.metadata import base_model_of
 from ftcli.processes import process_index
 from ftcli.report.build import build
 from ftcli.report.read import read_report
@@ -155,7 +157,9 @@ class Context(Generic[Options]):
         seconds = time.perf_counter() - self.started
         report = build(self.config, task, loaded, self.machine, results, self.log, seconds, trained, parts)
         if self.machine.rank == 0:
-            self.write(report, predictions, save_weights, history)
+            base = base_model_of(loaded.checkpoint) if trained else None  # of an average there are several
+            card = model_card(report, base) if save_weights else ""
+            self.write(report, predictions, save_weights, history, card)
             self.write_page(report, task)
         return report_answer(report, self.folder)
 
@@ -177,12 +181,13 @@ class Context(Generic[Options]):
     def write(
         self, report: Report, predictions: pa.Table | None = None,
         save_weights: Callable[[Path], None] | None = None, history: Sequence[Mapping[str, object]] = (),
+        card: str = "",
     ) -> None:  # fmt: skip
         """Fill the folder; `running` has made that of a command that can be resumed."""
         assert isinstance(self.config, RunFolder)
         if not isinstance(self.config, Resumable):
             self.folder = make_output_folder(self.folder, self.config.out)
-        write_run(self.folder, report, history, predictions, save_weights)
+        write_run(self.folder, report, history, predictions, save_weights, card)
 
 
 @contextmanager

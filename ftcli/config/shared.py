@@ -73,7 +73,7 @@ class Common:
     """What every command understands."""
 
     picks_on_id_val: ClassVar[bool] = False  # whether anything is picked on ID-val
-    preset_gives_options: ClassVar[bool] = True  # whether the options of --preset are this command's own
+    defaults_for_cells: ClassVar[bool] = False  # whether presets and machine defaults are for commands that it starts
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
     quiet: Annotated[bool, flag("Hide progress and notes; show warnings and errors.", "--quiet", OUTPUT, "-q")] = False

@@ -75,6 +75,7 @@ def test_the_light_commands_are_these() -> None:
     [
         ["schema"], ["presets"], ["presets", "digits", "--json"], ["cache"], ["cache", "clear", "--kind", "checked"],
         ["--version"], [], ["--help"], ["help", "compare"], *([command, "--help"] for command in COMMANDS),
+        ["-h"], ["lpft", "-h"], ["compare", "-h"],
     ],
     ids=" ".join,
 )  # fmt: skip
