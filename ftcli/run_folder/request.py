@@ -36,6 +36,8 @@ NO_EFFECT = (
     "workers",
     "save_every",
     "no_cache",
+    "progress",
+    "log_with",
 )  # on the figures
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")  # on which figures depend
 FROM_FILES = ("weights", "models", "imported code", "classes", "data")  # parts of a request
