@@ -275,11 +275,7 @@ def save(
     parts: dict[str, object],
 ) -> Answer:  # fmt: skip
     """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
-    history = [
-        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch.to_dict()
-        for run in trained.runs
-        for epoch in run.epochs()
-    ]
+    history = [run.line(epoch) for run in trained.runs for epoch in run.epochs()]
     save_weights = partial(
         save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
         temperature=temperature_of(results, trained),

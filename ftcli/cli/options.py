@@ -38,10 +38,12 @@ NOT_FROM_REPORT = (
     "debug",
     "plot",
     "sheet",
+    "progress",
+    "log_with",
 )  # a report's options that name itself
-# What runs code, and what says where to write and what to replace: no file from somebody else may say it.
-TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
 MACHINE, FILES = "ftcli.machine", "ftcli.files"  # keys of a context's meta: the sources of its default map
+# What runs code, sends data away, or says where to write and what to replace: no file from somebody else may say it.
+TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet", "log_with")
 EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
@@ -188,7 +190,7 @@ def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: An
         name = parameter.opts[0]
         raise RequestError(
             f"{context.params['config']}: {name} {shortened(str(value))} does not count from a file: it would run "
-            "code, or say where to write.",
+            "code, send data away, or say where to write.",
             f"take it out of the file, and type {name} yourself if you mean it",
         )
     return value

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
+from ftcli.config.following import Progress
 from ftcli.config.preparation import CropMode, CropPct, Interpolation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
@@ -220,6 +221,7 @@ class Running(Loading):
 class Reporting(Running, RunFolder):
     """What every command that makes a report shares."""
 
+    progress: Progress = "auto"
     preset: Annotated[
         str | None,
         option("Named benchmark; sets options that are not given.", panel=DATA, default="none", metavar="NAME"),

@@ -21,6 +21,8 @@ NO_EFFECT = (
     "workers",
     "save_every",
     "no_cache",
+    "progress",
+    "log_with",
 )  # on the figures
 
 
