@@ -83,6 +83,7 @@ COMMANDS: dict[str, Command] = {
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
     "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
+    "runs": looking_row("runs", "List the runs in a folder, finished or not, with their picks."),
     "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes.", light=False),
     "data": looking_row("data", "Check a data set: number of images and classes.", "read_data", light=False),
     "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),

@@ -1,4 +1,4 @@
-"""The commands that show what is there: `compare`, `report`, `blocks`, `data`, `presets`, `cache`, `schema`."""
+"""The commands that show what is there: `compare`, `report`, `runs`, `blocks`, `data`, `presets`, `cache`, `schema`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,12 @@ import typer
 
 from ftcli.cache.cache import Kind
 from ftcli.config.declare import DATA, OUTPUT, flag, option
+from ftcli.config.fail_if import Condition, parse_conditions
 from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument, Root
 from ftcli.errors import RequestError
 from ftcli.presets import read_preset
+
+Format = Annotated[Literal["table", "csv", "markdown", "latex"], option("Output format.", panel=OUTPUT)]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -18,7 +21,8 @@ class Compare(Common):
     """Options of `ftcli compare`."""
 
     reports: Annotated[
-        list[Path], typer.Argument(help="Reports, or the folders that hold them.", metavar="FILE…", show_default=False)
+        list[Path],
+        typer.Argument(help="Reports, run folders, or folders that hold runs.", metavar="FILE…", show_default=False),
     ]
     against: Annotated[
         str | None,
@@ -29,7 +33,24 @@ class Compare(Common):
             metavar="NAME",
         ),
     ] = None
-    format: Annotated[Literal["table", "csv", "markdown"], option("Output format.", panel=OUTPUT)] = "table"
+    fail_if: Annotated[
+        list[str] | None,
+        option(
+            "Exit with code 3 if this holds, as in 'ood_mean<-2' (points against the first report, or --against) or "
+            "'id_test.accuracy<90' (per cent); repeatable.",
+            panel=OUTPUT,
+            default="none",
+            metavar="CONDITION",
+        ),
+    ] = None
+    format: Format = "table"
+
+    def __post_init__(self) -> None:
+        self.conditions()  # refuses what is none before any report is read
+
+    def conditions(self) -> list[Condition]:
+        """The conditions of --fail-if. Raises RequestError for what is none."""
+        return parse_conditions(self.fail_if or [])
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -39,6 +60,17 @@ class Report(Common):
     file: Annotated[
         Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
     ]
+    format: Format = "table"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Runs(Common):
+    """Options of `ftcli runs`."""
+
+    folder: Annotated[
+        Path, typer.Argument(help="Folder in which runs are looked for.", metavar="FOLDER", show_default="runs")
+    ] = Path("runs")
+    format: Annotated[Literal["table", "csv", "markdown"], option("Output format.", panel=OUTPUT)] = "table"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

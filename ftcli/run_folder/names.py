@@ -3,4 +3,5 @@
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
 STATE = "state"  # a folder, of a run that is not finished
+REQUEST = "request.json"  # in it
 MODEL_FILES = ("model.safetensors", "config.json", HISTORY)

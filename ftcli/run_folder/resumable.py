@@ -16,11 +16,10 @@ from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.run_folder.folder import check_not_finished, make_output_folder
 from ftcli.run_folder.lock import LOCK, locked
-from ftcli.run_folder.names import STATE
+from ftcli.run_folder.names import REQUEST, STATE
 from ftcli.run_folder.request import Request, difference, read_request
 from ftcli.safe_text import redacted_spec
 
-REQUEST = "request.json"
 MINUTE = 60.0
 
 
