@@ -43,16 +43,9 @@ from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
-from ftcli.run_folder.names import REPORT
-from ftcli.run_folder.request import (
-    Request,
-    command_of,
-    digest_of,
-    options_in_request,
-    other_classes,
-    other_options,
-    request_of,
-)
+from ftcli.run_folder.names import PAGE, REPORT
+from ftcli.run_folder.options import command_of, options_in_request, other_options
+from ftcli.run_folder.request import Request, digest_of, other_classes, request_of
 from ftcli.run_folder.resumable import resumable_run
 
 Options = TypeVar("Options", bound=Common)
@@ -163,7 +156,23 @@ class Context(Generic[Options]):
         report = build(self.config, task, loaded, self.machine, results, self.log, seconds, trained, parts)
         if self.machine.rank == 0:
             self.write(report, predictions, save_weights, history)
+            self.write_page(report, task)
         return report_answer(report, self.folder)
+
+    def finished_answer(self, task: Task) -> Answer:
+        """The answer of the finished run in the folder, with a page where one is asked for."""
+        assert self.finished_report is not None
+        if process_index() == 0:
+            self.write_page(self.finished_report, task)
+        return report_answer(self.finished_report, self.folder)
+
+    def write_page(self, report: Report, task: Task | None = None) -> None:
+        """report.html, where it is asked for: after the report, so that nothing that hinders it costs a run."""
+        assert isinstance(self.config, RunFolder)
+        if self.config.html:
+            from ftcli.report.html.run_page import write_run_page
+
+            write_run_page(self.folder / PAGE, report, self.folder, task.sets() if task else {})
 
     def write(
         self, report: Report, predictions: pa.Table | None = None,

@@ -25,6 +25,10 @@ class RequestError(FtcliError):
     exit_code = 2
 
 
+class DataNotHere(RequestError):
+    """The data of a preset are not where they should be."""
+
+
 class RunError(FtcliError):
     """The request was right and the run failed: all candidates diverged, no memory, no disk. Exit 1."""
 

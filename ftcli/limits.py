@@ -79,6 +79,8 @@ MAX_PREDICTION_NAME_BYTES = 2**29  # bytes of all names together, repeated in ev
 
 # Options
 MAX_SEEDS = 10**5  # runs of one command
+MAX_JOBS = 1024  # cells of a study at the same time on one machine
+MAX_CELLS = 20_000  # of a study
 MAX_MIXUP = 1000  # α of mixup; a larger one mixes half and half, as this does
 MAX_PATH_POINTS = 1000  # values of C; more lie closer together than the accuracy on ID-val can tell apart
 MAX_INPUT_SIDE = 4096  # pixels of a model's input, as typed

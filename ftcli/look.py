@@ -4,6 +4,7 @@ No module that computes is imported here, nor by what is: they answer at once.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from ftcli.config import looking as options
@@ -15,6 +16,7 @@ from ftcli.presets import preset_names, read_preset
 from ftcli.presets.show import check_content, check_tables, list_of_presets, preset_tables
 from ftcli.report.read import NOT_OF_ONE_MODEL, read_both, report_file, untrusted
 from ftcli.report.tables import tables as report_tables
+from ftcli.report.types import Report
 
 
 def compare(config: options.Compare) -> Answer:
@@ -64,6 +66,8 @@ def report(config: options.Report) -> Answer:
             f"{str(config.file)!r} is a report of `{found.command}`, which has no figures of one model.",
             "--format table, or --json for all that it holds",
         )
+    if config.html is not None:
+        write_page(config, config.html, found)
 
     def show(out: Console) -> None:
         with untrusted(f"the report {str(config.file)!r}"):
@@ -73,6 +77,21 @@ def report(config: options.Report) -> Answer:
                 show_parts(out, report_tables(found, out.width))
 
     return Answer(content, show, found)
+
+
+def write_page(config: options.Report, path: Path, found: Report) -> None:
+    """`report --html`: the page of a finished run; with --images the data layer opens its sets again."""
+    from ftcli.console.progress import ConsoleLog
+    from ftcli.report.html.run_page import write_run_page
+
+    folder = config.file if config.file.is_dir() else config.file.parent
+    with ConsoleLog(config.quiet) as log, untrusted(f"the report {str(config.file)!r}"):
+        images = None
+        if config.images:
+            from ftcli.report.html.stored_images import stored_images
+
+            images = stored_images(found, log)
+        write_run_page(path, found, folder, images)
 
 
 def runs(config: options.Runs) -> Answer:

@@ -49,6 +49,16 @@ def build_app(
     return app
 
 
+def configuration_of(words: Sequence[str]) -> Common:
+    """The options of a command line, the command first, checked and not carried out. Raises RequestError."""
+    found: list[Common] = []
+    try:
+        build_app(lambda _: found.append, [words[0]])(list(words), standalone_mode=False)
+    except typer.TyperException as error:
+        raise request_error(error, words) from None
+    return found[0]
+
+
 def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> Callable[[Common], None]:
     """A function that imports "module:function", runs it on a command's options and prints the answer."""
 

@@ -24,6 +24,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.presets import load_preset, preset_names
 from ftcli.presets.placing import at_root
+from ftcli.recipes import load_recipe
 from ftcli.safe_text import shortened
 
 NOT_FROM_REPORT = (
@@ -46,7 +47,10 @@ TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
     """A function whose signature has one parameter per field of `options`; it builds the configuration and runs it."""
     hints = get_type_hints(options, include_extras=True)
-    for option, callback in (("preset", apply_preset), ("config", apply_file)):
+    callbacks: dict[str, Callable[..., Any]] = {"preset": apply_preset, "config": apply_file_and_preset}
+    if not options.preset_gives_options:
+        callbacks = {"recipe": apply_recipe, "config": apply_file}
+    for option, callback in callbacks.items():
         if option in hints:
             hints[option] = with_attributes(hints[option], callback=callback, is_eager=True)  # read before the others
     if "config" in hints:
@@ -111,16 +115,36 @@ def apply_preset(context: typer.Context, name: str | None) -> str | None:
     return name
 
 
-def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+def apply_recipe(context: typer.Context, name: str | None) -> str | None:
+    """Put a recipe's options below those of a configuration file."""
+    if name is not None:
+        values = check_keys(load_recipe(name), context, f"the recipe {name}")
+        context.default_map = merge_options(context.default_map or {}, values)
+    return name
+
+
+def apply_file_and_preset(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
-        path = expand_home(path)
-        values = check_keys(read_options(path, str(context.info_name)), context, str(path))
+        values = options_of_file(context, path)
         below = context.default_map or {}
         if isinstance(values.get("preset"), str):
             below = merge_options(options_of_preset(values["preset"], context), below)
         context.default_map = merge_options(values, below)
     return path
+
+
+def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Put a file's options above the others."""
+    if path is not None:
+        context.default_map = merge_options(options_of_file(context, path), context.default_map or {})
+    return path
+
+
+def options_of_file(context: typer.Context, path: Path) -> dict[str, Any]:
+    """The options that the file of --config gives to a command."""
+    path = expand_home(path)
+    return check_keys(read_options(path, str(context.info_name)), context, str(path))
 
 
 def merge_options(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:

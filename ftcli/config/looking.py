@@ -61,6 +61,22 @@ class Report(Common):
         Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
     ]
     format: Format = "table"
+    html: Annotated[
+        Path | None,
+        option("Write figures and tables as one page of HTML.", panel=OUTPUT, default="none", metavar="FILE.html"),
+    ] = None
+    images: Annotated[
+        bool,
+        flag("With --html: open the data of the run again, and show its most confident mistakes.", "--images", OUTPUT),
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.images and self.html is None:
+            raise RequestError("--images adds pictures to a page, and there is none.", "add --html FILE.html")
+        if self.html is not None and self.html.suffix.lower() not in (".html", ".htm"):
+            raise RequestError(f"--html {str(self.html)!r}: the page is HTML.", "end its name with .html")
+        if self.html is not None and self.html.is_dir():
+            raise RequestError(f"--html {str(self.html)!r} is a folder.", "name a file")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -73,6 +73,7 @@ class Common:
     """What every command understands."""
 
     picks_on_id_val: ClassVar[bool] = False  # whether anything is picked on ID-val
+    preset_gives_options: ClassVar[bool] = True  # whether the options of --preset are this command's own
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
     quiet: Annotated[bool, flag("Hide progress and notes; show warnings and errors.", "--quiet", OUTPUT, "-q")] = False
@@ -95,6 +96,9 @@ class RunFolder(Common):
         ),
     ] = None
     overwrite: Overwrite = False
+    html: Annotated[
+        bool, flag("Also write report.html: figures and tables of the run on one page.", "--html", OUTPUT)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -14,7 +14,7 @@ from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, resource_limit, write_atomically
 from ftcli.records import Record, as_json
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.run_folder.names import HISTORY, MODEL_FILES, PREDICTIONS, REPORT, STATE
+from ftcli.run_folder.names import HISTORY, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
 
 
 def choose_output_folder(out: Path | None, command: str, overwrite: bool, *, resumable: bool = False) -> Path:
@@ -85,7 +85,7 @@ def write_run(
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     make_folder(folder)
     # Of a run that is replaced: a report must not lie beside another's model.
-    for old in (REPORT, PREDICTIONS, *MODEL_FILES):
+    for old in (REPORT, PREDICTIONS, PAGE, *MODEL_FILES):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)

@@ -2,6 +2,7 @@
 
 SCHEMA = "ftcli/report/1"
 REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+PAGE = "report.html"  # where it was asked for
 STATE = "state"  # a folder, of a run that is not finished
 REQUEST = "request.json"  # in it
 MODEL_FILES = ("model.safetensors", "config.json", HISTORY)

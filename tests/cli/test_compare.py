@@ -19,8 +19,8 @@ from ftcli.comparison.compare import compare
 from ftcli.comparison.export import tables, to_csv, to_json, to_markdown
 from ftcli.comparison.reports import accuracies_of
 from ftcli.errors import RequestError
-from ftcli.measures.accuracy import over_seeds
 from ftcli.measures.intervals import wilson
+from ftcli.measures.joining import over_seeds
 from ftcli.measures.paired import bootstrap_difference, holm
 from ftcli.measures.types import Figures
 

@@ -67,7 +67,7 @@ def runs(tiny: Work, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 
 def test_the_light_commands_are_these() -> None:
-    light = {"compare", "report", "runs", "presets", "cache", "schema"}
+    light = {"study", "compare", "report", "runs", "presets", "cache", "schema"}
     assert {name for name, row in COMMANDS.items() if row.light} == light
 
 

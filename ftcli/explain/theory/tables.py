@@ -73,8 +73,9 @@ def quantiles(values: Quantiles | None) -> str:
     return f"{values.median:.2g} [{values.q10:.2g}, {values.q90:.2g}]" if values else NO_VALUE
 
 
-def panels(results: TheoryResults) -> list[LinePlot]:
+def panels(report: Any) -> list[LinePlot]:
     """One pair of axes per sweep."""
+    results = convert(report["theory"], TheoryResults)
     return [
         LinePlot(
             title=f"by {AXIS_NAMES[axis]}",
