@@ -7,19 +7,19 @@ from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_REPORTS
 from ftcli.report.read import NOT_OF_ONE_MODEL, read_both
 from ftcli.run_folder.find import Found, find_runs
-from ftcli.run_folder.names import REPORT, REQUEST, STATE
+from ftcli.run_folder.names import REPORT
 
 
 def find_reports(typed: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The reports in the order typed, those of one folder sorted by path; and a note on each run that is left out.
 
-    A folder that holds a report or the state of an unfinished run is that run, any other folder the runs below it.
+    A folder that holds a report is that run, any other folder the runs in it and below it.
     Raises RequestError for a folder without any finished run that can be compared, and for too many of them.
     """
     files: list[Path] = []
     notes: list[str] = []
     for path in typed:
-        if not path.is_dir() or (path / REPORT).exists() or (path / STATE / REQUEST).exists():
+        if not path.is_dir() or (path / REPORT).exists():
             files.append(path)  # whatever is wrong with it, the comparison says
             continue
         found = find_runs(path)
