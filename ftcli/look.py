@@ -109,7 +109,8 @@ def runs(config: options.Runs) -> Answer:
         elif config.format == "markdown":
             sys.stdout.write(tables.runs_markdown(found, folder))
         else:
-            show_parts(out, [tables.runs_table(found, folder, out.width)])
+            notes = [text(f"note: {problem}") for problem in tables.problems(found)]
+            show_parts(out, [tables.runs_table(found, folder, out.width), *notes])
 
     return Answer({"schema": SCHEMA, "folder": folder, "runs": [asdict(run) for run in found]}, show)
 

@@ -3,8 +3,9 @@
 A condition that cannot be checked is refused: a pipeline must not pass because a figure was missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ftcli.comparison.compare import Comparison, Row, report_named
@@ -47,6 +48,7 @@ def check_conditions(conditions: Sequence[Condition], comparison: Comparison, ag
     rows = comparison.rows
     reference = rows[0] if against is None else report_named(against, rows)
     others = [row for row in rows if row is not reference]
+    read = cache(read_report)  # each once, however many conditions there are
     checked = []
     for condition in conditions:
         if condition.set not in comparison.sets:
@@ -62,7 +64,7 @@ def check_conditions(conditions: Sequence[Condition], comparison: Comparison, ag
                 f"name the report to compare with first; {FORMS}",
             )
         else:
-            checked += [checked_difference(condition, row, reference) for row in others]
+            checked += [checked_difference(condition, row, reference, read) for row in others]
     return checked
 
 
@@ -71,9 +73,9 @@ def checked_accuracy(condition: Condition, row: Row) -> Checked:
     return Checked(condition.text, row.name, None, value, condition.holds(value))
 
 
-def checked_difference(condition: Condition, row: Row, reference: Row) -> Checked:
+def checked_difference(condition: Condition, row: Row, reference: Row, read: Callable[[Path], Report]) -> Checked:
     difference = accuracy_of(condition, row) - accuracy_of(condition, reference)
-    if names := different_data(condition.set, *(read_report(Path(one.file)) for one in (row, reference))):
+    if names := different_data(condition.set, *(read(Path(one.file)) for one in (row, reference))):
         raise RequestError(
             f"--fail-if {condition.text!r}: {row.name} and {reference.name} have different {names}, so their "
             "accuracies do not compare.",

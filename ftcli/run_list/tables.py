@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ftcli.console.cells import Layout, first_fitting, percent, text
 from ftcli.formats.csv_table import csv_table
-from ftcli.formats.markdown import escape_markdown, markdown_table
+from ftcli.formats.markdown import escape_markdown, markdown_list, markdown_table
 from ftcli.run_list.summary import RunSummary
 from ftcli.safe_text import counted
 
@@ -24,9 +24,11 @@ def runs_csv(runs: Sequence[RunSummary]) -> str:
 
 
 def runs_markdown(runs: Sequence[RunSummary], folder: str) -> str:
-    """One row for each run; per cent."""
+    """One row for each run, and what cannot be read; per cent."""
     table = markdown_table(HEADS, [cells(run, folder) for run in runs], left=len(HEADS))
-    return f"{escape_markdown(title(runs, folder))}\n\n{table}\n"
+    return (
+        "\n\n".join(filter(None, [escape_markdown(title(runs, folder)), table, markdown_list(problems(runs))])) + "\n"
+    )
 
 
 def runs_table(runs: Sequence[RunSummary], folder: str, width: int) -> Table:
@@ -35,6 +37,11 @@ def runs_table(runs: Sequence[RunSummary], folder: str, width: int) -> Table:
     layout = first_fitting(narrower(whole), width)
     caption = LEFT_OUT if len(layout.heads) < len(HEADS) else ""
     return layout.table(title(runs, folder), caption, left=WORDS)
+
+
+def problems(runs: Sequence[RunSummary]) -> list[str]:
+    """A line for every folder or file that cannot be read."""
+    return [f"{run.folder}: {run.problem}" for run in runs if run.problem]
 
 
 def narrower(layout: Layout) -> Iterator[Layout]:
@@ -71,9 +78,7 @@ def pick(run: RunSummary) -> str:
 
 
 def state(run: RunSummary) -> str:
-    """Finished or not, and how far or why not."""
-    if run.problem:
-        return f"{run.state}: {run.problem}"
+    """Finished or not, and how far."""
     planned = f" of {run.runs_planned}" if run.runs_planned else ""
     words = [] if run.runs_finished is None else [f"{run.runs_finished}{planned} runs"]
     if run.epochs_finished is not None:

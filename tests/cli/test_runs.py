@@ -60,6 +60,8 @@ def test_every_run_below_a_folder_is_listed_by_name(root: Path) -> None:
     assert [row["state"] for row in found] == ["finished"] * 3 + ["unfinished", "damaged", "finished"]
     assert [row["command"] for row in found] == ["probe", "lpft", "finetune", "finetune", None, "distortion"]
     assert "report.json is not as ftcli writes it" in found[4]["problem"]
+    for words in ([], ["--format", "markdown"]):
+        assert f"junk: {found[4]['problem']}"[:50] in inside("runs", root, *words).stdout
 
 
 def test_a_line_holds_what_the_report_says(tmp_path: Path) -> None:
@@ -228,7 +230,9 @@ def test_a_narrow_terminal_has_fewer_columns(root: Path) -> None:
     wide = inside("runs", root, COLUMNS="300").stdout
     narrow = inside("runs", root, COLUMNS="60").stdout
     assert "model" in wide and "date" in wide and "show more" not in wide
-    assert "model" not in narrow and "show more" in narrow and max(map(len, narrow.splitlines()[1:-2])) <= 60
+    assert "model" not in narrow and "show more" in narrow
+    table = narrow.partition("\n")[2].partition("a wider terminal")[0]
+    assert max(map(len, table.splitlines())) <= 60
 
 
 def test_compare_takes_the_finished_runs_of_a_folder_and_names_the_others(root: Path) -> None:
