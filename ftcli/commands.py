@@ -91,6 +91,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
     "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
+    "runs": looking_row("runs", "List the runs in a folder, finished or not, with their picks."),
     "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes.", light=False),
     "data": looking_row("data", "Check a data set: number of images and classes.", "read_data", light=False),
     "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),

@@ -81,8 +81,8 @@ def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> C
             if config.debug:
                 traceback.print_exc()
             raise typer.Exit(exit_code_of(error)) from None
-        if answer.failed:
-            raise typer.Exit(1)
+        if answer.exit_code:
+            raise typer.Exit(answer.exit_code)
 
     return run
 

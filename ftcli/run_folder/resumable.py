@@ -18,11 +18,10 @@ from ftcli.processes import command_line
 from ftcli.run_folder.folder import check_not_finished, make_output_folder
 from ftcli.run_folder.history import growing_path, history_written
 from ftcli.run_folder.lock import LOCK, locked
-from ftcli.run_folder.names import STATE, TENSORBOARD, TRACKER_FILES
+from ftcli.run_folder.names import REQUEST, STATE, TENSORBOARD, TRACKER_FILES
 from ftcli.run_folder.request import Request, difference, read_request
 from ftcli.safe_text import redacted_spec
 
-REQUEST = "request.json"
 MINUTE = 60.0
 
 

@@ -43,7 +43,8 @@ def study_answer(report: StudyReport, folder: Path) -> Answer:
                 out.print(text(f"{where}best model, of {found.method}: {folder / found.folder}"), soft_wrap=True)
         out.print(text(f"saved in {folder}"), soft_wrap=True)
 
-    return Answer(report, show, report, failed=any(cell.state == "failed" for cell in report.cells))
+    code = 1 if any(cell.state == "failed" for cell in report.cells) else 0
+    return Answer(report, show, report, exit_code=code)
 
 
 def tables(report: StudyReport, width: int) -> list[RenderableType]:
