@@ -15,7 +15,7 @@ from ftcli.console.streams import Console
 from ftcli.errors import CONDITION_HOLDS, RequestError
 from ftcli.presets import preset_names, read_preset
 from ftcli.presets.show import check_content, check_tables, list_of_presets, preset_tables
-from ftcli.report.read import NOT_OF_ONE_MODEL, read_both, report_file, untrusted
+from ftcli.report.read import NOT_OF_ONE_MODEL, read_both, read_report, report_file, untrusted
 from ftcli.report.tables import tables as report_tables
 from ftcli.report.types import Report
 
@@ -39,6 +39,8 @@ def compare(config: options.Compare) -> Answer:
         found = compared(files, against)
         found = replace(found, notes=(*left_out, *found.notes))
         checked = check_conditions(conditions, found, against)
+        if config.plot:
+            plot_comparison(config.plot, {row.name: Path(row.file) for row in found.rows}, config.figures)
     holding = [f"--fail-if {one.condition} holds: {one.words()}" for one in checked if one.holds]
     formats = {"csv": export.to_csv, "markdown": export.to_markdown, "latex": to_latex}
 
@@ -50,7 +52,8 @@ def compare(config: options.Compare) -> Answer:
             notes += [
                 text(f"--fail-if {one.condition} does not hold: {one.words()}") for one in checked if not one.holds
             ]
-            show_parts(out, [*export.tables(found, out.width), *notes])
+            last = [text(found.verdict.sentence)] if found.verdict else []
+            show_parts(out, [*export.tables(found, out.width), *notes, *last])
 
     content = export.to_json(found) | {"conditions": [asdict(one) for one in checked]}
     return Answer(content, show, exit_code=CONDITION_HOLDS if holding else 0, reasons=holding)
@@ -67,8 +70,7 @@ def plot_comparison(plot: Path, files: Mapping[str, Path], figures: Sequence[str
 
 
 def report(config: options.Report) -> Answer:
-    """`report`: the tables of a finished run, or its JSON again; and its figures."""
-    """`report`: the tables of a finished run, its figures in another format, or its JSON again."""
+    """`report`: the tables of a finished run, its figures in another format, or its JSON again; and its plots."""
     from ftcli.formats import figures
 
     content, found = read_both(config.file)
@@ -106,6 +108,25 @@ def write_page(config: options.Report, path: Path, found: Report) -> None:
 
             images = stored_images(found, log)
         write_run_page(path, found, folder, images)
+
+
+def draw_report(found: Report, config: options.Report) -> None:
+    """Draw what a report has, and what its model mistook most confidently."""
+    if config.plot is None and config.sheet is None:
+        return
+    folder = config.file if config.file.is_dir() else config.file.parent
+    if config.plot:
+        from ftcli.figures.plots import check_plot, save_panels
+        from ftcli.report.figures.by_kind import chosen_panels, report_panels
+
+        check_plot(config.plot)
+        save_panels(config.plot, chosen_panels(report_panels(found, folder), config.figures, "the report"))
+    if config.sheet:
+        from ftcli.console.progress import ConsoleLog
+        from ftcli.report.figures.mistakes import save_mistakes
+
+        with ConsoleLog(config.quiet) as log:
+            save_mistakes(config.sheet, found, folder, log)
 
 
 def runs(config: options.Runs) -> Answer:

@@ -131,7 +131,7 @@ def accuracy(report: Report, figures: FiguresBySet) -> Iterator[str]:
     if report.seeds is not UNSET and len(report.seeds) > 1:
         yield f"Mean over {len(report.seeds)} seeds, of which this model is the best on ID-val:"
         means = [
-            [set_name(name), percent(of_set.accuracy), interval(of_set.ci90) if of_set.get("ci90") else "-"]
+            [set_name(name), percent(of_set.accuracy), interval(of_set.ci90) if of_set.ci90 else "-"]
             for name, of_set in report.results.by_set().items()
         ]
         yield markdown_table(["set", "accuracy, %", "90 % interval (Student's t)"], means, left=1)
