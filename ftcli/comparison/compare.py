@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,9 @@ class Row:
     seeds: int
     choice: str | None  # what it tuned, where the command tries several
     cells: dict[str, Cell | None]
+
+
+Named = TypeVar("Named", ComparedReport, Row)
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,11 @@ def pairs(reports: Sequence[ComparedReport], against: str | None) -> list[tuple[
     return [(report, reference) for report in reports if report is not reference]
 
 
-def report_named(against: str, reports: Sequence[ComparedReport]) -> ComparedReport:
+def report_named(against: str, reports: Sequence[Named]) -> Named:
     """The report of this name, file or folder among `reports`. Raises RequestError where there is none."""
     path = Path(against) / REPORT if Path(against).is_dir() else Path(against)
     for report in reports:
-        if report.name == against or report.file.resolve() == path.resolve():
+        if report.name == against or Path(report.file).resolve() == path.resolve():
             return report
     names = [report.name for report in reports]
     raise RequestError(

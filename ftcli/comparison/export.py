@@ -1,7 +1,5 @@
 """A comparison as CSV, Markdown, JSON and tables for a terminal. Fractions in CSV and JSON, per cent elsewhere."""
 
-import csv
-import io
 import itertools
 import json
 import math
@@ -13,7 +11,8 @@ from rich.text import Text
 
 from ftcli.comparison.compare import Cell, Comparison, Difference, Row
 from ftcli.console.cells import GAP, SET_NAMES, interval, name_intervals, new_table, percent, text
-from ftcli.safe_text import printable
+from ftcli.formats.csv_table import csv_table
+from ftcli.formats.markdown import escape_markdown, markdown_list, markdown_table
 
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
@@ -45,12 +44,10 @@ def to_json(comparison: Comparison) -> dict[str, object]:
 
 def to_csv(comparison: Comparison) -> str:
     """One line per report and set (kind accuracy), then one per pair and set (kind difference); fractions."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
-    writer.writeheader()
+    lines: list[dict[str, Any]] = []
 
     def write(**fields: Any) -> None:
-        writer.writerow({key: printable(value) if isinstance(value, str) else value for key, value in fields.items()})
+        lines.append(fields)
 
     for row in comparison.rows:
         for name, cell in row.cells.items():
@@ -70,7 +67,7 @@ def to_csv(comparison: Comparison) -> str:
             only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm, scope=pair.scope,
             method_low=method_low, method_high=method_high, method_p=pair.method_p, method_p_holm=pair.method_p_holm,
         )  # fmt: skip
-    return out.getvalue()
+    return csv_table(CSV_FIELDS, lines)
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -84,7 +81,7 @@ def to_markdown(comparison: Comparison) -> str:
         table = markdown_table(["", "set", *DIFFERENCE_HEADS], body, left=2)
         blocks += [DIFFERENCES, table, escape_markdown(tests_named(comparison))]
     if comparison.notes:
-        blocks.append("\n".join(f"- {escape_markdown(note)}" for note in comparison.notes))
+        blocks.append(markdown_list(comparison.notes))
     if comparison.verdict:
         blocks.append(escape_markdown(comparison.verdict.sentence))
     return "\n\n".join(blocks) + "\n"
@@ -116,16 +113,23 @@ def accuracy_table(comparison: Comparison, sets: tuple[str, ...], separator: str
         table.add_column("seeds", justify="right")
     for name in sets:
         table.add_column(text(set_name(name)), justify="right", overflow="fold")
-    best = {name: max(cell.accuracy for row in rows if (cell := row.cells[name])) for name in sets}
+    best = best_accuracies(comparison)
     for row in rows:
         cells = [] if seeds else [Text(str(row.seeds))]
         for name in sets:
             cell = row.cells[name]
             # Bold for the best of several; the console leaves it out where there is no terminal.
-            style = "bold" if cell and len(rows) > 1 and cell.accuracy == best[name] else ""
+            style = "bold" if cell and cell.accuracy == best.get(name) else ""
             cells.append(Text(cell_text(cell, separator), style=style))
         table.add_row(text(label(row)), *cells)
     return table
+
+
+def best_accuracies(comparison: Comparison) -> dict[str, float]:
+    """The highest accuracy on every set; empty where there is only one report."""
+    rows = comparison.rows
+    cells = {name: [cell.accuracy for row in rows if (cell := row.cells[name])] for name in comparison.sets}
+    return {name: max(accuracies) for name, accuracies in cells.items()} if len(rows) > 1 else {}
 
 
 def difference_table(comparison: Comparison) -> Table:
@@ -191,14 +195,3 @@ def label(row: Row) -> str:
     """The row's name, with the command and the choice where the name does not contain them."""
     missing = [word for word in (row.command, row.choice) if word and word not in row.name]
     return f"{row.name} ({', '.join(missing)})" if missing else row.name
-
-
-def escape_markdown(words: str) -> str:
-    return "".join(f"\\{sign}" if sign in "\\`|*[]<>&~" else sign for sign in printable(words))
-
-
-def markdown_table(heads: list[str], body: list[list[str]], left: int) -> str:
-    """Pipe table; the first `left` columns are aligned left, the others right."""
-    rule = ["---" if i < left else "---:" for i in range(len(heads))]
-    rows = [[escape_markdown(cell) for cell in row] for row in (heads, *body)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (rows[0], rule, *rows[1:]))

@@ -11,11 +11,9 @@ from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_SETS
-from ftcli.report.read import read_both
+from ftcli.report.read import NOT_OF_ONE_MODEL, read_both, report_file
 from ftcli.run_folder.names import PREDICTIONS, REPORT
 from ftcli.safe_text import shortest_unique_suffixes
-
-NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
 
 Foreign = Mapping[str, Any]  # an object of a report that may be anybody's: it keeps the schema
 
@@ -76,7 +74,7 @@ def open_reports(files: Sequence[Path]) -> list[ComparedReport]:
     """Every report once, with a name of its own. Raises RequestError for files that are no report of one model, or one
     of too many sets, and for predictions that cannot be read.
     """
-    paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
+    paths = {path.resolve(): path for path in map(report_file, files)}
     contents = {path: read_both(path)[0] for path in paths.values()}
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:

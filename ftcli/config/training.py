@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
 from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.following import LogWith
 from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
@@ -18,6 +19,11 @@ from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
+# Of no use to the exact probe, which takes no steps and draws no numbers.
+LOOP_OPTIONS = (
+    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
+    "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
+)  # fmt: skip
 MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
 
 
@@ -126,6 +132,7 @@ class Training(Detailed, Resumable):
             parser=words(MEASURES),
         ),
     ] = None
+    log_with: LogWith = None
     dry_run: Annotated[
         bool,
         flag(

@@ -18,7 +18,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.records import Foreign, Record
 from ftcli.report.build import describe_data
 from ftcli.report.types import Data
-from ftcli.run_folder.request import command_of
+from ftcli.run_folder.options import command_of
 from ftcli.safe_text import counted
 from ftcli.time_estimate.types import TimedPart, TimeEstimate
 

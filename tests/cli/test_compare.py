@@ -21,8 +21,8 @@ from ftcli.comparison.export import difference_texts, tables, to_csv, to_json, t
 from ftcli.comparison.reports import accuracies_of
 from ftcli.console.cells import interval
 from ftcli.errors import RequestError
-from ftcli.measures.accuracy import over_seeds
 from ftcli.measures.intervals import wilson
+from ftcli.measures.joining import over_seeds
 from ftcli.measures.method_difference import method_difference
 from ftcli.measures.paired import bootstrap_difference, holm
 from ftcli.measures.types import Figures
