@@ -1,6 +1,7 @@
 """Reports as contenders of a verdict: on which set it is, and which examples of it each seed gets right."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,12 +23,17 @@ def contenders_of(reports: Sequence[ComparedReport], deciding: str) -> list[Cont
     correct = [right_of(report, reports[0], deciding) for report in reports]
     return [
         Contender(
-            report.name, str(report.file.parent), report.accuracies[deciding].accuracy,
+            report.name, from_here(report.file.parent), report.accuracies[deciding].accuracy,
             len(right[0]) if right else report.accuracies[deciding].seeds, right, data_of(report, deciding),
             report.fixed,
         )
         for report, right in zip(reports, correct, strict=True)
     ]  # fmt: skip
+
+
+def from_here(folder: Path) -> str:
+    """A folder as it may be typed: relative where it is below the working directory."""
+    return str(folder.relative_to(here) if folder.is_relative_to(here := Path.cwd()) else folder)
 
 
 def sets_of(report: ComparedReport, deciding: str) -> list[str]:

@@ -543,7 +543,7 @@ def test_the_exact_probe_needs_one_seed_and_others_do_not(tmp_path: Path) -> Non
     assert "seeds and examples both as chance" in shown and "McNemar" in shown
 
 
-def test_the_verdict_of_a_comparison(three: list[Path]) -> None:
+def test_the_verdict_of_a_comparison(three: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """On the mean over the OOD sets, whatever the pairs that were asked for."""
     right = {
         name: correctness(skill, 3, i) for i, (name, skill) in enumerate({"finetune": 0.5, "lpft": 0.9}.items(), 1)
@@ -561,6 +561,9 @@ def test_the_verdict_of_a_comparison(three: list[Path]) -> None:
     plain: Any = to_json(compare(three))
     assert plain["verdict"]["sentence"] == found.sentence and plain["verdict"]["interval"] == list(found.interval or ())
     assert to_json(compare(three[:1]))["verdict"] is None
+    monkeypatch.chdir(three[2].parent)
+    shown = compare(three).verdict
+    assert shown is not None and shown.folder == "pacs-lpft"
 
 
 @pytest.mark.parametrize("damage", ["fingerprints", "ids", "predictions", "no ood"])
