@@ -7,7 +7,7 @@ from ftcli.formats.latex import bold, escape_latex, latex_table, small
 
 
 def to_latex(comparison: Comparison) -> str:
-    """A tabular; what its figures are, and the notes, are comments above it."""
+    """A tabular; what its figures are, the notes and the verdict are comments above it."""
     best, seeds = best_accuracies(comparison), common_seeds(comparison)
     heads = ["", *([] if seeds else ["seeds"]), *(escape_latex(set_name(name)) for name in comparison.sets)]
     body = [
