@@ -96,7 +96,9 @@ def fits_one_column(panels: Sequence[Panel]) -> bool:
 
 
 def row_of(kinds: Sequence[list[Panel]]) -> list[Block]:
-    """One block of the whole width, a single plot with a short legend of half of it; or several, each as wide as its panels need."""
+    """One block of the whole width, a single plot with a short legend of half of it; or several, each as wide as its
+    panels need.
+    """
     if len(kinds) > 1:
         total = sum(map(len, kinds))
         return [Block(found, len(found), TWO_COLUMNS * len(found) / total) for found in kinds]
