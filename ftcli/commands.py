@@ -22,7 +22,7 @@ class Command(NamedTuple):
     choices: str = ""  # of a method that compares choices: (model, options) -> {choice: number of trainable parameters}
     parts: str = ""  # keys that only its reports have: {key: type}
     tables: str = ""  # (report, width) -> tables, shown in place of the standard ones
-    panels: str = ""  # (report) -> panels of its figure, where its tables are its own
+    panels: str = ""  # report -> panels of its figure, of a command that draws one of its own
     measure: str = ""  # for `--measure NAME`: (start, saved, inputs, log, same_classes=bool) -> {key: part}
     python_name: str = ""  # of its Python function, where a module of the package has the command's name already
     light: bool = False  # imports no module that computes, so it answers at once
@@ -78,7 +78,7 @@ COMMANDS: dict[str, Command] = {
         measure="ftcli.explain.distortion.measure:of_training",
     ),
     "agreement": measure_row(
-        "agreement", "Which mistakes models share, and which only one of them makes.", figure=False,
+        "agreement", "Which mistakes models share, and which only one of them makes.", figure=False
     ),
     "interpolate": measure_row(
         "interpolate", "Loss on the line between two models in weight space; weight averages.", folder="interpolation"

@@ -4,6 +4,7 @@ No module that computes is imported here, nor by what is: they answer at once.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ftcli.console.cells import new_table, text
 from ftcli.console.streams import Console
 from ftcli.presets import preset_names, read_preset
 from ftcli.presets.show import check_content, check_tables, list_of_presets, preset_tables
-from ftcli.report.read import read_both, untrusted
+from ftcli.report.read import read_both, read_report, untrusted
 from ftcli.report.tables import tables as report_tables
 from ftcli.report.types import Report
 
@@ -25,6 +26,8 @@ def compare(config: options.Compare) -> Answer:
 
     with untrusted("one of the reports"):
         found = compared(config.reports, config.against)
+        if config.plot:
+            plot_comparison(config.plot, {row.name: Path(row.file) for row in found.rows}, config.figures)
 
     def show(out: Console) -> None:
         if config.format == "csv":
@@ -37,9 +40,21 @@ def compare(config: options.Compare) -> Answer:
     return Answer(export.to_json(found), show)
 
 
+def plot_comparison(plot: Path, files: Mapping[str, Path], figures: Sequence[str] | None) -> None:
+    """Draw the reports, by their names in the comparison."""
+    from ftcli.figures.plots import check_plot, save_panels
+    from ftcli.report.figures.by_kind import chosen_panels, comparison_panels
+
+    check_plot(plot)
+    panels = comparison_panels({name: read_report(file) for name, file in files.items()})
+    save_panels(plot, chosen_panels(panels, figures, "the comparison"))
+
+
 def report(config: options.Report) -> Answer:
-    """`report`: the tables of a finished run, or its JSON again."""
+    """`report`: the tables of a finished run, or its JSON again; and its figures."""
     content, found = read_both(config.file)
+    with untrusted(f"the report {str(config.file)!r}"):
+        draw_report(found, config)
     if config.html is not None:
         write_page(config, config.html, found)
 
@@ -63,6 +78,25 @@ def write_page(config: options.Report, path: Path, found: Report) -> None:
 
             images = stored_images(found, log)
         write_run_page(path, found, folder, images)
+
+
+def draw_report(found: Report, config: options.Report) -> None:
+    """Draw what a report has, and what its model mistook most confidently."""
+    if config.plot is None and config.sheet is None:
+        return
+    folder = config.file if config.file.is_dir() else config.file.parent
+    if config.plot:
+        from ftcli.figures.plots import check_plot, save_panels
+        from ftcli.report.figures.by_kind import chosen_panels, report_panels
+
+        check_plot(config.plot)
+        save_panels(config.plot, chosen_panels(report_panels(found, folder), config.figures, "the report"))
+    if config.sheet:
+        from ftcli.console.progress import ConsoleLog
+        from ftcli.report.figures.mistakes import save_mistakes
+
+        with ConsoleLog(config.quiet) as log:
+            save_mistakes(config.sheet, found, folder, log)
 
 
 def presets(config: options.Presets) -> Answer:

@@ -2,15 +2,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ftcli.cache.cache import Kind
-from ftcli.config.declare import DATA, OUTPUT, flag, option
+from ftcli.config.declare import DATA, OUTPUT, Words, figure, flag, option, words
 from ftcli.config.shared import SETTINGS, Common, Damaged, Loading, ModelArgument, Root
 from ftcli.errors import RequestError
 from ftcli.presets import read_preset
+
+
+def figure_kinds(*kinds: str) -> Any:
+    """The option `--figures`: which of these kinds are drawn."""
+    return option(
+        f"Draw only these kinds: {', '.join(kinds)}.",
+        panel=OUTPUT,
+        default="all that there are",
+        metavar="A,B,…",
+        parser=words(kinds),
+    )
+
+
+def check_figures(plot: Path | None, figures: Words | None) -> None:
+    """Raises RequestError where kinds of figures are named and nothing is drawn."""
+    if figures and plot is None:
+        raise RequestError(f"--figures {figures} names what --plot draws.", "add --plot FILE.pdf")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -30,6 +47,11 @@ class Compare(Common):
         ),
     ] = None
     format: Annotated[Literal["table", "csv", "markdown"], option("Output format.", panel=OUTPUT)] = "table"
+    plot: Annotated[Path | None, figure("Plot of ID against OOD accuracy, and of distortion where measured.")] = None
+    figures: Annotated[Words | None, figure_kinds("id-ood", "distortion")] = None
+
+    def __post_init__(self) -> None:
+        check_figures(self.plot, self.figures)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -39,6 +61,19 @@ class Report(Common):
     file: Annotated[
         Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
     ]
+    plot: Annotated[Path | None, figure("Plot of what the report has.")] = None
+    figures: Annotated[
+        Words | None, figure_kinds("id-ood", "distortion", "learning-curves", "reliability", "confusion")
+    ] = None
+    sheet: Annotated[
+        Path | None,
+        option(
+            "Write an image with the most confident mistakes on each set.",
+            panel=OUTPUT,
+            default="none",
+            metavar="FILE.png",
+        ),
+    ] = None
     html: Annotated[
         Path | None,
         option("Write figures and tables as one page of HTML.", panel=OUTPUT, default="none", metavar="FILE.html"),
@@ -49,6 +84,7 @@ class Report(Common):
     ] = False
 
     def __post_init__(self) -> None:
+        check_figures(self.plot, self.figures)
         if self.images and self.html is None:
             raise RequestError("--images adds pictures to a page, and there is none.", "add --html FILE.html")
         if self.html is not None and self.html.suffix.lower() not in (".html", ".htm"):

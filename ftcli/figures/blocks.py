@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from math import ceil
 
 from ftcli.figures.panels import BarChart, HeatMap, LinePlot, Panel, ScatterPlot, format_numbers
-from ftcli.figures.style import LINE_HEIGHT, ONE_COLUMN, TWO_COLUMNS, fitted, text_width, widest
+from ftcli.figures.style import LINE_HEIGHT, ONE_COLUMN, TWO_COLUMNS, fitted, fitted_names, widest
 
 MOST_COLUMNS = 3  # panels in a row; four of equal axes
 PLOT_WIDTH, PLOT_HEIGHT = 2.2, 1.5  # inches: of a panel with curves or points at least, and of its axes
 NAMES_WIDTH = 1.25  # inches that the names of rows take at most
 CELL = 0.1  # inches: a cell of a heat map at least, where there is room
 MOST_NUMBERED = 12  # columns of a heat map whose cells are wide enough for a number
-TALLEST = 6.0  # inches: the axes of a heat map or bar chart
+TALLEST_MAP, TALLEST_CHART = 4.5, 8.0  # inches: the axes of a heat map, of a bar chart
+MOST_LABELS = 8  # in the legend of a figure of one column
 BAR = 0.085  # inches
 AXES_NAME = 0.5  # inches that the name of an axis and the gaps around a panel take
 COLOUR_BAR = 0.75  # inches
@@ -75,7 +76,7 @@ def rows_of_blocks(panels: Sequence[Panel]) -> list[list[Block]]:
     enough. Up to three panels with curves or points make a row, of one block or of several.
     """
     kinds = kinds_of(panels)
-    if all(len(found) == 1 and panel_width(found, found[0]) <= ONE_COLUMN for found in kinds):
+    if all(map(fits_one_column, kinds)):
         return [[Block(found, 1, ONE_COLUMN)] for found in kinds]
     rows: list[list[list[Panel]]] = []
     for found in kinds:
@@ -88,14 +89,22 @@ def rows_of_blocks(panels: Sequence[Panel]) -> list[list[Block]]:
     return [row_of(found) for found in rows]
 
 
+def fits_one_column(panels: Sequence[Panel]) -> bool:
+    return (
+        len(panels) == 1 and panel_width(panels, panels[0]) <= ONE_COLUMN and len(labels_of(panels[0])) <= MOST_LABELS
+    )
+
+
 def row_of(kinds: Sequence[list[Panel]]) -> list[Block]:
-    """One block of the whole width, a single plot of half of it; or several, each as wide as its panels need."""
+    """One block of the whole width, a single plot with a short legend of half of it; or several, each as wide as its
+    panels need.
+    """
     if len(kinds) > 1:
         total = sum(map(len, kinds))
         return [Block(found, len(found), TWO_COLUMNS * len(found) / total) for found in kinds]
     (found,) = kinds
     if len(found) == 1 and not isinstance(found[0], HeatMap | BarChart):
-        return [Block(found, 1, TWO_COLUMNS / 2)]
+        return [Block(found, 1, TWO_COLUMNS / 2 if len(labels_of(found[0])) <= MOST_LABELS else TWO_COLUMNS)]
     return [block_of(found, TWO_COLUMNS)]
 
 
@@ -144,7 +153,7 @@ def panel_width(block: Sequence[Panel], panel: Panel) -> float:
     columns = len(panel.columns)
     cell = CELL
     if columns <= MOST_NUMBERED:
-        cell = max(CELL, 0.06 + widest(cell_numbers(block)))
+        cell = max(CELL, 0.04 + widest(cell_numbers(block)))
     return AXES_NAME + names_width(panel) + max(columns * cell, 0.8)
 
 
@@ -158,19 +167,17 @@ def names_width(panel: Panel) -> float:
     if not isinstance(panel, HeatMap | BarChart):
         return 0.3
     names = panel.rows if isinstance(panel, HeatMap) else panel.labels
-    return widest([fitted(name, NAMES_WIDTH) for name in names])
+    return widest(fitted_names(names, NAMES_WIDTH))
 
 
 def row_height(panel: HeatMap | BarChart) -> float:
     """The inches of a row of a heat map, or of the group of bars of a label; smaller where there are many."""
-    rows = max(len(panel.rows if isinstance(panel, HeatMap) else panel.labels), 1)
     if isinstance(panel, HeatMap):
         wanted = 0.19 if len(panel.columns) <= MOST_NUMBERED else 0.15
-    else:
-        wanted = max(BAR * (len(panel.series) + 0.8), LINE_HEIGHT)
-        if wanted * rows > TALLEST:
-            wanted = LINE_HEIGHT
-    return min(wanted, TALLEST / rows)
+        return min(wanted, TALLEST_MAP / max(len(panel.rows), 1))
+    rows = max(len(panel.labels), 1)
+    wanted = max(BAR * (len(panel.series) + 0.8), LINE_HEIGHT)
+    return wanted if wanted * rows <= TALLEST_CHART else min(LINE_HEIGHT, TALLEST_CHART / rows)
 
 
 def axes_height(panel: Panel) -> float:
@@ -183,9 +190,9 @@ def axes_height(panel: Panel) -> float:
 def columns_flat(panel: HeatMap, width: float) -> bool:
     """Whether the names of the columns fit side by side in a panel of this width."""
     room = (width - AXES_NAME - names_width(panel)) / max(len(panel.columns), 1)
-    return all(text_width(fitted(name, NAMES_WIDTH)) <= room - 0.05 for name in panel.columns)
+    return widest(fitted_names(panel.columns, NAMES_WIDTH)) <= room - 0.05
 
 
 def column_names_height(panel: HeatMap) -> float:
     """The inches of names of columns that stand upright."""
-    return widest([fitted(name, NAMES_WIDTH) for name in panel.columns])
+    return widest(fitted_names(panel.columns, NAMES_WIDTH))

@@ -16,17 +16,18 @@ from ftcli.figures.panels import (
     is_number,
     on_axis,
 )
-from ftcli.figures.style import COLOURS, DASHES, GREY, HATCHES, MARKERS, SHADES
+from ftcli.figures.style import COLOURS, DASHES, GREY, HATCHES, MARKERS, SHADES, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
+    from matplotlib.figure import SubFigure
 
 Label = tuple[type, str]  # of a legend: the kind of its panel, and the name
 Legend = dict[Label, Any]  # the matplotlib artist of each label
 
 DIAGONAL = "y = x"
 THINNEST_BAR = 0.04  # inches; thinner ones are markers
+BAR_LENGTH, BAR_WIDTH = 2.5, 0.12  # inches: a colour bar, at most so long
 MOST_CELLS = 2_500  # of a heat map that are shapes of their own; those of a larger one are pixels
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARGIN = 0.04  # of an axis, free at both ends, so that no marker is cut
@@ -73,6 +74,7 @@ def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Leg
 def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) -> Legend:
     """Points and their error bars. `labels`: those of all scatter plots of one legend, which decide the styles."""
     seen = [point for group in plot.groups for point in group.points() if isfinite(point[0])]
+    axis: Literal["x", "y"]
     for axis, values in (("x", [x for x, _ in seen]), ("y", [y for _, y in seen])):
         bars = [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
         set_axis(axes, axis, [*values, *bars], log=False)
@@ -175,8 +177,8 @@ def power_of_ten(value: float) -> str:
     return ten if float(digits) == 1 else f"{float(digits):g}×{ten}"
 
 
-def draw_heat_maps(figure: "FigureBase", heat_maps: Sequence[tuple["Axes", HeatMap]]) -> None:
-    """Heat maps of one `z`, with one colour bar."""
+def draw_heat_maps(figure: "SubFigure", heat_maps: Sequence[tuple["Axes", HeatMap]], height: float) -> None:
+    """Heat maps of one `z`, with one colour bar; together they are so many inches high."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -188,8 +190,12 @@ def draw_heat_maps(figure: "FigureBase", heat_maps: Sequence[tuple["Axes", HeatM
         axes.invert_yaxis()  # the first row is the upper one
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-    label = heat_maps[0][1].z
-    bar = figure.colorbar(ScalarMappable(scale, shades), ax=[axes for axes, _ in heat_maps], label=label, aspect=30)
+    length = min(height, BAR_LENGTH)
+    bar = figure.colorbar(
+        ScalarMappable(scale, shades), ax=[axes for axes, _ in heat_maps], pad=0.02, shrink=length / height,
+        aspect=length / BAR_WIDTH,
+    )  # fmt: skip
+    bar.set_label(fitted(heat_maps[0][1].z, length, 2))
     bar.outline.set_visible(False)
 
 

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftcli.errors import RequestError
 from ftcli.figures.blocks import Block, row_height, rows_of_blocks
-from ftcli.figures.fit import fit_axes, name_axes
+from ftcli.figures.fit import fit_axes, name_axes, number_cells
 from ftcli.figures.matplotlib_panels import (
     DIAGONAL,
     Label,
@@ -40,6 +40,15 @@ METADATA: dict[str, dict[str, str | None]] = {  # nothing that changes from one 
 }
 INSTALL = "python -m pip install matplotlib, or in a clone of ftcli: python -m pip install '.[plots]'"
 HANDLE = 0.55  # inches of the sign of a legend's entry, with the gaps around it
+
+
+class Drawn(NamedTuple):
+    """The axes of the panel at a place of a block, and the part of the figure that the block is in."""
+
+    part: "SubFigure"
+    axes: "Axes"
+    block: Block
+    place: int
 
 
 def check_plot(path: Path | None) -> None:
@@ -82,7 +91,7 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def draw_figure(panels: Sequence[Panel]) -> "Figure":
-    """The figure, under the STYLE. It is drawn twice: how the text is broken depends on the size of the axes."""
+    """The figure, under the STYLE. It is laid out again once text is broken to the size of the axes."""
     from matplotlib.figure import Figure
 
     rows = rows_of_blocks(panels)
@@ -94,7 +103,7 @@ def draw_figure(panels: Sequence[Panel]) -> "Figure":
     width = max(block.width for row in rows for block in row)
     figure = Figure((width if width <= ONE_COLUMN else TWO_COLUMNS, sum(heights)), layout="constrained")
     strips = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
-    drawn: list[tuple[Axes, int, Block]] = []
+    drawn: list[Drawn] = []
     for strip, row, row_plans in zip(strips, rows, plans, strict=True):
         widths = [block.width for block in row]
         if (rest := figure.get_figwidth() - sum(widths)) > 0.1:
@@ -103,11 +112,42 @@ def draw_figure(panels: Sequence[Panel]) -> "Figure":
         for part, block, plan in zip(parts, row, row_plans, strict=False):
             all_axes, legend = draw_block(part, block)
             add_legend(part, legend, plan)
-            drawn += [(axes, place, block) for place, axes in enumerate(all_axes)]
-    figure.draw_without_rendering()
-    for axes, place, block in drawn:
-        fit_axes(figure, axes, place, block)
+            drawn += [Drawn(part, axes, block, place) for place, axes in enumerate(all_axes)]
+    layout: Any = figure.get_layout_engine()
+    for _ in range(2):  # names on more lines make the axes smaller
+        layout.execute(figure)
+        for one in drawn:
+            fit_axes(figure, one.axes, one.place, one.block)
+    layout.execute(figure)
+    for one in drawn:
+        number_cells(figure, one.axes, one.place, one.block)
+    figure.set_layout_engine("none")
+    for row in rows:
+        if len(row) > 1:
+            align([(one.part, one.axes) for one in drawn if any(one.block is block for block in row)])
     return figure
+
+
+def align(row: Sequence[tuple["SubFigure", "Axes"]]) -> None:
+    """Give axes side by side in several parts of a figure the same top and bottom, and the legends of these parts the
+    same top, whatever titles and legends take.
+    """
+    boxes = [axes.get_window_extent() for _, axes in row]
+    low, high = max(box.y0 for box in boxes), min(box.y1 for box in boxes)
+    for (part, axes), box in zip(row, boxes, strict=True):
+        (x0, y0), (x1, y1) = in_part(part, [(box.x0, low), (box.x1, high)])
+        axes.set_position((x0, y0, x1 - x0, y1 - y0))
+    parts = dict.fromkeys(part for part, _ in row)
+    legends = [(part, legend, legend.get_window_extent()) for part in parts for legend in part.legends]
+    top = max((box.y1 for _, _, box in legends), default=0.0)
+    for part, legend, box in legends:
+        ((x0, y0),) = in_part(part, [(box.x0, top - box.height)])
+        legend.set_loc((x0, y0))
+
+
+def in_part(part: "SubFigure", points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points (x, y) in pixels as fractions of a part of the figure."""
+    return [(float(x), float(y)) for x, y in part.transSubfigure.inverted().transform(points)]
 
 
 def draw_block(figure: "SubFigure", block: Block) -> tuple[list["Axes"], Legend]:
@@ -136,7 +176,7 @@ def draw_block(figure: "SubFigure", block: Block) -> tuple[list["Axes"], Legend]
     for (direction, _), group in same_quantity.items():
         share_limits(direction, group)
     if heat_maps:
-        draw_heat_maps(figure, heat_maps)
+        draw_heat_maps(figure, heat_maps, block.height())
     ordered = [label for label in [*labels, *legend] if label in legend and label[1]]
     return all_axes, {label: legend[label] for label in dict.fromkeys(ordered)}
 

@@ -3,6 +3,7 @@
 matplotlib is imported only where text is measured.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -76,6 +77,27 @@ def fitted(text: str, width: float, lines: int = 1) -> str:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if len(broken_lines(kept(text, middle), width)) <= lines else (low, middle - 1)
     return "\n".join(broken_lines(kept(text, low), width))
+
+
+def fitted_names(names: Sequence[str], width: float) -> list[str]:
+    """Names of rows or columns on one line of `width` inches each; with numbers where what is left of them would not
+    tell them apart.
+    """
+    short = [fitted(name, width) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    begin, end = (common_start(parts) for parts in (names, [name[::-1] for name in names]))
+    inner = [f"{'…' if begin else ''}{name[begin : len(name) - end]}{'…' if end else ''}" for name in names]
+    short = [fitted(name, width) for name in inner]
+    if len(set(short)) == len(set(names)):
+        return short
+    return [fitted(f"{i} {name}", width) for i, name in enumerate(names, 1)]
+
+
+def common_start(names: Sequence[str]) -> int:
+    """How many characters the names have in common at their start."""
+    low, high = min(names), max(names)
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
 
 
 def kept(text: str, count: int) -> str:
