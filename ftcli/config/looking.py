@@ -81,15 +81,6 @@ class Report(Common):
         Path, typer.Argument(help="A report.json, or the folder that holds it.", metavar="FILE", show_default=False)
     ]
     format: Format = "table"
-    html: Annotated[
-        Path | None,
-        option("Write figures and tables as one page of HTML.", panel=OUTPUT, default="none", metavar="FILE.html"),
-    ] = None
-    images: Annotated[
-        bool,
-        flag("With --html: open the data of the run again, and show its most confident mistakes.", "--images", OUTPUT),
-    ] = False
-
     plot: Annotated[Path | None, figure("Plot of what the report has.")] = None
     figures: Annotated[
         Words | None, figure_kinds("id-ood", "distortion", "learning-curves", "reliability", "confusion")
@@ -103,6 +94,14 @@ class Report(Common):
             metavar="FILE.png",
         ),
     ] = None
+    html: Annotated[
+        Path | None,
+        option("Write figures and tables as one page of HTML.", panel=OUTPUT, default="none", metavar="FILE.html"),
+    ] = None
+    images: Annotated[
+        bool,
+        flag("With --html: open the data of the run again, and show its most confident mistakes.", "--images", OUTPUT),
+    ] = False
 
     def __post_init__(self) -> None:
         if self.images and self.html is None:

@@ -3,21 +3,7 @@
 from html.parser import HTMLParser
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
-ACTIVE = {
-    "script",
-    "iframe",
-    "object",
-    "embed",
-    "link",
-    "base",
-    "form",
-    "input",
-    "button",
-    "a",
-    "style",
-    "foreignobject",
-}
-SVG = {"svg", "g", "path", "text", "rect", "circle"}
+ACTIVE = {"script", "iframe", "object", "embed", "link", "base", "form", "input", "button", "foreignobject"}
 
 
 class Page(HTMLParser):

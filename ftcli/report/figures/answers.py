@@ -29,6 +29,11 @@ class Answers:
         """Which answers are right: [N] boolean."""
         return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], dtype=bool)
 
+    def mistakes(self) -> np.ndarray:
+        """The wrong answers by their place, the most confident first; of equal ones the first."""
+        wrong = np.flatnonzero(~self.correct())
+        return wrong[np.argsort(-self.probability[wrong], kind="stable")]
+
 
 def answers_of(report: Report, folder: Path) -> dict[str, Answers]:
     """The answers of the saved model by set with labels; with several seeds, those of the selected one. Empty where

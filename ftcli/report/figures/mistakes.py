@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ftcli.console.cells import set_name
 from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
@@ -49,8 +47,8 @@ def mistake_rows(report: Report, answers: dict[str, Answers], log: Log) -> Itera
     for, and with which probability. Only these pictures are read.
     """
     for name, of_set in answers.items():
-        wrong = np.flatnonzero(~of_set.correct())
-        shown = wrong[np.argsort(-of_set.probability[wrong], kind="stable")][:PER_ROW].tolist()
+        wrong = of_set.mistakes()
+        shown = wrong[:PER_ROW].tolist()
         if not shown:
             continue
         label = [set_name(name), "most confident of", counted(len(wrong), "mistake", "mistakes")]

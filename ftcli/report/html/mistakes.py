@@ -16,6 +16,7 @@ from ftcli.report.figures.answers import Answers
 from ftcli.report.figures.sets import shown_of
 from ftcli.report.html.components import Cell, Column, DataTable, Gallery, Paragraph, Part, Picture, Section
 from ftcli.report.types import Report
+from ftcli.safe_text import counted as in_words
 
 MOST = 10  # mistakes of a set
 SIDE = 104  # pixels of the longer side of a picture
@@ -36,29 +37,22 @@ def mistakes(answers: Mapping[str, Answers], images: Mapping[str, ImageSet] | No
     accuracy = {name: float(found.correct().mean()) for name, found in answers.items()}
     parts: list[Part] = []
     for name in shown_of(list(answers), accuracy.__getitem__):
-        if wrong := most_confident(answers[name]):
-            parts += of_set(name, answers[name], wrong, (images or {}).get(name))
+        if len(wrong := answers[name].mistakes()):
+            title = f"{set_name(name)}: {min(MOST, len(wrong))} of {in_words(len(wrong), 'mistake', 'mistakes')}"
+            parts += of_set(title, answers[name], wrong[:MOST].tolist(), (images or {}).get(name))
     if parts and images is None:
         parts.append(Paragraph(NO_PICTURES))
     return Section("Most confident mistakes", parts, CAPTION)
 
 
-def most_confident(answers: Answers) -> list[int]:
-    """The wrong answers of highest confidence, in falling order; of equal ones the first."""
-    wrong = np.flatnonzero(~answers.correct())
-    return wrong[np.argsort(-answers.probability[wrong], kind="stable")][:MOST].tolist()
-
-
-def of_set(name: str, answers: Answers, wrong: Sequence[int], images: ImageSet | None) -> list[Part]:
+def of_set(title: str, answers: Answers, wrong: Sequence[int], images: ImageSet | None) -> list[Part]:
     """The mistakes of one set."""
-    n = int(np.count_nonzero(~answers.correct()))
-    title = f"{set_name(name)}: {len(wrong)} of {n:,} mistakes"
     if images is not None and list(images.ids) == answers.examples:
         try:
             pictures = [picture(images.image(i), words(answers, i)) for i in wrong]
             return [Gallery(title, pictures, "")]
         except RunError as error:  # an image that has changed or gone since: the page says it and stays
-            return [Paragraph(f"{set_name(name)}: {error}", warning=True), mistakes_table(title, answers, wrong)]
+            return [mistakes_table(title, answers, wrong), Paragraph(str(error), warning=True)]
     return [mistakes_table(title, answers, wrong)]
 
 
