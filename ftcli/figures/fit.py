@@ -57,7 +57,7 @@ def size_of(axes: "Axes", figure: "Figure") -> tuple[float, float]:
 
 def thin_ticks(axes: "Axes", name: Literal["x", "y"], gap: float) -> None:
     """Keep every tick, or every second, every third and so on, so that names and numbers of an axis are `gap` pixels
-    apart.
+    apart. The ticks do not change any more when the axes do.
     """
     axis: Any = axes.xaxis if name == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
@@ -68,8 +68,7 @@ def thin_ticks(axes: "Axes", name: Literal["x", "y"], gap: float) -> None:
     step = 1
     while any(end + gap > start for (_, end), (start, _) in pairwise(sorted(ends[::step]))):
         step += 1
-    if step > 1:
-        axis.set_ticks([tick.get_loc() for tick in shown[::step]], [tick.label1.get_text() for tick in shown[::step]])
+    axis.set_ticks([tick.get_loc() for tick in shown[::step]], [tick.label1.get_text() for tick in shown[::step]])
 
 
 def number_cells(figure: "Figure", axes: "Axes", place: int, block: Block) -> None:
