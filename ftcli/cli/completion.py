@@ -107,7 +107,10 @@ def architectures() -> list[str]:
 
 @cache
 def tags() -> list[str]:
-    """Architectures with the tags of their pretrained weights, sorted: "resnet18.a1_in1k"."""
+    """Architectures with the tags of their pretrained weights, sorted: "resnet18.a1_in1k".
+
+    A few are missing whose names timm makes from others when it is imported.
+    """
     known = {*architectures()}
     found = {tag for text in timm_sources() for tag in TAGGED.findall(text)}
     return sorted(tag for tag in found if tag.partition(".")[0] in known)

@@ -20,10 +20,13 @@ from ftcli.model_card.local_paths import last_name, of_prose, of_spec, of_value,
 from ftcli.model_card.metadata import front_matter
 from ftcli.report.tables import picked
 from ftcli.report.types import Report
+from ftcli.run_folder.request import NO_EFFECT
 from ftcli.safe_text import printable, shortened
 
 CLASSES_SHOWN = 100
-DISPLAY = ("json", "quiet", "debug", "out", "overwrite", "resume", "config", "dry_run")  # not of the training
+HIDDEN = {*NO_EFFECT, "dry_run"} - {"preset", "root"}  # options that say nothing of the training
+FLAG = re.compile(r"-q|--(no-)?(overwrite|resume|json|quiet|debug|cache)")  # those of them that are typed alone
+WITH_VALUE = ("--out", "-o", "--workers", "--save-every")
 TIMM = """\
 import timm, torch
 from PIL import Image
@@ -131,7 +134,7 @@ def accuracy(report: Report, figures: FiguresBySet) -> Iterator[str]:
     if report.seeds is not UNSET and len(report.seeds) > 1:
         yield f"Mean over {len(report.seeds)} seeds, of which this model is the best on ID-val:"
         means = [
-            [set_name(name), percent(of_set.accuracy), interval(of_set.ci90) if of_set.ci90 else "-"]
+            [set_name(name), percent(of_set.accuracy), interval(bounds) if (bounds := of_set.get("ci90")) else "-"]
             for name, of_set in report.results.by_set().items()
         ]
         yield markdown_table(["set", "accuracy, %", "90 % interval (Student's t)"], means, left=1)
@@ -148,8 +151,8 @@ def training(report: Report) -> Iterator[str]:
     if report.selected:
         yield f"Selected on ID-val: {escape_markdown(picked(report.selected))}."
     if report.argv:
-        yield "The command, with the last name of each path:"
-        yield fenced(shlex.join(["ftcli", *map(of_word, report.argv)]))
+        yield "The command, without its output folder and with the last name of each path:"
+        yield fenced(shlex.join(["ftcli", *map(of_word, words_of_training(report.argv))]))
     if options := changed_options(report):
         yield "The options that differ from their defaults, as a file for `--config` has them:"
         yield fenced("\n".join(options), "toml")
@@ -160,6 +163,16 @@ def training(report: Report) -> Iterator[str]:
     )
 
 
+def words_of_training(argv: list[str]) -> Iterator[str]:
+    """The words of a command line without those on which no figure depends, so that a resumed run has the same."""
+    words = iter(argv)
+    for word in words:
+        if word in WITH_VALUE:
+            next(words, None)
+        elif word.partition("=")[0] not in WITH_VALUE and not FLAG.fullmatch(word):
+            yield word
+
+
 def changed_options(report: Report) -> list[str]:
     """`name = value` for every option that is not at its default."""
     defaults = {field.name.rstrip("_"): field.default for field in fields(options_class(report.command))}
@@ -167,7 +180,7 @@ def changed_options(report: Report) -> list[str]:
     for name, value in report.config.items():
         default = defaults.get(name, MISSING)
         default = list(default) if isinstance(default, tuple) else default
-        if name not in DISPLAY and value is not None and value != default:
+        if name not in HIDDEN and value is not None and value != default:
             lines.append(f"{name} = {json.dumps(of_value(value), ensure_ascii=False)}")
     return lines
 

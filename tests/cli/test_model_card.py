@@ -100,7 +100,14 @@ def test_no_folder_is_named(run: Path, tiny: Work) -> None:
     assert not re.search(r"(?<![\w<.:/])/(?:tmp|root|home)\b", card)
     assert f"| train | {tiny.train.name} " in card and 'checkpoint = "checkpoint"' in card
     command = re.search(r"^ftcli finetune .*$", card, re.MULTILINE)
-    assert command and "--train train " in command[0] and "--out run" in command[0]
+    assert command and "--train train " in command[0] and "--out" not in command[0]
+
+
+def test_words_on_which_no_figure_depends_are_left_out(run: Path) -> None:
+    content = read(run)
+    words = ["lpft", "-o", "x", "--out=y", "--lr", "1", "--resume", "-q", "--workers", "4", "--no-cache", "--bn=eval"]
+    card = model_card(report_of(content | {"argv": [*words, "--config", "/a/task.toml", "--no-overwrite", "--json"]}))
+    assert "\nftcli lpft --lr 1 --bn=eval --config task.toml\n" in card
 
 
 def test_names_from_data_stay_text(run: Path) -> None:

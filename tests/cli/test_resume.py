@@ -72,7 +72,7 @@ COMMANDS: dict[str, list[Any]] = {
 }
 EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7)}  # states
 EVERY |= {name: (2, 7) for name in COMMANDS if name not in EVERY}
-FILES = {"model.safetensors", "predictions.parquet", "config.json"}
+FILES = {"model.safetensors", "predictions.parquet", "config.json", "README.md"}
 
 
 @pytest.fixture(scope="module")
