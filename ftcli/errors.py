@@ -1,9 +1,10 @@
-"""Errors with their exit codes: a wrong request (2), a failed run (1), an interruption (130, 143)."""
+"""Exit codes: a wrong request (2), a failed run (1), an interruption (130, 143), a condition that holds (3)."""
 
 import difflib
 from collections.abc import Iterable
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes after Ctrl-C and SIGTERM
+CONDITION_HOLDS = 3  # exit code of `compare` where a condition of --fail-if holds
 
 
 class FtcliError(Exception):

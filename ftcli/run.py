@@ -52,7 +52,6 @@ from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
-from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.options import command_of
 from ftcli.run_folder.request import digest_of
@@ -74,7 +73,7 @@ def train(config: Training) -> Answer:
         trainable = count_trainable(loaded.model, config) if count_trainable else {}  # parameters, by choice
         request = context.request(task, [loaded])
         if context.finished_report is not None:
-            return report_answer(context.finished_report, context.folder)
+            return context.finished_answer(task)
         if config.dry_run:
             time, no_time = estimate_time(
                 import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
@@ -123,7 +122,7 @@ def adapt(config: Adapt) -> Answer:
         inputs = context.inputs(task, loaded.data_config)
         request = context.request(task, [loaded])
         if context.finished_report is not None:
-            return report_answer(context.finished_report, context.folder)
+            return context.finished_answer(task)
         model = machine.place(loaded.model)
         with context.locked_folder(request) as checkpointer:
             untouched = measure(model, inputs, config.seed, log, frozen=True)
@@ -276,11 +275,7 @@ def save(
     parts: dict[str, object],
 ) -> Answer:  # fmt: skip
     """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
-    history = [
-        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch.to_dict()
-        for run in trained.runs
-        for epoch in run.epochs()
-    ]
+    history = [run.line(epoch) for run in trained.runs for epoch in run.epochs()]
     save_weights = partial(
         save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
         temperature=temperature_of(results, trained),

@@ -18,6 +18,9 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # each has
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import: a test that reaches for the network must fail at once
 CACHE = tempfile.TemporaryDirectory(prefix="ftcli-test-cache-")  # never the user's own
 os.environ["FTCLI_CACHE"] = CACHE.name
+for name in ("FTCLI_DEVICE", "FTCLI_PRECISION", "FTCLI_WORKERS", "FTCLI_THREADS"):  # nor their machine's defaults
+    os.environ.pop(name, None)
+os.environ["XDG_CONFIG_HOME"] = f"{CACHE.name}/configuration"
 
 
 def real_data() -> Path | None:

@@ -3,7 +3,7 @@
 Typer would print the same from the same declarations; it takes three times as long, most of it for imports.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +14,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from ftcli.commands import COMMANDS, options_class
 from ftcli.config.declare import PANELS
+from ftcli.config.machine import VARIABLES
 from ftcli.config.shared import Common
 from ftcli.console.streams import Console
 from ftcli.errors import RequestError, choose
@@ -23,6 +24,9 @@ ARGUMENTS = "Arguments"  # they have no panel and come first
 HELP, VERSION = ("--help", "-h"), ("--version", "-V")
 REQUIRED, NEEDED = "required", "needed"  # in the place of a default: by the parser, and by the command
 TAKEN_BACK = "--no-… undoes a flag that a file sets, as in --no-overwrite; --cache undoes --no-cache."
+MACHINE_DEFAULTS = (
+    f"{', '.join(VARIABLES.values())} and the file ~/.config/ftcli/ftcli.toml set defaults of the machine."
+)
 LEAST_VALUE = 16  # characters for what is typed after an option; longer choices are folded
 FIRST = ("--train", "--checkpoint")  # what a newcomer looks for stands at the top of its panel
 
@@ -106,33 +110,57 @@ def asks_for_help(words: Sequence[str]) -> bool:
     return not words or words[0] == "help" or any(word in HELP for word in options_among(words))
 
 
-def print_help(words: Sequence[str]) -> None:
-    """The page of the command that is named first among the words, or of the program.
+def named_command(words: Sequence[str]) -> str | None:
+    """The command that is named first among the words of somebody who wants to read; None where there is none.
 
     Raises RequestError for a command that there is not.
     """
-    console = Console(highlight=False, markup=False, emoji=False)
     named = [word for word in words if not word.startswith("-")]
     named = named[1:] if named[:1] == ["help"] else named
     command = next((word for word in named if word in COMMANDS), None)
+    if command is None and named:
+        raise RequestError(f"there is no command {named[0]!r}.", choose(named[0], COMMANDS))
+    return command
+
+
+def new_console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_help(words: Sequence[str]) -> None:
+    """The whole page of the command that is named first among the words, or of the program.
+
+    Raises RequestError for a command that there is not.
+    """
+    console = new_console()
+    command = named_command(words)
     if command is None:
-        if named:
-            raise RequestError(f"there is no command {named[0]!r}.", choose(named[0], COMMANDS))
         print_program(console)
         return
     found = list(rows(options_class(command)))
-    arguments = "".join(
-        f" {row.name}" if row.default == REQUIRED else f" [{row.name}]" for row in found if row.panel == ARGUMENTS
-    )
-    console.print(f"Usage: ftcli {command} [OPTIONS]{arguments}\n\n{COMMANDS[command].help}\n")
-    width = max(len(names_shown(row)) for row in found)
-    typed = max(len(row.value) for row in found)
+    console.print(usage(command, found))
     for panel in (ARGUMENTS, *PANELS):
         entries = [row for row in found if row.panel == panel]
         entries.sort(key=lambda row: row.name not in FIRST)
         if entries:
-            console.print(panel_table(panel, entries, width, min(typed, max(LEAST_VALUE, console.width // 5))))
+            console.print(panel_table(panel, entries, *typed_width(found, console.width)))
     console.print(TAKEN_BACK)
+    if any(row.name in (f"--{name}" for name in VARIABLES) for row in found):
+        console.print(MACHINE_DEFAULTS)
+
+
+def usage(command: str, found: Sequence[Row]) -> str:
+    """How a command is typed, and what it does. found: its options and arguments."""
+    arguments = "".join(
+        f" {row.name}" if row.default == REQUIRED else f" [{row.name}]" for row in found if row.panel == ARGUMENTS
+    )
+    return f"Usage: ftcli {command} [OPTIONS]{arguments}\n\n{COMMANDS[command].help}\n"
+
+
+def typed_width(entries: Sequence[Row], width: int) -> tuple[int, int]:
+    """The widths of the columns of names and of values, on a page of `width` characters."""
+    typed = max(len(row.value) for row in entries)
+    return max(len(names_shown(row)) for row in entries), min(typed, max(LEAST_VALUE, width // 5))
 
 
 def panel_table(panel: str, entries: Sequence[Row], named: int, typed: int) -> Table:
@@ -156,16 +184,21 @@ def print_program(console: Console) -> None:
     """The commands, by panel."""
     console.print(f"Usage: ftcli COMMAND [OPTIONS]\n\n{ABOUT}\n")
     for panel in dict.fromkeys(row.panel for row in COMMANDS.values()):
-        table = new_panel(panel)
-        table.add_column(no_wrap=True, min_width=max(map(len, COMMANDS)), style="bold cyan")
-        table.add_column(overflow="fold", ratio=1)
-        for name, row in COMMANDS.items():
-            if row.panel == panel:
-                table.add_row(name, row.help)
-        console.print(table)
-    console.print("ftcli COMMAND --help shows the options of a command; ftcli --version (-V) the version.")
+        console.print(command_table(panel, {name: row.help for name, row in COMMANDS.items() if row.panel == panel}))
+    console.print("ftcli COMMAND -h shows examples and the commonest options of a command, ftcli COMMAND --help all")
+    console.print("of them; ftcli --version (-V) shows the version.")
     console.print("ftcli --install-completion installs completion for bash, zsh or fish;")
     console.print("ftcli --show-completion prints the script that it would install.")
+
+
+def command_table(title: str, commands: Mapping[str, str]) -> Table:
+    """Commands, and what each does."""
+    table = new_panel(title)
+    table.add_column(no_wrap=True, min_width=max(map(len, COMMANDS)), style="bold cyan")
+    table.add_column(overflow="fold", ratio=1)
+    for name, words in commands.items():
+        table.add_row(name, words)
+    return table
 
 
 def new_panel(title: str) -> Table:

@@ -16,7 +16,9 @@ import typer
 
 from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
+from ftcli.cli.short_help import asks_for_short_help, print_short_help
 from ftcli.commands import COMMANDS, import_named, options_class
+from ftcli.config.machine import from_machine
 from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.console.status import status_line
@@ -38,14 +40,16 @@ def build_app(
     """The Typer program. make_run: from "module:function" to what is run on the options. commands: those to build;
     all of them take a fifth of a second.
     """
-    from ftcli.cli.options import command_of  # here, because `--help` needs none of it
+    from ftcli.cli.options import command_class, command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     app.callback()(lambda: None)  # so that a single command is typed with its name too
     for name in commands:
         row = COMMANDS[name]
         run = (make_run or runner)(row.function)
-        app.command(name, rich_help_panel=row.panel)(command_of(options_class(name), run, name, row.help))
+        app.command(name, cls=command_class(options_class(name)), rich_help_panel=row.panel)(
+            command_of(options_class(name), run, name, row.help)
+        )
     return app
 
 
@@ -77,8 +81,8 @@ def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> C
             if config.debug:
                 traceback.print_exc()
             raise typer.Exit(exit_code_of(error)) from None
-        if answer.failed:
-            raise typer.Exit(1)
+        if answer.exit_code:
+            raise typer.Exit(answer.exit_code)
 
     return run
 
@@ -136,10 +140,10 @@ def value_typed(words: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def value_in_file(error: typer.TyperException) -> str | None:
-    """The value of the option at fault in the preset or configuration file."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    value = (getattr(context, "default_map", None) or {}).get(getattr(parameter, "name", None))
-    return None if value is None else f"{value!r} (from the file)"
+    """The value of the option at fault in the preset, the configuration file or the machine's defaults."""
+    context, name = getattr(error, "ctx", None), str(getattr(getattr(error, "param", None), "name", None))
+    value = (getattr(context, "default_map", None) or {}).get(name)
+    return None if value is None else f"{value!r}{from_machine(name, value) or ' (from the file)'}"
 
 
 def print_error(problem: str, fix: str, code: int) -> int:
@@ -157,7 +161,9 @@ def main() -> None:
     """A command line, from the words to the exit code."""
     words = sys.argv[1:]
     if COMPLETION in os.environ:  # the line is in the environment too, and no words are given
-        build_app()(prog_name=NAME)
+        from ftcli.cli.completion import answer_shell
+
+        answer_shell(os.environ[COMPLETION], lambda: build_app()(prog_name=NAME))
     elif any(word in VERSION for word in options_among(words)):
         print(f"ftcli {__version__}")
     elif asks_for_help(words):
@@ -172,7 +178,7 @@ def main() -> None:
 def help_for(words: Sequence[str]) -> int:
     """The help that is asked for; gives the exit code."""
     try:
-        print_help(words)
+        (print_short_help if asks_for_short_help(words) else print_help)(words)
     except FtcliError as error:  # a command that there is not
         return exit_code_of(error)
     return 0

@@ -1,14 +1,13 @@
 """From a configuration class to a Typer signature, and from a preset, a TOML file or a report to its defaults.
 
-Precedence, strongest first: what is typed, `--config`, `--preset`, the default. The two files become the parser's
-default map, so their values pass the very checks that typed ones do.
+Precedence, strongest first: what is typed, `--config`, `--preset`, the environment, the user's file, the default. All
+but the first and the last become the parser's default map, so their values pass the very checks that typed ones do.
 """
 
 import inspect
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import MISSING, fields
@@ -16,13 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from ftcli.cli.completion import completer_of
 from ftcli.config.declare import PANELS
+from ftcli.config.machine import machine_defaults, read_text
 from ftcli.config.shared import Common
 from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
-from ftcli.limits import MAX_OPTIONS_FILE_BYTES
-from ftcli.presets import load_preset, preset_names
+from ftcli.presets import load_preset
 from ftcli.presets.placing import at_root
 from ftcli.recipes import load_recipe
 from ftcli.safe_text import shortened
@@ -37,9 +38,12 @@ NOT_FROM_REPORT = (
     "debug",
     "plot",
     "sheet",
+    "progress",
+    "log_with",
 )  # a report's options that name itself
-# What runs code, and what says where to write and what to replace: no file from somebody else may say it.
-TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
+MACHINE, FILES = "ftcli.machine", "ftcli.files"  # keys of a context's meta: the sources of its default map
+# What runs code, sends data away, or says where to write and what to replace: no file from somebody else may say it.
+TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet", "log_with")
 EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
@@ -48,7 +52,7 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
     """A function whose signature has one parameter per field of `options`; it builds the configuration and runs it."""
     hints = get_type_hints(options, include_extras=True)
     callbacks: dict[str, Callable[..., Any]] = {"preset": apply_preset, "config": apply_file_and_preset}
-    if not options.preset_gives_options:
+    if options.defaults_for_cells:
         callbacks = {"recipe": apply_recipe, "config": apply_file}
     for option, callback in callbacks.items():
         if option in hints:
@@ -58,9 +62,9 @@ def command_of(options: type[Common], run: Callable[[Common], None], name: str, 
             hints[option] = with_attributes(hints[option], callback=typed_only)
     for option in (name for name in EXCLUSIVE if name in hints):
         hints[option] = with_attributes(hints[option], callback=unless_typed)
-    named = "preset" if "preset" in hints else "name"  # of `presets`
-    if named in hints:
-        hints[named] = with_attributes(hints[named], autocompletion=complete_preset)
+    for option in (field.name for field in fields(options)):
+        if completer := completer_of(option, get_args(hints[option])[1]):
+            hints[option] = with_attributes(hints[option], autocompletion=completer)
     parameters = [
         inspect.Parameter(
             field.name,
@@ -103,23 +107,41 @@ def expand_home(value: Any) -> Any:
     return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
 
 
-def complete_preset(incomplete: str) -> list[str]:
-    """What a shell may complete the beginning of a preset's name to."""
-    return [name for name in preset_names() if name.startswith(incomplete)]
+def command_class(options: type[Common]) -> type[TyperCommand]:
+    """Typer's class of a command with these options."""
+    return TyperCommand if options.defaults_for_cells else OptionsCommand
+
+
+class OptionsCommand(TyperCommand):
+    """A command whose weakest defaults, before those of the declarations, are the machine's."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # completion, which must not fail
+            ctx.meta[MACHINE] = machine_defaults([str(parameter.name) for parameter in self.params])
+            set_default_map(ctx)
+        return super().parse_args(ctx, args)
+
+
+def set_default_map(context: Any, **values: Mapping[str, Any]) -> None:
+    """Make the parser's defaults of the sources so far and of these, each stronger than the machine's."""
+    files = context.meta.setdefault(FILES, {})
+    files |= values
+    machine = {name: default.value for name, default in context.meta.get(MACHINE, {}).items()}
+    context.default_map = machine | merge_options(files.get("config", {}), files.get("preset", {}))
 
 
 def apply_preset(context: typer.Context, name: str | None) -> str | None:
     """Put a preset's options below those of a configuration file."""
     if name is not None:
-        context.default_map = merge_options(context.default_map or {}, options_of_preset(name, context))
+        of_files = context.meta.get(FILES, {}).get("preset", {})
+        set_default_map(context, preset=merge_options(of_files, options_of_preset(name, context)))
     return name
 
 
 def apply_recipe(context: typer.Context, name: str | None) -> str | None:
     """Put a recipe's options below those of a configuration file."""
     if name is not None:
-        values = check_keys(load_recipe(name), context, f"the recipe {name}")
-        context.default_map = merge_options(context.default_map or {}, values)
+        set_default_map(context, preset=check_keys(load_recipe(name), context, f"the recipe {name}"))
     return name
 
 
@@ -127,17 +149,17 @@ def apply_file_and_preset(context: typer.Context, path: Path | None) -> Path | N
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
         values = options_of_file(context, path)
-        below = context.default_map or {}
+        of_preset = context.meta.get(FILES, {}).get("preset", {})
         if isinstance(values.get("preset"), str):
-            below = merge_options(options_of_preset(values["preset"], context), below)
-        context.default_map = merge_options(values, below)
+            of_preset = merge_options(options_of_preset(values["preset"], context), of_preset)
+        set_default_map(context, config=values, preset=of_preset)
     return path
 
 
 def apply_file(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above the others."""
     if path is not None:
-        context.default_map = merge_options(options_of_file(context, path), context.default_map or {})
+        set_default_map(context, config=options_of_file(context, path))
     return path
 
 
@@ -168,7 +190,7 @@ def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: An
         name = parameter.opts[0]
         raise RequestError(
             f"{context.params['config']}: {name} {shortened(str(value))} does not count from a file: it would run "
-            "code, or say where to write.",
+            "code, send data away, or say where to write.",
             f"take it out of the file, and type {name} yourself if you mean it",
         )
     return value
@@ -206,16 +228,6 @@ def read_options(path: Path, command: str) -> dict[str, Any]:
             f"--config {str(path)!r} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file"
         )
     return {key: value for key, value in options.items() if key not in NOT_FROM_REPORT and value is not None}
-
-
-def read_text(path: Path) -> str:
-    """A file of options. Raises OSError for what is no regular file, or longer than any is, and UnicodeDecodeError."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device could last for ever
-        raise OSError("it is no regular file")
-    if found.st_size > MAX_OPTIONS_FILE_BYTES:
-        raise OSError(f"it has {found.st_size:,} bytes, and at most {MAX_OPTIONS_FILE_BYTES:,} are read")
-    return path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a byte order mark
 
 
 def check_keys(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
-from ftcli.config.loop import Merge
+from ftcli.config.following import LogWith
+from ftcli.config.loop import BLOCK_WORDS, Merge
 from ftcli.config.preparation import CropScale, check_crop_scale
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
 from ftcli.data.augmentation import LEAST_SHARE, Augmentation
@@ -26,9 +27,9 @@ class Adapt(Detailed, Resumable):
     blocks: Annotated[
         Words,
         option(
-            "Choices of blocks to compare: each, embed, first, middle, last, head, all, none, number, name, A..B.",
+            f"Choices of blocks to compare: {', '.join(BLOCK_WORDS)}, number, name, A..B.",
             panel=TRAINING,
-            parser=words(),
+            parser=words(offered=BLOCK_WORDS),
             default="all",
             metavar="A,B,…",
         ),
@@ -76,6 +77,8 @@ class Adapt(Detailed, Resumable):
         int,
         option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=MAX_SEED, metavar="SEED"),
     ] = 0
+
+    log_with: LogWith = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -62,8 +62,8 @@ class Words(tuple[str, ...]):
         return ",".join(self)
 
 
-def words(allowed: Sequence[str] = ()) -> Callable[[Any], Words]:
-    """A parser of comma-separated words; `allowed`: the only ones there are."""
+def words(allowed: Sequence[str] = (), offered: Sequence[str] = ()) -> Callable[[Any], Words]:
+    """A parser of comma-separated words; `allowed`: the only ones there are; `offered`: some, for completion."""
 
     def parse(value: Any) -> Words:
         parts = [str(part).strip() for part in (value if isinstance(value, (list, tuple)) else str(value).split(","))]
@@ -74,6 +74,7 @@ def words(allowed: Sequence[str] = ()) -> Callable[[Any], Words]:
                 )
         return Words(dict.fromkeys(parts))
 
+    parse.offered = allowed or offered  # type: ignore[attr-defined]
     return parse
 
 
@@ -95,4 +96,4 @@ def spec(help: str, default: str, **more: Any) -> Any:
 
 def figure(what: str) -> Any:
     """The option `--plot`."""
-    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.svg|png")
+    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.pdf|svg|png")

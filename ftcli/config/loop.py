@@ -71,6 +71,7 @@ L1 = Annotated[
         "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
     ),
 ]
+BLOCK_WORDS = ("each", "embed", "first", "middle", "last", "head", "all", "none")  # of --blocks, beside a model's own
 Merge = Annotated[
     int | None,
     option(

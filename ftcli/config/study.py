@@ -38,7 +38,7 @@ Shared: Any = _shared_options()
 class Study(Shared):  # type: ignore[misc]
     """Options of `ftcli study`."""
 
-    preset_gives_options: ClassVar[bool] = False  # the cells get it, each for its own command
+    defaults_for_cells: ClassVar[bool] = True
 
     config: Annotated[
         Path | None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import TRAINING, Numbers, Words, option, words
-from ftcli.config.loop import L1, BatchNorm, Epochs, Merge, Mixup, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.loop import BLOCK_WORDS, L1, BatchNorm, Epochs, Merge, Mixup, Optimizer, Schedule, WeightDecay, rates
 from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
@@ -19,9 +19,9 @@ class Surgical(Training):
     blocks: Annotated[
         Words | None,
         option(
-            "Choices of blocks to compare: each, embed, first, middle, last, head, all, none, number, name, A..B.",
+            f"Choices of blocks to compare: {', '.join(BLOCK_WORDS)}, number, name, A..B.",
             panel=TRAINING,
-            parser=words(),
+            parser=words(offered=BLOCK_WORDS),
             default="needed, here or in --auto",
             metavar="A,B,…",
         ),

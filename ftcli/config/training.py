@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
 from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.following import LogWith
 from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
@@ -131,6 +132,7 @@ class Training(Detailed, Resumable):
             parser=words(MEASURES),
         ),
     ] = None
+    log_with: LogWith = None
     dry_run: Annotated[
         bool,
         flag(

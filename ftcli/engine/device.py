@@ -16,6 +16,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ftcli.config.machine import from_machine
 from ftcli.config.shared import Running
 from ftcli.errors import RequestError
 from ftcli.processes import local_process_index, process_count, process_index
@@ -173,11 +174,13 @@ def named_device(name: str) -> torch.device:
         here.append("mps")
     if name not in here:
         raise RequestError(
-            f"--device {name!r} is not here.", f"this machine has {', '.join(here)}; auto takes the best"
+            f"--device {name!r}{from_machine('device', name)} is not here.",
+            f"this machine has {', '.join(here)}; auto takes the best",
         )
     if process_count() > 1 and name.startswith(("cuda:", "mps")):
         raise RequestError(
-            f"--device {name} is one device, and there are {process_count()} processes.", "--device cuda or cpu"
+            f"--device {name}{from_machine('device', name)} is one device, and there are {process_count()} processes.",
+            "--device cuda or cpu",
         )
     return best_device() if name == "cuda" else torch.device(name)
 
@@ -188,5 +191,6 @@ def precision_on(device: torch.device, precision: str) -> str:
     if precision == "auto":
         return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
     if (precision == "bf16" and not has_bf16) or (precision == "fp16" and device.type == "cpu"):
-        raise RequestError(f"--precision {precision} does not work on {device.type}.", "leave it at auto, or take fp32")
+        said = f"{precision}{from_machine('precision', precision)}"
+        raise RequestError(f"--precision {said} does not work on {device.type}.", "take --precision auto or fp32")
     return precision

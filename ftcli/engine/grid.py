@@ -71,7 +71,7 @@ def search(
             model = start(seed)
             if not (choice or runs):
                 log.plan({choice: search_work(model, plan, config, inputs)})
-            run = fit(model, plan, lr, config, inputs, seed, log, name)
+            run = fit(model, plan, lr, config, inputs, seed, log, name, choice)
             runs.append(run.record())
             # Only the best weights of a seed are kept, in memory and among the saved states.
             beaten = name

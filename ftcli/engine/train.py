@@ -29,7 +29,7 @@ from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
 from ftcli.engine.types import Epoch, EpochScores
 from ftcli.errors import RequestError
-from ftcli.log import Log
+from ftcli.log import EpochEnd, Log
 from ftcli.model.normalization import batch_norms
 from ftcli.seeds import derive_seed
 from ftcli.workload import STEP
@@ -37,24 +37,29 @@ from ftcli.workload import STEP
 
 def fit(
     model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, seed: int, log: Log,
-    name: str = "",
+    name: str = "", choice: str = "",
 ) -> Run:  # fmt: skip
     """Train `model` in place under a plan, at the peak learning rate `lr`; `name` is the run's, in messages and states.
+    choice: of several, the one that the run belongs to.
 
     Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
     what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    run, state = Run(seed, lr), training_state(model, plan, lr, config, inputs, log)
+    run, state = Run(seed, lr, choice), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
     restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs))
     position = restored or Position()
-    log.begin_run(position.epochs, config.epochs, resumed=restored is not None, finished=position.finished)
+    log.begin_run(
+        position.epochs, config.epochs, resumed=restored is not None, finished=position.finished, name=name,
+        ended=[epoch_end(name, run, entry, state, config.epochs) for entry in run.history],
+    )  # fmt: skip
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
     if position.finished:
         return run
     prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, log)
     if config.epoch_zero and not run.history:
         evaluate_epoch(run, state, 0, None, config, inputs, prefix, log, time.perf_counter())
+        log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
     for epoch in range(position.epochs + 1, config.epochs + 1):
         started = time.perf_counter()
         try:
@@ -72,13 +77,17 @@ def fit(
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
             break
-        last = run.history[-1]
-        log.epoch(name, epoch, config.epochs, loss, last.id_val.accuracy, last.seconds)
+        log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
         position = Position(epoch)
         checkpoint.after_epoch()
     position = Position(finished=True)
     checkpoint.end_steps(save=True)
     return run
+
+
+def epoch_end(name: str, run: Run, entry: Epoch, state: TrainingState, epochs: int) -> EpochEnd:
+    """What the log is told of an epoch of a run of so many."""
+    return EpochEnd(name, epochs, run.record().line(entry), state.rate_at_end_of(entry.epoch))
 
 
 def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> None:

@@ -1,5 +1,7 @@
 """What the engine tells a report: picks, runs and epochs as JSON objects with types. Nothing heavy is imported."""
 
+from typing import Any
+
 from msgspec import UNSET, UnsetType
 
 from ftcli.records import Count, Fraction, Record
@@ -42,6 +44,10 @@ class RunRecord(Record, kw_only=True):
     def epochs(self) -> list[Epoch]:
         """The history; empty of a candidate that no loop trained."""
         return [] if self.history is UNSET else self.history
+
+    def line(self, epoch: Epoch) -> dict[str, Any]:
+        """One of its epochs as a line of history.jsonl."""
+        return {key: self[key] for key in ("choice", "seed", "lr") if key in self} | epoch.to_dict()
 
 
 class EpochScores(Record):

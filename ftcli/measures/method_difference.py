@@ -57,14 +57,16 @@ def method_difference(
     _check(first, second, fixed)
     sets = len(first)
     tables = [_by_length(arrays) for arrays in (first, second)]
-    centre, examples = _over_examples(*tables, sets)
+    centre, examples = _over_examples(tables[0], tables[1], sets)
     spreads = [_spread(table, sets) for table, as_it_is in zip(tables, fixed, strict=True) if not as_it_is]
     seeds = _seed_parts(spreads)
     variance = examples + max(0.0, sum(seeds) - sum(one.within / one.seeds for one in spreads))
     # Satterthwaite; of the seeds' part what was measured counts, before the examples' share is taken off (Hillis 2007).
-    uncertain = examples**2 / max(1, min(len(table.T) for table in tables[0]) - 1)
+    uncertain = examples**2 / max(1, min(table.shape[1] for table in tables[0]) - 1)
     uncertain += sum(part**2 / (one.seeds - 1) for part, one in zip(seeds, spreads, strict=True))
     df, error = max(1.0, variance**2 / uncertain), math.sqrt(variance)
+    if spreads:  # few seeds may seem to add nothing: then the examples, though many, would make the test sure of itself
+        df = min(df, float(sum(one.seeds - 1 for one in spreads) ** 2))
     half = two_sided_quantile(level, df) * error
     difference = math.fsum(a.mean() - b.mean() for a, b in zip(first, second, strict=True)) / sets
     return MethodDifference(difference, centre - half, centre + half, two_sided_p(centre / error, df))

@@ -5,6 +5,7 @@ import math
 TERMS = 10_000  # of the continued fraction, at most; some thirty are needed but where df is very large
 TINY = 1e-300
 ENOUGH = 1e-15
+NORMAL_FROM = 1e7  # degrees of freedom; from here on, the logarithms below lose more digits than the normal differs
 
 
 def two_sided_p(t: float, df: float) -> float:
@@ -16,7 +17,7 @@ def two_sided_p(t: float, df: float) -> float:
         raise ValueError(f"a number and degrees of freedom above 0 are needed, got t = {t}, df = {df}")
     if math.isinf(t):
         return 0.0
-    if math.isinf(df):
+    if df > NORMAL_FROM:
         return math.erfc(abs(t) / math.sqrt(2))
     return _incomplete_beta(df / 2, 0.5, df, t * t)
 
@@ -28,15 +29,16 @@ def two_sided_quantile(level: float, df: float) -> float:
     """
     if not 0 <= level < 1:
         raise ValueError(f"a level in [0, 1) is needed, got {level}")
-    low, high = 0.0, 1.0
-    while two_sided_p(high, df) > 1 - level:
-        low, high = high, 2 * high
-    while low < (middle := (low + high) / 2) < high:  # until no float lies between
-        if two_sided_p(middle, df) > 1 - level:
-            low = middle
-        else:
-            high = middle
-    return high
+    # Newton from below: the tail is convex, so no step goes past the quantile but for rounding, where it ends.
+    near = min(df, NORMAL_FROM)  # for the steps alone
+    log_peak = math.lgamma((near + 1) / 2) - math.lgamma(near / 2) - math.log(math.pi * near) / 2
+    t = 0.0
+    while (missing := two_sided_p(t, df) - (1 - level)) > 0:
+        density = math.exp(log_peak - (near + 1) / 2 * math.log1p(t * t / near))
+        if t + missing / (2 * density) == t:
+            break
+        t += missing / (2 * density)
+    return t
 
 
 def _incomplete_beta(a: float, b: float, df: float, square: float) -> float:

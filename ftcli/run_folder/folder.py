@@ -1,6 +1,5 @@
 """The output folder of a run: checked before the work, made and filled after it, each file written atomically."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
-from ftcli.files import make_folder, nearest_existing, resource_limit, write_atomically
+from ftcli.files import make_folder, nearest_existing, read_beginning, resource_limit, write_atomically
 from ftcli.records import Record, as_json
+from ftcli.run_folder.history import as_text
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.run_folder.names import HISTORY, MODEL_FILES, PREDICTIONS, REPORT, STATE
+from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
+
+CARD_BEGINNING = 4096  # bytes of a model card; the tags come early in it
 
 
 def choose_output_folder(out: Path | None, command: str, overwrite: bool, *, resumable: bool = False) -> Path:
@@ -41,6 +43,7 @@ def check_free(folder: Path, overwrite: bool, resumable: bool) -> None:
         raise RequestError(f"--out {str(folder)!r} is a file.", "name a folder that is new or empty")
     check_unlocked(folder)
     check_not_finished(folder, overwrite)
+    check_no_other_card(folder)
     state = folder / STATE
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise RequestError(f"{str(state)!r} is no state of ftcli: no folder.", "remove it, or name another folder")
@@ -77,20 +80,33 @@ def check_not_finished(folder: Path, overwrite: bool) -> None:
         )
 
 
+def check_no_other_card(folder: Path) -> None:
+    """Raises RequestError for a README.md of somebody else, which the model card would replace."""
+    path = folder / CARD
+    if os.path.lexists(path) and CARD_MARK not in read_beginning(path, CARD_BEGINNING):
+        raise RequestError(
+            f"--out {str(folder)!r} holds a {CARD} that ftcli did not write.", "name another folder, or move the file"
+        )
+
+
 def write_run(
     folder: Path, report: Record, history: Sequence[Mapping[str, object]], predictions: pa.Table | None,
-    save_weights: Callable[[Path], None] | None,
+    save_weights: Callable[[Path], None] | None, card: str = "",
 ) -> None:  # fmt: skip
-    """Write the files of a finished run. The report comes last: where it is, all the others are complete."""
+    """Write the files of a finished run. The report comes last: where it is, all the others are complete.
+
+    card: the model card, beside weights that are saved.
+    """
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     make_folder(folder)
     # Of a run that is replaced: a report must not lie beside another's model.
-    for old in (REPORT, PREDICTIONS, *MODEL_FILES):
+    for old in (REPORT, PREDICTIONS, PAGE, *MODEL_FILES):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
-        lines = "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history)
-        write_atomically(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+        lines = as_text(history)
+        write_atomically(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"), len(lines))
+        write_atomically(folder / CARD, lambda path: path.write_text(card, encoding="utf-8"))
     if predictions is not None:
         size = predictions.nbytes
         write_atomically(

@@ -1,6 +1,10 @@
 """The names of what lies in a run folder. Nothing heavy is imported."""
 
 SCHEMA = "ftcli/report/1"
-REPORT, HISTORY, PREDICTIONS = "report.json", "history.jsonl", "predictions.parquet"
+REPORT, HISTORY, PREDICTIONS, CARD = "report.json", "history.jsonl", "predictions.parquet", "README.md"
+CARD_MARK = b"\n- ftcli\n"  # a tag in the front matter of every model card that ftcli writes
+PAGE = "report.html"  # where it was asked for
+TRACKER_FILES, TENSORBOARD = "trackers", "tensorboard"  # folders of what --log-with has written
 STATE = "state"  # a folder, of a run that is not finished
-MODEL_FILES = ("model.safetensors", "config.json", HISTORY)
+REQUEST = "request.json"  # in it
+MODEL_FILES = ("model.safetensors", "config.json", HISTORY, CARD)

@@ -10,6 +10,7 @@ from ftcli.records import Foreign
 NO_EFFECT = (
     "out",
     "overwrite",
+    "html",
     "resume",
     "config",
     "preset",
@@ -20,6 +21,8 @@ NO_EFFECT = (
     "workers",
     "save_every",
     "no_cache",
+    "progress",
+    "log_with",
 )  # on the figures
 
 

@@ -23,14 +23,15 @@ from ftcli.errors import RequestError
 from ftcli.files import make_folder, write_atomically
 from ftcli.records import as_json
 from ftcli.run_folder.folder import choose_output_folder
-from ftcli.run_folder.lock import locked
+from ftcli.run_folder.lock import LOCK, locked
+from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
 from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import Ended, run_cells
-from ftcli.studies.summary import summarize
+from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
 from ftcli.studies.time import CellWork, total_seconds, work_of
 from ftcli.studies.types import StudyReport
@@ -61,12 +62,13 @@ def study(config: Study) -> Answer:
             if left:
                 engine = open_engine(config, left)
                 stack.callback(engine.stop)
+                work = work_of(left, measure=True)
             stack.enter_context(kept(folder, cells, log))
             if left:
-                ended = run_left(left, folder, engine, config, log)
+                ended = run_left([one.cell for one in left], work, folder, engine, log)
             seconds = time.perf_counter() - started
             report = summarize(cells, folder, options_of(config), ended.failed, not_here, log, seconds)
-            write_answer(folder, report)
+            write_answer(folder, report, cells)
     return study_answer(report, folder)
 
 
@@ -87,6 +89,7 @@ def kept(folder: Path, cells: list[Cell], log: ConsoleLog) -> Iterator[None]:
     with locked(folder, log):
         write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
         yield
+        (folder / LOCK).unlink(missing_ok=True)
 
 
 def options_of(config: Study) -> dict[str, Any]:
@@ -95,18 +98,13 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
-def run_left(left: Sequence[Planned], folder: Path, engine: Engine, config: Study, log: ConsoleLog) -> Ended:
+def run_left(
+    cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog
+) -> Ended:
     """Run the cells that are left, after saying how much that is."""
-    work = work_of(left, measure=not config.quiet and not small(left))
-    cells = [one.cell for one in left]
     log.note(extent(cells, work, engine.slots))
     with StudyProgress(log, cells, work, engine.slots) as progress:
         return run_cells(cells, folder, engine, progress)
-
-
-def small(left: Sequence[Planned]) -> bool:
-    """Whether measuring the time would take about as long as the cells do."""
-    return len(left) == 1 or all(one.cell.model for one in left)
 
 
 def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> str:
@@ -154,6 +152,10 @@ def dry_run_answer(
     return Answer(content, lambda out: show_parts(out, [*dry_run_tables(planned, left, work), last]))
 
 
-def write_answer(folder: Path, report: StudyReport) -> None:
+def write_answer(folder: Path, report: StudyReport, cells: Sequence[Cell]) -> None:
     """study.json, and the page that a colleague reads."""
+    from ftcli.studies.page import study_page
+
+    page = study_page(report, reports_of(cells, folder))
     write_atomically(folder / ANSWER, lambda path: path.write_text(as_json(report), "utf-8"))
+    write_atomically(folder / PAGE, lambda path: path.write_bytes(page.encode("utf-8", "replace")))

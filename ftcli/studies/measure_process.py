@@ -1,4 +1,4 @@
-"""The process that measures how long the commands of a study take: their words on stdin, their plans on stdout."""
+"""The process that checks the commands of a study and measures their times: words on stdin, plans on stdout."""
 
 import json
 import sys
@@ -6,14 +6,18 @@ from typing import Any
 
 from ftcli.cli.main import configuration_of
 from ftcli.commands import COMMANDS, import_named
-from ftcli.errors import FtcliError
+from ftcli.errors import FtcliError, RequestError
 
 
 def plan_of(words: list[str]) -> Any:
-    """What `--dry-run` of a command answers; None where it fails."""
+    """What `--dry-run` of a command answers; of a wrong request its problem and what to type instead; None where there
+    is no answer.
+    """
     try:
         config = configuration_of([*words, "--dry-run", "--quiet"])
         return import_named(COMMANDS[words[0]].function)(config).as_content()
+    except RequestError as error:
+        return {"problem": error.problem, "fix": error.fix}
     except FtcliError:
         return None
 

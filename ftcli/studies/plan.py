@@ -132,8 +132,9 @@ def cells_of_benchmark(
             pairs = list(zip(own, values, strict=True))
             typed = [*words, *(f"{setting.typed}={value}" for setting, value in pairs)]
             resolved = configuration_of(typed)
-            if resolved.threads is None:  # type: ignore[attr-defined]
-                typed.append(f"--threads={threads_for(config, known)}")
+            if not any(word.partition("=")[0] == "--threads" for word in typed):
+                threads = resolved.threads or threads_for(config, known)  # type: ignore[attr-defined]
+                typed.append(f"--threads={threads}")
             label = label_of(line, pairs)
             folder = f"{benchmark}/{folder_name(' '.join([label, *rates_of(pairs)]))}"
             seeded = draws_numbers(resolved)

@@ -13,7 +13,7 @@ from ftcli.engine.types import Timing
 from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.records import decoded
-from ftcli.report.types import ReportWarning
+from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
@@ -41,6 +41,16 @@ def summarize(
         notes=list(dict.fromkeys(notes)), timing=Timing(round(seconds, 3)),
         warnings=[decoded(warning, ReportWarning) for warning in log.warnings],
     )  # fmt: skip
+
+
+def reports_of(cells: Sequence[Cell], study: Path) -> dict[str, dict[str, Report]]:
+    """The report of the best seed's cell, by benchmark and method."""
+    found: dict[str, dict[str, Report]] = {}
+    finished = finished_cells(cells, study)
+    for name in dict.fromkeys(cell.benchmark for cell in cells):
+        rows = rows_of([one for one in finished if one.cell.benchmark == name])
+        found[name] = {row.method: row.best.report for row in rows}
+    return found
 
 
 def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benchmark:

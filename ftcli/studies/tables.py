@@ -36,9 +36,15 @@ def study_answer(report: StudyReport, folder: Path) -> Answer:
 
     def show(out: Console) -> None:
         show_parts(out, tables(report, out.width))
+        for name, benchmark in report.benchmarks.items():
+            if benchmark.verdict is not UNSET:
+                where = f"{name}: " if len(report.benchmarks) > 1 else ""
+                found = benchmark.verdict
+                out.print(text(f"{where}best model, of {found.method}: {folder / found.folder}"), soft_wrap=True)
         out.print(text(f"saved in {folder}"), soft_wrap=True)
 
-    return Answer(report, show, report, failed=any(cell.state == "failed" for cell in report.cells))
+    code = 1 if any(cell.state == "failed" for cell in report.cells) else 0
+    return Answer(report, show, report, exit_code=code)
 
 
 def tables(report: StudyReport, width: int) -> list[RenderableType]:
@@ -65,7 +71,7 @@ def benchmark_tables(name: str, benchmark: Benchmark, width: int) -> list[Render
     """The accuracies of a benchmark, and below them the differences."""
     return [
         accuracy_table(name, benchmark, width),
-        *([difference_table(benchmark.differences, width)] if benchmark.differences else []),
+        *([difference_table(benchmark.differences)] if benchmark.differences else []),
     ]
 
 
@@ -127,7 +133,7 @@ def cell(entry: Entry | None, best: float, between: str) -> Text:
     return Text(words, style="bold" if entry.accuracy == best else "")
 
 
-def difference_table(differences: Sequence[MethodDifference], width: int) -> Table:
+def difference_table(differences: Sequence[MethodDifference]) -> Table:
     """A row per pair and set."""
     heads = ["", "set", "points", "interval", "p", "p Holm"]
     rows = []
@@ -139,7 +145,7 @@ def difference_table(differences: Sequence[MethodDifference], width: int) -> Tab
             text(bounds), text(p_value(one.p)), text(p_value(one.p_holm)),
         ])  # fmt: skip
     caption = (
-        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over the pairs of the set; "
+        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over the sets of the pair; "
         f"* where p Holm < {ALPHA}"
     )
     return Layout(heads, rows).table("Differences of accuracy, in percentage points", caption, left=("", "set"))

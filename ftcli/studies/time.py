@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftcli.errors import RequestError
 from ftcli.studies.cells import epochs_of
 from ftcli.studies.plan import Planned
 
@@ -33,6 +34,8 @@ class CellWork:
 def work_of(cells: Sequence[Planned], *, measure: bool) -> dict[str, CellWork]:
     """The work of every cell, by name. measure: whether the time is measured, once for cells that differ by their seed
     only; that takes some seconds for each.
+
+    Raises RequestError where it is measured and a command is a wrong request.
     """
     found: dict[str, CellWork] = {}
     kinds: dict[tuple[str, ...], list[Planned]] = {}
@@ -64,7 +67,10 @@ def without_seed(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mapping[str, Any]]:
-    """The answer of `--dry-run` of each command, where it has one; a process measures them one after the other."""
+    """The answer of `--dry-run` of each command, where it has one; a process measures them one after the other.
+
+    Raises RequestError where one of them is a wrong request.
+    """
     if not commands:
         return {}
     done = subprocess.run(
@@ -75,7 +81,11 @@ def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mappi
         answers = json.loads(done.stdout)
     except ValueError:
         return {}
-    return {command: answer for command, answer in zip(commands, answers, strict=True) if answer}
+    found = {command: answer for command, answer in zip(commands, answers, strict=True) if answer}
+    for command, answer in found.items():
+        if "problem" in answer:
+            raise RequestError(f"{command[0]}: {answer['problem']}", answer["fix"])
+    return found
 
 
 def total_seconds(work: Iterable[CellWork], slots: int) -> float:

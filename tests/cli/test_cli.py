@@ -88,12 +88,12 @@ def test_version() -> None:
     assert inside("--version").stdout.strip() == f"ftcli {__version__}"
 
 
-@pytest.mark.parametrize("words", [["help"], ["-h"], ["help", "--help"]])
+@pytest.mark.parametrize("words", [["help"], ["-h", "--help"], ["help", "--help"], ["help", "-h"]])
 def test_help_is_asked_for_in_several_ways(words: list[str]) -> None:
     assert inside(*words).stdout == inside("--help").stdout
 
 
-@pytest.mark.parametrize("words", [["help", "cache"], ["cache", "-h"], ["--help", "cache"]])
+@pytest.mark.parametrize("words", [["help", "cache"], ["cache", "-h", "--help"], ["--help", "cache"]])
 def test_help_of_a_command(words: list[str]) -> None:
     done = inside(*words)
     assert done.returncode == 0 and done.stdout == inside("cache", "--help").stdout
@@ -354,7 +354,7 @@ def test_a_finished_run_is_not_overwritten_unasked(tiny: Work, tmp_path: Path) -
     first = inside("probe", *tiny.words, "--out", out)
     assert first.returncode == 0
     assert {path.name for path in out.iterdir()} == {
-        "report.json", "model.safetensors", "config.json", "history.jsonl", "predictions.parquet",
+        "report.json", "model.safetensors", "config.json", "history.jsonl", "predictions.parquet", "README.md",
     }  # fmt: skip
     before = {path: path.read_bytes() for path in out.iterdir()}
     refused = inside("finetune", *tiny.words, "--out", out)

@@ -28,8 +28,7 @@ from ftcli.log import Log
 from ftcli.model.loading.save import save_model
 from ftcli.run_folder import resumable as unfinished
 from ftcli.run_folder.lock import LOCK, check_unlocked, locked
-from ftcli.run_folder.names import STATE
-from ftcli.run_folder.resumable import REQUEST
+from ftcli.run_folder.names import REQUEST, STATE
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.stopped import stopped
 from tests.helpers.worlds import coloured, loaded
