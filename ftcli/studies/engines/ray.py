@@ -31,6 +31,7 @@ QUIET = {
 OBJECT_STORE = 75 * 2**20  # bytes, the least that Ray takes; no tensor goes through it
 SHORT = "/tmp"  # Ray's sockets lie below it, and the path of a socket has at most 107 bytes
 SAVING = 300  # seconds that cells have to save their state
+POLL = 0.1  # seconds
 RETRIES = 0  # by Ray: the study begins a cell again itself
 
 
@@ -67,15 +68,15 @@ class RayEngine:
         self.running[running] = (cell, log)
 
     def ended(self, seconds: float) -> list[tuple[Cell, int]]:
-        if not self.running:
-            time.sleep(seconds)
-            return []
-        tasks = list(self.running)
-        if self.ray.wait(tasks, num_returns=1, timeout=seconds)[0]:
-            over = self.ray.wait(tasks, num_returns=len(tasks), timeout=0)[0]
-        else:
-            over = []
-        return [(self.running[task][0], self.code_of(task, self.running.pop(task)[1])) for task in over]
+        until = time.monotonic() + seconds
+        while True:
+            tasks = list(self.running)
+            over = self.ray.wait(tasks, num_returns=len(tasks), timeout=0)[0] if tasks else []
+            if over or time.monotonic() >= until:
+                break
+            time.sleep(POLL)  # not within Ray, which makes Ctrl-C of every signal
+        ended = [(self.running.pop(task), task) for task in over]
+        return [(cell, self.code_of(task, log)) for (cell, log), task in ended]
 
     def code_of(self, task: Any, log: Path) -> int:
         """The exit code of a task that is over."""
@@ -112,7 +113,7 @@ def connect(ray: Any) -> str:
     Raises RequestError where the cluster does not answer.
     """
     where = os.environ.get(ADDRESS)
-    folder = tempfile.mkdtemp(prefix="ftcli-", dir=SHORT)
+    folder = tempfile.mkdtemp(prefix="ftcli-ray-", dir=SHORT)
     own = {} if where else {
         "address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE, "_temp_dir": folder,
     }  # fmt: skip
