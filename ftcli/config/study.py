@@ -8,6 +8,7 @@ import typer
 
 from ftcli.config.declare import DATA, MACHINE, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, words
 from ftcli.config.shared import Common
+from ftcli.config.slurm import sbatch_options
 from ftcli.config.training import Training
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_JOBS, MAX_SEEDS
@@ -97,6 +98,13 @@ class Study(Shared):  # type: ignore[misc]
         Literal["local", "ray", "slurm"],
         option("What runs the cells: processes of this machine, Ray, or Slurm.", panel=MACHINE),
     ] = "local"
+    slurm: Annotated[
+        list[str] | None,
+        option(
+            "An option of sbatch for the job of every cell, such as time=4:00:00; repeatable.", panel=MACHINE,
+            default="none", metavar="NAME=VALUE",
+        ),
+    ] = None  # fmt: skip
     print: Annotated[bool, flag("Print the command of every cell, one a line, and stop.", "--print", OUTPUT)] = False
     dry_run: Annotated[
         bool, flag("Print the cells, the number of runs and an estimate of the time, and stop.", "--dry-run", OUTPUT)
@@ -116,6 +124,13 @@ class Study(Shared):  # type: ignore[misc]
             raise RequestError("--print and --dry-run both say what to show.", "give one of the two")
         if self.jobs > 1 and self.engine != "local":
             raise RequestError(f"--jobs {self.jobs} is for cells on this machine.", "leave out --jobs or --engine")
+        if self.slurm and self.engine != "slurm":
+            raise RequestError(f"--slurm {self.slurm[0]} is for jobs of Slurm.", "add --engine slurm")
+        self.slurm_options()
+
+    def slurm_options(self) -> dict[str, str]:
+        """What --slurm says, by the name of the option of sbatch."""
+        return sbatch_options(self.slurm or ())
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds to run, ascending."""

@@ -6,7 +6,8 @@ The list of the cells, study.jsonl, is all the state there is: a cell is done wh
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ from ftcli.studies.time import CellWork, total_seconds, work_of
 from ftcli.studies.types import StudyReport
 
 ANSWER = "study.json"
-NOT_IN_ANSWER = ("out", "jobs", "engine", "json", "quiet", "debug", "print", "dry_run")  # no figure depends on them
+# No figure depends on these.
+NOT_IN_ANSWER = ("out", "jobs", "engine", "slurm", "json", "quiet", "debug", "print", "dry_run")
 
 
 def study(config: Study) -> Answer:
@@ -44,34 +46,50 @@ def study(config: Study) -> Answer:
     started = time.perf_counter()
     folder = folder_of(config)
     with ConsoleLog(config.quiet) as log:
-        planned, not_here = plan_cells(config, read_cells(folder), folder)
+        earlier = read_cells(folder)
+        planned, not_here = plan_cells(config, earlier, folder)
         cells = [one.cell for one in planned]
         if config.print:
+            if cells != earlier:
+                with kept(folder, cells, log):
+                    pass
             return lines_answer(cells, folder)
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
             return dry_run_answer(planned, left, work_of(left, measure=True), not_here, config)
-        engine = open_engine(config)
-        work = work_of(left, measure=True)
-        make_folder(folder)
-        with locked(folder, log):
-            write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
-            ended = run_left([one.cell for one in left], work, folder, engine, log) if left else Ended()
+        with ExitStack() as stack:
+            ended = Ended()
+            if left:
+                engine = open_engine(config, left)
+                stack.callback(engine.stop)
+                work = work_of(left, measure=True)
+            stack.enter_context(kept(folder, cells, log))
+            if left:
+                ended = run_left([one.cell for one in left], work, folder, engine, log)
             seconds = time.perf_counter() - started
             report = summarize(cells, folder, options_of(config), ended.failed, not_here, log, seconds)
             write_answer(folder, report, cells)
-            (folder / LOCK).unlink(missing_ok=True)
     return study_answer(report, folder)
 
 
 def folder_of(config: Study) -> Path:
     """The folder of the study. Raises RequestError for a run folder, RunError where nothing may be written."""
     folder = choose_output_folder(config.out, "study", overwrite=False, resumable=True)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CELLS).is_file() and not config.print:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CELLS).is_file():
         raise RequestError(
             f"--out {str(folder)!r} holds something else than a study.", "name a folder that is new or empty"
         )
     return folder
+
+
+@contextmanager
+def kept(folder: Path, cells: list[Cell], log: ConsoleLog) -> Iterator[None]:
+    """The list of the cells is in the folder, and inside no other process changes it."""
+    make_folder(folder)
+    with locked(folder, log):
+        write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
+        yield
+        (folder / LOCK).unlink(missing_ok=True)
 
 
 def options_of(config: Study) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftcli.studies.cells import Cell
+from ftcli.studies.engines.process import POLL, VISIBLE, start_process
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 GPUS = Path("/proc/driver/nvidia/gpus")
-POLL = 0.05  # seconds
 
 
 @dataclass
@@ -26,6 +24,8 @@ class Running:
 class LocalEngine:
     """At most `slots` processes at a time."""
 
+    outlives = False
+
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.running: list[Running] = []
@@ -34,12 +34,7 @@ class LocalEngine:
     def start(self, cell: Cell, words: list[str], log: Path) -> None:
         slot = min(set(range(self.slots)) - {one.slot for one in self.running})
         gpu = {VISIBLE: self.gpus[slot % len(self.gpus)]} if len(self.gpus) > 1 and self.slots > 1 else {}
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "ftcli.studies.cell_process", *words], stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL, stderr=file, env={**os.environ, **gpu}, start_new_session=True,
-            )  # fmt: skip
-        self.running.append(Running(cell, process, slot))
+        self.running.append(Running(cell, start_process(words, log, {**os.environ, **gpu}), slot))
 
     def ended(self, seconds: float) -> list[tuple[Cell, int]]:
         until = time.monotonic() + seconds
