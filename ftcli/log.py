@@ -33,9 +33,16 @@ class Log:
         """The runs that follow are of this search, one of the plan's."""
 
     def begin_run(
-        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
-    ) -> None:
-        """A run begins, or is resumed after `done` whole units of its `total`; one that was finished is passed over."""
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
+        since: int = 0, until: int | None = None,
+    ) -> None:  # fmt: skip
+        """A run begins, or is resumed after `done` whole units of its `total`; one that was finished is passed over.
+
+        since, until: the units between which a run goes that pauses. since = 0: it has not been begun before.
+        """
+
+    def leave_out(self, epochs: int, runs: int = 0) -> None:
+        """Of what is planned for the search, so many epochs will not be trained, and so many runs not be begun."""
 
     def begin_stage(self, name: str) -> None:
         """What follows is no run: the exact probe, or the evaluation at the end."""
