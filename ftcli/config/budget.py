@@ -27,8 +27,8 @@ def budget(value: Any) -> str | None:
 Budget = Annotated[
     str | None,
     option(
-        "Fewer epochs for a grid: halving eliminates rates after epochs 1 and 3; N: also at most N epochs in all; audit:"
-        " halving, then the eliminated runs of the first seed, to see what halving lost.",
+        "Fewer epochs for a grid: halving eliminates rates after epochs 1 and 3; N: also at most N epochs in all;"
+        " audit: halving, then the eliminated runs of the first seed, to see what halving lost.",
         panel=TRAINING,
         parser=budget,
         default="none, every run to its end",

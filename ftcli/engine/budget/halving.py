@@ -1,17 +1,20 @@
 """Successive halving of a grid of learning rates on epochs: which rates go on after a rung, and what that costs.
 
-Every run keeps the schedule of its full length: it is paused at a rung and goes on, or is eliminated. All decisions follow
-from the ID-val figures in the history, so a halving can be replayed from the history of a full grid.
+Every run keeps the schedule of its full length: it is paused at a rung and goes on, or is eliminated. All decisions
+follow from the ID-val figures in the history, so a halving can be replayed from the history of a full grid.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import TypeVar
 
 from ftcli.config.training import Training
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Epoch
 from ftcli.errors import RequestError
+
+Options = TypeVar("Options", bound=Training)
 
 RUNGS = (1, 3)  # epochs after which rates are eliminated
 SHARE = 3  # one of so many rates is kept
@@ -47,7 +50,7 @@ class Halving:
 
     @property
     def least(self) -> int:
-        """The fewest epochs that `most` may be: every rate up to the first rung, one to the end, one for other seeds."""
+        """The smallest value of `most`: every rate to the first rung, and for each seed one rate to the end."""
         return (len(self.grid) - 1) * self.rungs[0] + self.seeds * self.epochs
 
     def bounds(self) -> tuple[int, int]:
@@ -96,7 +99,7 @@ class Halving:
 
         On a small ID-val, an order by accuracy alone is an order by chance.
         """
-        top = max(candidate.accuracy for candidate in candidates.values())
+        top = max((candidate.accuracy for candidate in candidates.values()), default=0.0)
         close = top - self.standard_error(top)
 
         def place(lr: float) -> tuple[bool, float, tuple[float, ...]]:
@@ -151,12 +154,12 @@ def check_budget(config: Training, searches: int) -> None:
             f"--budget {config.budget}: {grids}{len(config.lr)} rates, {halving.seeds} seeds and {config.epochs} epochs"
             f" need at least {searches * halving.least} epochs: the first seed compares all rates after epoch"
             f" {halving.rungs[0]}, and every seed finishes one.",
-            f"--budget {searches * halving.least} (the full grid has {searches * halving.full}), or fewer rates, seeds or"
-            " epochs",
+            f"--budget {searches * halving.least} (the full grid has {searches * halving.full} epochs), or fewer rates,"
+            " seeds or epochs",
         )
 
 
-def share_of_budget(config: Training, searches: int) -> Training:
+def share_of_budget(config: Options, searches: int) -> Options:
     """The options of one of several searches, which share --budget N equally."""
     if not config.budget or not config.budget.isdigit():
         return config

@@ -1,4 +1,4 @@
-"""The runs of one seed: fitted to a rung or to the end. Only the best weights are kept, in memory and among the states."""
+"""The runs of one seed, fitted to a rung or to the end; only the best weights are kept, in memory and on disk."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +13,8 @@ from ftcli.engine.types import RunRecord
 class SeedRuns:
     """The runs of one seed, by rate.
 
-    fit: (lr, since, until) -> the run, trained from epoch `since`, where it was paused, to `until`. drop: drops the saved
-    weights of a rate's run. pick: the best run of those that are over, with its weights.
+    fit: (lr, since, until) -> the run, trained from epoch `since`, where it was paused, to `until`. drop: drops the
+    saved weights of a rate's run. pick: the best run of those that are over, with its weights.
     """
 
     def __init__(
@@ -22,7 +22,9 @@ class SeedRuns:
     ) -> None:
         self.seed, self.epochs, self.fit, self.drop = seed, epochs, fit, drop
         self.runs: dict[float, Run] = {}  # without weights, except for the pick's
-        self.eliminated: dict[float, int] = {}  # the epoch after which a rate was eliminated, if it has not gone on since
+        self.eliminated: dict[
+            float, int
+        ] = {}  # the epoch after which a rate was eliminated, if it has not gone on since
         self.pick: Run | None = None
 
     def advance(self, lr: float, since: int, until: int) -> None:

@@ -36,10 +36,9 @@ def describe_audit(
 def regret(halved: Results, full: Results) -> Regret:
     """What the first loses against the second."""
     low, high = halved.figures, full.figures
-    labelled = [name for name in low.ood if name in low.by_set()]
     means = low.ood_mean, high.ood_mean
     return Regret(
         id_val=high.by_set()["id_val"].accuracy - low.by_set()["id_val"].accuracy,
-        ood={name: high.by_set()[name].accuracy - low.by_set()[name].accuracy for name in labelled},
+        ood={name: high.ood[name].accuracy - figures.accuracy for name, figures in low.ood.items()},
         ood_mean=means[1].accuracy - means[0].accuracy if means[0] and means[1] else None,
     )
