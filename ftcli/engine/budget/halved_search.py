@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from ftcli.config.budget import AUDIT
 from ftcli.config.training import Training
 from ftcli.engine.budget.halving import Halving, best_until, epochs_in, halving_of
 from ftcli.engine.budget.seed_runs import SeedRuns
@@ -32,7 +31,7 @@ class HalvedSearch:
 
     def __init__(self, config: Training, inputs: RunInputs, log: Log, choice: str) -> None:
         assert inputs.task.id_val is not None and inputs.checkpointer is not None  # paused runs lie in saved states
-        self.inputs, self.log, self.choice, self.audit = inputs, log, choice, config.budget == AUDIT
+        self.inputs, self.log, self.choice = inputs, log, choice
         self.halving: Halving = halving_of(config, len(inputs.task.id_val))
         self.seeds_left = self.halving.seeds
         self.rates: Sequence[float] = ()  # for the seeds that are left
@@ -51,7 +50,7 @@ class HalvedSearch:
         else:
             self.compare(of_seed)
         self.epochs_run += epochs_of(of_seed, self.halving.epochs)
-        if self.audit and of_seed.eliminated:
+        if self.halving.audit and of_seed.eliminated:
             self.finish_eliminated(of_seed)
 
     def compare(self, of_seed: SeedRuns) -> None:
@@ -67,7 +66,7 @@ class HalvedSearch:
             before = rung
         for lr in alive:
             of_seed.finish(lr, before)
-        if not self.audit:
+        if not self.halving.audit:
             for lr in of_seed.eliminated:
                 of_seed.end(lr)
         self.choose_rates(alive, of_seed)
@@ -82,7 +81,7 @@ class HalvedSearch:
             if lr not in kept:
                 of_seed.eliminated[lr] = rung
                 self.eliminated.append(self.entry(of_seed.seed, lr, rung, candidate))
-        gone = len(alive) - (len(candidates) if self.audit else len(kept))
+        gone = len(alive) - (len(candidates) if self.halving.audit else len(kept))
         self.log.leave_out(gone * (self.halving.epochs - rung))
         rates = ", ".join(f"{lr:g}" for lr in kept) or "none"
         self.log.note(f"kept {len(kept)} of {len(alive)} rates after epoch {rung}: {rates}")
@@ -119,7 +118,7 @@ class HalvedSearch:
         """The report's `budget`; warns that rates were compared at different lengths."""
         halving = self.halving
         ended = [entry for entry in self.eliminated if entry.epochs]
-        if ended and not self.audit:
+        if ended and not self.halving.audit:
             of = f"{self.choice}: " if self.choice else ""
             counts = [(epoch, sum(entry.epochs == epoch for entry in ended)) for epoch in halving.rungs]
             when = ", ".join(f"{count} after epoch {epoch}" for epoch, count in counts if count)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TypeVar
 
+from ftcli.config.budget import AUDIT
 from ftcli.config.training import Training
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Epoch
 from ftcli.errors import RequestError
+from ftcli.safe_text import counted
 
 Options = TypeVar("Options", bound=Training)
 
@@ -30,6 +32,7 @@ class Halving:
         grid: the rates, ascending. epochs: of a whole run. seeds: how many.
         n_id_val: number of examples on which rates are compared.
         most: epochs of all runs together, at most; None: as many as the rule takes.
+        audit: whether the eliminated runs of the first seed are finished afterwards.
     """
 
     grid: Sequence[float]
@@ -37,6 +40,7 @@ class Halving:
     seeds: int
     n_id_val: int
     most: int | None = None
+    audit: bool = False
 
     @property
     def rungs(self) -> list[int]:
@@ -54,11 +58,13 @@ class Halving:
         return (len(self.grid) - 1) * self.rungs[0] + self.seeds * self.epochs
 
     def bounds(self) -> tuple[int, int]:
-        """Epochs of all runs where no rates tie, and where all do; fewer where runs diverge, more with an audit."""
+        """Epochs of all runs where no rates tie, and where all do; fewer where runs diverge."""
         kept, before, fewest = len(self.grid), 0, (self.seeds - 1) * self.epochs
         for rung in self.rungs:
             fewest += kept * (rung - before)
             kept, before = thirds(kept), rung
+        if self.audit:
+            fewest = (len(self.grid) + self.seeds - 1) * self.epochs
         most = (len(self.grid) + min(len(self.grid), MOST_RATES) * (self.seeds - 1)) * self.epochs
         return (fewest, most) if self.most is None else (min(fewest, self.most), min(most, self.most))
 
@@ -140,7 +146,7 @@ def epochs_in(history: Sequence[Epoch], until: int) -> int:
 def halving_of(config: Training, n_id_val: int) -> Halving:
     """The halving that --budget asks for, of one search."""
     most = int(config.budget) if config.budget and config.budget.isdigit() else None
-    return Halving(config.lr, config.epochs, len(config.seed_list()), n_id_val, most)
+    return Halving(config.lr, config.epochs, len(config.seed_list()), n_id_val, most, config.budget == AUDIT)
 
 
 def check_budget(config: Training, searches: int) -> None:
@@ -149,9 +155,13 @@ def check_budget(config: Training, searches: int) -> None:
         return
     halving = halving_of(config, 1)
     if int(config.budget) < searches * halving.least:
+        size = ", ".join(
+            counted(n, noun, f"{noun}s")
+            for n, noun in ((len(config.lr), "rate"), (halving.seeds, "seed"), (config.epochs, "epoch"))
+        )
         grids = f"{searches} grids of " if searches > 1 else ""
         raise RequestError(
-            f"--budget {config.budget}: {grids}{len(config.lr)} rates, {halving.seeds} seeds and {config.epochs} epochs"
+            f"--budget {config.budget}: {grids}{size}"
             f" need at least {searches * halving.least} epochs: the first seed compares all rates after epoch"
             f" {halving.rungs[0]}, and every seed finishes one.",
             f"--budget {searches * halving.least} (the full grid has {searches * halving.full} epochs), or fewer rates,"

@@ -22,9 +22,7 @@ class SeedRuns:
     ) -> None:
         self.seed, self.epochs, self.fit, self.drop = seed, epochs, fit, drop
         self.runs: dict[float, Run] = {}  # without weights, except for the pick's
-        self.eliminated: dict[
-            float, int
-        ] = {}  # the epoch after which a rate was eliminated, if it has not gone on since
+        self.eliminated: dict[float, int] = {}  # after which epoch; of a rate that has not gone on since
         self.pick: Run | None = None
 
     def advance(self, lr: float, since: int, until: int) -> None:
