@@ -53,14 +53,18 @@ class Log:
 
     def begin_run(
         self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
-        name: str = "", ended: Sequence[EpochEnd] = (),
+        since: int = 0, until: int | None = None, name: str = "", ended: Sequence[EpochEnd] = (),
     ) -> None:  # fmt: skip
         """A run begins, or is resumed after `done` whole units of its `total`; one that was finished is passed over.
 
-        ended: the epochs before that.
+        since, until: the units between which a run goes that pauses. since = 0: it has not been begun before.
+        ended: the epochs since then that were trained before it was resumed.
         """
         for event in ended:
             self.tell(event)
+
+    def leave_out(self, epochs: int, runs: int = 0) -> None:
+        """Of what is planned for the search, so many epochs will not be trained, and so many runs not be begun."""
 
     def begin_stage(self, name: str) -> None:
         """What follows is no run: the exact probe, or the evaluation at the end."""

@@ -28,6 +28,7 @@ from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.task import Task, without_labels
+from ftcli.engine.budget.halving import check_budget
 from ftcli.engine.evaluate import frozen_logits
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
@@ -48,6 +49,7 @@ from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.save import save_model
 from ftcli.report.adaptation import adaptation_choices
+from ftcli.report.budget.describe import describe_budget
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
@@ -74,6 +76,7 @@ def train(config: Training) -> Answer:
         request = context.request(task, [loaded])
         if context.finished_report is not None:
             return context.finished_answer(task)
+        check_budget(config, sum(map(bool, trainable.values())) or 1)
         if config.dry_run:
             time, no_time = estimate_time(
                 import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
@@ -91,6 +94,8 @@ def train(config: Training) -> Answer:
                 "request": digest_of(request),
                 "before": untouched.figures if untouched else None,
             }
+            measure_picks = partial(results_of, network=loaded.model, inputs=inputs, log=context.log)
+            parts |= {"budget": describe_budget(trained, measure_picks)}
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
             parts |= changes_of(start, trained, loaded, inputs, config, context.log)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
+from ftcli.config.budget import Budget
 from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.following import LogWith
 from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
@@ -45,6 +46,7 @@ class Training(Detailed, Resumable):
     crop_scale: CropScale = LEAST_SHARE
     lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
     epochs: Epochs = 10
+    budget: Budget = None
     optimizer: Optimizer = "sgd"
     momentum: Annotated[
         float, option("Momentum of sgd (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
@@ -154,6 +156,11 @@ class Training(Detailed, Resumable):
         check_finite(self)
         check_schedule(self.schedule, self.epochs, self.warmup)
         check_crop_scale(self.augment, self.crop_scale)
+        if self.budget and self.pick == "last":
+            raise RequestError(
+                f"--budget {self.budget} ends runs early, and --pick last takes epochs that they do not reach.",
+                "leave one of the two out",
+            )
         if self.clip_norm == 0:
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:
@@ -205,6 +212,14 @@ class Probe(Training):
     path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget and self.solver == "lbfgs":
+            raise RequestError(
+                f"--budget {self.budget}: the exact probe has no epochs, and all values of C are solved together.",
+                "--solver sgd, or leave --budget out",
+            )
 
     @property
     def training_transforms(self) -> tuple[str, ...]:

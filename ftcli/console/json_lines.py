@@ -55,9 +55,11 @@ class JsonLog(TimedLog):
 
     def begin_run(
         self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
-        name: str = "", ended: Sequence[EpochEnd] = (),
+        since: int = 0, until: int | None = None, name: str = "", ended: Sequence[EpochEnd] = (),
     ) -> None:  # fmt: skip
-        super().begin_run(done, total, unit=unit, resumed=resumed, finished=finished, name=name, ended=ended)
+        super().begin_run(
+            done, total, unit=unit, resumed=resumed, finished=finished, since=since, until=until, name=name, ended=ended
+        )
         name = name or self.overall.search
         if unit == "epoch":
             self.done[name] = total if finished else done

@@ -101,13 +101,16 @@ class ConsoleLog(TimedLog):
         super().plan(searches, noun)
         if noun == "run" and searches:
             epochs = next(iter(searches.values())).epochs
-            self.print_line(f"{counted(self.overall.runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each")
+            line = f"{counted(self.overall.runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each"
+            self.print_line(line + halved(searches.values()))
 
     def begin_run(
         self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
-        name: str = "", ended: Sequence[EpochEnd] = (),
+        since: int = 0, until: int | None = None, name: str = "", ended: Sequence[EpochEnd] = (),
     ) -> None:  # fmt: skip
-        super().begin_run(done, total, unit=unit, resumed=resumed, finished=finished, name=name, ended=ended)
+        super().begin_run(
+            done, total, unit=unit, resumed=resumed, finished=finished, since=since, until=until, name=name, ended=ended
+        )
         if self.overall.resumed and not finished and not self.said_resumed:
             self.said_resumed = True
             self.print_line(f"Resuming at {unit} {min(done + 1, total)} of {total}, {self.overall.name()}")
@@ -123,6 +126,13 @@ class ConsoleLog(TimedLog):
         if left is not None and not self.said_time_left and self.bars.disable:
             self.said_time_left = True
             self.print_line(f"about {duration(left)} to go")
+
+
+def halved(searches: Iterable[SearchWork]) -> str:
+    """What `--budget` leaves of the epochs of all searches; empty without it."""
+    bounds = [work.bounds for work in searches if work.bounds]
+    low, high = (sum(ends) for ends in zip(*bounds, strict=True)) if bounds else (0, 0)
+    return f" at most, {low} to {high} epochs in all" if bounds else ""
 
 
 def in_columns(text: str, columns: int) -> str:

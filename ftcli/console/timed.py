@@ -43,10 +43,15 @@ class TimedLog(Log):
 
     def begin_run(
         self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
-        name: str = "", ended: Sequence[EpochEnd] = (),
+        since: int = 0, until: int | None = None, name: str = "", ended: Sequence[EpochEnd] = (),
     ) -> None:  # fmt: skip
-        self.overall.begin_run(done, total, resumed, finished)
-        super().begin_run(done, total, unit=unit, resumed=resumed, finished=finished, name=name, ended=ended)
+        self.overall.begin_run(done, total, resumed, finished, since, until)
+        super().begin_run(
+            done, total, unit=unit, resumed=resumed, finished=finished, since=since, until=until, name=name, ended=ended
+        )
+
+    def leave_out(self, epochs: int, runs: int = 0) -> None:
+        self.overall.leave_out(epochs, runs)
 
     def begin_stage(self, name: str) -> None:
         self.overall.begin_stage(name)

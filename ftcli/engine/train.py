@@ -37,30 +37,37 @@ from ftcli.workload import STEP
 
 def fit(
     model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, seed: int, log: Log,
-    name: str = "", choice: str = "",
+    name: str = "", choice: str = "", since: int = 0, until: int | None = None,
 ) -> Run:  # fmt: skip
     """Train `model` in place under a plan, at the peak learning rate `lr`; `name` is the run's, in messages and states.
     choice: of several, the one that the run belongs to.
+
+    until: the epoch after which the run pauses, its state saved; called again, it goes on from there. since: where it
+    paused last, for the progress that is shown. The schedule is that of all epochs, whatever the pauses.
 
     Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
     what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
     run, state = Run(seed, lr, choice), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
-    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs))
+    end = config.epochs if until is None else until
+    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs, until=end))
     position = restored or Position()
+    over = position.finished or position.epochs >= end
+    resumed = restored is not None and (position.epochs, position.updates) != (since, 0)
+    told = since or -1  # the last epoch that was told before the run paused
     log.begin_run(
-        position.epochs, config.epochs, resumed=restored is not None, finished=position.finished, name=name,
-        ended=[epoch_end(name, run, entry, state, config.epochs) for entry in run.history],
+        position.epochs, config.epochs, resumed=resumed, finished=over, since=since, until=end, name=name,
+        ended=[epoch_end(name, run, entry, state, config.epochs) for entry in run.history if entry.epoch > told],
     )  # fmt: skip
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
-    if position.finished:
+    if over:
         return run
     prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, log)
     if config.epoch_zero and not run.history:
         evaluate_epoch(run, state, 0, None, config, inputs, prefix, log, time.perf_counter())
         log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
-    for epoch in range(position.epochs + 1, config.epochs + 1):
+    for epoch in range(position.epochs + 1, end + 1):
         started = time.perf_counter()
         try:
             position, network, batches = begin_epoch(run, state, epoch, position, config, inputs, prefix)
@@ -80,7 +87,8 @@ def fit(
         log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
         position = Position(epoch)
         checkpoint.after_epoch()
-    position = Position(finished=True)
+    if run.diverged or end == config.epochs:
+        position = Position(finished=True)
     checkpoint.end_steps(save=True)
     return run
 

@@ -25,7 +25,8 @@ class Epoch(Record, kw_only=True):
 
 
 class RunRecord(Record, kw_only=True):
-    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged.
+    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged;
+    eliminated: the epoch after which `--budget` ended it.
 
     duality_gap: of the exact probe, a proven upper bound on (F - F*) / F, with the objective F and its least value F*.
     """
@@ -39,6 +40,7 @@ class RunRecord(Record, kw_only=True):
     id_val: Score | None
     diverged: bool
     reason: str | UnsetType | None = UNSET
+    eliminated: Count | UnsetType = UNSET
     history: list[Epoch] | UnsetType = UNSET
 
     def epochs(self) -> list[Epoch]:

@@ -13,6 +13,8 @@ from torch import nn
 from ftcli.config.surgical import Surgical
 from ftcli.config.training import Training
 from ftcli.data.task import Task
+from ftcli.engine.budget.halved_search import joined
+from ftcli.engine.budget.halving import share_of_budget
 from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
@@ -44,9 +46,10 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
     earlier_stages = {} if loaded.head_loaded else {"probe": linear_probe(loaded, inputs, config, log)}
     model = inputs.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
+    of_one = share_of_budget(config, len(searched))
     for choice, plan in plans.items():
         started = time.perf_counter()
-        tuned = tune(model, plan, choice, inputs, config, log)
+        tuned = tune(model, plan, choice, inputs, of_one, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
     best(pick for trained in choices.values() for pick in trained.picks)  # raises where nothing is left
     picked = min((choice for choice, trained in choices.items() if trained.picks), key=lambda c: sort_key(choices[c]))
@@ -60,6 +63,8 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
         images=images,
         choices=choices,
         choice=picked,
+        budget=joined({choice: trained.budget for choice, trained in choices.items()}),
+        audits=[picks for trained in choices.values() for picks in trained.audits],
     )
 
 

@@ -99,12 +99,12 @@ def time_in_words(time: TimeEstimate) -> str:
     span = f"about {duration(time.seconds)} (between {duration(time.low)} and {duration(time.high)})"
     work = []
     if time.runs:
-        per_step = sum(part.seconds for part in time.parts if part.unit == "step") / (
-            time.runs * time.epochs * time.steps or 1
-        )
+        of_steps = [part for part in time.parts if part.unit == "step"]
+        per_step = sum(part.seconds for part in of_steps) / (sum(part.count for part in of_steps) or 1)
+        in_all = "" if time.epochs_in_all is UNSET else " (between {} and {} epochs in all)".format(*time.epochs_in_all)
         work.append(
             f"{counted(time.runs, 'run', 'runs')} of {counted(time.epochs, 'epoch', 'epochs')} of "
-            f"{counted(time.steps, 'step', 'steps')} at {exact(per_step)} s each"
+            f"{counted(time.steps, 'step', 'steps')} at {exact(per_step)} s each{in_all}"
         )
     if any(part.name == "exact probe" for part in time.parts):
         work.append("an exact probe")
