@@ -48,7 +48,7 @@ def fit(
     Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
     what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    run, state = Run(seed, lr, choice), training_state(model, plan, lr, config, inputs, log)
+    run, state = Run(seed, lr, choice=choice), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
     end = config.epochs if until is None else until
     restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs, until=end))

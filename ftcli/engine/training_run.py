@@ -20,11 +20,11 @@ class Run:
 
     seed: int
     lr: float
-    choice: str = ""
     history: list[Epoch] = field(default_factory=list)
     candidate: Candidate | None = None
     diverged: str | None = None
     scores: list[EpochScores] = field(default_factory=list)
+    choice: str = ""
 
     def record(self) -> RunRecord:
         """One entry of the report's `runs`."""
