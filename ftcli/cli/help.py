@@ -14,7 +14,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from ftcli.commands import COMMANDS, options_class
 from ftcli.config.declare import PANELS
-from ftcli.config.machine import VARIABLES
+from ftcli.config.files.machine import VARIABLES
 from ftcli.config.shared import Common
 from ftcli.console.streams import Console
 from ftcli.errors import RequestError, choose

@@ -18,7 +18,7 @@ from ftcli import __version__
 from ftcli.cli.help import ABOUT, VERSION, asks_for_help, options_among, print_help, rows
 from ftcli.cli.short_help import asks_for_short_help, print_short_help
 from ftcli.commands import COMMANDS, import_named, options_class
-from ftcli.config.machine import from_machine
+from ftcli.config.files.machine import from_machine
 from ftcli.config.shared import Common
 from ftcli.console import streams
 from ftcli.console.status import status_line

@@ -19,9 +19,9 @@ from typer.core import TyperCommand
 
 from ftcli.cli.completion import completer_of
 from ftcli.config.declare import PANELS
-from ftcli.config.machine import machine_defaults, read_text
+from ftcli.config.files.machine import machine_defaults, read_text
+from ftcli.config.files.toml import parse_toml
 from ftcli.config.shared import Common
-from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset
 from ftcli.presets.placing import at_root

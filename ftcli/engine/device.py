@@ -16,7 +16,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ftcli.config.machine import from_machine
+from ftcli.config.files.machine import from_machine
 from ftcli.config.shared import Running
 from ftcli.errors import RequestError
 from ftcli.processes import local_process_index, process_count, process_index

@@ -11,7 +11,7 @@ import pytest
 
 import ftcli
 from ftcli.commands import COMMANDS, options_class
-from ftcli.config.machine import KINDS, VARIABLES, user_file
+from ftcli.config.files.machine import KINDS, VARIABLES, user_file
 from ftcli.errors import RequestError
 from tests.helpers.program import inside
 

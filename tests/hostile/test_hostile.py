@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from ftcli.cli.options import read_options
-from ftcli.config.toml import LONG_KEY, parse_toml
+from ftcli.config.files.toml import LONG_KEY, parse_toml
 from ftcli.files import read_json
 from ftcli.report.read import read_report
 from ftcli.safe_text import UNPRINTABLE, escaped, printable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftcli.config.toml import parse_toml
+from ftcli.config.files.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.limits import MAX_OPTIONS_FILE_BYTES
 from ftcli.safe_text import quoted, shortened
