@@ -112,7 +112,10 @@ def test_completing_imports_nothing_heavy() -> None:
         "with contextlib.suppress(SystemExit):\n    ftcli.cli.main.main()\n"
         "print(sorted({'torch', 'timm', 'datasets', 'numpy', 'pyarrow'} & set(sys.modules)))"
     )
-    for line, answer in (("ftcli lp", "lpft"), ("ftcli lpft --model nasnetalarge", "nasnetalarge nasnetalarge.tf_in1k")):
+    for line, answer in (
+        ("ftcli lp", "lpft"),
+        ("ftcli lpft --model nasnetalarge", "nasnetalarge nasnetalarge.tf_in1k"),
+    ):
         asked = {"_FTCLI_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
         assert done.stdout.split() == [*answer.split(), "[]"], done.stderr
