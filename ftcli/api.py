@@ -12,11 +12,10 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-import typer
 from typer.models import ArgumentInfo
 
 from ftcli.cli.help import name_of, opposite_of
-from ftcli.cli.main import build_app, request_error
+from ftcli.cli.main import configuration_of
 from ftcli.commands import COMMANDS, import_named, option_classes, options_class, python_names
 from ftcli.config.shared import Common, Loading
 from ftcli.errors import RequestError, choose
@@ -73,12 +72,7 @@ def configure(command: str, *arguments: Any, **values: Any) -> Common:
     for name in values:
         if name not in known:
             raise RequestError(f"{command} has no option {name!r}.", choose(name, known))
-    words, found = to_argv(command, values), list[Common]()
-    try:
-        build_app(lambda _: found.append, [command])(words, standalone_mode=False)
-    except typer.TyperException as error:
-        raise request_error(error, words) from None
-    return found[0]
+    return configuration_of(to_argv(command, values))
 
 
 def run_command(command: str, *arguments: Any, **values: Any) -> Any:

@@ -22,6 +22,7 @@ class Command(NamedTuple):
     choices: str = ""  # of a method that compares choices: (model, options) -> {choice: number of trainable parameters}
     parts: str = ""  # keys that only its reports have: {key: type}
     tables: str = ""  # (report, width) -> tables, shown in place of the standard ones
+    panels: str = ""  # (report) -> panels of its figure, where its tables are its own
     measure: str = ""  # for `--measure NAME`: (start, saved, inputs, log, same_classes=bool) -> {key: part}
     python_name: str = ""  # of its Python function, where a module of the package has the command's name already
     light: bool = False  # imports no module that computes, so it answers at once
@@ -33,13 +34,14 @@ def training_row(name: str, title: str, help: str, module: str = "training", **m
     return Command("Train", help, options, "ftcli.run:train", title, f"ftcli.methods.{name}:{name}", **more)
 
 
-def measure_row(name: str, help: str, folder: str = "", **more: Any) -> Command:
-    """A row of a measure: its options, function, tables and part of the report in the folder explain/NAME."""
+def measure_row(name: str, help: str, folder: str = "", *, figure: bool = True, **more: Any) -> Command:
+    """A row of a measure: its options, function, tables, figure and part of the report in the folder explain/NAME."""
     folder = folder or name
     package = f"ftcli.explain.{folder}"
     return Command(
         "Explain", help, f"{package}.options:{name.capitalize()}", f"{package}.command:{name}",
-        parts=f"{package}.types:PARTS", tables=f"{package}.tables:tables", **more,
+        parts=f"{package}.types:PARTS", tables=f"{package}.tables:tables",
+        panels=f"{package}.tables:panels" if figure else "", **more,
     )  # fmt: skip
 
 
@@ -75,19 +77,26 @@ COMMANDS: dict[str, Command] = {
         "distortion", "How much features and weights differ between models.",
         measure="ftcli.explain.distortion.measure:of_training",
     ),
-    "agreement": measure_row("agreement", "Which mistakes models share, and which only one of them makes."),
+    "agreement": measure_row(
+        "agreement", "Which mistakes models share, and which only one of them makes.", figure=False,
+    ),
     "interpolate": measure_row(
         "interpolate", "Loss on the line between two models in weight space; weight averages.", folder="interpolation"
     ),
     "criticality": measure_row("criticality", "How much resetting or perturbing each block raises the error."),
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "study": Command(
+        "Study", "Run methods, benchmarks and seeds as one study, and name the winner.", "ftcli.config.study:Study",
+        "ftcli.studies.command:study", light=True,
+    ),
     "compare": looking_row("compare", "Compare several reports in one table, with paired tests."),
     "report": looking_row("report", "Print the tables of a finished run again.", "read_report"),
+    "runs": looking_row("runs", "List the runs in a folder, finished or not, with their picks."),
     "blocks": looking_row("blocks", "The blocks of a model, in order, with their sizes.", light=False),
     "data": looking_row("data", "Check a data set: number of images and classes.", "read_data", light=False),
     "presets": looking_row("presets", "List the named benchmarks.", "read_presets"),
     "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
-    "schema": looking_row("schema", "The JSON Schema of report.json."),
+    "schema": looking_row("schema", "The JSON Schema of report.json and study.json."),
 }  # fmt: skip
 
 

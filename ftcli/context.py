@@ -18,10 +18,12 @@ import pyarrow as pa
 from msgspec import UNSET
 
 from ftcli.cache.cache import Cache, open_cache
+from ftcli.config.adapting import Adapt
 from ftcli.config.measuring import Measuring
 from ftcli.config.shared import Common, Detailed, Reporting, Resumable, RunFolder, Running
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
+from ftcli.console.json_lines import JsonLog
 from ftcli.console.progress import ConsoleLog
 from ftcli.data.preparation import NO_TRANSFORMS, Transforms
 from ftcli.data.storage.retries import waits_announced_to
@@ -45,17 +47,12 @@ from ftcli.report.read import read_report
 from ftcli.report.tables import report_answer
 from ftcli.report.types import Report
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder, write_run
-from ftcli.run_folder.names import REPORT
-from ftcli.run_folder.request import (
-    Request,
-    command_of,
-    digest_of,
-    options_in_request,
-    other_classes,
-    other_options,
-    request_of,
-)
+from ftcli.run_folder.names import PAGE, REPORT
+from ftcli.run_folder.options import command_of, options_in_request, other_options
+from ftcli.run_folder.request import Request, digest_of, other_classes, request_of
 from ftcli.run_folder.resumable import resumable_run
+from ftcli.tracking.kinds import check_installed
+from ftcli.tracking.trackers import Trackers, tracked
 
 Options = TypeVar("Options", bound=Common)
 
@@ -75,6 +72,7 @@ class Context(Generic[Options]):
     finished_report: Report | None
     cache: Cache | None
     _machine: Machine | None
+    _trackers: Trackers | None = None
 
     @property
     def machine(self) -> Machine:
@@ -150,7 +148,18 @@ class Context(Generic[Options]):
         assert isinstance(self.config, Resumable)
         with resumable_run(self.folder, request, self.config, self.machine, self.log) as (self.folder, checkpointer):
             self.log.note(f"in {self.folder}")
-            yield checkpointer
+            with self.tracked():
+                yield checkpointer
+
+    @contextmanager
+    def tracked(self) -> Iterator[None]:
+        """Inside, the trackers of --log-with, if there are any, are given what happens; only by the first process."""
+        if not (names := trackers_of(self.config)) or self.machine.rank:
+            yield
+            return
+        assert isinstance(self.config, Resumable)
+        with tracked(names, self.folder, self.config, self.log) as self._trackers:
+            yield
 
     def answer(
         self, task: Task, loaded: Loaded, results: Sequence[Results] = (), *, trained: Trained | None = None,
@@ -167,7 +176,25 @@ class Context(Generic[Options]):
             base = base_model_of(loaded.checkpoint) if trained else None  # of an average there are several
             card = model_card(report, base) if save_weights else ""
             self.write(report, predictions, save_weights, history, card)
+            self.write_page(report, task)
+            if self._trackers:
+                self._trackers.results(report)
         return report_answer(report, self.folder)
+
+    def finished_answer(self, task: Task) -> Answer:
+        """The answer of the finished run in the folder, with a page where one is asked for."""
+        assert self.finished_report is not None
+        if process_index() == 0:
+            self.write_page(self.finished_report, task)
+        return report_answer(self.finished_report, self.folder)
+
+    def write_page(self, report: Report, task: Task | None = None) -> None:
+        """report.html, where it is asked for: after the report, so that nothing that hinders it costs a run."""
+        assert isinstance(self.config, RunFolder)
+        if self.config.html:
+            from ftcli.report.html.run_page import write_run_page
+
+            write_run_page(self.folder / PAGE, report, self.folder, task.sets() if task else {})
 
     def write(
         self, report: Report, predictions: pa.Table | None = None,
@@ -188,7 +215,9 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
     Raises RequestError where something in the run folder is in the way, and for a device that is not here.
     """
     started, folder, finished_report, machine, cache = time.perf_counter(), Path(), None, None, None
-    with ConsoleLog(config.quiet or process_index() > 0) as log, waits_announced_to(log.note):
+    if names := trackers_of(config):
+        check_installed(names)
+    with open_log(config) as log, waits_announced_to(log.note):
         if isinstance(config, RunFolder):
             finished_report = find_finished_report(config)
             overwrite, resumable = config.overwrite or finished_report is not None, isinstance(config, Resumable)
@@ -197,6 +226,17 @@ def open_context(config: Options) -> Iterator[Context[Options]]:
             machine = machine_of(config)
             cache = None if config.no_cache else open_cache(log)
         yield Context(config, log, started, folder, finished_report, cache, machine)
+
+
+def open_log(config: Common) -> ConsoleLog | JsonLog:
+    """What shows the progress, in the form that is asked for; of several processes the first one shows it."""
+    quiet, form = config.quiet or process_index() > 0, config.progress if isinstance(config, Reporting) else "auto"
+    return JsonLog(quiet) if form == "json" else ConsoleLog(quiet, bars=form == "auto")
+
+
+def trackers_of(config: Common) -> tuple[str, ...]:
+    """The trackers that are asked for."""
+    return tuple(config.log_with or ()) if isinstance(config, Training | Adapt) else ()
 
 
 def find_finished_report(config: Common) -> Report | None:

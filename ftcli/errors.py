@@ -1,9 +1,10 @@
-"""Errors with their exit codes: a wrong request (2), a failed run (1), an interruption (130, 143)."""
+"""Exit codes: a wrong request (2), a failed run (1), an interruption (130, 143), a condition that holds (3)."""
 
 import difflib
 from collections.abc import Iterable
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes after Ctrl-C and SIGTERM
+CONDITION_HOLDS = 3  # exit code of `compare` where a condition of --fail-if holds
 
 
 class FtcliError(Exception):
@@ -22,6 +23,10 @@ class RequestError(FtcliError):
     """The request cannot be carried out as typed: a bad file, class, column or option. Exit 2, nothing left behind."""
 
     exit_code = 2
+
+
+class DataNotHere(RequestError):
+    """The data of a preset are not where they should be."""
 
 
 class RunError(FtcliError):

@@ -72,11 +72,15 @@ MAX_REPORT_BYTES = 256 * 2**20  # bytes; confusion matrices of a thousand classe
 MAX_REPORT_VALUES = 30 * 10**6  # values; with the next, less than a GB of memory and ten seconds
 MAX_REPORT_LISTS = 200_000  # lists and objects
 MAX_COMPARED_SETS = 1_000  # sets; more columns nobody reads, and each has a bootstrap of its own
+MAX_COMPARED_REPORTS = 1_000  # reports found in a folder; more rows nobody reads, and each has its predictions
+MAX_SEARCHED_FOLDERS = 100_000  # folders in which runs are looked for: a wrong one may hold a whole disk
 MAX_PREDICTIONS = 10**7  # rows: two hundred sets as large as ImageNet's for validation, or as many seeds
 MAX_PREDICTION_NAME_BYTES = 2**29  # bytes of all names together, repeated in every row
 
 # Options
 MAX_SEEDS = 10**5  # runs of one command
+MAX_JOBS = 1024  # cells of a study at the same time on one machine
+MAX_CELLS = 20_000  # of a study
 MAX_MIXUP = 1000  # α of mixup; a larger one mixes half and half, as this does
 MAX_PATH_POINTS = 1000  # values of C; more lie closer together than the accuracy on ID-val can tell apart
 MAX_INPUT_SIDE = 4096  # pixels of a model's input, as typed

@@ -28,6 +28,7 @@ from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.context import Context, open_context
 from ftcli.data.task import Task, without_labels
+from ftcli.engine.budget.halving import check_budget
 from ftcli.engine.evaluate import frozen_logits
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
@@ -48,13 +49,14 @@ from ftcli.model.loading.load import Loaded, load_model
 from ftcli.model.loading.overrides import ModelOverrides
 from ftcli.model.loading.save import save_model
 from ftcli.report.adaptation import adaptation_choices
+from ftcli.report.budget.describe import describe_budget
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
-from ftcli.report.tables import report_answer
 from ftcli.report.types import Choice, Stage
-from ftcli.run_folder.request import command_of, digest_of
+from ftcli.run_folder.options import command_of
+from ftcli.run_folder.request import digest_of
 from ftcli.time_estimate.estimate import estimate_time
 from ftcli.workload import EVALUATION
 
@@ -73,7 +75,8 @@ def train(config: Training) -> Answer:
         trainable = count_trainable(loaded.model, config) if count_trainable else {}  # parameters, by choice
         request = context.request(task, [loaded])
         if context.finished_report is not None:
-            return report_answer(context.finished_report, context.folder)
+            return context.finished_answer(task)
+        check_budget(config, sum(map(bool, trainable.values())) or 1)
         if config.dry_run:
             time, no_time = estimate_time(
                 import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
@@ -91,6 +94,8 @@ def train(config: Training) -> Answer:
                 "request": digest_of(request),
                 "before": untouched.figures if untouched else None,
             }
+            measure_picks = partial(results_of, network=loaded.model, inputs=inputs, log=context.log)
+            parts |= {"budget": describe_budget(trained, measure_picks)}
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
             parts |= changes_of(start, trained, loaded, inputs, config, context.log)
@@ -122,7 +127,7 @@ def adapt(config: Adapt) -> Answer:
         inputs = context.inputs(task, loaded.data_config)
         request = context.request(task, [loaded])
         if context.finished_report is not None:
-            return report_answer(context.finished_report, context.folder)
+            return context.finished_answer(task)
         model = machine.place(loaded.model)
         with context.locked_folder(request) as checkpointer:
             untouched = measure(model, inputs, config.seed, log, frozen=True)
@@ -275,11 +280,7 @@ def save(
     parts: dict[str, object],
 ) -> Answer:  # fmt: skip
     """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
-    history = [
-        {key: run[key] for key in ("choice", "seed", "lr") if key in run} | epoch.to_dict()
-        for run in trained.runs
-        for epoch in run.epochs()
-    ]
+    history = [run.line(epoch) for run in trained.runs for epoch in run.epochs()]
     save_weights = partial(
         save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
         temperature=temperature_of(results, trained),

@@ -32,3 +32,4 @@ class SearchWork:
     epochs: int
     epoch: Mapping[str, Loop]  # by kind
     evaluation: int = 0
+    bounds: tuple[int, int] | None = None  # of the epochs of all runs, where rates may be eliminated

@@ -40,17 +40,27 @@ def build_app(
     """The Typer program. make_run: from "module:function" to what is run on the options. commands: those to build;
     all of them take a fifth of a second.
     """
-    from ftcli.cli.options import OptionsCommand, command_of  # here, because `--help` needs none of it
+    from ftcli.cli.options import command_class, command_of  # here, because `--help` needs none of it
 
     app = typer.Typer(name=NAME, help=ABOUT, pretty_exceptions_enable=False)
     app.callback()(lambda: None)  # so that a single command is typed with its name too
     for name in commands:
         row = COMMANDS[name]
         run = (make_run or runner)(row.function)
-        app.command(name, cls=OptionsCommand, rich_help_panel=row.panel)(
+        app.command(name, cls=command_class(options_class(name)), rich_help_panel=row.panel)(
             command_of(options_class(name), run, name, row.help)
         )
     return app
+
+
+def configuration_of(words: Sequence[str]) -> Common:
+    """The options of a command line, the command first, checked and not carried out. Raises RequestError."""
+    found: list[Common] = []
+    try:
+        build_app(lambda _: found.append, [words[0]])(list(words), standalone_mode=False)
+    except typer.TyperException as error:
+        raise request_error(error, words) from None
+    return found[0]
 
 
 def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> Callable[[Common], None]:
@@ -71,8 +81,8 @@ def runner(function: str, when_imported: Callable[[], None] = lambda: None) -> C
             if config.debug:
                 traceback.print_exc()
             raise typer.Exit(exit_code_of(error)) from None
-        if answer.failed:
-            raise typer.Exit(1)
+        if answer.exit_code:
+            raise typer.Exit(answer.exit_code)
 
     return run
 

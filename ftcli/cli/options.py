@@ -25,6 +25,7 @@ from ftcli.config.toml import parse_toml
 from ftcli.errors import RequestError, suggest
 from ftcli.presets import load_preset
 from ftcli.presets.placing import at_root
+from ftcli.recipes import load_recipe
 from ftcli.safe_text import shortened
 
 NOT_FROM_REPORT = (
@@ -37,10 +38,12 @@ NOT_FROM_REPORT = (
     "debug",
     "plot",
     "sheet",
+    "progress",
+    "log_with",
 )  # a report's options that name itself
-# What runs code, and what says where to write and what to replace: no file from somebody else may say it.
-TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet")
 MACHINE, FILES = "ftcli.machine", "ftcli.files"  # keys of a context's meta: the sources of its default map
+# What runs code, sends data away, or says where to write and what to replace: no file from somebody else may say it.
+TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet", "log_with")
 EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
@@ -48,7 +51,10 @@ TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the
 def command_of(options: type[Common], run: Callable[[Common], None], name: str, help: str) -> Callable[..., None]:
     """A function whose signature has one parameter per field of `options`; it builds the configuration and runs it."""
     hints = get_type_hints(options, include_extras=True)
-    for option, callback in (("preset", apply_preset), ("config", apply_file)):
+    callbacks: dict[str, Callable[..., Any]] = {"preset": apply_preset, "config": apply_file_and_preset}
+    if options.defaults_for_cells:
+        callbacks = {"recipe": apply_recipe, "config": apply_file}
+    for option, callback in callbacks.items():
         if option in hints:
             hints[option] = with_attributes(hints[option], callback=callback, is_eager=True)  # read before the others
     if "config" in hints:
@@ -101,6 +107,11 @@ def expand_home(value: Any) -> Any:
     return type(value)(TILDE.sub(lambda found: os.path.expanduser(found[0]), str(value)))
 
 
+def command_class(options: type[Common]) -> type[TyperCommand]:
+    """Typer's class of a command with these options."""
+    return TyperCommand if options.defaults_for_cells else OptionsCommand
+
+
 class OptionsCommand(TyperCommand):
     """A command whose weakest defaults, before those of the declarations, are the machine's."""
 
@@ -127,16 +138,35 @@ def apply_preset(context: typer.Context, name: str | None) -> str | None:
     return name
 
 
-def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+def apply_recipe(context: typer.Context, name: str | None) -> str | None:
+    """Put a recipe's options below those of a configuration file."""
+    if name is not None:
+        set_default_map(context, preset=check_keys(load_recipe(name), context, f"the recipe {name}"))
+    return name
+
+
+def apply_file_and_preset(context: typer.Context, path: Path | None) -> Path | None:
     """Put a file's options above those of a preset; the file may name a preset of its own."""
     if path is not None:
-        path = expand_home(path)
-        values = check_keys(read_options(path, str(context.info_name)), context, str(path))
+        values = options_of_file(context, path)
         of_preset = context.meta.get(FILES, {}).get("preset", {})
         if isinstance(values.get("preset"), str):
             of_preset = merge_options(options_of_preset(values["preset"], context), of_preset)
         set_default_map(context, config=values, preset=of_preset)
     return path
+
+
+def apply_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Put a file's options above the others."""
+    if path is not None:
+        set_default_map(context, config=options_of_file(context, path))
+    return path
+
+
+def options_of_file(context: typer.Context, path: Path) -> dict[str, Any]:
+    """The options that the file of --config gives to a command."""
+    path = expand_home(path)
+    return check_keys(read_options(path, str(context.info_name)), context, str(path))
 
 
 def merge_options(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +190,7 @@ def typed_only(context: typer.Context, parameter: typer.CallbackParam, value: An
         name = parameter.opts[0]
         raise RequestError(
             f"{context.params['config']}: {name} {shortened(str(value))} does not count from a file: it would run "
-            "code, or say where to write.",
+            "code, send data away, or say where to write.",
             f"take it out of the file, and type {name} yourself if you mean it",
         )
     return value

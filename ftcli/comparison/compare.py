@@ -4,13 +4,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 
+from ftcli.comparison.contenders import contenders_of, deciding_set
 from ftcli.comparison.predictions import SetPredictions
 from ftcli.comparison.reports import ComparedReport, open_reports, refuse
+from ftcli.comparison.verdict import Verdict, verdict
 from ftcli.comparison.verify import check_accuracies, check_labels, check_predictions
 from ftcli.errors import RequestError, suggest
+from ftcli.measures.method_difference import MethodDifference, method_difference
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.run_folder.names import REPORT
 
@@ -38,13 +42,19 @@ class Row:
     cells: dict[str, Cell | None]
 
 
+Named = TypeVar("Named", ComparedReport, Row)
+
+
 @dataclass(frozen=True)
 class Difference:
     """Accuracy of `first` minus `second` on the same `n` examples of one set, mean over the seeds of each.
 
-    interval: 95 % paired bootstrap. only_first, only_second: examples that one of the two selected runs gets right and
-    the other does not; p: McNemar's exact test on them; p_holm: corrected over the sets of the pair. All four are None
-    where a selected run is not known.
+    interval: 95 % paired bootstrap over examples, with the seeds as they are. only_first, only_second: examples that
+    one of the two selected runs gets right and the other does not; p: McNemar's exact test on them; p_holm: corrected
+    over the sets of the pair. All four are None where a selected run is not known.
+    scope: what can be said: something about the methods where both have several seeds or need none, else only about
+    these runs. method_interval [95 %], method_p: of the methods, seeds and examples both as chance; method_p_holm:
+    corrected over all sets and pairs of the comparison; None where the scope is "runs".
     """
 
     first: str
@@ -58,18 +68,24 @@ class Difference:
     only_second: int | None
     p: float | None
     p_holm: float | None = None
+    scope: Literal["methods", "runs"] = "runs"
+    method_interval: tuple[float, float] | None = None
+    method_p: float | None = None
+    method_p_holm: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A row per report in the order of the request; the sets, which are the columns: id_val, id_test, OOD sets,
-    ood_mean; the paired differences; and notes on what limits the comparison.
+    ood_mean; the paired differences; notes on what limits the comparison; and the verdict, None where nothing is held
+    side by side.
     """
 
     sets: tuple[str, ...]
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    verdict: Verdict | None = None
 
 
 def compare(files: Sequence[Path], against: str | None = None) -> Comparison:
@@ -102,7 +118,9 @@ def compare(files: Sequence[Path], against: str | None = None) -> Comparison:
         if first.predictions is not None and second.predictions is not None:
             differences += paired_differences(first, second, sets, notes)
     rows = tuple(row_of(report, sets) for report in reports)
-    return Comparison(sets, rows, tuple(differences), tuple(dict.fromkeys(notes)))
+    deciding = deciding_set(reports)
+    found = verdict(contenders_of(reports, deciding), deciding) if deciding else None
+    return Comparison(sets, rows, corrected_over_all(differences), tuple(dict.fromkeys(notes)), found)
 
 
 def columns(reports: Sequence[ComparedReport]) -> tuple[str, ...]:
@@ -144,11 +162,11 @@ def pairs(reports: Sequence[ComparedReport], against: str | None) -> list[tuple[
     return [(report, reference) for report in reports if report is not reference]
 
 
-def report_named(against: str, reports: Sequence[ComparedReport]) -> ComparedReport:
+def report_named(against: str, reports: Sequence[Named]) -> Named:
     """The report of this name, file or folder among `reports`. Raises RequestError where there is none."""
     path = Path(against) / REPORT if Path(against).is_dir() else Path(against)
     for report in reports:
-        if report.name == against or report.file.resolve() == path.resolve():
+        if report.name == against or Path(report.file).resolve() == path.resolve():
             return report
     names = [report.name for report in reports]
     raise RequestError(
@@ -174,6 +192,12 @@ def paired_differences(
     return [pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in differences]
 
 
+def corrected_over_all(differences: Sequence[Difference]) -> tuple[Difference, ...]:
+    """The tests of methods corrected over all sets and pairs: whoever looks for stars looks at all of them."""
+    corrected = iter(holm([one.method_p for one in differences if one.method_p is not None]))
+    return tuple(one if one.method_p is None else replace(one, method_p_holm=next(corrected)) for one in differences)
+
+
 def paired_difference(first: ComparedReport, second: ComparedReport, name: str, notes: list[str]) -> Difference | str:
     """The difference on one set, or why there is none."""
     if first.fingerprint(name) is None or first.fingerprint(name) != second.fingerprint(name):
@@ -191,10 +215,27 @@ def paired_difference(first: ComparedReport, second: ComparedReport, name: str, 
         p = mcnemar(only_first, only_second)
     means = a.correct.mean(axis=0), b.correct.mean(axis=0)  # over seeds, [N] each
     low, high = bootstrap_difference(*means)
-    return Difference(
+    found = Difference(
         first.name, second.name, name, len(a.examples), float(means[0].mean() - means[1].mean()), (low, high),
         (len(a.seeds), len(b.seeds)), only_first, only_second, p,
     )  # fmt: skip
+    test = method_test(first, second, (a.correct, b.correct), notes)
+    if test is None:
+        return found
+    return replace(found, scope="methods", method_interval=(test.low, test.high), method_p=test.p)
+
+
+def method_test(
+    first: ComparedReport, second: ComparedReport, correct: tuple[np.ndarray, np.ndarray], notes: list[str]
+) -> MethodDifference | None:
+    """The methods on one set; None where one has a single seed that is chance, and a note where the other has more."""
+    reports = (first, second)
+    single = [one for one, right in zip(reports, correct, strict=True) if len(right) == 1 and not one.fixed]
+    if not single:
+        return method_difference([correct[0]], [correct[1]], fixed=(first.fixed, second.fixed))
+    if len(single) == 1:
+        notes.append(f"{single[0].name}: one seed, so what is tested with it is about these runs, not the methods")
+    return None
 
 
 def selected_correct(report: ComparedReport, predictions: SetPredictions, notes: list[str]) -> np.ndarray | None:

@@ -1,7 +1,5 @@
 """A comparison as CSV, Markdown, JSON and tables for a terminal. Fractions in CSV and JSON, per cent elsewhere."""
 
-import csv
-import io
 import itertools
 import json
 import math
@@ -13,20 +11,29 @@ from rich.text import Text
 
 from ftcli.comparison.compare import Cell, Comparison, Difference, Row
 from ftcli.console.cells import GAP, SET_NAMES, interval, name_intervals, new_table, percent, text
-from ftcli.safe_text import printable
+from ftcli.formats.csv_table import csv_table
+from ftcli.formats.markdown import escape_markdown, markdown_list, markdown_table
 
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
 DIFFERENCES = "Paired differences of accuracy, in percentage points"
-TEST = (
-    "points and interval: means over the seeds, 95 % paired bootstrap over examples with the seeds as they are; "
-    "p: McNemar's exact test on the two selected runs; p Holm: corrected over the sets of the pair; "
-    f"* where p Holm < {ALPHA} and the interval leaves out 0"
-)
+POINTS = "points: means over the seeds"
+TESTS = {
+    "methods": (
+        "methods: 95 % interval and p with seeds and examples both as chance; p Holm: corrected over all sets and "
+        f"pairs of the table; * where p Holm < {ALPHA}"
+    ),
+    "runs": (
+        "these two runs: 95 % paired bootstrap over examples with the seeds as they are; p: McNemar's exact test on "
+        "the two selected runs; p Holm: corrected over the sets of the pair; "
+        f"* where p Holm < {ALPHA} and the interval leaves out 0: of these two runs, not of the methods"
+    ),
+}
+SCOPES = {"methods": "methods", "runs": "these two runs"}
 DIFFERENCE_HEADS = ["points", "interval", "p", "p Holm"]
 CSV_FIELDS = [
     "kind", "name", "command", "minus", "set", "n", "accuracy", "low", "high", "interval", "seeds",
-    "only_first", "only_second", "p", "p_holm",
+    "only_first", "only_second", "p", "p_holm", "scope", "method_low", "method_high", "method_p", "method_p_holm",
 ]  # fmt: skip
 
 
@@ -37,12 +44,10 @@ def to_json(comparison: Comparison) -> dict[str, object]:
 
 def to_csv(comparison: Comparison) -> str:
     """One line per report and set (kind accuracy), then one per pair and set (kind difference); fractions."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
-    writer.writeheader()
+    lines: list[dict[str, Any]] = []
 
     def write(**fields: Any) -> None:
-        writer.writerow({key: printable(value) if isinstance(value, str) else value for key, value in fields.items()})
+        lines.append(fields)
 
     for row in comparison.rows:
         for name, cell in row.cells.items():
@@ -54,13 +59,15 @@ def to_csv(comparison: Comparison) -> str:
                 )  # fmt: skip
     commands = {row.name: row.command for row in comparison.rows}
     for pair in comparison.differences:
+        method_low, method_high = pair.method_interval or (None, None)
         write(
             kind="difference", name=pair.first, command=commands[pair.first], minus=pair.second,
             set=pair.set, n=pair.n, accuracy=pair.difference, low=pair.interval[0],
             high=pair.interval[1], interval="bootstrap95", seeds=f"{pair.seeds[0]} {pair.seeds[1]}",
-            only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm,
+            only_first=pair.only_first, only_second=pair.only_second, p=pair.p, p_holm=pair.p_holm, scope=pair.scope,
+            method_low=method_low, method_high=method_high, method_p=pair.method_p, method_p_holm=pair.method_p_holm,
         )  # fmt: skip
-    return out.getvalue()
+    return csv_table(CSV_FIELDS, lines)
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -70,14 +77,13 @@ def to_markdown(comparison: Comparison) -> str:
     heads = ["", "seeds", *map(set_name, sets)]
     blocks = [escape_markdown(accuracy_title(comparison)), markdown_table(heads, body, left=1)]
     if comparison.differences:
-        body = [
-            [f"{pair.first} - {pair.second}", set_name(pair.set), *difference_texts(pair)]
-            for pair in comparison.differences
-        ]
+        body = [[pair_title(pair), set_name(pair.set), *difference_texts(pair)] for pair in comparison.differences]
         table = markdown_table(["", "set", *DIFFERENCE_HEADS], body, left=2)
-        blocks += [DIFFERENCES, table, escape_markdown(TEST)]
+        blocks += [DIFFERENCES, table, escape_markdown(tests_named(comparison))]
     if comparison.notes:
-        blocks.append("\n".join(f"- {escape_markdown(note)}" for note in comparison.notes))
+        blocks.append(markdown_list(comparison.notes))
+    if comparison.verdict:
+        blocks.append(escape_markdown(comparison.verdict.sentence))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -107,30 +113,48 @@ def accuracy_table(comparison: Comparison, sets: tuple[str, ...], separator: str
         table.add_column("seeds", justify="right")
     for name in sets:
         table.add_column(text(set_name(name)), justify="right", overflow="fold")
-    best = {name: max(cell.accuracy for row in rows if (cell := row.cells[name])) for name in sets}
+    best = best_accuracies(comparison)
     for row in rows:
         cells = [] if seeds else [Text(str(row.seeds))]
         for name in sets:
             cell = row.cells[name]
             # Bold for the best of several; the console leaves it out where there is no terminal.
-            style = "bold" if cell and len(rows) > 1 and cell.accuracy == best[name] else ""
+            style = "bold" if cell and cell.accuracy == best.get(name) else ""
             cells.append(Text(cell_text(cell, separator), style=style))
         table.add_row(text(label(row)), *cells)
     return table
 
 
+def best_accuracies(comparison: Comparison) -> dict[str, float]:
+    """The highest accuracy on every set; empty where there is only one report."""
+    rows = comparison.rows
+    cells = {name: [cell.accuracy for row in rows if (cell := row.cells[name])] for name in comparison.sets}
+    return {name: max(accuracies) for name, accuracies in cells.items()} if len(rows) > 1 else {}
+
+
 def difference_table(comparison: Comparison) -> Table:
     """A section for each pair of reports, its sets below their names."""
-    table = new_table(DIFFERENCES, TEST)
+    table = new_table(DIFFERENCES, tests_named(comparison))
     table.add_column("", overflow="fold")
     for head in DIFFERENCE_HEADS:
         table.add_column(head, justify="right", overflow="fold")
-    for names, differences in itertools.groupby(comparison.differences, key=lambda pair: (pair.first, pair.second)):
+    for title, differences in itertools.groupby(comparison.differences, key=pair_title):
         table.add_section()
-        table.add_row(text(" - ".join(names), "bold"))
+        table.add_row(text(title, "bold"))
         for difference in differences:
             table.add_row(text(f"  {set_name(difference.set)}"), *map(Text, difference_texts(difference)))
     return table
+
+
+def pair_title(pair: Difference) -> str:
+    """What is subtracted from what, and whether it is about the methods."""
+    return f"{pair.first} - {pair.second} ({SCOPES[pair.scope]})"
+
+
+def tests_named(comparison: Comparison) -> str:
+    """What the figures of the differences are, and what a star means."""
+    scopes = {pair.scope for pair in comparison.differences}
+    return "; ".join([POINTS, *(words for scope, words in TESTS.items() if scope in scopes)])
 
 
 def accuracy_title(comparison: Comparison) -> str:
@@ -158,25 +182,16 @@ def cell_text(cell: Cell | None, separator: str = " ") -> str:
 
 
 def difference_texts(pair: Difference) -> list[str]:
-    """Difference (starred where significant), interval, p and corrected p."""
-    low, high = pair.interval
-    star = "*" if pair.p_holm is not None and pair.p_holm < ALPHA and not low <= 0 <= high else ""
-    p_values = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (pair.p, pair.p_holm)]
-    return [f"{100 * pair.difference:+z.1f}{star}", interval(pair.interval), *p_values]
+    """Difference (starred where significant), interval, p and corrected p: of the methods, or of these two runs."""
+    bounds, p, p_holm = pair.interval, pair.p, pair.p_holm
+    if pair.method_interval:
+        bounds, p, p_holm = pair.method_interval, pair.method_p, pair.method_p_holm
+    star = "*" if p_holm is not None and p_holm < ALPHA and not bounds[0] <= 0 <= bounds[1] else ""
+    p_values = ["-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}" for p in (p, p_holm)]
+    return [f"{100 * pair.difference:+z.1f}{star}", interval(bounds), *p_values]
 
 
 def label(row: Row) -> str:
     """The row's name, with the command and the choice where the name does not contain them."""
     missing = [word for word in (row.command, row.choice) if word and word not in row.name]
     return f"{row.name} ({', '.join(missing)})" if missing else row.name
-
-
-def escape_markdown(words: str) -> str:
-    return "".join(f"\\{sign}" if sign in "\\`|*[]<>&~" else sign for sign in printable(words))
-
-
-def markdown_table(heads: list[str], body: list[list[str]], left: int) -> str:
-    """Pipe table; the first `left` columns are aligned left, the others right."""
-    rule = ["---" if i < left else "---:" for i in range(len(heads))]
-    rows = [[escape_markdown(cell) for cell in row] for row in (heads, *body)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (rows[0], rule, *rows[1:]))

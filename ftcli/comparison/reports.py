@@ -11,11 +11,9 @@ from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_SETS
-from ftcli.report.read import read_both
+from ftcli.report.read import NOT_OF_ONE_MODEL, read_both, report_file
 from ftcli.run_folder.names import PREDICTIONS, REPORT
 from ftcli.safe_text import shortest_unique_suffixes
-
-NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")
 
 Foreign = Mapping[str, Any]  # an object of a report that may be anybody's: it keeps the schema
 
@@ -38,7 +36,7 @@ class Accuracy:
 class ComparedReport:
     """One report. `accuracies` by set in the order of the report, `ood_mean` last; `seed_accuracies` by seed and set;
     `predictions` by set, None without predictions.parquet; `choice`: the one with these accuracies, where the command
-    tries several.
+    tries several; `fixed`: every seed gives this model, as the exact probe does.
     """
 
     name: str
@@ -52,6 +50,7 @@ class ComparedReport:
     class_names: Sequence[str]
     data: dict[str, Foreign]
     predictions: dict[str, SetPredictions | None] | None
+    fixed: bool = False
 
     @property
     def predictions_file(self) -> Path:
@@ -75,7 +74,7 @@ def open_reports(files: Sequence[Path]) -> list[ComparedReport]:
     """Every report once, with a name of its own. Raises RequestError for files that are no report of one model, or one
     of too many sets, and for predictions that cannot be read.
     """
-    paths = {path.resolve(): path for path in (file / REPORT if file.is_dir() else file for file in files)}
+    paths = {path.resolve(): path for path in map(report_file, files)}
     contents = {path: read_both(path)[0] for path in paths.values()}
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
@@ -104,6 +103,7 @@ def open_report(name: str, path: Path, content: Foreign) -> ComparedReport:
         class_names=content["data"]["classes"],
         data=content["data"]["ood"] | {role: content["data"].get(role) or {} for role in ("id_val", "id_test")},
         predictions=read_predictions(path.with_name(PREDICTIONS)),
+        fixed=content["command"] == "probe" and selected.get("C") is not None,
     )  # fmt: skip
 
 

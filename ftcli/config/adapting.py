@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
+from ftcli.config.following import LogWith
 from ftcli.config.loop import BLOCK_WORDS, Merge
 from ftcli.config.preparation import CropScale, check_crop_scale
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
@@ -76,6 +77,8 @@ class Adapt(Detailed, Resumable):
         int,
         option("Seed of the order of each set, and of the views.", panel=TRAINING, min=0, max=MAX_SEED, metavar="SEED"),
     ] = 0
+
+    log_with: LogWith = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

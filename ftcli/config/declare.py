@@ -96,4 +96,4 @@ def spec(help: str, default: str, **more: Any) -> Any:
 
 def figure(what: str) -> Any:
     """The option `--plot`."""
-    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.svg|png")
+    return option(f"{what} Needs matplotlib.", panel=OUTPUT, default="none", metavar="FILE.pdf|svg|png")

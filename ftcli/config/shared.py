@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from ftcli.config.declare import DATA, MACHINE, MODEL, OUTPUT, Triple, flag, option, spec, triple
+from ftcli.config.following import Progress
 from ftcli.config.preparation import CropMode, CropPct, Interpolation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_INPUT_SIDE, MAX_THREADS, MAX_WORKERS
@@ -73,6 +74,7 @@ class Common:
     """What every command understands."""
 
     picks_on_id_val: ClassVar[bool] = False  # whether anything is picked on ID-val
+    defaults_for_cells: ClassVar[bool] = False  # whether presets and machine defaults are for commands that it starts
 
     json: Annotated[bool, flag("Print JSON to stdout and nothing else.", "--json", OUTPUT)] = False
     quiet: Annotated[bool, flag("Hide progress and notes; show warnings and errors.", "--quiet", OUTPUT, "-q")] = False
@@ -95,6 +97,9 @@ class RunFolder(Common):
         ),
     ] = None
     overwrite: Overwrite = False
+    html: Annotated[
+        bool, flag("Also write report.html: figures and tables of the run on one page.", "--html", OUTPUT)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -216,6 +221,7 @@ class Running(Loading):
 class Reporting(Running, RunFolder):
     """What every command that makes a report shares."""
 
+    progress: Progress = "auto"
     preset: Annotated[
         str | None,
         option("Named benchmark; sets options that are not given.", panel=DATA, default="none", metavar="NAME"),

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from ftcli.commands import COMMANDS
+from ftcli.config.budget import Budget
 from ftcli.config.declare import MODEL, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.following import LogWith
 from ftcli.config.loop import L1, BatchNorm, Epochs, Mixup, Optimizer, Schedule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
@@ -18,6 +20,11 @@ from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
+# Of no use to the exact probe, which takes no steps and draws no numbers.
+LOOP_OPTIONS = (
+    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
+    "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
+)  # fmt: skip
 MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
 
 
@@ -39,6 +46,7 @@ class Training(Detailed, Resumable):
     crop_scale: CropScale = LEAST_SHARE
     lr: Annotated[Numbers, rates(FINETUNE_RATES)] = Numbers(FINETUNE_RATES)
     epochs: Epochs = 10
+    budget: Budget = None
     optimizer: Optimizer = "sgd"
     momentum: Annotated[
         float, option("Momentum of sgd (not Nesterov).", panel=TRAINING, min=0.0, max=1.0, metavar="FACTOR")
@@ -126,6 +134,7 @@ class Training(Detailed, Resumable):
             parser=words(MEASURES),
         ),
     ] = None
+    log_with: LogWith = None
     dry_run: Annotated[
         bool,
         flag(
@@ -147,6 +156,11 @@ class Training(Detailed, Resumable):
         check_finite(self)
         check_schedule(self.schedule, self.epochs, self.warmup)
         check_crop_scale(self.augment, self.crop_scale)
+        if self.budget and self.pick == "last":
+            raise RequestError(
+                f"--budget {self.budget} ends runs early, and --pick last takes epochs that they do not reach.",
+                "leave one of the two out",
+            )
         if self.clip_norm == 0:
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:
@@ -198,6 +212,14 @@ class Probe(Training):
     path_points: PathPoints = 100
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget and self.solver == "lbfgs":
+            raise RequestError(
+                f"--budget {self.budget}: the exact probe has no epochs, and all values of C are solved together.",
+                "--solver sgd, or leave --budget out",
+            )
 
     @property
     def training_transforms(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What goes to stdout when a command ends: the tables, or the JSON and nothing else."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.console.streams import Console, is_unicode
+from ftcli.limits import MAX_MESSAGE
 from ftcli.records import Record, as_json
+from ftcli.safe_text import printable, shortened
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,22 @@ class Answer:
     content: Any
     show: Callable[[Console], None]
     report: Record | None = None
-    failed: bool = False  # what was asked about is not so: exit code 1, after the answer
+    exit_code: int = 0  # after the answer: what was asked about is not so
+    reasons: Sequence[str] = ()  # of an exit code that is not 0, for stderr
 
     def as_content(self) -> Any:
         """What `--json` prints, made where it is not yet."""
         return self.content() if callable(self.content) else self.content
 
     def deliver(self, json: bool) -> None:
-        """Onto stdout: the JSON and nothing else, or what a person reads."""
+        """Onto stdout: the JSON and nothing else, or what a person reads. The reasons go to stderr."""
         if json:
             write_json(self.as_content())
         else:
             self.show(console())
+        with suppress(OSError):  # stderr may be full, or read by nobody; the exit code says it too
+            for reason in self.reasons:
+                print(printable(shortened(reason, MAX_MESSAGE)), file=sys.stderr)
 
 
 def write_json(content: Any) -> None:

@@ -41,18 +41,37 @@ class Overall:
         self.end_run()
         self.search, self.stage = name, ""
 
-    def begin_run(self, done: int, total: int, resumed: bool, finished: bool) -> None:
-        """A run begins, or goes on after `done` of its `total` epochs; a finished one is over already."""
+    def begin_run(
+        self, done: int, total: int, resumed: bool, finished: bool, since: int = 0, until: int | None = None
+    ) -> None:
+        """A run begins, or goes on after `done` of its `total` epochs; a finished one is over already.
+
+        since, until: the epochs between which it goes without a pause.
+        """
         self.end_run()
-        ahead, self.run, self.stage = self.time_left.ahead, self.run + 1, ""
-        work = run_work(self.search, self.searches[self.search]) if self.search in self.searches else {}
-        self.at_end_of_run = {key: max(0.0, ahead[key] - count) for key, count in work.items()}
+        ahead, self.stage = self.time_left.ahead, ""
+        self.run += not since
+        share = ((total if until is None else until) - since) / total
+        work = self.work_of_run()
+        self.at_end_of_run = {key: max(0.0, ahead[key] - count * share) for key, count in work.items()}
         self.resumed |= finished or resumed
         if finished:
             self.end_run()
             return
         for key, count in work.items():
-            ahead[key] = max(self.at_end_of_run[key], ahead[key] - count * done / total)
+            ahead[key] = max(self.at_end_of_run[key], ahead[key] - count * (done - since) / total)
+
+    def leave_out(self, epochs: int, runs: int) -> None:
+        """Of what is ahead in the search, so many epochs will not be trained, and so many runs not be begun."""
+        self.end_run()
+        self.runs -= runs
+        for key, count in self.work_of_run().items():
+            ahead = self.time_left.ahead[key]
+            self.time_left.ahead[key] = max(0.0, ahead - count * epochs / self.searches[self.search].epochs)
+
+    def work_of_run(self) -> dict[Key, float]:
+        """Batches of one run of the search that goes on; none where it is not planned."""
+        return run_work(self.search, self.searches[self.search]) if self.search in self.searches else {}
 
     def end_run(self) -> None:
         """The run is over, however far it came."""

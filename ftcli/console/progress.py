@@ -1,8 +1,7 @@
 """What a person sees on stderr while a command runs: live bars on a terminal, one line per event anywhere else."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from rich.console import RenderableType
@@ -11,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from ftcli.console.overall import Overall, duration
-from ftcli.console.streams import Console
-from ftcli.log import Log
-from ftcli.processes import command_line, process_index
+from ftcli.console.streams import Console, ignoring_full_disk
+from ftcli.console.timed import TimedLog
+from ftcli.log import EpochEnd
 from ftcli.safe_text import counted, printable
 from ftcli.workload import SearchWork
 
@@ -44,21 +43,21 @@ class Bars(Progress):
             yield line
 
 
-class ConsoleLog(Log):
+class ConsoleLog(TimedLog):
     """Shows the events of `Log` on stderr. `quiet` leaves out all but the warnings, which a caller in Python
-    finds in the report.
+    finds in the report; `bars`: on a terminal, bars show the progress too.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, bars: bool = True) -> None:
         super().__init__()
         self.quiet = quiet
         self.console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self.overall = Overall()
         self.said_resumed = self.said_time_left = False
         width = max(NARROWEST_BAR, min(WIDEST_BAR, self.console.width - BESIDE_BAR))
         self.bars = Bars(
-            self.overall, width, console=self.console, transient=True, disable=quiet or not self.console.is_terminal
-        )
+            self.overall, width, console=self.console, transient=True,
+            disable=quiet or not bars or not self.console.is_terminal,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         if not self.bars.disable:  # a disabled bar would still print an empty line when it stops
@@ -78,15 +77,14 @@ class ConsoleLog(Log):
         before = len(self.warnings)
         super().warn(code, text)
         if len(self.warnings) > before:
-            self.print_line(f"warning: {text}", always=process_index() == 0 and bool(command_line.get()))
+            self.print_line(f"warning: {text}", always=self.warns_always)
 
     def note(self, text: str) -> None:
         self.print_line(text)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, kind: str = "") -> Iterator[T]:
         """Show the progress of a loop; where it has a kind, its time goes into the time left of the command."""
-        if kind:
-            items = self.timed(items, kind)
+        items = super().track(items, label, total, kind)
         if self.bars.disable:
             yield from items
             return
@@ -99,41 +97,42 @@ class ConsoleLog(Log):
         finally:
             self.bars.remove_task(bar)
 
-    def timed(self, items: Iterable[T], kind: str) -> Iterator[T]:
-        """The items of a loop whose time tells how much time is left."""
-        time_left = self.overall.time_left
-        time_left.begin((self.overall.search, kind))
-        for item in items:
-            yield item
-            time_left.batch()
-
     def plan(self, searches: Mapping[str, SearchWork], noun: str = "run") -> None:
-        self.overall.plan(searches, noun)
+        super().plan(searches, noun)
         if noun == "run" and searches:
             epochs = next(iter(searches.values())).epochs
-            self.print_line(f"{counted(self.overall.runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each")
-
-    def begin_search(self, name: str) -> None:
-        self.overall.begin_search(name)
+            line = f"{counted(self.overall.runs, 'run', 'runs')} of {counted(epochs, 'epoch', 'epochs')} each"
+            self.print_line(line + halved(searches.values()))
 
     def begin_run(
-        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False
-    ) -> None:
-        self.overall.begin_run(done, total, resumed, finished)
+        self, done: int, total: int, *, unit: str = "epoch", resumed: bool = False, finished: bool = False,
+        since: int = 0, until: int | None = None, name: str = "", ended: Sequence[EpochEnd] = (),
+    ) -> None:  # fmt: skip
+        super().begin_run(
+            done, total, unit=unit, resumed=resumed, finished=finished, since=since, until=until, name=name, ended=ended
+        )
         if self.overall.resumed and not finished and not self.said_resumed:
             self.said_resumed = True
             self.print_line(f"Resuming at {unit} {min(done + 1, total)} of {total}, {self.overall.name()}")
 
-    def begin_stage(self, name: str) -> None:
-        self.overall.begin_stage(name)
-
-    def epoch(self, run: str, epoch: int, epochs: int, loss: float, accuracy: float, seconds: float) -> None:
-        figures = f"loss {loss:.4f}, ID-val {100 * accuracy:.1f} %, {seconds:.1f} s"
-        self.print_line(f"{run}: epoch {epoch}/{epochs}, {figures}")
+    def epoch(self, event: EpochEnd) -> None:
+        super().epoch(event)
+        line = event.line
+        if line["loss"] is None:  # epoch 0: nothing has trained yet
+            return
+        figures = f"loss {line['loss']:.4f}, ID-val {100 * line['id_val']['accuracy']:.1f} %, {line['seconds']:.1f} s"
+        self.print_line(f"{event.run}: epoch {line['epoch']}/{event.epochs}, {figures}")
         left = self.overall.time_left.seconds()
         if left is not None and not self.said_time_left and self.bars.disable:
             self.said_time_left = True
             self.print_line(f"about {duration(left)} to go")
+
+
+def halved(searches: Iterable[SearchWork]) -> str:
+    """What `--budget` leaves of the epochs of all searches; empty without it."""
+    bounds = [work.bounds for work in searches if work.bounds]
+    low, high = (sum(ends) for ends in zip(*bounds, strict=True)) if bounds else (0, 0)
+    return f" at most, {low} to {high} epochs in all" if bounds else ""
 
 
 def in_columns(text: str, columns: int) -> str:
@@ -142,14 +141,3 @@ def in_columns(text: str, columns: int) -> str:
         return text
     head = max(1, columns // 3)
     return f"{text[:head]}…{text[len(text) - max(1, columns - head - 1) :]}"
-
-
-@contextmanager
-def ignoring_full_disk() -> Iterator[None]:
-    """Inside, a stream that cannot be written to, as on a full disk, is no error. One that nobody reads is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError:
-        pass

@@ -3,6 +3,8 @@
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import rich.console
@@ -47,6 +49,17 @@ def reader_has_gone() -> bool:
     for number in OUTPUTS:
         poll.register(number, 0)  # errors are reported whatever is polled for
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@contextmanager
+def ignoring_full_disk() -> Iterator[None]:
+    """Inside, a stream that cannot be written to, as on a full disk, is no error. One that nobody reads is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def flush_outputs() -> OSError | None:

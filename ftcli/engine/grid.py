@@ -1,16 +1,21 @@
 """A grid of rates over several seeds: every run is kept in the report, one candidate per seed is picked."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from torch import nn
 
 from ftcli.config.training import Training
+from ftcli.engine.budget.halved_search import AuditedPicks, HalvedSearch
+from ftcli.engine.budget.seed_runs import SeedRuns
+from ftcli.engine.budget.types import Budget
 from ftcli.engine.plan import Plan
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
-from ftcli.engine.types import EpochScores, RunRecord, RunScores, Timing
+from ftcli.engine.training_run import Run
+from ftcli.engine.types import RunRecord, RunScores, Timing
 from ftcli.engine.workload import search_work
 from ftcli.log import Log
 
@@ -31,6 +36,8 @@ class Trained:
     seconds: float = 0.0  # of one of several choices
     choices: dict[str, "Trained"] = field(default_factory=dict)  # the result of every choice; this is one of them
     choice: str | None = None  # the name of this one
+    budget: Budget | None = None  # how the grid was halved
+    audits: Sequence[AuditedPicks] = ()  # of halved grids
 
     @property
     def best(self) -> Candidate:
@@ -52,45 +59,60 @@ class Trained:
 def search(
     start: Callable[[int], nn.Module], plan: Plan, config: Training, inputs: RunInputs, log: Log, choice: str = ""
 ) -> Trained:
-    """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed.
+    """Run every rate of the grid for every seed, each from `start(seed)`; pick per seed. With --budget, halve the grid.
 
     choice: the name of this search where it is one of several; it may then end without a pick. Raises RunError where
     every run diverged.
     """
-    grid, seeds = config.lr, config.seed_list()
+    seeds = config.seed_list()
     log.begin_search(choice)
+    halved = HalvedSearch(config, inputs, log, choice) if config.budget else None
     runs: list[RunRecord] = []
     picks: list[Candidate] = []
     scores: list[RunScores] = []
+    planned = bool(choice)
+
+    def fit_run(seed: int, lr: float, since: int, until: int) -> Run:
+        nonlocal planned
+        model = start(seed)
+        if not planned:
+            log.plan({choice: search_work(model, plan, config, inputs)})
+            planned = True
+        return fit(model, plan, lr, config, inputs, seed, log, run_name(seed, lr, choice), choice, since, until)
+
     for seed in seeds:
-        pick: Candidate | None = None
-        pick_scores: list[EpochScores] = []
-        pick_name = ""
-        for lr in grid:
-            name = f"{choice} lr {lr:g} seed {seed}".strip()
-            model = start(seed)
-            if not (choice or runs):
-                log.plan({choice: search_work(model, plan, config, inputs)})
-            run = fit(model, plan, lr, config, inputs, seed, log, name)
-            runs.append(run.record())
-            # Only the best weights of a seed are kept, in memory and among the saved states.
-            beaten = name
-            if run.candidate and (pick is None or best([pick, run.candidate]) is run.candidate):
-                pick, pick_scores, pick_name, beaten = run.candidate, run.scores, name, pick_name
-            if inputs.checkpointer and beaten:
-                inputs.checkpointer.drop_weights(beaten)
-        if pick:
-            picks.append(mark_edge(pick, grid, log, choice))
-            scores += [RunScores(seed, pick.lr or 0.0, pick_scores)] if pick_scores else []
+        of_seed = SeedRuns(seed, config.epochs, partial(fit_run, seed), partial(drop_weights, inputs, seed, choice))
+        if halved:
+            halved.run(of_seed)
+        else:
+            for lr in config.lr:
+                of_seed.finish(lr)
+        runs += of_seed.records()
+        if pick := of_seed.pick:
+            assert pick.candidate is not None
+            picks.append(mark_edge(pick.candidate, config.lr, log, choice))
+            scores += [RunScores(seed, pick.lr, pick.scores)] if pick.scores else []
     if not choice:
         best(picks)  # raises where nothing is left
     for seed in sorted(set(seeds) - {pick.seed for pick in picks}):
         log.warn("seed-diverged", f"{run_label(seed, choice)}: every run diverged; it has no part in the results")
     passes = sum(epoch.epoch > 0 for run in runs for epoch in run.epochs())
     assert inputs.task.train is not None
-    ordered = sorted(runs, key=lambda run: (run.seed, run.lr))
-    images = passes * len(inputs.task.train)
-    return Trained(ordered, picks, images=images, trained_parameters=plan.trainable(config.epochs), scores=scores)
+    return Trained(
+        runs, picks, images=passes * len(inputs.task.train), trained_parameters=plan.trainable(config.epochs),
+        scores=scores, budget=halved.result() if halved else None, audits=halved.audits if halved else (),
+    )  # fmt: skip
+
+
+def drop_weights(inputs: RunInputs, seed: int, choice: str, lr: float) -> None:
+    """Drop the saved weights of a run that is not picked."""
+    if inputs.checkpointer:
+        inputs.checkpointer.drop_weights(run_name(seed, lr, choice))
+
+
+def run_name(seed: int, lr: float, choice: str) -> str:
+    """What messages and saved states call a run."""
+    return f"{choice} lr {lr:g} seed {seed}".strip()
 
 
 def mark_edge(pick: Candidate, grid: Collection[float], log: Log, choice: str) -> Candidate:

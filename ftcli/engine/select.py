@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
-from torch import Tensor
 
 from ftcli.engine.types import OraclePick, RunRecord, Score, Selected
 from ftcli.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Candidate:
     lr: float | None = None
     C: float | None = None
     edge_of_grid: bool = False
-    state: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    state: "dict[str, Tensor]" = field(default_factory=dict, compare=False, repr=False)
 
     def sort_key(self) -> tuple[float, ...]:
         """Smaller is better: accuracy, then loss, then the smaller rate (or C), the earlier epoch, the smaller seed."""

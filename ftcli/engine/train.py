@@ -29,7 +29,7 @@ from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
 from ftcli.engine.types import Epoch, EpochScores
 from ftcli.errors import RequestError
-from ftcli.log import Log
+from ftcli.log import EpochEnd, Log
 from ftcli.model.normalization import batch_norms
 from ftcli.seeds import derive_seed
 from ftcli.workload import STEP
@@ -37,25 +37,37 @@ from ftcli.workload import STEP
 
 def fit(
     model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, seed: int, log: Log,
-    name: str = "",
+    name: str = "", choice: str = "", since: int = 0, until: int | None = None,
 ) -> Run:  # fmt: skip
     """Train `model` in place under a plan, at the peak learning rate `lr`; `name` is the run's, in messages and states.
+    choice: of several, the one that the run belongs to.
+
+    until: the epoch after which the run pauses, its state saved; called again, it goes on from there. since: where it
+    paused last, for the progress that is shown. The schedule is that of all epochs, whatever the pauses.
 
     Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
     what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    run, state = Run(seed, lr), training_state(model, plan, lr, config, inputs, log)
+    run, state = Run(seed, lr, choice), training_state(model, plan, lr, config, inputs, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
-    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs))
+    end = config.epochs if until is None else until
+    restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs, until=end))
     position = restored or Position()
-    log.begin_run(position.epochs, config.epochs, resumed=restored is not None, finished=position.finished)
+    over = position.finished or position.epochs >= end
+    resumed = restored is not None and (position.epochs, position.updates) != (since, 0)
+    told = since or -1  # the last epoch that was told before the run paused
+    log.begin_run(
+        position.epochs, config.epochs, resumed=resumed, finished=over, since=since, until=end, name=name,
+        ended=[epoch_end(name, run, entry, state, config.epochs) for entry in run.history if entry.epoch > told],
+    )  # fmt: skip
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
-    if position.finished:
+    if over:
         return run
     prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, log)
     if config.epoch_zero and not run.history:
         evaluate_epoch(run, state, 0, None, config, inputs, prefix, log, time.perf_counter())
-    for epoch in range(position.epochs + 1, config.epochs + 1):
+        log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
+    for epoch in range(position.epochs + 1, end + 1):
         started = time.perf_counter()
         try:
             position, network, batches = begin_epoch(run, state, epoch, position, config, inputs, prefix)
@@ -72,13 +84,18 @@ def fit(
             run.diverged, run.candidate = f"epoch {epoch}: {reason}", None
             log.note(f"{name} diverged in {run.diverged}")
             break
-        last = run.history[-1]
-        log.epoch(name, epoch, config.epochs, loss, last.id_val.accuracy, last.seconds)
+        log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
         position = Position(epoch)
         checkpoint.after_epoch()
-    position = Position(finished=True)
+    if run.diverged or end == config.epochs:
+        position = Position(finished=True)
     checkpoint.end_steps(save=True)
     return run
+
+
+def epoch_end(name: str, run: Run, entry: Epoch, state: TrainingState, epochs: int) -> EpochEnd:
+    """What the log is told of an epoch of a run of so many."""
+    return EpochEnd(name, epochs, run.record().line(entry), state.rate_at_end_of(entry.epoch))
 
 
 def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> None:

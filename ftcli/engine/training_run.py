@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
 from torch import Tensor, nn
 
 from ftcli.engine.select import Candidate
@@ -13,11 +14,13 @@ from ftcli.engine.types import Epoch, EpochScores, RunRecord
 class Run:
     """One training run: an entry for each epoch, and the candidate it puts forward (none when it diverged).
 
-    diverged: in which epoch and why. scores: the gradient scores of the plan's tensors, by epoch.
+    choice: of several, the one that the run belongs to. diverged: in which epoch and why. scores: the gradient scores
+    of the plan's tensors, by epoch.
     """
 
     seed: int
     lr: float
+    choice: str = ""
     history: list[Epoch] = field(default_factory=list)
     candidate: Candidate | None = None
     diverged: str | None = None
@@ -27,6 +30,7 @@ class Run:
         """One entry of the report's `runs`."""
         pick = self.candidate
         return RunRecord(
+            choice=self.choice or UNSET,
             seed=self.seed, lr=self.lr, epoch=pick.epoch if pick else None, id_val=pick.score if pick else None,
             diverged=self.diverged is not None, reason=self.diverged, history=self.history,
         )  # fmt: skip

@@ -63,6 +63,10 @@ class TrainingState:
         self.loss_watch = LossWatch(machine)
         self.micro_batches = micro_batches_of(model, config.bn, config.batch_size, machine, log)
 
+    def rate_at_end_of(self, epoch: int) -> float | None:
+        """The learning rate in the last step of an epoch; None of epoch 0, which has none."""
+        return self.lr * self.schedule.factor(epoch * self.steps_per_epoch - 1) if epoch else None
+
     def begin_epoch(self, epoch: int, rate_shares: Mapping[str, float] | None) -> None:
         """Freeze everything but the plan's tensors of this epoch, and put the model in its training mode.
 

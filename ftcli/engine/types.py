@@ -1,5 +1,7 @@
 """What the engine tells a report: picks, runs and epochs as JSON objects with types. Nothing heavy is imported."""
 
+from typing import Any
+
 from msgspec import UNSET, UnsetType
 
 from ftcli.records import Count, Fraction, Record
@@ -23,7 +25,8 @@ class Epoch(Record, kw_only=True):
 
 
 class RunRecord(Record, kw_only=True):
-    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged.
+    """One candidate of the grid. epoch: the one that the run puts forward; reason: when and why it diverged;
+    eliminated: the epoch after which `--budget` ended it.
 
     duality_gap: of the exact probe, a proven upper bound on (F - F*) / F, with the objective F and its least value F*.
     """
@@ -37,11 +40,16 @@ class RunRecord(Record, kw_only=True):
     id_val: Score | None
     diverged: bool
     reason: str | UnsetType | None = UNSET
+    eliminated: Count | UnsetType = UNSET
     history: list[Epoch] | UnsetType = UNSET
 
     def epochs(self) -> list[Epoch]:
         """The history; empty of a candidate that no loop trained."""
         return [] if self.history is UNSET else self.history
+
+    def line(self, epoch: Epoch) -> dict[str, Any]:
+        """One of its epochs as a line of history.jsonl."""
+        return {key: self[key] for key in ("choice", "seed", "lr") if key in self} | epoch.to_dict()
 
 
 class EpochScores(Record):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from ftcli.config.training import Training
+from ftcli.engine.budget.halving import halving_of
 from ftcli.engine.frozen_prefix import has_frozen_prefix, same_in_every_epoch
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import batch_sizes
@@ -32,6 +33,7 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
             EPOCH_PASS: Loop(batches(inputs, evaluated), suffix),
         },
         evaluation=0 if tuned <= set(classifier_tensors(model)) else seeds * batches(inputs, inputs.sets),
+        bounds=halving_of(config, 1).bounds() if config.budget else None,
     )
 
 

@@ -1,6 +1,5 @@
-"""Each kind of panel drawn with matplotlib. Curves and bars are told apart without colour too."""
+"""Each kind of panel drawn with matplotlib. Curves, points and bars are told apart without colour too."""
 
-import textwrap
 from collections.abc import Sequence
 from math import isfinite, log10, nan
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,70 +10,119 @@ from ftcli.figures.panels import (
     HeatMap,
     LinePlot,
     Panel,
+    PointGroup,
+    ScatterPlot,
     axis_limits,
-    format_numbers,
     is_number,
     on_axis,
 )
-from ftcli.safe_text import printable
+from ftcli.figures.style import COLOURS, DASHES, GREY, HATCHES, MARKERS, SHADES, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import SubFigure
 
 Label = tuple[type, str]  # of a legend: the kind of its panel, and the name
 Legend = dict[Label, Any]  # the matplotlib artist of each label
 
-CHARACTER_WIDTH, LINE_HEIGHT = 0.075, 0.13  # inches
+DIAGONAL = "y = x"
+THINNEST_BAR = 0.04  # inches; thinner ones are markers
+BAR_LENGTH, BAR_WIDTH = 2.5, 0.12  # inches: a colour bar, at most so long
+MOST_CELLS = 2_500  # of a heat map that are shapes of their own; those of a larger one are pixels
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-NAME_WIDTH, TITLE_WIDTH = 26, 48  # characters on a line of a name, and on one of a title or an axis
-MAX_CELL_NUMBERS = 400  # cells of a heat map that are still written out
 MARGIN = 0.04  # of an axis, free at both ends, so that no marker is cut
-# Six styles tell curves apart without colour; the next six curves have them again, wider and hollow.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a0447c", "#b87a00", "#333333")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 3)), (0, (6, 1, 1, 1, 1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "X")
-HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
-SHADES = ("#e4ecf4", "#5a90c0", "#08264f")  # ever darker; a blank cell is white
 
 
 def legend_labels(panel: Panel) -> list[Label]:
-    """A label for each curve or series of a panel; the name is empty where the title says it already."""
+    """A label for each curve, group or series of a panel; the name is empty where the title says it already."""
     if isinstance(panel, HeatMap):
         return []
-    names = panel.series if isinstance(panel, BarChart) else [curve.label for curve in panel.curves]
+    names: list[str] = [*panel.series] if isinstance(panel, BarChart) else [one.label for one in drawn_in(panel)]
     return [(type(panel), "" if name == panel.title else name) for name in names]
 
 
+def drawn_in(plot: LinePlot | ScatterPlot) -> Sequence[Curve | PointGroup]:
+    """The curves or the groups of points of a plot."""
+    return plot.curves if isinstance(plot, LinePlot) else plot.groups
+
+
 def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Legend:
-    """Curves, their bands and axes. `labels`: those of all line plots of the figure, which decide the styles."""
+    """Curves and their bands. `labels`: those of all line plots that share a legend, which decide the styles."""
     all_points = plot.points()
     seen = [point for points in all_points for point in points if isfinite(point[1])]
     bands = [band_of(curve, points) for curve, points in zip(plot.curves, all_points, strict=True)]
     edges = [edge for band in bands for _, low, high in band for edge in (low, high) if on_axis(edge, plot.log_y)]
     set_axis(axes, "x", [x for x, _ in seen], plot.log_x)
     set_axis(axes, "y", [*(y for _, y in seen), *edges], plot.log_y)
-    axes.set(xlabel=wrap(plot.x, TITLE_WIDTH), ylabel=wrap(plot.y, TITLE_WIDTH))
-    if not seen:
-        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center")
     legend: Legend = {}
     for label, curve, points, band in zip(legend_labels(plot), plot.curves, all_points, bands, strict=True):
+        style = labels.index(label)
         marked = list(range(len(points))) if curve.marker else isolated(points)
-        cycle, style = divmod(labels.index(label), len(MARKERS))
-        hollow, colour = cycle % 2 == 1, COLOURS[(style + cycle) % len(COLOURS)]
+        wide = style // len(DASHES) % 2 == 1
         (legend[label],) = axes.plot(
             [x for x, _ in points],
             [y for _, y in points],
-            color=colour,
-            linestyle=DASHES[style],
-            linewidth=2.2 if hollow else 1.3,
-            marker=MARKERS[style] if marked else "",
-            markerfacecolor="white" if hollow else colour,
-            markersize=4.5,
+            linestyle=DASHES[style % len(DASHES)],
+            linewidth=1.9 if wide else 1.1,
             markevery=marked,
+            **marker_style(style, len(DASHES), bool(marked)),
         )
-        draw_band(axes, band, colour)
-    return legend
+        draw_band(axes, band, colour_of(style))
+    return legend | finish_plot(axes, plot, bool(seen))
+
+
+def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) -> Legend:
+    """Points and their error bars. `labels`: those of all scatter plots of one legend, which decide the styles."""
+    seen = [point for group in plot.groups for point in group.points() if isfinite(point[0])]
+    axis: Literal["x", "y"]
+    for axis, values in (("x", [x for x, _ in seen]), ("y", [y for _, y in seen])):
+        bars = [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
+        set_axis(axes, axis, [*values, *bars], log=False)
+    legend: Legend = {}
+    for label, group in zip(legend_labels(plot), plot.groups, strict=True):
+        style, points = labels.index(label), group.points()
+        for (x, y), (left, right), (low, high) in zip(
+            points, group.error_bars("x"), group.error_bars("y"), strict=True
+        ):
+            axes.plot([left, right], [y, y], color=colour_of(style), linewidth=0.8)
+            axes.plot([x, x], [low, high], color=colour_of(style), linewidth=0.8)
+        (legend[label],) = axes.plot(
+            [x for x, _ in points], [y for _, y in points], linestyle="", **marker_style(style, len(MARKERS), True)
+        )
+        for name, (x, y) in zip(group.names, points, strict=False):
+            if isfinite(x):
+                axes.annotate(name, (x, y), (4, 3), textcoords="offset points", annotation_clip=False)
+    return legend | finish_plot(axes, plot, bool(seen))
+
+
+def finish_plot(axes: "Axes", plot: LinePlot | ScatterPlot, any_point: bool) -> Legend:
+    """The diagonal, to which the vertical axis is made to reach, and both axes of a line plot, or the words for a plot
+    without a point.
+    """
+    if not any_point:
+        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center")
+    if not any_point or not plot.diagonal:
+        return {}
+    ends = (*axes.get_xlim(), *axes.get_ylim())
+    axes.set_ylim(min(ends), max(ends))
+    if isinstance(plot, LinePlot):
+        axes.set_xlim(min(ends), max(ends))
+    (line,) = axes.plot(ends[:2], ends[:2], color=GREY, linewidth=0.7, zorder=0, scalex=False, scaley=False)
+    if isinstance(plot, LinePlot):
+        line.set_data(axes.get_xlim(), axes.get_xlim())
+    return {(type(plot), DIAGONAL): line}
+
+
+def colour_of(style: int) -> str:
+    """The colour of the curve or group with this number; beyond the colours they begin again, moved by one."""
+    return COLOURS[(style + style // len(COLOURS)) % len(COLOURS)]
+
+
+def marker_style(style: int, filled: int, shown: bool) -> dict[str, Any]:
+    """Colour and marker of a curve or group; after so many `filled` ones come hollow ones."""
+    round_of, colour = style // filled, colour_of(style)
+    marker = MARKERS[(style + round_of // 2) % filled] if shown else ""
+    return {"color": colour, "marker": marker, "markerfacecolor": "white" if round_of % 2 else colour}
 
 
 def band_of(curve: Curve, points: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
@@ -115,7 +163,7 @@ def set_axis(axes: "Axes", name: Literal["x", "y"], values: Sequence[float], log
     elif log:
         decades = log10(high / low)
         plain = low > 5e-4 and high < 2e4
-        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=8))
+        axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if plain else power_of_ten(value)))
         axis.set_minor_formatter(NullFormatter())
     else:
@@ -129,8 +177,8 @@ def power_of_ten(value: float) -> str:
     return ten if float(digits) == 1 else f"{float(digits):g}×{ten}"
 
 
-def draw_heat_maps(figure: "Figure", heat_maps: Sequence[tuple["Axes", HeatMap]]) -> None:
-    """Heat maps of one `z`, with one colour bar."""
+def draw_heat_maps(figure: "SubFigure", heat_maps: Sequence[tuple["Axes", HeatMap]], height: float) -> None:
+    """Heat maps of one `z`, with one colour bar; together they are so many inches high."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -138,28 +186,23 @@ def draw_heat_maps(figure: "Figure", heat_maps: Sequence[tuple["Axes", HeatMap]]
     scale = Normalize(*axis_limits(value for _, heat_map in heat_maps for value in heat_map.numbers()))
     for axes, heat_map in heat_maps:
         cells = [[value if is_number(value) else nan for value in row] for row in heat_map.values]
-        axes.pcolormesh(cells, cmap=shades, norm=scale)
+        axes.pcolormesh(cells, cmap=shades, norm=scale, rasterized=len(heat_map.numbers()) > MOST_CELLS)
         axes.invert_yaxis()  # the first row is the upper one
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        for set_ticks, names in ((axes.set_xticks, heat_map.columns), (axes.set_yticks, heat_map.rows)):
-            set_ticks([i + 0.5 for i in range(len(names))], [wrap(name, NAME_WIDTH) for name in names])
-        axes.set(xlabel=wrap(heat_map.x, TITLE_WIDTH), ylabel=wrap(heat_map.y, TITLE_WIDTH))
-        if CHARACTER_WIDTH * longest_line(heat_map.columns) > column_width(heat_map):
-            axes.tick_params(axis="x", rotation=90)
-        numbers = heat_map.numbers()
-        if len(numbers) <= MAX_CELL_NUMBERS:
-            at = [(i, j) for i, row in enumerate(cells) for j, value in enumerate(row) if isfinite(value)]
-            for (i, j), value, number in zip(at, numbers, format_numbers(numbers), strict=True):
-                ink = "white" if scale(value) > 0.45 else "black"
-                axes.text(j + 0.5, i + 0.5, number, ha="center", va="center", color=ink, fontsize=6.5)
-    z = wrap(heat_maps[0][1].z, TITLE_WIDTH)
-    bar = figure.colorbar(ScalarMappable(scale, shades), ax=[axes for axes, _ in heat_maps], label=z, aspect=30)
+    length = min(height, BAR_LENGTH)
+    bar = figure.colorbar(
+        ScalarMappable(scale, shades), ax=[axes for axes, _ in heat_maps], pad=0.02, shrink=length / height,
+        aspect=length / BAR_WIDTH,
+    )  # fmt: skip
+    bar.set_label(fitted(heat_maps[0][1].z, length, 2))
     bar.outline.set_visible(False)
 
 
-def draw_bar_chart(axes: "Axes", chart: BarChart, labels: Sequence[Label]) -> Legend:
-    """A group of bars per label, the first at the top. `labels`: those of all bar charts of the figure."""
+def draw_bar_chart(axes: "Axes", chart: BarChart, labels: Sequence[Label], row_height: float) -> Legend:
+    """A group of bars per label, the first at the top; markers where bars would be too thin. `labels`: those of all bar
+    charts that share a legend; row_height: of a label, in inches.
+    """
     thickness = 0.8 / max(len(chart.series), 1)
     values = [value for column in chart.series.values() for value in column if is_number(value)]
     negative = any(value < 0 for value in values)
@@ -168,47 +211,32 @@ def draw_bar_chart(axes: "Axes", chart: BarChart, labels: Sequence[Label]) -> Le
         axes.set_xlim(left=0)
     legend: Legend = {}
     for order, (label, column) in enumerate(zip(legend_labels(chart), chart.series.values(), strict=True)):
-        style = labels.index(label)
-        heights = [row - 0.4 + thickness * (order + 0.5) for row in range(len(chart.labels))]
+        style, rows = labels.index(label), range(len(chart.labels))
+        if thickness * row_height < THINNEST_BAR:
+            shown = [(value, row) for row, value in zip(rows, column, strict=True) if is_number(value)]
+            (legend[label],) = axes.plot(
+                [value for value, _ in shown], [row for _, row in shown], linestyle="", clip_on=False,
+                **marker_style(style, len(MARKERS), True),
+            )  # fmt: skip
+            continue
+        heights = [row - 0.4 + thickness * (order + 0.5) for row in rows]
         bars = [(y, value) for y, value in zip(heights, column, strict=True) if is_number(value)]
-        colour = COLOURS[style % len(COLOURS)]
+        colour = colour_of(style)
         legend[label] = axes.barh(
             [y for y, _ in bars],
             [value for _, value in bars],
             height=0.9 * thickness,
             color=colour if style == 0 else "white",
             edgecolor=colour,
+            linewidth=0.6,
             hatch=HATCHES[style % len(HATCHES)],
         )
         for y, value in zip(heights, column, strict=True):
             if not is_number(value):
-                axes.text(0, y, " –", va="center")
+                axes.plot([0], [y], color=colour, marker="_", clip_on=False)
     if negative:
-        axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(chart.labels)), [wrap(name, NAME_WIDTH) for name in chart.labels])
+        axes.axvline(0, color="black", linewidth=0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(chart.labels) - 0.5, -0.5)
-    axes.set_xlabel(wrap(chart.x, TITLE_WIDTH))
     return legend
-
-
-def wrap(name: str, width: int) -> str:
-    """A name on lines of `width` characters, made printable; of one that is longer than two lines the middle is left
-    out, since names that begin alike tend to differ at the end.
-    """
-    name = printable(name)
-    if len(name) > 2 * width:
-        name = f"{name[:width]}…{name[1 - width :]}"
-    return "\n".join(textwrap.wrap(name, width))
-
-
-def longest_line(names: Sequence[str]) -> int:
-    """The characters of the longest line of wrapped names."""
-    return min(NAME_WIDTH, max(map(len, names), default=0))
-
-
-def column_width(heat_map: HeatMap) -> float:
-    """The width of a column of a heat map in inches: its names lie flat where there are few and they are short."""
-    names = longest_line(heat_map.columns)
-    return max(0.44, CHARACTER_WIDTH * names if names <= 12 and len(heat_map.columns) <= 8 else 0)

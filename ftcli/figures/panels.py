@@ -1,4 +1,5 @@
-"""What a figure shows, in a file or in a terminal: line plots, heat maps, bar charts, and how numbers are written.
+"""What a figure shows, in a file or in a terminal: line and scatter plots, heat maps, bar charts, and how numbers are
+written.
 
 Values that are None or not finite are missing: a gap in a curve, a blank cell, a dash in place of a bar.
 """
@@ -6,7 +7,7 @@ Values that are None or not finite are missing: a gap in a curve, a blank cell, 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10, nan
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class LinePlot:
-    """Curves on one pair of axes. `x`, `y`: names with units. What a logarithmic axis cannot show is missing."""
+    """Curves on one pair of axes. `x`, `y`: names with units. What a logarithmic axis cannot show is missing.
+    `diagonal`: the line y = x too. `note`: what bands are, and what is left out, to stand below.
+    """
 
     title: str
     curves: Sequence[Curve]
@@ -34,6 +37,8 @@ class LinePlot:
     y: str
     log_x: bool = False
     log_y: bool = False
+    diagonal: bool = False
+    note: str = ""
 
     def points(self) -> list[list[tuple[float, float]]]:
         """The points (x, y) of every curve in the order given; (nan, nan) for those that are missing."""
@@ -47,8 +52,52 @@ class LinePlot:
 
 
 @dataclass(frozen=True)
+class PointGroup:
+    """Points of one kind: `x` and `y` of equal length. `x_low` to `y_high`: the ends of their error bars, None of a
+    point without one; `names`: what is written beside each point.
+    """
+
+    label: str
+    x: Sequence[float | None]
+    y: Sequence[float | None]
+    x_low: Sequence[float | None] | None = None
+    x_high: Sequence[float | None] | None = None
+    y_low: Sequence[float | None] | None = None
+    y_high: Sequence[float | None] | None = None
+    names: Sequence[str] = ()
+
+    def points(self) -> list[tuple[float, float]]:
+        """The points (x, y) in the order given; (nan, nan) for those that are missing."""
+        pairs = zip(self.x, self.y, strict=True)
+        return [(x, y) if is_number(x) and is_number(y) else (nan, nan) for x, y in pairs]
+
+    def error_bars(self, axis: Literal["x", "y"]) -> list[tuple[float, float]]:
+        """The ends (low, high) of the error bar of each point along an axis; (nan, nan) without one."""
+        low, high = (self.x_low, self.x_high) if axis == "x" else (self.y_low, self.y_high)
+        if low is None or high is None:
+            return [(nan, nan)] * len(self.x)
+        return [(a, b) if is_number(a) and is_number(b) else (nan, nan) for a, b in zip(low, high, strict=True)]
+
+
+@dataclass(frozen=True)
+class ScatterPlot:
+    """Groups of points on one pair of axes. `x`, `y`: names with units. `diagonal`: the line y = x too. `note`: what
+    error bars are, and what is left out, to stand below.
+    """
+
+    title: str
+    groups: Sequence[PointGroup]
+    x: str
+    y: str
+    diagonal: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class HeatMap:
-    """A heat map of `values` [rows][columns]; `y` names the rows, `x` the columns, `z` the shade."""
+    """A heat map of `values` [rows][columns]; `y` names the rows, `x` the columns, `z` the shade. `note`: what is left
+    out, to stand below.
+    """
 
     title: str
     values: Sequence[Sequence[float | None]]
@@ -57,6 +106,7 @@ class HeatMap:
     y: str
     x: str
     z: str
+    note: str = ""
 
     def numbers(self) -> list[float]:
         """The values of all cells that are not blank, row by row."""
@@ -73,7 +123,7 @@ class BarChart:
     x: str
 
 
-Panel = LinePlot | HeatMap | BarChart
+Panel = LinePlot | ScatterPlot | HeatMap | BarChart
 
 
 def is_number(value: float | None) -> TypeGuard[float]:

@@ -1,17 +1,16 @@
 """The figures of one set: accuracy and recall, loss and calibration, of one run and over several seeds."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
+from msgspec import UNSET
 
 from ftcli.engine.predict import score
 from ftcli.errors import RunError
 from ftcli.measures.calibration import confidence, ece, softmax
-from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
+from ftcli.measures.intervals import wilson
 from ftcli.measures.types import Figures, GroupFigures, MeanAccuracy
 
 Entry = TypeVar("Entry", Figures, MeanAccuracy)
@@ -84,44 +83,6 @@ def group_figures(correct: np.ndarray, groups: np.ndarray) -> list[GroupFigures]
     names, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
     rates = _rates(correct, members).tolist()
     return [GroupFigures(*group) for group in zip(names.tolist(), counts.tolist(), rates, strict=True)]
-
-
-def over_seeds(runs: Sequence[Entry]) -> Entry:
-    """The figures of several seeds on one set joined into one entry; a single run is returned as it is.
-
-    Every number that all runs have becomes its mean. Added: `accuracy_std` (ddof 1), `ci90` (Student's t),
-    `ci90_paper` (mean ± 1.645 · std / √n) and `n_seeds`; `accuracy_ci95` is Wilson's interval at the mean accuracy.
-    A mean over sets has no such interval and gets none.
-    Raises ValueError where there is no run, or the runs saw different numbers of examples.
-    """
-    if len(runs) == 1:
-        return runs[0]
-    if len({run.get("n") for run in runs}) != 1:
-        raise ValueError("runs over the same number of examples are needed")
-    first, accuracies = runs[0], [run.accuracy for run in runs]
-    joined: dict[str, Any] = {
-        key: mean([run[key] for run in runs])
-        for key in first
-        if key != "n" and all(isinstance(run.get(key), int | float) for run in runs)
-    }
-    if isinstance(first, Figures):
-        joined |= {"n": first.n, "accuracy_ci95": wilson(joined["accuracy"], first.n)}
-        joined["groups"] = mean_of_groups([run.groups for run in runs if isinstance(run, Figures)])
-    return type(first)(
-        **joined,
-        accuracy_std=deviation(accuracies),
-        ci90=student(accuracies),
-        ci90_paper=paper_interval(accuracies),
-        n_seeds=len(runs),
-    )
-
-
-def mean_of_groups(runs: Sequence[list[GroupFigures] | UnsetType]) -> list[GroupFigures] | UnsetType:
-    """Each group with its mean accuracy over runs that saw the same groups."""
-    known = [groups for groups in runs if groups is not UNSET]
-    if len(known) < len(runs):
-        return UNSET
-    return [replace(same[0], accuracy=mean([group.accuracy for group in same])) for same in zip(*known, strict=True)]
 
 
 def _in_play(logits: np.ndarray, restrict: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:

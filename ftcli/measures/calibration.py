@@ -4,7 +4,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-BINS = 15
+from ftcli.measures.reliability import BINS, bin_index
+
 TEMPERATURES = (0.05, 20.0)
 
 
@@ -26,9 +27,7 @@ def ece(confidences: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float
     confidences [N] in [0, 1], correct [N] boolean, N at least 1.
     Sum over bins of (share of examples) · |mean correctness - mean confidence|.
     """
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    # side="left" puts a confidence that equals an edge below it; 0 itself joins the first bin.
-    index = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, bins - 1)  # [N]
+    index = bin_index(confidences, bins)  # [N]
     gap = np.bincount(index, weights=np.asarray(correct, dtype=np.float64) - confidences, minlength=bins)
     return float(np.abs(gap).sum() / len(index))
 

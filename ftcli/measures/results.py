@@ -1,10 +1,9 @@
 """All figures of one model on every set of a task, and what it predicted for each example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +16,11 @@ from ftcli.data.task import Task
 from ftcli.engine.evaluate import all_logits
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
-from ftcli.measures.accuracy import figures, over_seeds, predictions
+from ftcli.measures.accuracy import figures, predictions
 from ftcli.measures.calibration import fit_temperature
 from ftcli.measures.confusion import Confusion
-from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy, Unlabelled
-
-ID_SETS = ("id_val", "id_test")
+from ftcli.measures.joining import arrange, join_figures
+from ftcli.measures.types import FiguresBySet, Unlabelled
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,11 @@ def prediction_rows(name: str, seed: int, data: ImageSet, logits: np.ndarray, cl
     })  # fmt: skip
 
 
-def arrange(by_set: Mapping[str, Figures]) -> FiguresBySet:
-    """Figures by set in the report's form, with the mean over the OOD sets."""
-    ood = {name: entry for name, entry in by_set.items() if name not in ID_SETS}
-    mean = MeanAccuracy(fmean(entry.accuracy for entry in ood.values())) if ood else None
-    id_val, id_test = (by_set.get(name, UNSET) for name in ID_SETS)
-    return FiguresBySet(id_val=id_val, id_test=id_test, ood=ood, ood_mean=mean)
-
-
 def join_seeds(models: Sequence[Results]) -> FiguresBySet:
     """The figures of several seeds, each entry joined. Counts of classes are summed, and their rates follow."""
-    by_seed = [model.figures.by_set() for model in models]
-    joined = {name: over_seeds([figures[name] for figures in by_seed]) for name in by_seed[0]}
+    joined = join_figures([model.figures for model in models])
+    by_set = joined.by_set()
     for name in models[0].confusions:
         counts = reduce(add, [model.confusions[name] for model in models])
-        joined[name] = counts.added_to(joined[name], models[0].details)
-    means = [mean for model in models if (mean := model.figures.ood_mean)]
-    return structs.replace(
-        arrange(joined), ood_mean=over_seeds(means) if means else None, unlabelled=models[0].figures.unlabelled
-    )
+        by_set[name] = counts.added_to(by_set[name], models[0].details)
+    return structs.replace(arrange(by_set), ood_mean=joined.ood_mean, unlabelled=models[0].figures.unlabelled)

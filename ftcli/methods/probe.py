@@ -8,7 +8,7 @@ import torch
 from msgspec import UNSET
 from torch import Tensor, nn
 
-from ftcli.config.training import Probe, Training
+from ftcli.config.training import LOOP_OPTIONS, Probe, Training
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
@@ -27,10 +27,6 @@ from ftcli.model.blocks import blocks_of
 from ftcli.model.head import classifier_tensors, set_head
 from ftcli.model.loading.load import Loaded
 
-LOOP_OPTIONS = (
-    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
-    "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
-)  # fmt: skip
 HEAD_TOLERANCE = 1e-4  # largest relative difference between the probe's logits and the model's
 
 

@@ -8,12 +8,13 @@ from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
 
-from msgspec import structs
 from torch import nn
 
 from ftcli.config.surgical import Surgical
 from ftcli.config.training import Training
 from ftcli.data.task import Task
+from ftcli.engine.budget.halved_search import joined
+from ftcli.engine.budget.halving import share_of_budget
 from ftcli.engine.evaluate import figures_of_epoch
 from ftcli.engine.gradient_scores import SCORINGS
 from ftcli.engine.grid import Trained, search
@@ -23,7 +24,7 @@ from ftcli.engine.select import Candidate, best
 from ftcli.engine.training_run import snapshot
 from ftcli.engine.types import Epoch, RunRecord
 from ftcli.engine.workload import search_work
-from ftcli.log import Log
+from ftcli.log import EpochEnd, Log
 from ftcli.methods.initial_head import match_head_to_task
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import blocks_started
@@ -45,13 +46,14 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
     earlier_stages = {} if loaded.head_loaded else {"probe": linear_probe(loaded, inputs, config, log)}
     model = inputs.machine.place(loaded.model)
     choices: dict[str, Trained] = {}
+    of_one = share_of_budget(config, len(searched))
     for choice, plan in plans.items():
         started = time.perf_counter()
-        tuned = tune(model, plan, choice, inputs, config, log)
+        tuned = tune(model, plan, choice, inputs, of_one, log)
         choices[choice] = replace(tuned, seconds=time.perf_counter() - started)
     best(pick for trained in choices.values() for pick in trained.picks)  # raises where nothing is left
     picked = min((choice for choice, trained in choices.items() if trained.picks), key=lambda c: sort_key(choices[c]))
-    runs = [structs.replace(run, choice=choice) for choice in sorted(choices) for run in choices[choice].runs]
+    runs = [run for choice in sorted(choices) for run in choices[choice].runs]
     images = sum(trained.images for trained in choices.values())
     return replace(
         choices[picked],
@@ -61,6 +63,8 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
         images=images,
         choices=choices,
         choice=picked,
+        budget=joined({choice: trained.budget for choice, trained in choices.items()}),
+        audits=[picks for trained in choices.values() for picks in trained.audits],
     )
 
 
@@ -116,7 +120,8 @@ def tune(model: nn.Module, plan: Plan, choice: str, inputs: RunInputs, config: S
     pick = Candidate(seed, id_val.accuracy, id_val.loss, epoch=0, state=snapshot(model))
     seconds = round(time.perf_counter() - started, 3)
     history = [Epoch(epoch=0, loss=None, id_val=id_val, ood=ood, seconds=seconds)]
-    run = RunRecord(seed=seed, epoch=0, id_val=id_val, diverged=False, reason=None, history=history)
+    run = RunRecord(choice=choice, seed=seed, epoch=0, id_val=id_val, diverged=False, reason=None, history=history)
+    log.epoch(EpochEnd(f"{choice} seed {seed}", 0, run.line(history[0]), rate=None))
     return Trained([run], [pick], frozen=True)
 
 

@@ -20,7 +20,7 @@ from ftcli.model_card.local_paths import last_name, of_prose, of_spec, of_value,
 from ftcli.model_card.metadata import front_matter
 from ftcli.report.tables import picked
 from ftcli.report.types import Report
-from ftcli.run_folder.request import NO_EFFECT
+from ftcli.run_folder.options import NO_EFFECT
 from ftcli.safe_text import printable, shortened
 
 CLASSES_SHOWN = 100

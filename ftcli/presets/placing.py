@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ftcli.data.specs.escape import escape
-from ftcli.errors import RequestError
+from ftcli.errors import DataNotHere, RequestError
 from ftcli.presets import read_preset
 from ftcli.safe_text import listed, quoted
 
@@ -80,7 +80,7 @@ def _no_root(preset: str | None, paths: list[str]) -> RequestError:
     holds = f", the folder that holds {listed(named)}" if named else ""
     if preset is None:
         return RequestError(f"{ROOT} in a SPEC stands for --root, which is not given.", f"add --root DIR{holds}")
-    return RequestError(
+    return DataNotHere(
         f"--preset {preset} needs data, and nothing says where it is.",
         f"add --root DIR{holds}; `ftcli presets {preset}` shows what has to be there and where to get it",
     )
@@ -95,7 +95,7 @@ def check_there(preset: str | None, root: str, paths: list[str], files: list[dic
     what = f": {file['what']}" if file else ""
     more = f"; nor are there {listed(missing[1:])}" if len(missing) > 1 else ""
     see = f"; `ftcli presets {preset} --root {root} --check` checks all of it" if preset else ""
-    raise RequestError(
+    raise DataNotHere(
         f"there is no {quoted(os.path.join(root, missing[0]))}{what}{more}",
         (file["get"] if file else "check --root") + see,
     )

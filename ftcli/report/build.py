@@ -29,7 +29,8 @@ from ftcli.records import decoded, plain
 from ftcli.report.parts import whole_type
 from ftcli.report.types import BlockSize, Cut, Data, Environment, Model, Report, SeedResult, SetData
 from ftcli.run_folder.names import SCHEMA
-from ftcli.run_folder.request import command_of, libraries
+from ftcli.run_folder.options import command_of
+from ftcli.run_folder.request import libraries
 from ftcli.safe_text import redacted_spec
 
 

@@ -18,7 +18,7 @@ from ftcli.model.loading.load import Loaded
 from ftcli.records import Foreign, Record
 from ftcli.report.build import describe_data
 from ftcli.report.types import Data
-from ftcli.run_folder.request import command_of
+from ftcli.run_folder.options import command_of
 from ftcli.safe_text import counted
 from ftcli.time_estimate.types import TimedPart, TimeEstimate
 
@@ -99,12 +99,12 @@ def time_in_words(time: TimeEstimate) -> str:
     span = f"about {duration(time.seconds)} (between {duration(time.low)} and {duration(time.high)})"
     work = []
     if time.runs:
-        per_step = sum(part.seconds for part in time.parts if part.unit == "step") / (
-            time.runs * time.epochs * time.steps or 1
-        )
+        of_steps = [part for part in time.parts if part.unit == "step"]
+        per_step = sum(part.seconds for part in of_steps) / (sum(part.count for part in of_steps) or 1)
+        in_all = "" if time.epochs_in_all is UNSET else " (between {} and {} epochs in all)".format(*time.epochs_in_all)
         work.append(
             f"{counted(time.runs, 'run', 'runs')} of {counted(time.epochs, 'epoch', 'epochs')} of "
-            f"{counted(time.steps, 'step', 'steps')} at {exact(per_step)} s each"
+            f"{counted(time.steps, 'step', 'steps')} at {exact(per_step)} s each{in_all}"
         )
     if any(part.name == "exact probe" for part in time.parts):
         work.append("an exact probe")

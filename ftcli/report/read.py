@@ -15,6 +15,7 @@ from ftcli.report.types import Report
 from ftcli.run_folder.names import REPORT, STATE
 from ftcli.safe_text import reason, shortened
 
+NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")  # commands; their figures are of several
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
 
 
@@ -27,7 +28,7 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
     """The JSON of a report, with the keys that this version does not know, and the report. Raises RequestError as
     `read_report` does.
     """
-    file = path / REPORT if path.is_dir() else path
+    file = report_file(path)
     try:
         text = read_regular(file, MAX_REPORT_BYTES)
     except OSError as error:
@@ -57,6 +58,11 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
         raise RequestError(
             f"{str(file)!r} is not a report of ftcli: {error}.", f"{FIX}; `ftcli schema` says what it holds"
         ) from None
+
+
+def report_file(path: Path) -> Path:
+    """The file of a report that is named by its file or its folder."""
+    return path / REPORT if path.is_dir() else path
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from msgspec import ValidationError
 from msgspec.json import schema_components
 
 from ftcli.commands import COMMANDS
-from ftcli.records import OTHERS, decoded, problem_with
+from ftcli.records import OTHERS, Record, decoded, problem_with
 from ftcli.report.parts import whole_type
 from ftcli.report.types import NOT_OF_THEORY, Report
+from ftcli.run_folder.names import SCHEMA
 from ftcli.safe_text import shortened
 
 Schema = dict[str, Any]
@@ -16,22 +17,30 @@ Schema = dict[str, Any]
 
 def report_schema() -> Schema:
     """The schema: other keys may stand in any object, so that a report can grow."""
-    _, parts = schema_components([whole_type()], ref_template="#/$defs/{name}")
+    schema = schema_of(whole_type(), SCHEMA, "Report of ftcli")
+    schema["properties"]["command"] = {"enum": sorted(COMMANDS)}
+    parts = schema.pop("$defs")
+    return schema | {
+        "if": {"properties": {"command": {"const": "theory"}}},
+        "then": {"required": ["theory"]},
+        "else": {"required": [*NOT_OF_THEORY]},
+        "$defs": parts,
+    }
+
+
+def schema_of(kind: type[Record], name: str, title: str) -> Schema:
+    """The JSON Schema of a type, in which any object may have other keys."""
+    _, parts = schema_components([kind], ref_template="#/$defs/{name}")
     for part in parts.values():
         if others := part.get("properties", {}).pop(OTHERS, None):
             part["additionalProperties"] = others["additionalProperties"]
             part["required"].remove(OTHERS)
-    report = parts.pop("Report")
-    report["properties"]["command"] = {"enum": sorted(COMMANDS)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "ftcli/report/1",
-        **report,
-        "title": "Report of ftcli",
+        "$id": name,
+        **parts.pop(kind.__name__),
+        "title": title,
         "description": "Accuracies are fractions, losses are in nats, times in seconds. NaN and Infinity never occur.",
-        "if": {"properties": {"command": {"const": "theory"}}},
-        "then": {"required": ["theory"]},
-        "else": {"required": [*NOT_OF_THEORY]},
         "$defs": parts,
     }
 

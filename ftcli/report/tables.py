@@ -26,6 +26,7 @@ from ftcli.console.streams import Console
 from ftcli.engine.types import OraclePick, RunRecord, Selected
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 from ftcli.report.adaptation_tables import adaptation_table
+from ftcli.report.budget.lines import budget_lines
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
 from ftcli.report.model_tables import models_table
@@ -64,6 +65,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
             else [adaptation_table(report.choices, report.config["method"], width)]
         )
     shown.append(text(picks_line(report)))
+    shown += [] if report.budget is UNSET else [text(line) for line in budget_lines(report.budget, report.runs)]
     if report.seeds is not UNSET and len(report.seeds) > 1:
         shown.append(seeds_table(report.seeds, width))
     if any(axis is not UNSET for run in picked_runs(report) for axis in (run.C, run.lr)):
@@ -204,21 +206,25 @@ def grid_table(report: Report) -> Table:
     left_out = "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
     if runs[0].duality_gap is not UNSET and any(abs(i - j) > 1 for i in range(len(values)) for j in positions):
         left_out += "; ID-val of other C than the pick and its neighbours may be approximate"
+    left_out += "; † eliminated by --budget" if any(run.eliminated is not UNSET for run in runs) else ""
     of_choice = "" if runs[0].choice is UNSET else f" of {runs[0].choice}"
     table = new_table(f"ID-val accuracy in per cent, over the grid{of_choice}", f"* the seed's pick{left_out}")
     table.add_column(axis, justify="right")
     for seed in seeds:
         table.add_column(f"seed {seed}", justify="right")
     for value in shown:
-        cells = [grid_cell(by_key[seed, value], picked=(seed, value) in picks) for seed in seeds]
+        cells = [grid_cell(by_key.get((seed, value)), picked=(seed, value) in picks) for seed in seeds]
         table.add_row(f"{value:.3g}", *cells)
     return table
 
 
-def grid_cell(run: RunRecord, *, picked: bool) -> str:
+def grid_cell(run: RunRecord | None, *, picked: bool) -> str:
+    if run is None:
+        return "not run"
     if run.diverged or run.id_val is None:
         return "diverged"
-    return percent(run.id_val.accuracy) + ("*" if picked else " ")
+    mark = "*" if picked else " " if run.eliminated is UNSET else "†"
+    return percent(run.id_val.accuracy) + mark
 
 
 def picked_runs(report: Report) -> list[RunRecord]:

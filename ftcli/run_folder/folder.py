@@ -1,6 +1,5 @@
 """The output folder of a run: checked before the work, made and filled after it, each file written atomically."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -13,8 +12,9 @@ import pyarrow.parquet as pq
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, read_beginning, resource_limit, write_atomically
 from ftcli.records import Record, as_json
+from ftcli.run_folder.history import as_text
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, MODEL_FILES, PREDICTIONS, REPORT, STATE
+from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
 
 CARD_BEGINNING = 4096  # bytes of a model card; the tags come early in it
 
@@ -100,12 +100,12 @@ def write_run(
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     make_folder(folder)
     # Of a run that is replaced: a report must not lie beside another's model.
-    for old in (REPORT, PREDICTIONS, *MODEL_FILES):
+    for old in (REPORT, PREDICTIONS, PAGE, *MODEL_FILES):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
-        lines = "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history)
-        write_atomically(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+        lines = as_text(history)
+        write_atomically(folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"), len(lines))
         write_atomically(folder / CARD, lambda path: path.write_text(card, encoding="utf-8"))
     if predictions is not None:
         size = predictions.nbytes

@@ -13,7 +13,7 @@ from PIL import features
 
 from ftcli import __version__
 from ftcli.cache.cache import key
-from ftcli.config.shared import Common, Resumable, resolved
+from ftcli.config.shared import Resumable
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.device import Machine
@@ -21,22 +21,9 @@ from ftcli.files import read_json
 from ftcli.model.loading.import_user_file import imported_files
 from ftcli.model.loading.load import Loaded
 from ftcli.records import Foreign, Record, decoded, plain
+from ftcli.run_folder.options import command_of, options_in_request, other_options
 from ftcli.safe_text import listed, quoted
 
-NO_EFFECT = (
-    "out",
-    "overwrite",
-    "resume",
-    "config",
-    "preset",
-    "root",
-    "json",
-    "quiet",
-    "debug",
-    "workers",
-    "save_every",
-    "no_cache",
-)  # on the figures
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")  # on which figures depend
 FROM_FILES = ("weights", "models", "imported code", "classes", "data")  # parts of a request
 
@@ -91,16 +78,6 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "data": {name: data_digests(data) for name, data in {**train, **task.sets()}.items()},
     }
     return decoded(json.loads(json.dumps(plain(request), default=repr)), Request)
-
-
-def command_of(config: Common) -> str:
-    """The command whose options these are."""
-    return type(config).__name__.lower()
-
-
-def options_in_request(config: Resumable) -> Foreign:
-    """The options on which a result depends, in types of JSON."""
-    return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in NO_EFFECT}))
 
 
 def libraries() -> dict[str, str | None]:
@@ -181,13 +158,6 @@ def changed_modules(before: Request, now: Request) -> str:
     """The names of imported modules that differ."""
     was, is_ = before["imported code"], now["imported code"]
     return " in " + listed([name for name in sorted({**was, **is_}) if was.get(name) != is_.get(name)])
-
-
-def other_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    for name, value in now.items():
-        if before.get(name) != value:
-            return f"--{name.replace('_', '-')} {before.get(name)}, and this one has {value}"
-    return ""
 
 
 def other_model(before: Sequence[Any], now: Sequence[Any]) -> str:

@@ -4,10 +4,11 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ftcli.config.shared import Resumable
+from ftcli.config.training import Training
 from ftcli.engine.device import Machine
 from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
 from ftcli.errors import FtcliError, ResourceLimit, SourceUnavailable, Stopped
@@ -15,12 +16,12 @@ from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.run_folder.folder import check_not_finished, make_output_folder
+from ftcli.run_folder.history import growing_path, history_written
 from ftcli.run_folder.lock import LOCK, locked
-from ftcli.run_folder.names import STATE
+from ftcli.run_folder.names import REQUEST, STATE, TENSORBOARD, TRACKER_FILES
 from ftcli.run_folder.request import Request, difference, read_request
 from ftcli.safe_text import redacted_spec
 
-REQUEST = "request.json"
 MINUTE = 60.0
 
 
@@ -37,7 +38,7 @@ def resumable_run(
 
     Raises RequestError where another process works in the folder, Unusable where the state is of another request.
     """
-    new = config.out is None or not folder.exists()
+    new, has_history = config.out is None or not folder.exists(), isinstance(config, Training)
     if not machine.rank:
         folder = make_output_folder(folder, config.out)
     checkpointer = Checkpointer(
@@ -54,7 +55,7 @@ def resumable_run(
             remove_partial_files(folder / STATE)
             check_same_request(folder, request, config.overwrite)
             machine.wait_for_all()
-            with checkpointer.handling_signals():
+            with checkpointer.handling_signals(), history_written(folder, log) if has_history else nullcontext():
                 yield folder, checkpointer
         except Unusable:
             raise
@@ -66,7 +67,7 @@ def resumable_run(
             if saved and isinstance(error, ResourceLimit | SourceUnavailable):
                 error.fix += f"; what is saved goes on with: {checkpointer.resume_command}"
             elif not saved or isinstance(error, FtcliError):
-                remove_state(folder, folder_too=new)
+                remove_state(folder, folder_too=new, history_too=has_history)
             raise
         remove_state(folder)
 
@@ -84,17 +85,30 @@ def check_same_request(folder: Path, request: Request, overwrite: bool) -> None:
                 "--overwrite to begin anew, or another --out",
             )
         shutil.rmtree(folder / STATE)
+    remove_events(folder)
     make_folder(path.parent)
     write_atomically(path, lambda path: path.write_text(json.dumps(request.to_dict()), encoding="utf-8"))
 
 
-def remove_state(folder: Path, *, folder_too: bool = False) -> None:
-    """Remove the state and the lock; `folder_too`: the folder as well, where nothing else is in it."""
+def remove_state(folder: Path, *, folder_too: bool = False, history_too: bool = False) -> None:
+    """Remove the state and the lock; of a run that failed also its history, and with `folder_too` the folder, where
+    nothing else is in it.
+    """
+    if history_too:
+        growing_path(folder).unlink(missing_ok=True)
     shutil.rmtree(folder / STATE, ignore_errors=True)
     (folder / LOCK).unlink(missing_ok=True)
     if folder_too:
         with suppress(OSError):
             folder.rmdir()
+
+
+def remove_events(folder: Path) -> None:
+    """Remove the event files for TensorBoard of a run that is replaced: its curves would be shown with the new ones."""
+    events = folder / TRACKER_FILES / TENSORBOARD
+    if not (events.parent.is_symlink() or events.is_symlink()):
+        for path in events.glob("*/events.out.tfevents.*"):
+            path.unlink(missing_ok=True)
 
 
 def resume_command(folder: Path) -> str:

@@ -13,6 +13,7 @@ from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import KIND as PIXELS
 from ftcli.data.pixel_cache import pixels_key
 from ftcli.data.threads import THREADS
+from ftcli.engine.budget.halving import halving_of, share_of_budget
 from ftcli.engine.features.feature_cache import KIND as FEATURES
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
@@ -28,6 +29,7 @@ from ftcli.time_estimate.trial import Method, Trial, run_trial
 from ftcli.time_estimate.types import TimedPart, TimeEstimate
 
 SPREAD = 1.5  # factor either way within which the time is expected
+TRAINING = "training"
 AFTER_EPOCH = "evaluation after each epoch"
 PROBE = "exact probe"  # the stage
 # Evaluations of loss and gradient that the exact probe makes: for its first values of C together, and for every value.
@@ -57,13 +59,18 @@ def estimate_time(
 def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEstimate:
     """The sum of the timed parts, with the range around it and what it leaves out."""
     seconds = sum(entry.seconds for entry in parts)
+    of_epochs = sum(entry.seconds for entry in parts if entry.name in (TRAINING, AFTER_EPOCH))
+    fewest, most = count.bounds()
+    middle = (fewest + most) // 2 or 1
+    low, high = (seconds + of_epochs * (epochs / middle - 1) for epochs in (fewest, most))
     measures = [f"--measure {name}" for name in config.measure or ()]
     left_out = ["loading of PyTorch and timm", *["compilation"] * config.compile, *measures]
     searches = len(count.trial.searches)
     return TimeEstimate(
-        seconds=round(seconds, 2), low=round(seconds / SPREAD, 2), high=round(seconds * SPREAD, 2),
+        seconds=round(seconds, 2), low=round(low / SPREAD, 2), high=round(high * SPREAD, 2),
         runs=searches * count.runs, epochs=config.epochs if searches else 0, steps=count.steps if searches else 0,
         models=count.models(), images=count.trial.n, parts=parts, left_out=left_out,
+        epochs_in_all=[fewest * searches, most * searches] if config.budget else UNSET,
     )  # fmt: skip
 
 
@@ -87,6 +94,12 @@ class Counts:
     def runs(self) -> int:
         """Of each search."""
         return len(self.config.lr) * self.seeds
+
+    def bounds(self) -> tuple[int, int]:
+        """The fewest and the most epochs of one search, all runs together."""
+        if self.config.budget:
+            return halving_of(share_of_budget(self.config, len(self.trial.searches)), 1).bounds()
+        return self.runs * self.config.epochs, self.runs * self.config.epochs
 
     @property
     def seeds(self) -> int:
@@ -122,14 +135,14 @@ class Counts:
     def search_parts(self, choice: str) -> Iterator[TimedPart]:
         """The runs of one search."""
         config = self.config
-        epochs = self.runs * config.epochs
+        epochs = sum(self.bounds()) // 2
         batch = min(config.batch_size, self.train.n) * self.trial.step(choice)
         whole = self.train.n / (self.steps * min(config.batch_size, self.train.n)) if self.steps else 0.0
         prefix = self.trial.stopwatch.prefixes(choice)
         if prefix:
             stored = self.inputs.sets["id_val"].n + (self.train.n if prefix > 1 else 0)
             yield part("frozen part", stored, "image", self.trial.full_pass(), choice)
-        yield part("training", epochs * self.steps, "step", batch * min(1.0, whole), choice)
+        yield part(TRAINING, epochs * self.steps, "step", batch * min(1.0, whole), choice)
         passes = epochs + self.runs * config.epoch_zero
         images = passes * self.evaluated_each_epoch
         yield part(AFTER_EPOCH, images, "image", self.trial.epoch_pass(choice), choice)

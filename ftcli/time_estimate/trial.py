@@ -144,7 +144,7 @@ def trial_config(config: Training, batch_size: int) -> Training:
     return replace(
         config, batch_size=batch_size, lr=Numbers((min(config.lr),)), seeds=None, seed=Numbers((0,)), epochs=EPOCHS,
         warmup=0.0, schedule="constant", class_weights="none", sampling="shuffled", ood_every_epoch=False,
-        epoch_zero=False,
+        epoch_zero=False, budget=None,
     )  # fmt: skip
 
 

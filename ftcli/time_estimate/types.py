@@ -21,6 +21,7 @@ class TimeEstimate(Record, kw_only=True):
 
     low, high: the range in which the time lies on a machine as busy as during the measurement. runs, epochs: of each
     run, and steps: of each epoch; 0 where nothing is trained by steps. models: that are evaluated on every set.
+    epochs_in_all: the fewest and the most epochs of all runs together, where `--budget` eliminates rates.
     left_out: what will take time and is not in `seconds`. images: that the measurement used.
     """
 
@@ -31,6 +32,7 @@ class TimeEstimate(Record, kw_only=True):
     epochs: Count
     steps: Count
     models: Count
+    epochs_in_all: list[Count] | UnsetType = UNSET
     images: Count
     parts: list[TimedPart]
     left_out: list[str]

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from rich.console import Console
 from scipy import stats
 
 from ftcli.comparison.compare import compare
-from ftcli.comparison.export import tables, to_csv, to_json, to_markdown
+from ftcli.comparison.export import difference_texts, tables, to_csv, to_json, to_markdown
 from ftcli.comparison.reports import accuracies_of
+from ftcli.console.cells import interval
 from ftcli.errors import RequestError
-from ftcli.measures.accuracy import over_seeds
 from ftcli.measures.intervals import wilson
+from ftcli.measures.joining import over_seeds
+from ftcli.measures.method_difference import method_difference
 from ftcli.measures.paired import bootstrap_difference, holm
 from ftcli.measures.types import Figures
 
@@ -80,7 +83,9 @@ def write_report(
         ]
     ood = {name: entry for name, entry in entries.items() if not name.startswith("id_")}
     results: dict[str, Any] = {name: entry for name, entry in entries.items() if name not in ood}
-    results |= {"ood": ood, "ood_mean": {"accuracy": float(np.mean([entry["accuracy"] for entry in ood.values()]))}}
+    results |= {"ood": ood, "ood_mean": None}
+    if ood:
+        results["ood_mean"] = {"accuracy": float(np.mean([entry["accuracy"] for entry in ood.values()]))}
     whole = {"spec": "here", "n": N, "classes": 2, "dropped": 0, "damaged": 0}
     data: dict[str, Any] = {name: whole | {"fingerprint": prints[name]} for name in right if name not in ood}
     data |= {"classes": ["cat", "dog"], "ood": {name: whole | {"fingerprint": prints[name]} for name in ood}}
@@ -350,7 +355,10 @@ def test_mcnemar_is_left_out_where_the_selected_seed_is_unknown(tmp_path: Path) 
     found = compare(files, None)
     assert len(found.differences) == len(SETS)
     assert all(row.p is None and row.p_holm is None for row in found.differences)
-    assert found.notes == ("lpft: the selected seed (9) has no predictions, so no McNemar test",)
+    assert found.notes == (
+        "lpft: the selected seed (9) has no predictions, so no McNemar test",
+        "probe: one seed, so what is tested with it is about these runs, not the methods",
+    )
 
 
 @pytest.mark.parametrize(
@@ -467,3 +475,127 @@ def test_mixed_intervals_are_told_apart(tmp_path: Path) -> None:
     text = " ".join(rendered(compare(files, None), 200).split())
     assert "(Student's t) where there are several seeds, else 95 % Wilson interval of one run" in text
     assert "seeds" in text.split("ID-val")[0]
+
+
+def test_with_several_seeds_the_test_is_of_the_methods(three: list[Path]) -> None:
+    """Corrected over all pairs and sets; what was said of the two selected runs stays beside it."""
+    found = compare(three)
+    assert {row.scope for row in found.differences} == {"methods"}
+    skills = {"probe": 0.6, "finetune": 0.5, "lpft": 0.9}
+    right = {name: correctness(skill, 3, i) for i, (name, skill) in enumerate(skills.items())}
+    for row in found.differences:
+        test = method_difference([right[row.first][row.set]], [right[row.second][row.set]])
+        assert (row.method_interval, row.method_p) == (pytest.approx((test.low, test.high)), pytest.approx(test.p))
+    assert [row.method_p_holm for row in found.differences] == holm([row.method_p for row in found.differences])  # type: ignore[misc]
+    shown = " ".join(rendered(found, 200).split())
+    assert "probe - finetune (methods)" in shown and "these two runs" not in shown
+    assert "seeds and examples both as chance" in shown and "McNemar" not in shown
+
+
+def test_a_star_is_that_of_the_methods(tmp_path: Path) -> None:
+    """The selected runs differ far, and so do the seeds: no star."""
+    rng = np.random.default_rng(0)
+    rows = {
+        "lpft": np.stack([rng.random(N) < skill for skill in (0.95, 0.3, 0.5)]),
+        "probe": np.stack([rng.random(N) < skill for skill in (0.3, 0.6, 0.5)]),
+    }
+    runs = [write_report(tmp_path / name, name, {"art": right}) for name, right in rows.items()]
+    (row,) = compare(runs).differences
+    assert row.p_holm is not None and row.p_holm < 0.001
+    assert row.method_p is not None and row.method_p > 0.05
+    assert difference_texts(row)[0] == f"{100 * row.difference:+.1f}"
+    assert row.method_interval and difference_texts(row)[1] == interval(row.method_interval)
+    sure = replace(row, method_p_holm=0.01, method_interval=(0.1, 0.2), p_holm=1.0)
+    assert difference_texts(sure)[0].endswith("*") and difference_texts(sure)[2:] == [f"{row.method_p:.3f}", "0.010"]
+
+
+def test_one_seed_each_is_said_to_be_about_two_runs(tmp_path: Path) -> None:
+    found = compare(hostile(tmp_path))
+    assert {(row.scope, row.method_p, row.method_p_holm) for row in found.differences} == {("runs", None, None)}
+    shown = " ".join(rendered(found, 200).split())
+    assert "finetune - lpft (these two runs)" in shown and "McNemar's exact test on the two selected runs" in shown
+    assert "of these two runs, not of the methods" in shown and "seeds and examples both" not in shown
+    assert found.verdict is not None and found.verdict.scope == "runs" and found.verdict.leader == "lpft"
+    assert to_markdown(found).rstrip().endswith("--seeds 3 shows more.")
+
+
+def exact_probe(tmp_path: Path) -> Path:
+    """A run of the probe that no seed changes."""
+    run = write_report(tmp_path / "probe", "probe", correctness(0.6, 1, 5))
+    edit_report(run, lambda report: report["selected"].update(C=1.0, lr=None))
+    return run
+
+
+def test_the_exact_probe_needs_one_seed_and_others_do_not(tmp_path: Path) -> None:
+    right = correctness(0.9, 3, 0)
+    runs = [write_report(tmp_path / "lpft", "lpft", right), exact_probe(tmp_path)]
+    found = compare(runs)
+    assert {row.scope for row in found.differences} == {"methods"} and found.notes == ()
+    probe = correctness(0.6, 1, 5)
+    test = method_difference([right["art"]], [probe["art"]], fixed=(False, True))
+    assert next(row.method_p for row in found.differences if row.set == "art") == pytest.approx(test.p)
+    runs.append(write_report(tmp_path / "evaluate", "evaluate", correctness(0.5, 1, 6), selected=None))
+    found = compare(runs)
+    scopes = {(row.first, row.second): row.scope for row in found.differences}
+    assert scopes == {("lpft", "probe"): "methods", ("lpft", "evaluate"): "runs", ("probe", "evaluate"): "runs"}
+    assert "evaluate: one seed, so what is tested with it is about these runs, not the methods" in found.notes
+    shown = " ".join(rendered(found, 200).split())
+    assert "seeds and examples both as chance" in shown and "McNemar" in shown
+
+
+def test_the_verdict_of_a_comparison(three: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the mean over the OOD sets, whatever the pairs that were asked for."""
+    right = {
+        name: correctness(skill, 3, i) for i, (name, skill) in enumerate({"finetune": 0.5, "lpft": 0.9}.items(), 1)
+    }
+    probe = correctness(0.6, 3, 0)
+    for against in (None, "probe"):
+        found = compare(three, against).verdict
+        assert found is not None and (found.outcome, found.scope, found.set) == ("winner", "methods", "ood_mean")
+        assert (found.leader, found.folder) == ("lpft", str(three[2]))
+        others = {"probe": probe, "finetune": right["finetune"]}
+        test = method_difference(
+            *([one[name] for name in ("art", "sketch")] for one in (right["lpft"], others[found.runner_up]))
+        )
+        assert (found.interval, found.p) == (pytest.approx((test.low, test.high)), pytest.approx(test.p))
+    plain: Any = to_json(compare(three))
+    assert plain["verdict"]["sentence"] == found.sentence and plain["verdict"]["interval"] == list(found.interval or ())
+    assert to_json(compare(three[:1]))["verdict"] is None
+    monkeypatch.chdir(three[2].parent)
+    shown = compare(three).verdict
+    assert shown is not None and shown.folder == "pacs-lpft"
+
+
+@pytest.mark.parametrize("damage", ["fingerprints", "ids", "predictions", "no ood"])
+def test_a_verdict_that_the_data_do_not_allow(tmp_path: Path, damage: str) -> None:
+    right = correctness(0.6, 3, 0)
+    others = {
+        name: rows for name, rows in correctness(0.9, 3, 1).items() if damage != "no ood" or name.startswith("id_")
+    }
+    fingerprints = {"art": "other"} if damage == "fingerprints" else None
+    if damage == "no ood":
+        right = {name: rows for name, rows in right.items() if name.startswith("id_")}
+    runs = [
+        write_report(tmp_path / "lpft", "lpft", right),
+        write_report(
+            tmp_path / "probe", "probe", others, fingerprints=fingerprints, predictions=damage != "predictions"
+        ),
+    ]
+    if damage == "ids":
+        edit_predictions(runs[1], lambda rows: [row | {"example": row["example"].replace("art", "x")} for row in rows])
+    found = compare(runs).verdict
+    assert found is not None and found.leader == "probe"
+    outcomes = {"fingerprints": "not comparable", "ids": "not tested", "predictions": "not tested", "no ood": "winner"}
+    assert found.outcome == outcomes[damage] and found.set == ("id_test" if damage == "no ood" else "ood_mean")
+
+
+def test_csv_has_the_test_of_the_methods(three: list[Path], tmp_path: Path) -> None:
+    found = compare(three)
+    lines = [line for line in csv.DictReader(io.StringIO(to_csv(found))) if line["kind"] == "difference"]
+    for line, row in zip(lines, found.differences, strict=True):
+        assert line["scope"] == "methods" and row.method_interval
+        figures = [float(line[key]) for key in ("method_low", "method_high", "method_p", "method_p_holm")]
+        assert figures == [*row.method_interval, row.method_p, row.method_p_holm]
+    runs = compare(hostile(tmp_path))
+    line = list(csv.DictReader(io.StringIO(to_csv(runs))))[-1]
+    assert line["scope"] == "runs" and line["method_p"] == line["method_low"] == ""

@@ -75,7 +75,7 @@ def canvas(lines: list[str]) -> list[str]:
 @pytest.mark.usefixtures("matplotlib")
 def test_an_svg_holds_every_name_as_it_is_and_one_path_per_curve(tmp_path: Path) -> None:
     root = drawn(tmp_path / "a.svg", CROSSING)
-    assert {"$up_1$", "_down", "λ", "accuracy"} <= set(texts(root)) and "cross" not in texts(root)
+    assert {"$up_1$", "_down", "λ", "accuracy", "cross"} <= set(texts(root))
     lines = [d for d in paths(root, f"stroke: {BLUE}") if d.count("L") == 10]
     assert len(lines) == 1
     dashed = [d for d in paths(root, "stroke-dasharray") if d.count("L") == 10]
@@ -131,7 +131,7 @@ def test_a_label_has_one_style_in_all_panels(tmp_path: Path) -> None:
 def test_a_heat_map_darkens_with_its_values(tmp_path: Path) -> None:
     save_panels(tmp_path / "a.png", [HeatMap("", [[0.0, 0.4, 0.7, 1.0, None]], ["r"], list("abcde"), "y", "x", "z")])
     grey = np.asarray(Image.open(tmp_path / "a.png").convert("L")).astype(int)
-    row = grey[20]  # above the numbers, inside the cells
+    row = grey[np.flatnonzero((grey < 250).mean(axis=1) > 0.3)[3]]  # above the numbers, inside the cells
     cells = row[: np.flatnonzero(row < 250)[-1]]
     levels = [int(v) for v, n in zip(*np.unique(cells, return_counts=True), strict=True) if n > 40 and v < 250]
     order = list(dict.fromkeys(int(v) for v in cells if v in levels))
@@ -157,12 +157,11 @@ def test_heat_maps_and_bars_write_their_names_and_numbers(tmp_path: Path) -> Non
         "difference (%)",
     ):
         assert word in written, word
-    assert " –".strip() in [word.strip() for word in written]
     assert written.count("error") == 1, "heat maps of one kind share their shades"
 
 
 @pytest.mark.usefixtures("matplotlib")
-@pytest.mark.parametrize("ending", ["svg", "png"])
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
 def test_the_same_panels_give_the_same_bytes(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the user has set for figures of their own, which is left as it was; without pyplot."""
     import matplotlib as library
@@ -192,7 +191,7 @@ def test_many_curves_wide_maps_and_long_names_are_drawn(tmp_path: Path) -> None:
     curves = [one.get("style") or "" for one in root.iter(f"{SVG}path") if one.get("d", "").count("L") == 10]
     assert len({re.sub("stroke: #[0-9a-f]+", "", style) for style in curves}) == 12, "told apart without colour"
     written = texts(root)
-    assert "layer39.conv" in written and all(any(word.endswith(f" time {k}") for word in written) for k in range(12))
+    assert "layer0.conv" in written and all(any(word.endswith(f" time {k}") for word in written) for k in range(12))
 
 
 @pytest.mark.usefixtures("matplotlib")
@@ -206,9 +205,9 @@ def test_a_long_legend_has_room(tmp_path: Path) -> None:
 # ---- refusals
 
 
-@pytest.mark.parametrize("name", ["figure.pdf", "figure", "svg", ".png"])
+@pytest.mark.parametrize("name", ["figure.eps", "figure", "svg", ".png"])
 def test_another_ending_is_refused(name: str) -> None:
-    with pytest.raises(RequestError, match="SVG or a PNG"):
+    with pytest.raises(RequestError, match="an SVG or a PNG"):
         check_plot(Path(name))
 
 

@@ -21,6 +21,7 @@ from ftcli.console.progress import ConsoleLog
 from ftcli.engine import train
 from ftcli.engine.device import Machine
 from ftcli.errors import RequestError
+from ftcli.log import EpochEnd
 from ftcli.methods.surgical import surgical
 from ftcli.model.loading.save import save_model
 from ftcli.time_estimate import estimate
@@ -168,9 +169,9 @@ class Counted:
             self.runs += 1
             plain_run(*arguments, **options)
 
-        def epoch(*arguments: Any) -> None:
-            self.epochs += 1
-            plain_epoch(*arguments)
+        def epoch(log: ConsoleLog, event: EpochEnd) -> None:
+            self.epochs += event.line["epoch"] > 0
+            plain_epoch(log, event)
 
         with (
             mock.patch.object(ConsoleLog, "timed", timed), mock.patch.object(train, "train_step", step),

@@ -28,8 +28,7 @@ from ftcli.log import Log
 from ftcli.model.loading.save import save_model
 from ftcli.run_folder import resumable as unfinished
 from ftcli.run_folder.lock import LOCK, check_unlocked, locked
-from ftcli.run_folder.names import STATE
-from ftcli.run_folder.resumable import REQUEST
+from ftcli.run_folder.names import REQUEST, STATE
 from tests.helpers.program import SMALL, checkpoint, inside, read
 from tests.helpers.stopped import stopped
 from tests.helpers.worlds import coloured, loaded
@@ -65,6 +64,8 @@ COMMANDS: dict[str, list[Any]] = {
         "--augment",
         "flip",
     ],
+    "halving": ["finetune", "--epochs", 4, "--lr", "1e-6,1e-5,1e-4,1e-3,1e-2", "--budget", "halving", "--ema", "0.9"],
+    "audit": ["lpft", "--epochs", 2, "--lr", "1e-5,1e-3,1e-1", "--budget", "audit", "--optimizer", "adam"],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
     "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
     "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],

@@ -67,13 +67,15 @@ def runs(tiny: Work, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 
 def test_the_light_commands_are_these() -> None:
-    assert {name for name, row in COMMANDS.items() if row.light} == {"compare", "report", "presets", "cache", "schema"}
+    light = {"study", "compare", "report", "runs", "presets", "cache", "schema"}
+    assert {name for name, row in COMMANDS.items() if row.light} == light
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ["schema"], ["presets"], ["presets", "digits", "--json"], ["cache"], ["cache", "clear", "--kind", "checked"],
+        ["runs", "docs"],
         ["--version"], [], ["--help"], ["help", "compare"], *([command, "--help"] for command in COMMANDS),
         ["-h"], ["lpft", "-h"], ["compare", "-h"],
     ],
@@ -90,7 +92,7 @@ def test_what_only_looks_imports_nothing_that_computes(words: list[str], tmp_pat
         ["finetune", "--lr", "0.1,x"], ["probe", "--preset", "digit"], ["adapt"], ["evaluate"], ["distortion", "one"],
         ["lpft", "--config", "missing.toml"], ["interpolate", "a", "b", "--ood", "far"], ["theory", "--seed", "-1"],
         ["blocks"], ["data"], ["presets", "digit"], ["cache", "burn"], ["report"], ["report", "missing"],
-        ["compare", "missing"], ["schema", "more"],
+        ["compare", "missing"], ["compare", "missing", "--fail-if", "x"], ["runs", "missing"], ["schema", "more"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -101,11 +103,16 @@ def test_a_wrong_request_imports_nothing_that_computes(words: list[str], tmp_pat
 
 @pytest.mark.parametrize("command", ["probe", "lpft", "surgical", "adapt", "agreement"])
 def test_a_report_is_shown_without_what_made_it(command: str, runs: dict[str, Path], tmp_path: Path) -> None:
-    for words in ([], ["--json"]):
-        assert not imported(tmp_path, "report", runs[command], *words) & (COMPUTING | ARRAYS)
+    for words in (["report"], ["report", "--json"], ["runs"], ["runs", "--format", "csv"]):
+        assert not imported(tmp_path, words[0], runs[command], *words[1:]) & (COMPUTING | ARRAYS)
 
 
-@pytest.mark.parametrize("format", ["table", "csv", "markdown"])
+@pytest.mark.parametrize("format", ["csv", "markdown", "latex"])
+def test_figures_are_printed_without_what_made_them(format: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    assert not imported(tmp_path, "report", runs["lpft"], "--format", format) & (COMPUTING | ARRAYS)
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "markdown", "latex"])
 def test_runs_are_compared_without_what_made_them(format: str, runs: dict[str, Path], tmp_path: Path) -> None:
     """The predictions lie in tables of Arrow, which NumPy counts; nothing else is needed, for the tests neither."""
     names = imported(tmp_path, "compare", *(runs[name] for name in ("probe", "lpft", "surgical")), "--format", format)

@@ -13,9 +13,10 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score, top
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassRecall
 
 from ftcli.errors import RunError
-from ftcli.measures.accuracy import figures, over_seeds, predictions
+from ftcli.measures.accuracy import figures, predictions
 from ftcli.measures.calibration import ece, fit_temperature
 from ftcli.measures.intervals import NORMAL_95, paper_interval, student, wilson
+from ftcli.measures.joining import over_seeds
 from ftcli.measures.types import MeanAccuracy
 
 torch.set_num_threads(1)

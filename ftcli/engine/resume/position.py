@@ -51,8 +51,10 @@ def capture_run(run: Run, state: TrainingState, position: Position) -> SavedStat
     return SavedState(tensors, values)
 
 
-def restore_run(saved: SavedState, run: Run, state: TrainingState, epochs: int) -> Position:
+def restore_run(saved: SavedState, run: Run, state: TrainingState, epochs: int, until: int) -> Position:
     """Put a run that has not begun back to its saved state, except for the random states.
+
+    until: the last epoch that is asked for. Of a run that has come so far, the weights under training are not restored.
 
     Raises ValueError, or whatever the content leads to, for a state that no run of these options can have.
     """
@@ -65,7 +67,7 @@ def restore_run(saved: SavedState, run: Run, state: TrainingState, epochs: int) 
         run.candidate = Candidate(**values["candidate"], state=start | picked)
     state.micro_batches.set_count(values["updater"]["parts"])
     position = Position(**values["position"], random_states=saved.under("rng."))
-    if not position.finished:
+    if not position.finished and position.epochs < until:
         state.restore(saved.under("at."), values["updater"])
     return position
 

@@ -11,7 +11,6 @@ from ftcli.explain.criticality.tables import panels
 from ftcli.explain.models import check_same_architecture, compared_models
 from ftcli.figures.plots import save_panels
 from ftcli.processes import process_count
-from ftcli.report.tables import report_answer
 from ftcli.run_folder.request import digest_of
 
 
@@ -24,7 +23,7 @@ def criticality(config: Criticality) -> Answer:
         context, log = compared.context, compared.log
         request = context.request(compared.task, compared.loaded)
         if context.finished_report is not None:
-            return report_answer(context.finished_report, context.folder)
+            return context.finished_answer(compared.task)
         A, B = compared.models
         start = {name: parameter.detach() for name, parameter in A.named_parameters()}
         images = images_for(compared.inputs, config.images, config.seed)

@@ -70,6 +70,14 @@ def panels(report: Report) -> list[Panel]:
     part: Criticality = report["criticality"]
     rows, columns = [number(alpha) for alpha in part.alphas], [number(sigma) for sigma in part.sigmas]
     return [
-        HeatMap(name, [[100 * error for error in row] for row in block.grid], rows, columns, y="α", x="σ", z=ERROR)
+        HeatMap(
+            f"Error with {name} perturbed",
+            [[100 * error for error in row] for row in block.grid],
+            rows,
+            columns,
+            y="α",
+            x="σ",
+            z=ERROR,
+        )
         for name, block in part.blocks.items()
     ]

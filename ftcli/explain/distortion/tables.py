@@ -139,14 +139,18 @@ def number(value: float | None) -> str:
 def panels(report: Report) -> list[Panel]:
     """RMS distance of every block, a bar for each set, a panel for each model; and CKA matrices where there are any."""
     drawn: list[Panel] = []
-    for pair in compared(report):
-        sets, label = pair.distortion.sets, str(pair.label)
+    labels = [""] if report.models is UNSET else letters(len(report.models))[1:]
+    for pair, letter in zip(compared(report), labels, strict=True):
+        name, reference = f"{letter} ({str(pair.label).removeprefix(letter).strip()})", "A"
+        if not letter:
+            name, reference = str(pair.label), "its start"
+        sets = pair.distortion.sets
         blocks = list(next(iter(sets.values()), {}))
-        series = {set_name(name): [found[block].rms for block in blocks] for name, found in sets.items()}
-        drawn.append(BarChart(label, blocks, series, "distance over √C"))
-        for name, similarity in pair.similarity.items():
+        series = {set_name(key): [found[block].rms for block in blocks] for key, found in sets.items()}
+        drawn.append(BarChart(f"Distance of the features of {name} from {reference}", blocks, series, "RMS over √C"))
+        for key, similarity in pair.similarity.items():
             if (matrix := similarity.matrix) is not UNSET:
-                title, x = f"{label}, {set_name(name)}", f"block of {label}"
+                title, x = f"CKA of {name} with A on {set_name(key)}", f"block of {letter or 'B'}"
                 drawn.append(
                     HeatMap(title, matrix.values, matrix.rows, matrix.columns, y="block of A", x=x, z="linear CKA")
                 )

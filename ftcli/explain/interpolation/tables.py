@@ -100,7 +100,8 @@ def panel(part: Interpolation, kind: Statistics, figure: str, scale: float, labe
     for name in line[0]:
         values = [point[name][figure] for point in line]
         curves.append(Curve(set_name(name), weights, [None if value is None else scale * value for value in values]))
-    return LinePlot(KINDS[kind], curves, x="λ (0: A, 1: B)", y=label)
+    title = f"{figure.capitalize()} from A to B, {KINDS[kind]}"
+    return LinePlot(title, curves, x="λ (0: A, 1: B)", y=label)
 
 
 def panels(report: Report) -> list[Panel]:

@@ -38,8 +38,9 @@ def theory(config: Theory) -> Answer:
         timing = Timing(round(time.perf_counter() - context.started, 3))
         report = report_of(config, {"theory": results}, timing, context.log)
         context.write(report)
+        context.write_page(report)
         if config.plot:
-            save_panels(config.plot, panels(results))
+            save_panels(config.plot, panels(report))
         return report_answer(report, context.folder)
 
 

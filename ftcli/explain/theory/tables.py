@@ -10,7 +10,7 @@ from rich.table import Table
 from ftcli.commands import COMMANDS
 from ftcli.console.cells import new_table, text
 from ftcli.explain.theory.types import Claim, Point, Quantiles, TheoryResults
-from ftcli.figures.panels import Curve, LinePlot
+from ftcli.figures.panels import Curve, LinePlot, Panel
 
 NO_VALUE = "-"
 NO_RATIO = Quantiles(nan, nan, nan)  # a gap in a curve
@@ -73,11 +73,12 @@ def quantiles(values: Quantiles | None) -> str:
     return f"{values.median:.2g} [{values.q10:.2g}, {values.q90:.2g}]" if values else NO_VALUE
 
 
-def panels(results: TheoryResults) -> list[LinePlot]:
+def panels(report: Any) -> list[Panel]:
     """One pair of axes per sweep."""
+    results = convert(report["theory"], TheoryResults)
     return [
         LinePlot(
-            title=f"by {AXIS_NAMES[axis]}",
+            title=f"Error out of distribution, by {AXIS_NAMES[axis]}",
             curves=[ratio_curve("LP/FT", "lp", sweep.points), ratio_curve("LP-FT/FT", "lpft", sweep.points)],
             x=AXIS_NAMES[axis],
             y="L_ood over that of FT",

@@ -1,0 +1,68 @@
+"""Figures joined: several seeds on one set, several seeds on every set, several OOD sets. Nothing heavy is imported."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, TypeVar
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
+from ftcli.measures.types import Figures, FiguresBySet, GroupFigures, MeanAccuracy
+
+Entry = TypeVar("Entry", Figures, MeanAccuracy)
+ID_SETS = ("id_val", "id_test")
+
+
+def over_seeds(runs: Sequence[Entry]) -> Entry:
+    """The figures of several seeds on one set joined into one entry; a single run is returned as it is.
+
+    Every number that all runs have becomes its mean. Added: `accuracy_std` (ddof 1), `ci90` (Student's t),
+    `ci90_paper` (mean ± 1.645 · std / √n) and `n_seeds`; `accuracy_ci95` is Wilson's interval at the mean accuracy.
+    A mean over sets has no such interval and gets none.
+    Raises ValueError where there is no run, or the runs saw different numbers of examples.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    if len({run.get("n") for run in runs}) != 1:
+        raise ValueError("runs over the same number of examples are needed")
+    first, accuracies = runs[0], [run.accuracy for run in runs]
+    joined: dict[str, Any] = {
+        key: mean([run[key] for run in runs])
+        for key in first
+        if key != "n" and all(isinstance(run.get(key), int | float) for run in runs)
+    }
+    if isinstance(first, Figures):
+        joined |= {"n": first.n, "accuracy_ci95": wilson(joined["accuracy"], first.n)}
+        joined["groups"] = mean_of_groups([run.groups for run in runs if isinstance(run, Figures)])
+    return type(first)(
+        **joined,
+        accuracy_std=deviation(accuracies),
+        ci90=student(accuracies),
+        ci90_paper=paper_interval(accuracies),
+        n_seeds=len(runs),
+    )
+
+
+def mean_of_groups(runs: Sequence[list[GroupFigures] | UnsetType]) -> list[GroupFigures] | UnsetType:
+    """Each group with its mean accuracy over runs that saw the same groups."""
+    known = [groups for groups in runs if groups is not UNSET]
+    if len(known) < len(runs):
+        return UNSET
+    return [replace(same[0], accuracy=mean([group.accuracy for group in same])) for same in zip(*known, strict=True)]
+
+
+def arrange(by_set: Mapping[str, Figures]) -> FiguresBySet:
+    """Figures by set in the report's form, with the mean over the OOD sets."""
+    ood = {name: entry for name, entry in by_set.items() if name not in ID_SETS}
+    mean = MeanAccuracy(fmean(entry.accuracy for entry in ood.values())) if ood else None
+    id_val, id_test = (by_set.get(name, UNSET) for name in ID_SETS)
+    return FiguresBySet(id_val=id_val, id_test=id_test, ood=ood, ood_mean=mean)
+
+
+def join_figures(by_seed: Sequence[FiguresBySet]) -> FiguresBySet:
+    """The figures of several seeds on the same sets, each entry joined."""
+    sets = [figures.by_set() for figures in by_seed]
+    joined = arrange({name: over_seeds([figures[name] for figures in sets]) for name in sets[0]})
+    means = [figures.ood_mean for figures in by_seed if figures.ood_mean]
+    return replace(joined, ood_mean=over_seeds(means) if means else None, unlabelled=by_seed[0].unlabelled)

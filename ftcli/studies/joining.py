@@ -1,0 +1,162 @@
+"""The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from msgspec import UNSET, structs
+
+from ftcli.comparison.predictions import SetPredictions, read_predictions
+from ftcli.engine.select import Candidate, best
+from ftcli.engine.types import Selected
+from ftcli.measures.joining import arrange, join_figures
+from ftcli.measures.types import FiguresBySet
+from ftcli.report.read import read_report
+from ftcli.report.types import Report
+from ftcli.run_folder.names import PREDICTIONS
+from ftcli.studies.cells import Cell
+from ftcli.studies.types import MethodResult, SeedPick
+
+
+@dataclass(frozen=True)
+class FinishedCell:
+    """A finished cell that trained: its report, its results with those of later evaluations, and its predictions.
+
+    data: by set its fingerprint.
+    """
+
+    cell: Cell
+    report: Report
+    results: FiguresBySet
+    predictions: dict[str, SetPredictions]
+    data: dict[str, str]
+
+    @property
+    def selected(self) -> Selected:
+        assert self.report.selected is not None
+        return self.report.selected
+
+    @property
+    def candidate(self) -> Candidate:
+        """The pick of this cell as a candidate of the selection rule."""
+        pick = self.selected
+        return Candidate(self.cell.seed, pick.id_val.accuracy, pick.id_val.loss, epoch=pick.epoch, lr=pick.lr, C=pick.C)
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A row of a benchmark: the picked cell of every seed, ascending."""
+
+    method: str
+    picks: tuple[FinishedCell, ...]
+
+    @property
+    def best(self) -> FinishedCell:
+        """The cell whose model is the method's: of the seeds' picks the one that the selection rule takes."""
+        pick = best(one.candidate for one in self.picks)
+        return next(one for one in self.picks if one.candidate == pick)
+
+    @property
+    def draws_numbers(self) -> bool:
+        """Whether another seed could give another result."""
+        return self.best.selected.C is None
+
+    def correct(self, name: str) -> np.ndarray | None:
+        """What each seed got right on a set: [S, N] boolean; None where the seeds did not predict the same examples."""
+        found = [one.predictions.get(name) for one in self.picks]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found) or any(not np.array_equal(one.examples, known[0].examples) for one in known):
+            return None
+        return np.concatenate([one.correct for one in known])
+
+
+def finished_cells(cells: Sequence[Cell], study: Path) -> list[FinishedCell]:
+    """The cells that trained and are finished, in their order, each with the evaluations of its model."""
+    found = []
+    for cell in cells:
+        if not cell.model and cell.is_finished(study):
+            later = [one for one in cells if one.model == cell.name and one.is_finished(study)]
+            found.append(finished_cell(cell, later, study))
+    return found
+
+
+def finished_cell(cell: Cell, evaluations: Sequence[Cell], study: Path) -> FinishedCell:
+    """A cell with what was added to it. Raises RequestError for a report or predictions that cannot be read."""
+    report = read_report(study / cell.name)
+    predictions = dict(read_predictions(study / cell.name / PREDICTIONS) or {})
+    by_set, fingerprints = report.results.by_set(), fingerprints_of(report)
+    for one in evaluations:
+        added = read_report(study / one.name)
+        by_set |= added.results.ood
+        fingerprints |= fingerprints_of(added)
+        predictions |= read_predictions(study / one.name / PREDICTIONS) or {}
+    results = structs.replace(arrange(by_set), unlabelled=report.results.unlabelled) if evaluations else report.results
+    known = {name: of_set for name, of_set in predictions.items() if of_set is not None}
+    return FinishedCell(cell, report, results, known, fingerprints)
+
+
+def fingerprints_of(report: Report) -> dict[str, str]:
+    return {name: data.fingerprint for name, data in report.data.by_set().items()}
+
+
+def rows_of(finished: Sequence[FinishedCell]) -> list[MethodRow]:
+    """The rows of one benchmark, in the order of their first cells; of several cells of one seed one is picked."""
+    by_method: dict[str, dict[int, list[FinishedCell]]] = {}
+    for one in finished:
+        by_method.setdefault(one.cell.method, {}).setdefault(one.cell.seed, []).append(one)
+    return [
+        MethodRow(method, tuple(picked(by_seed[seed]) for seed in sorted(by_seed)))
+        for method, by_seed in by_method.items()
+    ]
+
+
+def picked(cells: Sequence[FinishedCell]) -> FinishedCell:
+    """Of the cells of one method and seed, over which a grid was split, the one that the selection rule takes."""
+    pick = best(one.candidate for one in cells)
+    return next(one for one in cells if one.candidate == pick)
+
+
+def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:
+    """Whether the selection rule takes this row, by mean ID-val accuracy and loss, among those of the same command."""
+    rivals = [one for one in rows if one.best.cell.command == row.best.cell.command and same_words(one, row)]
+    return min(rivals, key=id_val_key) is row
+
+
+def same_words(one: MethodRow, other: MethodRow) -> bool:
+    """Whether two rows differ by --set only, whose values are typed as one word."""
+    words = [[word for word in row.method.split() if "=" not in word] for row in (one, other)]
+    return words[0] == words[1]
+
+
+def id_val_key(row: MethodRow) -> tuple[float, float]:
+    accuracies = [one.candidate.accuracy for one in row.picks]
+    return -float(np.mean(accuracies)), float(np.mean([one.candidate.loss for one in row.picks]))
+
+
+def result_of(row: MethodRow, rows: Sequence[MethodRow]) -> MethodResult:
+    """A row as study.json has it."""
+    published = row.best.report.published
+    return MethodResult(
+        method=row.method, command=row.best.cell.command, picked=is_picked(row, rows), folder=row.best.cell.name,
+        selected=row.best.selected, results=join_figures([one.results for one in row.picks]),
+        seeds=[
+            SeedPick(seed=one.cell.seed, folder=one.cell.name, selected=one.selected, results=one.results)
+            for one in row.picks
+        ],
+        choices=choices_of(row) or UNSET, published=published,
+    )  # fmt: skip
+
+
+def choices_of(row: MethodRow) -> dict[str, FiguresBySet]:
+    """The results of every choice that all seeds have, where the command compares several."""
+    by_seed = [one.report.choices for one in row.picks if one.report.choices is not UNSET]
+    if len(by_seed) < len(row.picks) or len(by_seed[0]) < 2:
+        return {}
+    joined = {}
+    for name in by_seed[0]:
+        found = [choices[name].results for choices in by_seed if name in choices]
+        known = [results for results in found if results is not None]
+        if len(known) == len(by_seed):
+            joined[name] = join_figures(known)
+    return joined

@@ -1,0 +1,79 @@
+"""`--set OPTION=A,B`: the values of an option of the methods, a cell for each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ftcli.cli.help import name_of
+from ftcli.commands import options_class
+from ftcli.config.declare import Numbers, Triple, Words
+from ftcli.config.study import NOT_PASSED_ON
+from ftcli.errors import RequestError
+
+GRID = "lr"  # the option whose values are candidates of one run
+LISTS = (Numbers, Words, Triple)  # types of options that take a list
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option with its values. option: as declared; typed: as it is typed."""
+
+    option: str
+    typed: str
+    values: tuple[str, ...]
+
+    @property
+    def parts_grid(self) -> bool:
+        """Whether its values part a grid over cells, whose runs are joined by the selection rule."""
+        return self.option == GRID and len(self.values) > 1
+
+    @property
+    def tells_rows_apart(self) -> bool:
+        """Whether each value is a row of its own."""
+        return self.option != GRID and len(self.values) > 1
+
+
+@cache
+def settings_of(command: str) -> dict[str, tuple[str, bool]]:
+    """The options of a command that --set may vary: by name, how each is typed, and whether it takes a list."""
+    options = options_class(command)
+    hints = get_type_hints(options, include_extras=True)
+    found = {}
+    for field in fields(options):
+        kind, declared = get_args(hints[field.name])[:2]
+        if field.name not in NOT_PASSED_ON and kind is not bool:
+            found[field.name.rstrip("_")] = name_of(field, declared), takes_list(kind)
+    return found
+
+
+def takes_list(kind: Any) -> bool:
+    """Whether an option of this type takes a list."""
+    kinds = [kind, *get_args(kind)]
+    return any(one in LISTS or get_origin(one) is list or one is list for one in kinds)
+
+
+def read_settings(texts: Iterable[str]) -> list[Setting]:
+    """What is typed after --set. Raises RequestError where it is no OPTION=VALUES, or names an option twice."""
+    found: list[Setting] = []
+    for text in texts:
+        name, equals, values = text.partition("=")
+        option = name.strip().lstrip("-").replace("-", "_")
+        if not equals or not option or not values:
+            raise RequestError(f"--set {text!r} is not OPTION=VALUES.", "type --set epochs=5, or --set l2_sp=0.01,0.1")
+        if option in NOT_PASSED_ON:
+            raise RequestError(f"--set {option}: that is decided by the study.", "--seeds 3, as an option of the study")
+        if option in (one.option for one in found):
+            raise RequestError(f"--set {option} is given twice.", f"type all its values once: --set {option}=A,B")
+        found.append(setting_of(option, values))
+    return found
+
+
+def setting_of(option: str, values: str) -> Setting:
+    """An option's values: parted by ';' where the option takes a list, else by ',' (or ';' where there is one)."""
+    known = [settings_of(name).get(option) for name in ("surgical", "lpft", "finetune", "probe")]
+    typed, is_list = next((one for one in known if one), (f"--{option.replace('_', '-')}", False))
+    parts = values.split(";" if is_list or ";" in values else ",")
+    if not all(part.strip() for part in parts):
+        raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type --set {option}=A,B")
+    return Setting(option, typed, tuple(dict.fromkeys(part.strip() for part in parts)))

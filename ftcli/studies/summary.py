@@ -1,0 +1,104 @@
+"""The answer of a study: every benchmark with its rows, their differences, the verdict; ranks over benchmarks."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from msgspec import UNSET
+
+from ftcli import __version__
+from ftcli.engine.types import Timing
+from ftcli.log import Log
+from ftcli.processes import command_line
+from ftcli.records import decoded
+from ftcli.report.types import Report, ReportWarning
+from ftcli.safe_text import redacted_spec
+from ftcli.studies.cells import Cell
+from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
+from ftcli.studies.joining import MethodRow, finished_cells, is_picked, result_of, rows_of
+from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
+
+
+def summarize(
+    cells: Sequence[Cell], study: Path, options: Mapping[str, Any], failed: Mapping[str, str],
+    not_here: Mapping[str, str], log: Log, seconds: float,
+) -> StudyReport:  # fmt: skip
+    """The report of a study from the reports of its cells. failed: what each failed cell said, by name; not_here: why
+    the data of a benchmark cannot be used.
+    """
+    finished = finished_cells(cells, study)
+    names = dict.fromkeys(cell.benchmark for cell in cells)
+    notes: list[str] = []
+    rows = {name: rows_of([one for one in finished if one.cell.benchmark == name]) for name in names}
+    benchmarks = {name: benchmark_of(name, rows[name], notes) for name in names}
+    benchmarks |= {name: Benchmark(methods=[], differences=[], not_here=why) for name, why in not_here.items()}
+    return StudyReport(
+        schema=SCHEMA, version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        argv=[redacted_spec(word) for word in command_line.get()], config=dict(options), benchmarks=benchmarks,
+        ranks=ranks_of(rows), cells=[state_of(cell, study, failed) for cell in cells],
+        notes=list(dict.fromkeys(notes)), timing=Timing(round(seconds, 3)),
+        warnings=[decoded(warning, ReportWarning) for warning in log.warnings],
+    )  # fmt: skip
+
+
+def reports_of(cells: Sequence[Cell], study: Path) -> dict[str, dict[str, Report]]:
+    """The report of the best seed's cell, by benchmark and method."""
+    found: dict[str, dict[str, Report]] = {}
+    finished = finished_cells(cells, study)
+    for name in dict.fromkeys(cell.benchmark for cell in cells):
+        rows = rows_of([one for one in finished if one.cell.benchmark == name])
+        found[name] = {row.method: row.best.report for row in rows}
+    return found
+
+
+def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benchmark:
+    """A benchmark's part; `notes` gets what limits the comparison of its rows."""
+    notes += notes_on(name, rows)
+    picked = [row for row in rows if is_picked(row, rows)]
+    return Benchmark(
+        methods=[result_of(row, rows) for row in rows], differences=differences_of(picked),
+        verdict=verdict_of(picked) if picked else UNSET,
+    )  # fmt: skip
+
+
+def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
+    """Notes on rows with other seeds, and on sets whose examples differ between rows."""
+    notes = []
+    seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.best.cell.command != "probe"}
+    if len(seeds) > 1:
+        notes.append(f"{name}: the methods have different seeds, as some cells are not finished or were added")
+    for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in pick.data):
+        if len({pick.data.get(of_set) for row in rows for pick in row.picks if of_set in pick.data}) > 1:
+            notes.append(f"{name}, {of_set}: the cells saw different examples, so they compare only roughly")
+    return notes
+
+
+def state_of(cell: Cell, study: Path, failed: Mapping[str, str]) -> CellState:
+    """A cell as study.json has it."""
+    state: Any = "finished" if cell.is_finished(study) else "unfinished" if cell.is_begun(study) else "not begun"
+    if cell.name in failed:
+        state = "failed"
+    return CellState(
+        folder=cell.name, line=cell.line_in(study), benchmark=cell.benchmark, method=cell.method, seed=cell.seed,
+        state=state, problem=failed.get(cell.name, UNSET),
+    )  # fmt: skip
+
+
+def ranks_of(rows: Mapping[str, Sequence[MethodRow]]) -> list[Rank]:
+    """Mean rank of every method over the benchmarks, best first; empty where there is only one benchmark."""
+    places: dict[str, list[float]] = {}
+    for of_benchmark in rows.values():
+        if not of_benchmark:
+            continue
+        decides = deciding_set(of_benchmark)
+        accuracies = {row.method: accuracy(row, decides) or 0.0 for row in of_benchmark}
+        for method, mine in accuracies.items():
+            higher = sum(other > mine for other in accuracies.values())
+            equal = sum(other == mine for other in accuracies.values())
+            places.setdefault(method, []).append(higher + (equal + 1) / 2)
+    if len([name for name in rows if rows[name]]) < 2:
+        return []
+    ranks = [Rank(method, fmean(of_method), len(of_method)) for method, of_method in places.items()]
+    return sorted(ranks, key=lambda rank: (rank.rank, -rank.benchmarks, rank.method))

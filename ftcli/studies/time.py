@@ -1,0 +1,94 @@
+"""How long a study takes: its commands measured on a few images, one for each kind of cell, before it starts."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftcli.errors import RequestError
+from ftcli.studies.cells import epochs_of
+from ftcli.studies.plan import Planned
+
+SPREAD = 1.5  # factor either way within which the time is expected
+EVALUATION_SECONDS = 15.0  # of a cell that only evaluates a model: mostly its start
+START_SECONDS = 6.0  # of a process: PyTorch and timm are imported, the data and the checkpoint opened
+UNMEASURED_SECONDS = 60.0  # of a cell whose time could not be measured; it only scales the bar
+
+
+@dataclass(frozen=True)
+class CellWork:
+    """What a cell has to do. seconds: in all, as estimated."""
+
+    seconds: float
+    epochs: int
+    runs: int = 0
+    measured: bool = False
+
+    def seconds_of(self, epochs: int) -> float:
+        """Seconds of the work that is done after so many epochs."""
+        return self.seconds * min(1.0, epochs / self.epochs) if self.epochs else 0.0
+
+
+def work_of(cells: Sequence[Planned], *, measure: bool) -> dict[str, CellWork]:
+    """The work of every cell, by name. measure: whether the time is measured, once for cells that differ by their seed
+    only; that takes some seconds for each.
+
+    Raises RequestError where it is measured and a command is a wrong request.
+    """
+    found: dict[str, CellWork] = {}
+    kinds: dict[tuple[str, ...], list[Planned]] = {}
+    for one in cells:
+        kinds.setdefault(without_seed(one.cell.words), []).append(one)
+    trained = [kind for kind, members in kinds.items() if not members[0].cell.model]
+    estimates = measured(trained) if measure else {}
+    for kind, members in kinds.items():
+        for one in members:
+            found[one.cell.name] = work_from(one, estimates.get(kind))
+    return found
+
+
+def work_from(one: Planned, estimate: Mapping[str, Any] | None) -> CellWork:
+    epochs = epochs_of(one.config)
+    if one.cell.model:
+        return CellWork(EVALUATION_SECONDS, 0)
+    time = (estimate or {}).get("time")
+    if not estimate or not time:
+        return CellWork(UNMEASURED_SECONDS, epochs)
+    runs = int(estimate["runs"])
+    if epochs:
+        epochs = runs * int(estimate["config"]["epochs"])
+    return CellWork(START_SECONDS + float(time["seconds"]), epochs, runs, measured=True)
+
+
+def without_seed(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for word in words if not word.startswith("--seed="))
+
+
+def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """The answer of `--dry-run` of each command, where it has one; a process measures them one after the other.
+
+    Raises RequestError where one of them is a wrong request.
+    """
+    if not commands:
+        return {}
+    done = subprocess.run(
+        [sys.executable, "-m", "ftcli.studies.measure_process"], input=json.dumps(commands), stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, check=False,
+    )  # fmt: skip
+    try:
+        answers = json.loads(done.stdout)
+    except ValueError:
+        return {}
+    found = {command: answer for command, answer in zip(commands, answers, strict=True) if answer}
+    for command, answer in found.items():
+        if "problem" in answer:
+            raise RequestError(f"{command[0]}: {answer['problem']}", answer["fix"])
+    return found
+
+
+def total_seconds(work: Iterable[CellWork], slots: int) -> float:
+    """Seconds of all cells with so many at the same time; the longest cell is the least."""
+    seconds = [one.seconds for one in work]
+    return max(max(seconds, default=0.0), sum(seconds) / slots)

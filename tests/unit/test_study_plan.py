@@ -1,0 +1,203 @@
+"""The cells of a study: which there are, which are found again, what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftcli.cli.main import configuration_of
+from ftcli.config.study import PASSED_ON, Study
+from ftcli.errors import DataNotHere, RequestError
+from ftcli.studies.cells import Cell, cells_as_text, read_cells
+from ftcli.studies.plan import plan_cells
+from ftcli.studies.settings import read_settings
+
+OUT = Path("s")
+
+
+def options(*words: str) -> Study:
+    found = configuration_of(["study", "--out", str(OUT), *words])
+    assert isinstance(found, Study)
+    return found
+
+
+def cells(*words: str, earlier: list[Cell] | None = None) -> list[Cell]:
+    return [one.cell for one in plan_cells(options(*words), earlier or [], OUT)[0]]
+
+
+TYPED = ("--checkpoint", "m", "--train", "photo", "--ood", "art=a")
+
+
+def test_methods_times_settings_times_seeds() -> None:
+    found = cells(*TYPED, "--methods", "finetune,lpft", "--set", "l2_sp=0,0.1", "--set", "epochs=2", "--seeds", "3")
+    assert len(found) == 2 * 2 * 3
+    assert {cell.method for cell in found} == {
+        "finetune --l2-sp=0", "finetune --l2-sp=0.1", "lpft --l2-sp=0", "lpft --l2-sp=0.1",
+    }  # fmt: skip
+    assert len({cell.name for cell in found}) == len(found)
+    for cell in found:
+        assert "--epochs=2" in cell.words and f"--seed={cell.seed}" in cell.words and "--train=photo" in cell.words
+
+
+def test_the_exact_probe_has_one_cell() -> None:
+    """It draws no numbers and takes no steps: neither seeds nor rates make cells of it."""
+    found = cells(*TYPED, "--methods", "probe", "--seeds", "3", "--set", "lr=1e-3;1e-2", "--lr", "1e-2")
+    assert len(found) == 1 and not any(word.startswith(("--seed", "--lr")) for word in found[0].words)
+    by_steps = cells(*TYPED, "--method", "probe --solver sgd", "--seeds", "3", "--set", "lr=1e-3;1e-2")
+    assert len(by_steps) == 6
+
+
+def test_a_grid_is_parted_by_semicolons() -> None:
+    found = cells(*TYPED, "--methods", "finetune", "--set", "lr=1e-4,1e-3;1e-2")
+    assert [word for cell in found for word in cell.words if word.startswith("--lr")] == ["--lr=1e-4,1e-3", "--lr=1e-2"]
+    assert {cell.method for cell in found} == {"finetune"}  # rows are joined
+
+
+def test_every_cell_has_its_threads() -> None:
+    """Figures depend on them."""
+    for cell in cells(*TYPED, "--jobs", "2"):
+        assert sum(word.startswith("--threads=") for word in cell.words) == 1
+    (given,) = cells(*TYPED, "--methods", "lpft", "--threads", "3")
+    assert "--threads=3" in given.words
+    later = cells(*TYPED, "--methods", "lpft,finetune", "--jobs", "7", earlier=[given])
+    assert "--threads=3" in later[1].words
+
+
+def test_one_goes_first_where_the_cache_is_shared() -> None:
+    found = cells(*TYPED, "--methods", "finetune,probe,lpft", "--seeds", "2")
+    probe = next(cell for cell in found if cell.command == "probe")
+    assert probe.first == ""
+    assert {cell.first for cell in found if cell is not probe} == {probe.name}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ("--methods", "finetune,lpft", "--seeds", "2", "--epochs", "3"),
+        ("--methods", "lpft,finetune", "--seed", "0,1", "--set", "epochs=3"),
+        ("--method", "lpft --epochs 3", "--method", "finetune --epochs=3", "--seeds", "2"),
+        ("--methods", "finetune", "--seed", "1", "--epochs", "3"),
+    ],
+)
+def test_typed_again_in_other_words_nothing_is_new(again: tuple[str, ...]) -> None:
+    before = cells(*TYPED, "--methods", "finetune,lpft", "--seeds", "2", "--epochs", "3")
+    assert cells(*TYPED, *again, earlier=before) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "added"),
+    [
+        (("--methods", "finetune", "--method", "surgical --blocks first", "--seeds", "2"), 2),
+        (("--methods", "finetune", "--seeds", "3"), 1),
+        (("--methods", "finetune", "--seeds", "2", "--set", "l2_sp=0,0.1"), 2),
+    ],
+)
+def test_only_what_is_new_is_added(more: tuple[str, ...], added: int) -> None:
+    before = cells(*TYPED, "--methods", "finetune", "--seeds", "2")
+    after = cells(*TYPED, *more, earlier=before)
+    assert after[: len(before)] == before and len(after) == len(before) + added
+
+
+def test_a_new_set_is_measured_and_nothing_is_trained() -> None:
+    before = cells(*TYPED, "--methods", "finetune", "--seeds", "2", "--batch-size", "8")
+    more = ("--ood", "sketch=s", "--methods", "finetune", "--seeds", "2", "--batch-size", "8")
+    after = cells(*TYPED, *more, earlier=before)
+    added = after[len(before) :]
+    assert [cell.command for cell in added] == ["evaluate"] * 2
+    for cell, model in zip(added, before, strict=True):
+        assert cell.model == cell.first == model.name and "--ood=sketch=s" in cell.words
+        assert "--batch-size=8" in cell.words
+        assert cell.words_in(OUT)[-3:] == [str(OUT / model.name), "--out", str(OUT / cell.name)]
+    assert cells(*TYPED, *more, earlier=after) == after
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--train", "other"), "--train photo, and this one has other"),
+        (("--image-size", "64"), "--image-size None, and this one has 64"),
+        (("--ood", "art=b"), "--ood art a, and this one has b"),
+        (("--split-seed", "1"), "--split-seed 0, and this one has 1"),
+    ],
+)
+def test_another_study_under_the_same_name_is_refused(words: tuple[str, ...], said: str) -> None:
+    before = cells(*TYPED, "--methods", "finetune")
+    own = {"--train": "photo", "--ood": "art=a", words[0]: words[1]}
+    typed = ["--checkpoint", "m", *(word for pair in own.items() for word in pair)]
+    with pytest.raises(RequestError) as error:
+        cells(*typed, "--methods", "finetune", earlier=before)
+    assert said in error.value.problem and str(OUT) in error.value.problem
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--methods", "finetun"), "finetun"),
+        (("--methods", "adapt"), "trains"),
+        (("--method", "lpft --seed 3"), "--seed"),
+        (("--method", "lpft --out x"), "--out"),
+        (("--method", "lpft 'x"), "parted"),
+        (("--set", "epoch=3"), "--epoch"),
+        (("--set", "epochs"), "OPTION=VALUES"),
+        (("--set", "seeds=3"), "seeds"),
+        (("--set", "epochs=1,,2"), "empty"),
+        (("--set", "epochs=1", "--set", "epochs=2"), "twice"),
+        (("--set", "epochs=x"), "x"),
+        (("--seeds", "2", "--seed", "1"), "both"),
+        (("--jobs", "2", "--engine", "ray"), "--jobs"),
+        (("--engine", "ray",), "threads"),
+    ],
+)  # fmt: skip
+def test_wrong_requests(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RequestError) as error:
+        cells(*TYPED, *words)
+    assert said in error.value.problem and error.value.fix
+
+
+def test_presets_whose_data_are_not_here(tmp_path: Path) -> None:
+    found, not_here = plan_cells(options("--preset", "digits,living17", "--root", str(tmp_path)), [], OUT)
+    assert {one.cell.benchmark for one in found} == {"digits"} and list(not_here) == ["living17"]
+    with pytest.raises(DataNotHere):
+        cells("--preset", "living17", "--root", str(tmp_path))
+
+
+def test_every_shared_option_is_passed_on() -> None:
+    """Of the options that all training commands have, none is lost but those that the study decides."""
+    assert {"checkpoint", "train", "ood", "lr", "epochs", "image_size", "device"} <= set(PASSED_ON)
+    found = cells(*TYPED, "--methods", "finetune", "--ema", "0.5", "--epoch-zero", "--clip-norm", "2", "--no-cache")
+    words = {"--ema=0.5", "--epoch-zero", "--clip-norm=2.0", "--no-cache"}
+    assert words <= set(found[0].words)
+
+
+def test_a_setting_may_have_a_dash_or_none() -> None:
+    assert read_settings(["l2-sp=1,2"]) == read_settings(["l2_sp=1,2"]) == read_settings(["--l2-sp=1,2"])
+
+
+def test_cells_are_read_back(tmp_path: Path) -> None:
+    before = cells(*TYPED, "--seeds", "2")
+    (tmp_path / "study.jsonl").write_text(cells_as_text(before, tmp_path), "utf-8")
+    assert read_cells(tmp_path) == before
+    assert read_cells(tmp_path / "none") == []
+
+
+def line(**changes: Any) -> str:
+    import json
+
+    values: dict[str, Any] = {
+        "name": "data/lpft/seed-0", "benchmark": "data", "method": "lpft", "seed": 0, "words": ["lpft"], "first": "",
+        "model": "", "line": "ftcli lpft",
+    }  # fmt: skip
+    return json.dumps(values | changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json", "[]", "{}", "null", "[" * 5000, line(name="../x"), line(name="/etc"), line(words=[]),
+        line(words=[1]), line(seed="0"), line(other=1), line(model="../../x"),
+    ],
+)  # fmt: skip
+def test_a_damaged_list_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.jsonl").write_text(line() + "\n" + text + "\n", "utf-8")
+    with pytest.raises(RequestError, match="line 2"):
+        read_cells(tmp_path)
