@@ -92,7 +92,7 @@ def default_of(field: "Field[Any]", declared: OptionInfo | ArgumentInfo) -> str:
         return REQUIRED
     if isinstance(declared.show_default, str):
         return declared.show_default
-    return plain(field.default)
+    return "the method's" if field.default is None else plain(field.default)
 
 
 def plain(value: Any) -> str:

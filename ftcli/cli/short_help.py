@@ -24,7 +24,7 @@ OPTIONS = (  # the commonest first
     "--preset", "--checkpoint", "--train", "--ood", "--out", "--lr", "--epochs", "--seeds", "--id-test", "--image-size",
     "--device", "--batch-size", "--json", "--config", "--id-val", "--plot", "--overwrite", "--quiet",
 )  # fmt: skip
-MAIN = ("lpft", "finetune", "probe", "surgical", "adapt", "evaluate", "predict", "compare", "report", "presets")
+MAIN = ("study", "lpft", "finetune", "probe", "surgical", "evaluate", "predict", "compare", "report", "presets")
 
 
 class Use(NamedTuple):
@@ -56,6 +56,10 @@ USES: dict[str, Use] = {
         "ftcli adapt --preset digits --blocks all,first,none",
         "ftcli adapt --checkpoint runs/lpft --ood sketch=sketches/ --method memo --out runs/memo",
     ), ("--method", "--blocks", "--steps")),
+    "study": Use((
+        "ftcli study --preset digits --methods probe,finetune,lpft --seeds 3 --out study",
+        "ftcli study --checkpoint my-model/ --train photos/ --ood sketch=sketches/ --jobs 2 --out study",
+    ), ("--methods", "--jobs", "--print")),
     "evaluate": Use((
         "ftcli evaluate runs/lpft --id-test later-photos/ --ood sketch=sketches/",
         "ftcli evaluate runs/lpft --ood night=night.parquet --confusion --out runs/night",
@@ -88,7 +92,8 @@ USES: dict[str, Use] = {
         "ftcli compare runs/lpft runs/finetune",
         "ftcli compare runs/lpft runs/finetune runs/probe --against probe --format markdown",
     ), ("--against", "--format")),
-    "report": Use(("ftcli report runs/lpft", "ftcli report runs/lpft --json")),
+    "report": Use(("ftcli report runs/lpft", "ftcli report runs/lpft --html report.html")),
+    "runs": Use(("ftcli runs", "ftcli runs studies/pacs --format csv")),
     "blocks": Use(("ftcli blocks resnet18", "ftcli blocks my-model/")),
     "data": Use(("ftcli data photos/", "ftcli data 'photos/?shift=frost:4' --save frost.png")),
     "presets": Use(("ftcli presets", "ftcli presets living17 --root data/ --check")),

@@ -43,7 +43,7 @@ class Study(Shared):  # type: ignore[misc]
 
     config: Annotated[
         Path | None,
-        typer.Argument(help="TOML file with options of the study.", metavar="FILE.toml", show_default=False),
+        typer.Argument(help="TOML file with options of the study.", metavar="FILE.toml", show_default="none"),
     ] = None
     recipe: Annotated[
         str | None,

@@ -39,6 +39,7 @@ METADATA: dict[str, dict[str, str | None]] = {  # nothing that changes from one 
     ".svg": {"Date": None, "Creator": None},
 }
 INSTALL = "python -m pip install matplotlib, or in a clone of ftcli: python -m pip install '.[plots]'"
+DECIMALS = 6  # of the place of axes, as a fraction of the figure
 HANDLE = 0.55  # inches of the sign of a legend's entry, with the gaps around it
 
 
@@ -122,10 +123,22 @@ def draw_figure(panels: Sequence[Panel]) -> "Figure":
     for one in drawn:
         number_cells(figure, one.axes, one.place, one.block)
     figure.set_layout_engine("none")
+    round_layout(figure)
     for row in rows:
         if len(row) > 1:
             align([(one.part, one.axes) for one in drawn if any(one.block is block for block in row)])
     return figure
+
+
+def round_layout(figure: "Figure") -> None:
+    """Take from the places of axes and parts the rounding errors of the layout, which differ from time to time."""
+    parts = list(figure.subfigs)
+    for part in parts:
+        parts += part.subfigs
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(DECIMALS))
+    for axes in figure.axes:
+        x, y, width, height = (round(float(side), DECIMALS) for side in axes.get_position().bounds)
+        axes.set_position((x, y, width, height))
 
 
 def align(row: Sequence[tuple["SubFigure", "Axes"]]) -> None:
@@ -136,7 +149,8 @@ def align(row: Sequence[tuple["SubFigure", "Axes"]]) -> None:
     low, high = max(box.y0 for box in boxes), min(box.y1 for box in boxes)
     for (part, axes), box in zip(row, boxes, strict=True):
         (x0, y0), (x1, y1) = in_part(part, [(box.x0, low), (box.x1, high)])
-        axes.set_position((x0, y0, x1 - x0, y1 - y0))
+        x, y, width, height = (round(side, DECIMALS) for side in (x0, y0, x1 - x0, y1 - y0))
+        axes.set_position((x, y, width, height))
     parts = dict.fromkeys(part for part, _ in row)
     legends = [(part, legend, legend.get_window_extent()) for part in parts for legend in part.legends]
     top = max((box.y1 for _, _, box in legends), default=0.0)

@@ -44,7 +44,7 @@ def contender(row: MethodRow, name: str) -> Contender:
 def differences_of(rows: Sequence[MethodRow]) -> list[MethodDifference]:
     """The differences on every set and on the OOD mean, pair by pair, the first of a pair minus the second.
 
-    p values are corrected (Holm) over the sets of a pair; the mean over the OOD sets is a question of its own.
+    p values are corrected (Holm) over all pairs and sets; the mean over the OOD sets is a question of its own.
     """
     if len(rows) < 2:
         return []
@@ -53,18 +53,18 @@ def differences_of(rows: Sequence[MethodRow]) -> list[MethodDifference]:
     pairs = list(itertools.combinations(rows, 2))
     if len(rows) > ALL_PAIRS_UP_TO:
         pairs = [(leader, row) for row in rows if row is not leader]
-    return [one for first, second in pairs for one in differences_of_pair(first, second)]
+    found = [one for first, second in pairs for one in differences_of_pair(first, second)]
+    tested = [one for one in found if one.p is not UNSET and one.set != OOD_MEAN]
+    for one, p in zip(tested, holm([one.p for one in tested if one.p is not UNSET]), strict=True):
+        one.p_holm = p
+    return found
 
 
 def differences_of_pair(first: MethodRow, second: MethodRow) -> list[MethodDifference]:
     """The differences on the sets that both have the same examples of."""
     names = [one for one in first.picks[0].results.by_set() if one in second.picks[0].results.by_set()]
-    means = [OOD_MEAN] * (all(row.picks[0].results.ood_mean is not None for row in (first, second)))
-    found = [one for name in names if (one := difference_on(name, first, second))]
-    corrected = iter(holm([one.p for one in found if one.p is not UNSET]))
-    for one in found:
-        one.p_holm = next(corrected) if one.p is not UNSET else UNSET
-    return found + [one for name in means if (one := difference_on(name, first, second))]
+    names += [OOD_MEAN] * all(row.picks[0].results.ood_mean is not None for row in (first, second))
+    return [one for name in names if (one := difference_on(name, first, second))]
 
 
 def difference_on(name: str, first: MethodRow, second: MethodRow) -> MethodDifference | None:

@@ -148,7 +148,7 @@ def difference_table(differences: Sequence[MethodDifference]) -> Table:
             text(bounds), text(p_value(one.p)), text(p_value(one.p_holm)),
         ])  # fmt: skip
     caption = (
-        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over the sets of the pair; "
+        "95 % interval and p: seeds and examples both as chance; p Holm: corrected over all pairs and sets; "
         f"* where p Holm < {ALPHA}"
     )
     return Layout(heads, rows).table("Differences of accuracy, in percentage points", caption, left=("", "set"))

@@ -61,8 +61,8 @@ class MethodDifference(Record, kw_only=True):
     """Accuracy of one method minus that of another on one set, or the mean over the OOD sets.
 
     interval, p: seeds and examples both as chance where `scope` is "methods"; where it is "runs", one of the two has a
-    single seed, and they say something of these runs only. Absent without predictions. p_holm: corrected over the sets
-    of the pair; absent of the mean.
+    single seed, and they say something of these runs only. Absent without predictions. p_holm: corrected over all
+    pairs and sets; absent of the mean.
     """
 
     first: str

@@ -75,4 +75,4 @@ def test_the_tables() -> None:
     assert ["sum", "-"] in rows
     panel = panels(report)[0]
     assert isinstance(panel, HeatMap) and panel.values == [[30.0, 40.0], [10.0, 50.0]]
-    assert (panel.title, panel.rows, panel.columns) == ("stem", ["0", "1"], ["0.1", "1"])
+    assert (panel.title, panel.rows, panel.columns) == ("Error with stem perturbed", ["0", "1"], ["0.1", "1"])

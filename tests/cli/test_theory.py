@@ -170,7 +170,7 @@ def test_the_figure(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     for words in ("LP/FT", "LP-FT/FT", "ε", "θ_k, degrees"):
         assert words in drawn
     with pytest.raises(RequestError, match="SVG or a PNG"):
-        run(plot=tmp_path / "figure.pdf")
+        run(plot=tmp_path / "figure.eps")
 
 
 @pytest.mark.parametrize(

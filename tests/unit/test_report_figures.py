@@ -64,7 +64,7 @@ def test_a_point_is_a_report_with_its_intervals() -> None:
     assert [group.label for group in art.groups] == ["LP", "FT"] and art.diagonal
     np.testing.assert_allclose([[*group.x, *group.y] for group in art.groups], [[90, 60], [92, 50]])
     np.testing.assert_allclose([group.error_bars("y")[0] for group in art.groups], [[50, 65], [40, 80]])
-    np.testing.assert_allclose([group.y for group in mean.groups], [[50], [30]])
+    np.testing.assert_allclose([group.y for group in mean.groups], [[50], [30]])  # type: ignore[arg-type]
     assert np.isnan(mean.groups[0].error_bars("y")).all(), "the mean of one run has no interval"
     assert art.note == "error bars: 95 % intervals of one run or 90 % intervals over seeds"
     assert (art.x, art.y) == ("ID-test accuracy (%)", "art accuracy (%)")
@@ -128,7 +128,7 @@ def test_learning_curves_are_the_mean_and_range_of_the_picked_runs() -> None:
     id_val, art = accuracy.curves
     assert (id_val.label, art.label) == ("ID-val", "art") and [*id_val.x] == [1, 2, 3], "epochs that both seeds have"
     np.testing.assert_allclose(id_val.y, [61, 62, 63])  # type: ignore[arg-type]
-    np.testing.assert_allclose([art.low, art.high], [[21, 22, 23], [41, 42, 43]])  # type: ignore[list-item]
+    np.testing.assert_allclose([art.low, art.high], [[21, 22, 23], [41, 42, 43]])  # type: ignore[arg-type]
     assert [curve.label for curve in rates.curves] == ["lr 0.1", "lr 0.2"]
     np.testing.assert_allclose(rates.curves[1].y, [41, 42, 43])  # type: ignore[arg-type]
     assert "0.1 and 0.2" in loss.title and "mean of 2 seeds" in loss.note

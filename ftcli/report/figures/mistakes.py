@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import UNSET
+
 from ftcli.console.cells import set_name
 from ftcli.data.examples import examples_of
 from ftcli.data.images import ImageSet
@@ -55,8 +57,15 @@ def mistake_rows(report: Report, answers: dict[str, Answers], log: Log) -> Itera
         captions = [
             [of_set.labels[i], f"as {of_set.predicted[i]}", f"{100 * of_set.probability[i]:.1f} %"] for i in shown
         ]
-        images = pictures(report.data.by_set()[name].spec, [(of_set.examples[i], of_set.labels[i]) for i in shown], log)
+        images = pictures(spec_of(report, name), [(of_set.examples[i], of_set.labels[i]) for i in shown], log)
         yield Row(label, images, range(len(shown)), captions)
+
+
+def spec_of(report: Report, name: str) -> str:
+    """The SPEC of the data that hold the images of a set: of one that was cut from the training set, of that."""
+    train = report.data.train
+    cut = name in ("id_val", "id_test") and report.config.get(name) is None
+    return train.spec if cut and train is not UNSET else report.data.by_set()[name].spec
 
 
 def pictures(spec: str, wanted: list[tuple[str, str]], log: Log) -> ImageSet:
