@@ -82,10 +82,10 @@ def pick_by(report: dict[str, Any], rule: str, of_set: str | None) -> dict[str, 
 
 def test_early_stopping_by_id_val_is_the_result(task: Work, tmp_path: Path) -> None:
     """The exact probe has no epochs; a method whose cells lack OOD accuracies is named; a grid over cells is one."""
-    words = ["--ood-every-epoch", "--tables", "early-stopping", "--epochs", 2, "--set", "lr=1e-3;1e-2"]
+    words = ["--ood-every-epoch", "--epochs", 2, "--set", "lr=1e-3;1e-2"]
     ended = study(task, tmp_path / "s", *words, "--methods", "probe", "--method", "lpft --no-ood-every-epoch")
     assert ended.returncode == 0, ended.stderr
-    ended = study(task, tmp_path / "s", *words, "--methods", "finetune")
+    ended = study(task, tmp_path / "s", *words, "--methods", "finetune", "--tables", "early-stopping")
     found = tables(tmp_path / "s", "early-stopping")
     assert found["missing"] == ["data, lpft --no-ood-every-epoch"] and "left out: lpft" in ended.stdout
     by_method = {row["method"]: row for row in answer(tmp_path / "s")["benchmarks"]["data"]["methods"]}
@@ -136,7 +136,7 @@ def check_feature_quality(out: Path, shown: str) -> None:
             for method in ("probe", "finetune", "lpft")
         }
         (probe,) = reports(out, "probe", name)
-        assert row["probe_id"] == probe["results"]["id_val"]["accuracy"] and row["id_set"] == "id_val"
+        assert row["probe_id"] == probe["results"]["id_test"]["accuracy"] and row["id_set"] == "id_test"
         assert row["difference"] == pytest.approx(means["probe"] - means["finetune"], abs=1e-12)
         assert row["lpft_ood"] == pytest.approx(means["lpft"], abs=1e-12)
         pair = answer(out)["benchmarks"][name]["differences"]
@@ -212,7 +212,8 @@ def test_an_unknown_recipe_lists_the_others(tmp_path: Path) -> None:
 
 def test_typed_options_are_stronger_than_a_recipe(tmp_path: Path) -> None:
     def lines(*words: Any) -> list[str]:
-        ended = inside("study", "--preset", "digits", *words, "--out", tmp_path / "s", "--print", "--json")
+        out = tmp_path / str(len(words))
+        ended = inside("study", "--preset", "digits", *words, "--out", out, "--print", "--json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)["cells"]
 
