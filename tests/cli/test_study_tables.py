@@ -9,11 +9,18 @@ from typing import Any
 
 import jsonschema
 import pytest
+from scipy import stats
 
+from ftcli.presets import read_preset
 from ftcli.recipes import load_recipe, read_recipe, recipe_names
 from ftcli.studies import command as study_command
 from ftcli.studies import time as study_time
+from ftcli.studies.paper_tables.feature_quality import sign_of
+from ftcli.studies.paper_tables.published import half_width
+from ftcli.studies.paper_tables.surgical_tasks import choice_of, ranks_of
+from ftcli.studies.types import FeatureQualityRow
 from tests.cli.test_study import InsideEngine, answer, study
+from tests.helpers import miniatures
 from tests.helpers.program import Work, checkpoint, inside, read, work
 
 RATES = ["--lr", "1e-3,1e-2"]
@@ -170,20 +177,130 @@ def test_the_checkpoints_are_in_the_order_typed(task: Work, checkpoints: list[Pa
     assert [row["checkpoint"] for row in tables(tmp_path / "s", "pretraining")["rows"]] == ["c", "b", "a"]
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two of the seven presets in miniature; fmow has one published figure for two OOD sets."""
+    folder = tmp_path_factory.mktemp("root")
+    miniatures.cifar10_1(folder)
+    miniatures.fmow(folder)
+    return folder
+
+
+def test_published(root: Path, tmp_path: Path) -> None:
+    """Every published figure of the seven presets, with ours where the data are here; Welch's interval by SciPy."""
+    words = ["--root", root, "--checkpoint", "preset:digits/checkpoint", "--image-size", 32, "--threads", 1]
+    words += ["--epochs", 1, "--lr", "1e-3", "--batch-size", 16, "--augment", "none", "--out", tmp_path / "s"]
+    ended = inside("study", "--recipe", "ten", *words, "--seeds", 2)
+    assert ended.returncode == 0, ended.stderr
+    found = tables(tmp_path / "s", "published")
+    expected = {}
+    for preset in load_recipe("ten")["preset"]:
+        for figure in read_preset(preset)["published"]["figures"]:
+            expected[preset, figure["command"], figure["set"]] = figure["accuracy"], figure.get("plus_minus")
+    rows = {(row["benchmark"], row["command"], row["set"]): row for row in found["rows"]}
+    assert {key: (row["published"], row.get("plus_minus")) for key, row in rows.items()} == expected
+    for (preset, command, of_set), row in rows.items():
+        assert (row["state"] == "measured") == (preset in ("cifar10.1", "fmow"))
+        assert row["state"] == "measured" or (row["state"] == "not here" and "accuracy" not in row)
+        if row["state"] == "measured":
+            check_published(row, [accuracy_on(of_set, one) for one in reports(tmp_path / "s", command, preset)])
+    assert "living17" in ended.stdout and "not here" in ended.stdout
+    check_means(found)
+
+
+def accuracy_on(of_set: str, report: dict[str, Any]) -> float:
+    results = report["results"]
+    if of_set == "OOD":
+        return (results["ood"]["africa"]["accuracy"] + results["ood"]["europe"]["accuracy"]) / 2
+    return (results["ood"] | {"id_test": results["id_test"]})[of_set]["accuracy"]
+
+
+def check_published(row: dict[str, Any], ours: list[float]) -> None:
+    mean, n = fmean(ours), len(ours)
+    assert row["accuracy"] == pytest.approx(mean, abs=1e-12) and row["n_seeds"] == n
+    assert row["difference"] == pytest.approx(mean - row["published"], abs=1e-12)
+    mine = stdev(ours) ** 2 / n if n > 1 else 0.0
+    theirs = (row["plus_minus"] / 1.645) ** 2
+    if mine + theirs == 0:
+        assert "interval" not in row
+        return
+    df = (mine + theirs) ** 2 / (mine**2 / max(1, n - 1) + theirs**2 / 2)
+    half = stats.t.ppf(0.95, df) * math.sqrt(mine + theirs)
+    assert row["interval"] == pytest.approx([mean - row["published"] - half, mean - row["published"] + half])
+
+
+def check_means(found: dict[str, Any]) -> None:
+    """The means are over the figures that were measured, ours and the paper's over the same."""
+    for mean in found["means"]:
+        rows = [row for row in found["rows"] if row["command"] == mean["command"]]
+        rows = [row for row in rows if (row["set"] == "id_test") == (mean["kind"] == "ID")]
+        known = [row for row in rows if row["state"] == "measured"]
+        assert (mean["sets"], mean["of_sets"]) == (len(known), len(rows))
+        assert mean["accuracy"] == pytest.approx(fmean(row["accuracy"] for row in known))
+        assert mean["published"] == pytest.approx(fmean(row["published"] for row in known))
+    assert {(mean["kind"], mean["sets"]) for mean in found["means"]} == {("ID", 2), ("OOD", 2)}
+
+
+def test_other_data_are_not_held_against_a_paper(root: Path, tmp_path: Path) -> None:
+    words = ["--preset", "cifar10.1", "--root", root, "--checkpoint", "preset:digits/checkpoint", "--threads", 1]
+    words += ["--image-size", 32, "--methods", "probe", "--tables", "published", "--out", tmp_path / "s"]
+    ended = inside("study", *words, "--ood", f"cifar10.1={root}/cifar10.1_v6_data.npy?limit=20:0")
+    assert ended.returncode == 0, ended.stderr
+    rows = {row["set"]: row for row in tables(tmp_path / "s", "published")["rows"]}
+    assert rows["cifar10.1"]["state"] == "other data" and "accuracy" not in rows["cifar10.1"]
+    assert rows["id_test"]["state"] == "measured" and "other data" in ended.stdout
+
+
+def test_no_interval_where_a_spread_is_not_known() -> None:
+    assert half_width([0.5], 0.01, fixed=False) is None is half_width([0.5, 0.6], None, fixed=False)
+    assert half_width([0.5], 0.0, fixed=True) is None
+    assert half_width([0.5], 0.01, fixed=True) == pytest.approx(stats.t.ppf(0.95, 2) * 0.01 / 1.645)
+
+
+@pytest.mark.parametrize(
+    ("points", "sign"),
+    [
+        ([(0.2, -0.1), (0.9, 0.1), (0.5, -0.01)], "as published"),
+        ([(0.2, 0.1), (0.9, 0.01)], "probe always"),
+        ([(0.2, -0.1), (0.9, 0.0)], "finetune always"),
+        ([(0.2, 0.1), (0.9, -0.1)], "mixed"),
+        ([(0.2, -0.1), (0.5, 0.1), (0.9, -0.1)], "mixed"),
+    ],
+)
+def test_the_sign_of_the_difference(points: list[tuple[float, float]], sign: str) -> None:
+    rows = [
+        FeatureQualityRow(
+            benchmark="x", checkpoint="c", id_set="id_val", probe_id=quality, probe_ood=0.5, finetune_ood=0.5,
+            difference=difference,
+        )
+        for quality, difference in points
+    ]  # fmt: skip
+    assert sign_of(rows) == sign
+
+
 def test_surgical_tasks(tmp_path: Path) -> None:
-    """Two tasks: relative accuracy, its standard error and the ranks by hand."""
-    presets = {name: ["--preset", "digits", "--train", f"digits:{name}?split=train[:60]"] for name in ("plain", "photo")}
-    recipe = ["--recipe", "surgical-tasks", "--method", "surgical --blocks first,last,all --auto rgn", "--lr", "1e-3"]
-    for name, words in presets.items():
-        ended = inside("study", *recipe, *words, "--epochs", 1, "--seeds", 2, "--out", tmp_path / name)
-        assert ended.returncode == 0, ended.stderr
-        (row,) = tables(tmp_path / name, "surgical-tasks")["choices"][:1]
-        assert row["rank"] == 1.0 and "standard_error" not in row
+    """Every choice with its accuracy, minus that of `all`, and its rank."""
+    method = "surgical --blocks first,last,all --auto rgn"
+    words = ["--recipe", "surgical-tasks", "--preset", "digits", "--method", method, "--lr", "1e-3", "--epochs", 1]
+    words += ["--train", "digits:photo?split=train[:60]", "--id-test", "digits:photo?split=train[60:160]"]
+    ended = inside("study", *words, "--seeds", 2, "--out", tmp_path / "s")
+    assert ended.returncode == 0, ended.stderr
+    found = tables(tmp_path / "s", "surgical-tasks")
+    of_seeds = [report["choices"] for report in reports(tmp_path / "s", method, "digits")]
+    expected = {
+        choice: fmean(seed[choice]["results"]["ood_mean"]["accuracy"] for seed in of_seeds) for choice in of_seeds[0]
+    }
+    assert {one["choice"]: one["accuracy"] for one in found["choices"]} == {
+        choice: {"digits": pytest.approx(accuracy, abs=1e-12)} for choice, accuracy in expected.items()
+    }
+    for one in found["choices"]:
+        assert one["relative"] == pytest.approx(expected[one["choice"]] - expected["all"], abs=1e-12)
+        higher = sum(accuracy > expected[one["choice"]] + 1e-9 for accuracy in expected.values())
+        assert higher + 1 <= one["rank"] <= len(expected) and "standard_error" not in one
+    assert found["sets"] == {"digits": "ood_mean"} and "minus all" in ended.stdout
 
 
 def test_relative_accuracy_and_ranks_over_tasks() -> None:
-    from ftcli.studies.paper_tables.surgical_tasks import choice_of, ranks_of
-
     tasks = {"x": {"1": 0.7, "2": 0.6, "all": 0.6}, "y": {"1": 0.5, "2": 0.9, "all": 0.8, "rgn": 0.9}}
     one = choice_of("1", tasks, None)
     differences = [0.7 - 0.6, 0.5 - 0.8]
