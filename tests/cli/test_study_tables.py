@@ -1,4 +1,6 @@
-"""The tables of papers of a study, against plain recomputations from the reports and histories of its cells; recipes."""
+"""The tables of papers of a study, against plain recomputations from the reports and histories of its cells; and the
+recipes.
+"""
 
 import json
 import math
