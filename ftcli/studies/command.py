@@ -19,10 +19,10 @@ from ftcli.console.answer import Answer, show_parts
 from ftcli.console.overall import duration
 from ftcli.console.progress import ConsoleLog
 from ftcli.console.streams import Console
-from ftcli.errors import RequestError
-from ftcli.files import make_folder, write_atomically
+from ftcli.errors import INTERRUPTED, RequestError, Stopped
+from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.records import as_json
-from ftcli.run_folder.folder import choose_output_folder
+from ftcli.run_folder.folder import choose_output_folder, resume_command
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
@@ -57,7 +57,7 @@ def study(config: Study) -> Answer:
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
             return dry_run_answer(planned, left, work_of(left, measure=True), not_here, config)
-        with ExitStack() as stack:
+        with saying_how_to_go_on(folder), ExitStack() as stack:
             ended = Ended()
             if left:
                 engine = open_engine(config, left)
@@ -87,9 +87,22 @@ def kept(folder: Path, cells: list[Cell], log: ConsoleLog) -> Iterator[None]:
     """The list of the cells is in the folder, and inside no other process changes it."""
     make_folder(folder)
     with locked(folder, log):
+        remove_partial_files(folder)
         write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
         yield
         (folder / LOCK).unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM end in a message with the command that goes on. Raises Stopped."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        code = stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED
+        raise Stopped(
+            "the study was stopped; what its cells have done is saved.", resume_command(folder), code
+        ) from None
 
 
 def options_of(config: Study) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +74,8 @@ def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mappi
     """
     if not commands:
         return {}
-    done = subprocess.run(
-        [sys.executable, "-m", "ftcli.studies.measure_process"], input=json.dumps(commands), stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, check=False,
-    )  # fmt: skip
     try:
-        answers = json.loads(done.stdout)
+        answers = json.loads(answer_of_process(json.dumps(commands) + "\n"))
     except ValueError:
         return {}
     found = {command: answer for command, answer in zip(commands, answers, strict=True) if answer}
@@ -86,6 +83,23 @@ def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mappi
         if "problem" in answer:
             raise RequestError(f"{command[0]}: {answer['problem']}", answer["fix"])
     return found
+
+
+def answer_of_process(request: str) -> str:
+    """What the process that measures writes; it ends when nobody holds its stdin any more, as a cell does."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftcli.studies.measure_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout
+        try:
+            with suppress(BrokenPipeError):  # it has ended already: no answer
+                process.stdin.write(request)
+                process.stdin.flush()
+            return process.stdout.read()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def total_seconds(work: Iterable[CellWork], slots: int) -> float:
