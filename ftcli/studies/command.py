@@ -30,7 +30,7 @@ from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
-from ftcli.studies.run_cells import Ended, run_cells
+from ftcli.studies.run_cells import LOGS, Ended, run_cells
 from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
 from ftcli.studies.time import CellWork, total_seconds, work_of
@@ -56,13 +56,13 @@ def study(config: Study) -> Answer:
             return lines_answer(cells, folder)
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
-            return dry_run_answer(planned, left, work_of(left, measure=True), not_here, config)
+            return dry_run_answer(planned, left, work_left(left, folder), not_here, config)
         with saying_how_to_go_on(folder), ExitStack() as stack:
             ended = Ended()
             if left:
                 engine = open_engine(config, left)
                 stack.callback(engine.stop)
-                work = work_of(left, measure=True)
+                work = work_left(left, folder)
             stack.enter_context(kept(folder, cells, log))
             if left:
                 ended = run_left([one.cell for one in left], work, folder, engine, log)
@@ -111,11 +111,22 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
+def work_left(left: Sequence[Planned], folder: Path) -> dict[str, CellWork]:
+    """The work of every cell, without the epochs that are in its history."""
+    work = work_of(left, measure=True)
+    return {one.cell.name: work[one.cell.name].after(one.cell.epochs_done(folder)) for one in left}
+
+
+def seconds_left(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> float:
+    return total_seconds(cells, {cell.name: work[cell.name].seconds for cell in cells}, slots)
+
+
 def run_left(
     cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog
 ) -> Ended:
     """Run the cells that are left, after saying how much that is."""
     log.note(extent(cells, work, engine.slots))
+    log.note(f"what each cell says is in {folder / LOGS}")
     with StudyProgress(log, cells, work, engine.slots) as progress:
         return run_cells(cells, folder, engine, progress)
 
@@ -126,7 +137,7 @@ def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> s
     parts = [counted(len(cells), "cell", "cells")]
     parts += [counted(runs, "run", "runs")] * bool(runs) + [counted(epochs, "epoch", "epochs")] * bool(epochs)
     if all(one.measured for one in work.values()):
-        parts.append(f"about {duration(total_seconds(work.values(), slots))}")
+        parts.append(f"about {duration(seconds_left(cells, work, slots))}")
     return ", ".join(parts)
 
 
@@ -147,7 +158,7 @@ def dry_run_answer(
 ) -> Answer:  # fmt: skip
     """`--dry-run`: the cells, and how long those that are not finished take."""
     slots = config.jobs if config.engine == "local" else len(left) or 1
-    measured = bool(left) and all(one.measured or not one.runs for one in work.values())
+    measured = bool(left) and all(one.measured for one in work.values())
     content = {
         "cells": [
             {"folder": one.cell.name, "finished": one not in left}
@@ -157,7 +168,7 @@ def dry_run_answer(
         "left": len(left),
         "runs": sum(one.runs for one in work.values()),
         "epochs": sum(one.epochs for one in work.values()),
-        "seconds": total_seconds(work.values(), slots) if measured else None,
+        "seconds": seconds_left([one.cell for one in left], work, slots) if measured else None,
         "not_here": dict(not_here),
     }
     last = Text(f"{counted(len(planned), 'cell', 'cells')}, of which {len(planned) - len(left)} finished; left: ")

@@ -106,7 +106,8 @@ class Storm:
         text = self.told.read_text()
         if code == CODES[name] and (name == "KILL" or "try: " in text):
             self.seen.answered += 1
-        elif code == 0:
+        elif code == 0:  # it was through
+            self.seen.moments[kind] -= 1
             return
         else:
             self.fault(f"{kind}: exit code {code}, {text[-200:]!r}")
