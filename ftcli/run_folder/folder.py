@@ -1,6 +1,7 @@
 """The output folder of a run: checked before the work, made and filled after it, each file written atomically."""
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from errno import EIO
@@ -11,10 +12,12 @@ import pyarrow.parquet as pq
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, read_beginning, resource_limit, write_atomically
+from ftcli.processes import command_line
 from ftcli.records import Record, as_json
 from ftcli.run_folder.history import as_text
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
+from ftcli.safe_text import redacted_spec
 
 CARD_BEGINNING = 4096  # bytes of a model card; the tags come early in it
 
@@ -69,6 +72,13 @@ def make_output_folder(folder: Path, out: Path | None) -> Path:
             candidate = folder.with_name(f"{folder.name}-{number}")
         except OSError as error:
             raise resource_limit(candidate, error.errno or EIO, 0) from error
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on with this command: its own words, with --out where they have none."""
+    words = [redacted_spec(word) for word in command_line.get()]
+    named = any(word in ("--out", "-o") or word.startswith("--out=") for word in words)
+    return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])
 
 
 def check_not_finished(folder: Path, overwrite: bool) -> None:

@@ -1,7 +1,6 @@
 """The folder of a run that is not finished: locked by one process, resumed by the same request only."""
 
 import json
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -14,13 +13,11 @@ from ftcli.engine.resume.checkpointer import Checkpointer, Unusable
 from ftcli.errors import FtcliError, ResourceLimit, SourceUnavailable, Stopped
 from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.log import Log
-from ftcli.processes import command_line
-from ftcli.run_folder.folder import check_not_finished, make_output_folder
+from ftcli.run_folder.folder import check_not_finished, make_output_folder, resume_command
 from ftcli.run_folder.history import growing_path, history_written
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import REQUEST, STATE, TENSORBOARD, TRACKER_FILES
 from ftcli.run_folder.request import Request, difference, read_request
-from ftcli.safe_text import redacted_spec
 
 MINUTE = 60.0
 
@@ -109,10 +106,3 @@ def remove_events(folder: Path) -> None:
     if not (events.parent.is_symlink() or events.is_symlink()):
         for path in events.glob("*/events.out.tfevents.*"):
             path.unlink(missing_ok=True)
-
-
-def resume_command(folder: Path) -> str:
-    """What to type to go on with this command: its own words, with --out where they have none."""
-    words = [redacted_spec(word) for word in command_line.get()]
-    named = any(word == "--out" or word.startswith("--out=") for word in words)
-    return shlex.join(["ftcli", *words, *([] if named else ["--out", str(folder)])])

@@ -2,14 +2,16 @@
 
 import json
 import shlex
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from ftcli.config.shared import Common
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_CELLS, MAX_REPORT_BYTES
-from ftcli.run_folder.names import REPORT, STATE
+from ftcli.run_folder.names import HISTORY, REPORT, STATE
 
 CELLS = "study.jsonl"
 EVALUATE = "evaluate"
@@ -63,6 +65,18 @@ class Cell:
 
     def is_begun(self, study: Path) -> bool:
         return (study / self.name / STATE).is_dir()
+
+    def epochs_done(self, study: Path) -> int:
+        """Epochs in its history, all runs together."""
+        try:
+            return (study / self.name / HISTORY).read_bytes().count(b"\n")
+        except OSError:
+            return 0
+
+
+def startable(waiting: Iterable[Cell], ahead: Collection[str], slots: int) -> list[Cell]:
+    """The next cells, at most `slots`, none of which waits for one that is still ahead."""
+    return list(islice((cell for cell in waiting if cell.first not in ahead), max(0, slots)))
 
 
 def read_cells(study: Path) -> list[Cell]:

@@ -19,10 +19,10 @@ from ftcli.console.answer import Answer, show_parts
 from ftcli.console.overall import duration
 from ftcli.console.progress import ConsoleLog
 from ftcli.console.streams import Console
-from ftcli.errors import RequestError
-from ftcli.files import make_folder, write_atomically
+from ftcli.errors import INTERRUPTED, RequestError, Stopped
+from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.records import as_json
-from ftcli.run_folder.folder import choose_output_folder
+from ftcli.run_folder.folder import choose_output_folder, resume_command
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
@@ -31,7 +31,7 @@ from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.paper_tables.registry import check_tables
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
-from ftcli.studies.run_cells import Ended, run_cells
+from ftcli.studies.run_cells import LOGS, Ended, run_cells
 from ftcli.studies.settings import checkpoint_names
 from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
@@ -59,13 +59,13 @@ def study(config: Study) -> Answer:
             return lines_answer(cells, folder)
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
-            return dry_run_answer(planned, left, work_of(left, measure=True), not_here, config)
-        with ExitStack() as stack:
+            return dry_run_answer(planned, left, work_left(left, folder), not_here, config)
+        with saying_how_to_go_on(folder), ExitStack() as stack:
             ended = Ended()
             if left:
                 engine = open_engine(config, left)
                 stack.callback(engine.stop)
-                work = work_of(left, measure=True)
+                work = work_left(left, folder)
             stack.enter_context(kept(folder, cells, log))
             if left:
                 ended = run_left([one.cell for one in left], work, folder, engine, log)
@@ -92,9 +92,22 @@ def kept(folder: Path, cells: list[Cell], log: ConsoleLog) -> Iterator[None]:
     """The list of the cells is in the folder, and inside no other process changes it."""
     make_folder(folder)
     with locked(folder, log):
+        remove_partial_files(folder)
         write_atomically(folder / CELLS, lambda path: path.write_text(cells_as_text(cells, folder), "utf-8"))
         yield
         (folder / LOCK).unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM end in a message with the command that goes on. Raises Stopped."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        code = stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED
+        raise Stopped(
+            "the study was stopped; what its cells have done is saved.", resume_command(folder), code
+        ) from None
 
 
 def options_of(config: Study) -> dict[str, Any]:
@@ -103,11 +116,22 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
+def work_left(left: Sequence[Planned], folder: Path) -> dict[str, CellWork]:
+    """The work of every cell, without the epochs that are in its history."""
+    work = work_of(left, measure=True)
+    return {one.cell.name: work[one.cell.name].after(one.cell.epochs_done(folder)) for one in left}
+
+
+def seconds_left(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> float:
+    return total_seconds(cells, {cell.name: work[cell.name].seconds for cell in cells}, slots)
+
+
 def run_left(
     cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog
 ) -> Ended:
     """Run the cells that are left, after saying how much that is."""
     log.note(extent(cells, work, engine.slots))
+    log.note(f"what each cell says is in {folder / LOGS}")
     with StudyProgress(log, cells, work, engine.slots) as progress:
         return run_cells(cells, folder, engine, progress)
 
@@ -118,7 +142,7 @@ def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> s
     parts = [counted(len(cells), "cell", "cells")]
     parts += [counted(runs, "run", "runs")] * bool(runs) + [counted(epochs, "epoch", "epochs")] * bool(epochs)
     if all(one.measured for one in work.values()):
-        parts.append(f"about {duration(total_seconds(work.values(), slots))}")
+        parts.append(f"about {duration(seconds_left(cells, work, slots))}")
     return ", ".join(parts)
 
 
@@ -139,7 +163,7 @@ def dry_run_answer(
 ) -> Answer:  # fmt: skip
     """`--dry-run`: the cells, and how long those that are not finished take."""
     slots = config.jobs if config.engine == "local" else len(left) or 1
-    measured = bool(left) and all(one.measured or not one.runs for one in work.values())
+    measured = bool(left) and all(one.measured for one in work.values())
     content = {
         "cells": [
             {"folder": one.cell.name, "finished": one not in left}
@@ -149,7 +173,7 @@ def dry_run_answer(
         "left": len(left),
         "runs": sum(one.runs for one in work.values()),
         "epochs": sum(one.epochs for one in work.values()),
-        "seconds": total_seconds(work.values(), slots) if measured else None,
+        "seconds": seconds_left([one.cell for one in left], work, slots) if measured else None,
         "not_here": dict(not_here),
     }
     last = Text(f"{counted(len(planned), 'cell', 'cells')}, of which {len(planned) - len(left)} finished; left: ")

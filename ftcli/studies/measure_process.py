@@ -1,12 +1,16 @@
-"""The process that checks the commands of a study and measures their times: words on stdin, plans on stdout."""
+"""The process that checks the commands of a study and measures their times: words on stdin, plans on stdout. It ends
+when the study does.
+"""
 
 import json
 import sys
+import threading
 from typing import Any
 
 from ftcli.cli.main import configuration_of
 from ftcli.commands import COMMANDS, import_named
 from ftcli.errors import FtcliError, RequestError
+from ftcli.studies.cell_process import end_with_study
 
 
 def plan_of(words: list[str]) -> Any:
@@ -22,5 +26,11 @@ def plan_of(words: list[str]) -> Any:
         return None
 
 
+def main() -> None:
+    commands = json.loads(sys.stdin.readline())
+    threading.Thread(target=end_with_study, daemon=True).start()
+    print(json.dumps([plan_of(words) for words in commands]))
+
+
 if __name__ == "__main__":
-    print(json.dumps([plan_of(words) for words in json.load(sys.stdin)]))
+    main()

@@ -9,9 +9,8 @@ from ftcli.errors import INTERRUPTED, TERMINATED, RequestError
 from ftcli.files import make_folder, read_beginning
 from ftcli.limits import MAX_MESSAGE
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.run_folder.names import HISTORY
 from ftcli.safe_text import printable, shortened
-from ftcli.studies.cells import Cell
+from ftcli.studies.cells import Cell, startable
 from ftcli.studies.engines.engine import Engine
 from ftcli.studies.progress import StudyProgress
 
@@ -45,7 +44,7 @@ def run_cells(cells: Sequence[Cell], study: Path, engine: Engine, progress: Stud
     """
     waiting = [cell for cell in cells if not cell.is_finished(study)]
     ahead = {cell.name for cell in waiting}  # names of the cells that have not ended
-    running: dict[str, float] = {}  # when each began, by name
+    running: dict[Cell, float] = {}  # when each began
     attempts: dict[str, Attempt] = {}
     ended = Ended()
     make_folder(study / LOGS)
@@ -56,12 +55,12 @@ def run_cells(cells: Sequence[Cell], study: Path, engine: Engine, progress: Stud
                 if not engine.outlives:
                     wait_until_unlocked(study / cell.name)
                 attempts.setdefault(cell.name, Attempt()).count += 1
-                running[cell.name] = time.monotonic()
+                running[cell] = time.monotonic()
                 progress.begin(cell)
                 engine.start(cell, cell.words_in(study), log_of(cell, study))
             for cell, code in engine.ended(WAIT):
-                seconds = time.monotonic() - running.pop(cell.name)
-                if code != 0 and to_be_repeated(code, attempts[cell.name], epochs_done(cell, study)):
+                seconds = time.monotonic() - running.pop(cell)
+                if code != 0 and to_be_repeated(code, attempts[cell.name], cell.epochs_done(study)):
                     progress.interrupted(cell)
                     waiting.insert(0, cell)
                     continue
@@ -70,16 +69,11 @@ def run_cells(cells: Sequence[Cell], study: Path, engine: Engine, progress: Stud
                 if code != 0 or not cell.is_finished(study):
                     ended.failed[cell.name] = message_in(log_of(cell, study), code)
                 progress.end(cell, seconds, ended.failed.get(cell.name))
-            progress.show({name: epochs_done_in(study / name) for name in running})
+            progress.show({cell.name: cell.epochs_done(study) for cell in running})
     except BaseException:
         engine.stop()
         raise
     return ended
-
-
-def startable(waiting: Sequence[Cell], ahead: set[str], slots: int) -> list[Cell]:
-    """The next cells, at most `slots`, none of which waits for one that is still ahead."""
-    return [cell for cell in waiting if cell.first not in ahead][: max(0, slots)]
 
 
 def to_be_repeated(code: int, attempt: Attempt, epochs: int) -> bool:
@@ -89,18 +83,6 @@ def to_be_repeated(code: int, attempt: Attempt, epochs: int) -> bool:
     if epochs > attempt.epochs:
         attempt.count, attempt.epochs = 0, epochs
     return attempt.count < ATTEMPTS
-
-
-def epochs_done(cell: Cell, study: Path) -> int:
-    return epochs_done_in(study / cell.name)
-
-
-def epochs_done_in(folder: Path) -> int:
-    """Epochs in the history of a run folder."""
-    try:
-        return (folder / HISTORY).read_bytes().count(b"\n")
-    except OSError:
-        return 0
 
 
 def log_of(cell: Cell, study: Path) -> Path:

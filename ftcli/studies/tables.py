@@ -181,6 +181,6 @@ def dry_run_tables(
         if one not in left or mine is None:
             state = "finished"
         else:
-            state = f"about {duration(mine.seconds)}" if mine.measured or one.cell.model else "not measured"
+            state = f"about {duration(mine.seconds)}" if mine.measured else "not measured"
         rows.append([text(one.cell.name), text(str(mine.epochs) if mine and mine.epochs else "-"), text(state)])
     return [Layout(["cell", "epochs", "time"], rows).table("Cells", "", left=("cell",))]

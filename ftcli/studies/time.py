@@ -1,14 +1,16 @@
 """How long a study takes: its commands measured on a few images, one for each kind of cell, before it starts."""
 
+import heapq
 import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ftcli.errors import RequestError
-from ftcli.studies.cells import epochs_of
+from ftcli.studies.cells import Cell, epochs_of, startable
 from ftcli.studies.plan import Planned
 
 SPREAD = 1.5  # factor either way within which the time is expected
@@ -19,16 +21,35 @@ UNMEASURED_SECONDS = 60.0  # of a cell whose time could not be measured; it only
 
 @dataclass(frozen=True)
 class CellWork:
-    """What a cell has to do. seconds: in all, as estimated."""
+    """What a cell has to do.
+
+    Attributes:
+        seconds: in all, as estimated.
+        epochs: of all runs together.
+        measured: whether the time is more than a guess.
+        before: epochs that were done in an earlier process, and are not in `epochs`.
+    """
 
     seconds: float
     epochs: int
     runs: int = 0
     measured: bool = False
+    before: int = 0
 
-    def seconds_of(self, epochs: int) -> float:
-        """Seconds of the work that is done after so many epochs."""
-        return self.seconds * min(1.0, epochs / self.epochs) if self.epochs else 0.0
+    def seconds_of(self, epochs: int, ran: float) -> float:
+        """Seconds of the work that is done, of a cell with so many epochs in its history that runs for `ran` seconds:
+        its start, and its share of the epochs.
+        """
+        started = min(ran, START_SECONDS, self.seconds)
+        share = min(1.0, max(0, epochs - self.before) / self.epochs) if self.epochs else 0.0
+        return started + (self.seconds - started) * share
+
+    def after(self, epochs: int) -> "CellWork":
+        """What is left after so many epochs."""
+        done = min(epochs, self.epochs)
+        start = min(START_SECONDS, self.seconds)
+        seconds = start + (self.seconds - start) * (1 - done / self.epochs) if done else self.seconds
+        return replace(self, seconds=seconds, epochs=self.epochs - done, before=self.before + done)
 
 
 def work_of(cells: Sequence[Planned], *, measure: bool) -> dict[str, CellWork]:
@@ -52,7 +73,7 @@ def work_of(cells: Sequence[Planned], *, measure: bool) -> dict[str, CellWork]:
 def work_from(one: Planned, estimate: Mapping[str, Any] | None) -> CellWork:
     epochs = epochs_of(one.config)
     if one.cell.model:
-        return CellWork(EVALUATION_SECONDS, 0)
+        return CellWork(EVALUATION_SECONDS, 0, measured=True)
     time = (estimate or {}).get("time")
     if not estimate or not time:
         return CellWork(UNMEASURED_SECONDS, epochs)
@@ -73,12 +94,8 @@ def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mappi
     """
     if not commands:
         return {}
-    done = subprocess.run(
-        [sys.executable, "-m", "ftcli.studies.measure_process"], input=json.dumps(commands), stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, check=False,
-    )  # fmt: skip
     try:
-        answers = json.loads(done.stdout)
+        answers = json.loads(answer_of_process(json.dumps(commands) + "\n"))
     except ValueError:
         return {}
     found = {command: answer for command, answer in zip(commands, answers, strict=True) if answer}
@@ -88,7 +105,31 @@ def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mappi
     return found
 
 
-def total_seconds(work: Iterable[CellWork], slots: int) -> float:
-    """Seconds of all cells with so many at the same time; the longest cell is the least."""
-    seconds = [one.seconds for one in work]
-    return max(max(seconds, default=0.0), sum(seconds) / slots)
+def answer_of_process(request: str) -> str:
+    """What the process that measures writes; it ends when nobody holds its stdin any more, as a cell does."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftcli.studies.measure_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout
+        try:
+            with suppress(BrokenPipeError):  # it has ended already: no answer
+                process.stdin.write(request)
+                process.stdin.flush()
+            return process.stdout.read()
+        except BaseException:
+            process.kill()
+            raise
+
+
+def total_seconds(cells: Iterable[Cell], seconds: Mapping[str, float], slots: int) -> float:
+    """Seconds of the cells with so many at the same time, begun in the order of a study. seconds: of each, by name."""
+    waiting, running, now = list(cells), list[tuple[float, str]](), 0.0
+    ahead = {cell.name for cell in waiting}
+    while waiting or running:
+        for cell in startable(waiting, ahead, slots - len(running)):
+            waiting.remove(cell)
+            heapq.heappush(running, (now + seconds[cell.name], cell.name))
+        now, name = heapq.heappop(running)
+        ahead.discard(name)
+    return now

@@ -1,6 +1,4 @@
-"""The tables of papers of a study, against plain recomputations from the reports and histories of its cells; and the
-recipes.
-"""
+"""The tables of papers of a study, against plain recomputations from its cells; recipes."""
 
 import json
 import math
