@@ -53,6 +53,25 @@ def test_a_grid_is_parted_by_semicolons() -> None:
     assert {cell.method for cell in found} == {"finetune"}  # rows are joined
 
 
+def test_every_checkpoint_is_a_comparison_of_its_own(tmp_path: Path) -> None:
+    """Rows have no checkpoint in their names; folders, lines and comparisons tell checkpoints apart."""
+    several = ("--set", "checkpoint=x/m,y/m,z", "--methods", "finetune", "--set", "l2_sp=0,1", "--ood", "art=a")
+    found = cells("--train", "photo", *several)
+    assert {cell.method for cell in found} == {"finetune --l2-sp=0", "finetune --l2-sp=1"}
+    assert list(dict.fromkeys(cell.comparison for cell in found)) == ["data, x/m", "data, y/m", "data, z"]
+    assert {cell.benchmark for cell in found} == {"data"} and len({cell.name for cell in found}) == 6
+    assert [word for word in found[-1].words if word.startswith("--checkpoint")] == ["--checkpoint=z"]
+    (tmp_path / "study.jsonl").write_text(cells_as_text(found, tmp_path), "utf-8")
+    assert read_cells(tmp_path) == found
+    with pytest.raises(RequestError) as error:
+        cells("--train", "other", *several, "--set", "batch_size=8", earlier=found)
+    assert "--train photo" in error.value.problem
+    one = cells("--train", "photo", "--set", "checkpoint=x/m", "--methods", "finetune", "--ood", "art=a")
+    assert [(cell.comparison, cell.name) for cell in one] == [("data", "data/finetune/seed-0")]
+    evaluation = cells("--train", "photo", *several, "--ood", "new=n", earlier=found)[len(found)]
+    assert evaluation.command == "evaluate" and evaluation.comparison == "data, x/m"
+
+
 def test_every_cell_has_its_threads() -> None:
     """Figures depend on them."""
     for cell in cells(*TYPED, "--jobs", "2"):
