@@ -28,6 +28,7 @@ class InsideEngine:
     """Runs a cell in this process, one at a time. killed: how often a cell of this name is killed before it runs."""
 
     slots: int = 1
+    outlives: bool = False
     killed: dict[str, int] = field(default_factory=dict)
     run: list[str] = field(default_factory=list)
     over: list[tuple[Cell, int]] = field(default_factory=list)
@@ -59,7 +60,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Work:
 def engine() -> Iterator[InsideEngine]:
     engine = InsideEngine()
     with (
-        mock.patch.object(study_command, "open_engine", lambda config: engine),
+        mock.patch.object(study_command, "open_engine", lambda *_: engine),
         mock.patch.object(study_time, "measured", lambda commands: {}),
     ):
         yield engine
