@@ -44,7 +44,8 @@ NOT_FROM_REPORT = (
 MACHINE, FILES = "ftcli.machine", "ftcli.files"  # keys of a context's meta: the sources of its default map
 # What runs code, sends data away, or says where to write and what to replace: no file from somebody else may say it.
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet", "log_with")
-EXCLUSIVE = {"seed": "seeds", "seeds": "seed"}  # options of which one stands in the place of the other
+# Options of which one that is typed stands in the place of the other in a file.
+EXCLUSIVE = {"seed": "seeds", "seeds": "seed", "method": "methods", "methods": "method"}
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
 

@@ -13,6 +13,7 @@ from ftcli.config.training import Training
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_JOBS, MAX_SEEDS
 
+TABLES = ("published", "feature-quality", "early-stopping", "pretraining", "surgical-tasks")
 DEFAULT_METHODS = ("probe", "finetune", "lpft")
 # What a study decides for each of its cells, or says in another way.
 NOT_PASSED_ON = (
@@ -88,6 +89,13 @@ class Study(Shared):  # type: ignore[misc]
         option(
             "Comma-separated seeds, instead of --seeds.", panel=TRAINING, default="0", metavar="A,B,…",
             parser=numbers(int, 0, 2**63),
+        ),
+    ] = None  # fmt: skip
+    tables: Annotated[
+        Words | None,
+        option(
+            f"Tables of papers to add to the answer: {', '.join(TABLES)}.", panel=OUTPUT, default="none",
+            metavar="A,B,…", parser=words(TABLES),
         ),
     ] = None  # fmt: skip
     jobs: Annotated[

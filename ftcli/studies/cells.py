@@ -29,6 +29,7 @@ class Cell:
         words: the command, without --out.
         first: the name of the cell that must end before, because it fills the cache for this one; or makes its model.
         model: of an evaluation of a finished cell on another OOD set, the name of that cell; else empty.
+        checkpoint: what the checkpoint is called where `--set checkpoint=A,B` names several; else empty.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Cell:
     words: tuple[str, ...]
     first: str = ""
     model: str = ""
+    checkpoint: str = ""
+
+    @property
+    def comparison(self) -> str:
+        """What its rows are compared in: the benchmark, with the checkpoint where there are several."""
+        return f"{self.benchmark}, {self.checkpoint}" if self.checkpoint else self.benchmark
 
     @property
     def command(self) -> str:
@@ -92,7 +99,7 @@ def cell_from(line: str, where: str) -> Cell:
         values = json.loads(line)
         values.pop("line")
         cell = Cell(**values | {"words": tuple(values["words"])})
-        texts = (cell.name, cell.benchmark, cell.method, cell.first, cell.model, *cell.words)
+        texts = (cell.name, cell.benchmark, cell.method, cell.first, cell.model, cell.checkpoint, *cell.words)
         if not all(isinstance(text, str) for text in texts) or not isinstance(cell.seed, int) or not cell.words:
             raise TypeError
         if not all(below(name) for name in (cell.name, cell.first, cell.model) if name):

@@ -28,9 +28,11 @@ from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
 from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
+from ftcli.studies.paper_tables.registry import check_tables
 from ftcli.studies.plan import Planned, plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import LOGS, Ended, run_cells
+from ftcli.studies.settings import checkpoint_names
 from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
 from ftcli.studies.time import CellWork, total_seconds, work_of
@@ -48,6 +50,7 @@ def study(config: Study) -> Answer:
     with ConsoleLog(config.quiet) as log:
         earlier = read_cells(folder)
         planned, not_here = plan_cells(config, earlier, folder)
+        check_tables(config.tables or (), planned, not_here)
         cells = [one.cell for one in planned]
         if config.print:
             if cells != earlier:
@@ -67,7 +70,9 @@ def study(config: Study) -> Answer:
             if left:
                 ended = run_left([one.cell for one in left], work, folder, engine, log)
             seconds = time.perf_counter() - started
-            report = summarize(cells, folder, options_of(config), ended.failed, not_here, log, seconds)
+            report = summarize(
+                cells, folder, options_of(config), ended.failed, not_here, log, seconds, checkpoint_names(config)
+            )
             write_answer(folder, report, cells)
     return study_answer(report, folder)
 

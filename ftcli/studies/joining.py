@@ -71,6 +71,37 @@ class MethodRow:
         return np.concatenate([one.correct for one in known])
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared with each other: the finished cells of one benchmark and, where `--set checkpoint=A,B` names
+    several, one checkpoint.
+
+    checkpoint: what it is called where there are several, else an empty string.
+    """
+
+    benchmark: str
+    checkpoint: str
+    finished: tuple[FinishedCell, ...]
+    rows: tuple[MethodRow, ...]
+
+    def row_of(self, command: str) -> MethodRow | None:
+        """The row of a command that the selection rule takes, of several the first; None where there is none."""
+        return next((row for row in self.rows if row.best.cell.command == command and is_picked(row, self.rows)), None)
+
+
+def comparisons_of(cells: Sequence[Cell], study: Path) -> dict[str, Comparison]:
+    """The comparisons of a study by name, in the order of their first cells; one without a finished cell has no rows.
+
+    Raises RequestError for a report or predictions that cannot be read.
+    """
+    finished = finished_cells(cells, study)
+    found = {}
+    for name, first in {cell.comparison: cell for cell in reversed(cells)}.items():
+        own = [one for one in finished if one.cell.comparison == name]
+        found[name] = Comparison(first.benchmark, first.checkpoint, tuple(own), tuple(rows_of(own)))
+    return {name: found[name] for name in dict.fromkeys(cell.comparison for cell in cells)}
+
+
 def finished_cells(cells: Sequence[Cell], study: Path) -> list[FinishedCell]:
     """The cells that trained and are finished, in their order, each with the evaluations of its model."""
     found = []

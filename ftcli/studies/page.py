@@ -14,6 +14,7 @@ from ftcli.report.html.provenance import data_table, glossary, named
 from ftcli.report.html.rich_tables import WIDTH, from_rich
 from ftcli.report.types import Report
 from ftcli.safe_text import counted
+from ftcli.studies.paper_tables.registry import shown_tables
 from ftcli.studies.tables import accuracy_table, difference_table, rank_table
 from ftcli.studies.types import Benchmark, StudyReport
 
@@ -24,6 +25,8 @@ def study_page(study: StudyReport, reports: Mapping[str, Mapping[str, Report]]) 
     for name, benchmark in study.benchmarks.items():
         if benchmark.methods:
             sections.append(results(name, benchmark, reports[name]))
+    if study.tables is not UNSET:
+        sections.append(Section("Tables", [from_rich(table) for table in shown_tables(study.tables)]))
     sections += [curves(reports), cells(study), provenance(study, reports), glossary()]
     return page("Study of fine-tuning methods", sections, f"A study of ftcli, {study.created[:10]}")
 

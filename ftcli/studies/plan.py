@@ -26,7 +26,7 @@ from ftcli.errors import DataNotHere, RequestError, choose
 from ftcli.limits import MAX_CELLS
 from ftcli.run_folder.options import options_in_request
 from ftcli.studies.cells import EVALUATE, Cell
-from ftcli.studies.settings import Setting, read_settings, settings_of
+from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
 DATA = ("train", "id_val", "id_test", "split_seed", "cut_by", "damaged")  # what all cells of a benchmark share
@@ -135,12 +135,13 @@ def cells_of_benchmark(
             if not any(word.partition("=")[0] == "--threads" for word in typed):
                 threads = resolved.threads or threads_for(config, known)  # type: ignore[attr-defined]
                 typed.append(f"--threads={threads}")
-            label = label_of(line, pairs)
-            folder = f"{benchmark}/{folder_name(' '.join([label, *rates_of(pairs)]))}"
+            label, checkpoint = label_of([line.command, *line.options], pairs), checkpoint_of(pairs)
+            names = [folder_name(checkpoint)] * bool(checkpoint) + [folder_name(" ".join([label, *rates_of(pairs)]))]
             seeded = draws_numbers(resolved)
             for seed in config.seed_list() if seeded else config.seed_list()[:1]:
                 cell_words = (*typed, f"--seed={seed}") if seeded else tuple(typed)
-                found.append(planned(Cell(f"{folder}/seed-{seed}", benchmark, label, seed, cell_words)))
+                name = "/".join([benchmark, *names, f"seed-{seed}"])
+                found.append(planned(Cell(name, benchmark, label, seed, cell_words, checkpoint=checkpoint)))
     return found
 
 
@@ -217,21 +218,10 @@ def threads_for(config: Study, known: Sequence[Planned]) -> int:
     return max(1, cores // config.jobs)
 
 
-def label_of(line: Line, pairs: Sequence[tuple[Setting, str]]) -> str:
-    """The row of a cell: the command with its options, and the settings of which there are several values."""
-    told = [f"{setting.typed}={value}" for setting, value in pairs if setting.tells_rows_apart]
-    return shlex.join([line.command, *line.options, *told])
-
-
-def rates_of(pairs: Sequence[tuple[Setting, str]]) -> list[str]:
-    """The settings that part a grid over cells, whose runs are joined."""
-    return [f"{setting.typed}={value}" for setting, value in pairs if setting.parts_grid]
-
-
 def folder_name(words: str) -> str:
     """A name for a folder from words: their letters and digits, with a digest where signs are lost."""
     plain = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", words.replace(" --", " ")).strip("_.")
-    if len(plain) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9.,=+ -]+", words):
+    if plain and len(plain) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9.,=+ -]+", words):
         return plain
     return f"{plain[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
 
@@ -278,6 +268,7 @@ def evaluations(before: Planned, now: Planned, names: dict[str, Planned], study:
         cell = Cell(
             f"{before.cell.name}+{folder_name(name)}", before.cell.benchmark, before.cell.method, before.cell.seed,
             (EVALUATE, f"--ood={name}={spec}", *running_words(now.config)), before.cell.name, before.cell.name,
+            before.cell.checkpoint,
         )  # fmt: skip
         if cell.name in names:
             if sets_of(names[cell.name].config) != {name: spec}:

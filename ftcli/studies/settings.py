@@ -1,17 +1,21 @@
 """`--set OPTION=A,B`: the values of an option of the methods, a cell for each."""
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ftcli.cli.help import name_of
 from ftcli.commands import options_class
 from ftcli.config.declare import Numbers, Triple, Words
-from ftcli.config.study import NOT_PASSED_ON
+from ftcli.config.study import NOT_PASSED_ON, Study
 from ftcli.errors import RequestError
+from ftcli.safe_text import shortest_unique_suffixes
 
 GRID = "lr"  # the option whose values are candidates of one run
+CHECKPOINT = "checkpoint"  # the option whose values are comparisons of their own: no selection is among them
 LISTS = (Numbers, Words, Triple)  # types of options that take a list
 
 
@@ -31,7 +35,17 @@ class Setting:
     @property
     def tells_rows_apart(self) -> bool:
         """Whether each value is a row of its own."""
-        return self.option != GRID and len(self.values) > 1
+        return self.option not in (GRID, CHECKPOINT) and len(self.values) > 1
+
+    @property
+    def parts_comparisons(self) -> bool:
+        """Whether the methods are compared under each value by itself."""
+        return self.option == CHECKPOINT and len(self.values) > 1
+
+    def name_of(self, value: str) -> str:
+        """What a value is called: of a path the end, as short as tells all values apart."""
+        names = shortest_unique_suffixes([str(Path(one)) for one in self.values])
+        return names[self.values.index(value)]
 
 
 @cache
@@ -77,3 +91,25 @@ def setting_of(option: str, values: str) -> Setting:
     if not all(part.strip() for part in parts):
         raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type --set {option}=A,B")
     return Setting(option, typed, tuple(dict.fromkeys(part.strip() for part in parts)))
+
+
+def label_of(words: Sequence[str], pairs: Sequence[tuple[Setting, str]]) -> str:
+    """The row of a cell: the command with its options, and the settings of which there are several values."""
+    told = [f"{setting.typed}={value}" for setting, value in pairs if setting.tells_rows_apart]
+    return shlex.join([*words, *told])
+
+
+def checkpoint_of(pairs: Sequence[tuple[Setting, str]]) -> str:
+    """What the checkpoint of a cell is called where there are several, else an empty string."""
+    return next((setting.name_of(value) for setting, value in pairs if setting.parts_comparisons), "")
+
+
+def rates_of(pairs: Sequence[tuple[Setting, str]]) -> list[str]:
+    """The settings that part a grid over cells, whose runs are joined."""
+    return [f"{setting.typed}={value}" for setting, value in pairs if setting.parts_grid]
+
+
+def checkpoint_names(config: Study) -> list[str]:
+    """What the checkpoints of a study are called, in the order typed; none where there are not several."""
+    several = [setting for setting in read_settings(config.set or ()) if setting.parts_comparisons]
+    return [setting.name_of(value) for setting in several for value in setting.values]

@@ -17,40 +17,41 @@ from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import MethodRow, finished_cells, is_picked, result_of, rows_of
+from ftcli.studies.joining import MethodRow, comparisons_of, is_picked, result_of
+from ftcli.studies.paper_tables.material import Material
+from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
 
 def summarize(
     cells: Sequence[Cell], study: Path, options: Mapping[str, Any], failed: Mapping[str, str],
-    not_here: Mapping[str, str], log: Log, seconds: float,
+    not_here: Mapping[str, str], log: Log, seconds: float, checkpoints: Sequence[str] = (),
 ) -> StudyReport:  # fmt: skip
     """The report of a study from the reports of its cells. failed: what each failed cell said, by name; not_here: why
-    the data of a benchmark cannot be used.
+    the data of a benchmark cannot be used; checkpoints: what they are called, in the order typed.
     """
-    finished = finished_cells(cells, study)
-    names = dict.fromkeys(cell.benchmark for cell in cells)
+    comparisons = comparisons_of(cells, study)
     notes: list[str] = []
-    rows = {name: rows_of([one for one in finished if one.cell.benchmark == name]) for name in names}
-    benchmarks = {name: benchmark_of(name, rows[name], notes) for name in names}
+    rows = {name: one.rows for name, one in comparisons.items()}
+    benchmarks = {name: benchmark_of(name, one.rows, notes) for name, one in comparisons.items()}
     benchmarks |= {name: Benchmark(methods=[], differences=[], not_here=why) for name, why in not_here.items()}
+    tables = options.get("tables")
+    material = Material(cells, comparisons, not_here, checkpoints)
     return StudyReport(
         schema=SCHEMA, version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=[redacted_spec(word) for word in command_line.get()], config=dict(options), benchmarks=benchmarks,
-        ranks=ranks_of(rows), cells=[state_of(cell, study, failed) for cell in cells],
+        ranks=ranks_of(rows), tables=make_tables(tables, material) if tables else UNSET,
+        cells=[state_of(cell, study, failed) for cell in cells],
         notes=list(dict.fromkeys(notes)), timing=Timing(round(seconds, 3)),
         warnings=[decoded(warning, ReportWarning) for warning in log.warnings],
     )  # fmt: skip
 
 
 def reports_of(cells: Sequence[Cell], study: Path) -> dict[str, dict[str, Report]]:
-    """The report of the best seed's cell, by benchmark and method."""
-    found: dict[str, dict[str, Report]] = {}
-    finished = finished_cells(cells, study)
-    for name in dict.fromkeys(cell.benchmark for cell in cells):
-        rows = rows_of([one for one in finished if one.cell.benchmark == name])
-        found[name] = {row.method: row.best.report for row in rows}
-    return found
+    """The report of the best seed's cell, by comparison and method."""
+    return {
+        name: {row.method: row.best.report for row in one.rows} for name, one in comparisons_of(cells, study).items()
+    }
 
 
 def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benchmark:
@@ -81,7 +82,7 @@ def state_of(cell: Cell, study: Path, failed: Mapping[str, str]) -> CellState:
     if cell.name in failed:
         state = "failed"
     return CellState(
-        folder=cell.name, line=cell.line_in(study), benchmark=cell.benchmark, method=cell.method, seed=cell.seed,
+        folder=cell.name, line=cell.line_in(study), benchmark=cell.comparison, method=cell.method, seed=cell.seed,
         state=state, problem=failed.get(cell.name, UNSET),
     )  # fmt: skip
 

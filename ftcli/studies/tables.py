@@ -23,6 +23,7 @@ from ftcli.console.cells import (
 from ftcli.console.overall import duration
 from ftcli.console.streams import Console
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
+from ftcli.studies.paper_tables.registry import shown_tables
 from ftcli.studies.plan import Planned
 from ftcli.studies.time import CellWork
 from ftcli.studies.types import Benchmark, CellState, MethodDifference, Rank, StudyReport
@@ -57,6 +58,8 @@ def tables(report: StudyReport, width: int) -> list[RenderableType]:
             shown.append(text(f"{name}: not here: {benchmark.not_here}"))
     if report.ranks:
         shown.append(rank_table(report.ranks))
+    if report.tables is not UNSET:
+        shown += shown_tables(report.tables)
     if failed := [cell for cell in report.cells if cell.state == "failed"]:
         shown.append(failed_table(failed))
     shown += [text(f"note: {note}") for note in report.notes]

@@ -125,7 +125,7 @@ def test_help_speaks_of_what_the_command_has(command: str) -> None:
     others = {word for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", told) if not word.startswith("--no-")} - own
     assert others <= {"--cache"}, f"{command} speaks of {others}"
     assert not re.search(r"\de\+\d", told)
-    selects = command in ("probe", "finetune", "lpft", "surgical")
+    selects = command in ("probe", "finetune", "lpft", "surgical", "study")
     assert ("learning rate and epoch are selected on it" in told) == selects
     usage = told.partition(" [OPTIONS]")[2].partition(COMMANDS[command].help)[0]
     for row in rows(options_class(command)):
@@ -145,7 +145,7 @@ def test_every_flag_can_be_taken_back(command: str) -> None:
     flags = [one.name for one in fields(options_class(command)) if get_args(hints[one.name])[0] is bool]
     assert flags
     given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s"}
-    known = {one.name: given[one.name] for one in fields(options_class(command)) if one.name in given}
+    known = {one.name: given[one.name] for one in fields(options_class(command)) if one.name in given.keys() - flags}
     asked = to_argv(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
     for name in flags:
         word = name.replace("_", "-")

@@ -60,7 +60,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Work:
 def engine() -> Iterator[InsideEngine]:
     engine = InsideEngine()
     with (
-        mock.patch.object(study_command, "open_engine", lambda *_: engine),
+        mock.patch.object(study_command, "open_engine", lambda config, left: engine),
         mock.patch.object(study_time, "measured", lambda commands: {}),
     ):
         yield engine
@@ -228,11 +228,11 @@ def test_what_lies_in_the_folder_is_not_overwritten(task: Work, engine: InsideEn
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["mine.txt"]
 
 
-def test_print_writes_nothing(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+def test_print_keeps_the_list_alone(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     ended = study(task, tmp_path / "s", "--seeds", 2, "--print")
     lines = ended.stdout.splitlines()
     assert len(lines) == 1 + 2 + 2 and all(line.startswith("ftcli ") for line in lines)
-    assert not (tmp_path / "s").exists() and engine.run == []
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["study.jsonl"] and engine.run == []
 
 
 def test_the_report_of_a_cell_is_that_of_its_command(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
