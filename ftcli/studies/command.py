@@ -59,13 +59,13 @@ def study(config: Study) -> Answer:
             return lines_answer(cells, folder)
         left = [one for one in planned if not one.cell.is_finished(folder)]
         if config.dry_run:
-            return dry_run_answer(planned, left, work_left(left, folder), not_here, config)
+            return dry_run_answer(planned, left, work_left(left, folder, log), not_here, config)
         with saying_how_to_go_on(folder), ExitStack() as stack:
             ended = Ended()
             if left:
                 engine = open_engine(config, left)
                 stack.callback(engine.stop)
-                work = work_left(left, folder)
+                work = work_left(left, folder, log)
             stack.enter_context(kept(folder, cells, log))
             if left:
                 ended = run_left([one.cell for one in left], work, folder, engine, log)
@@ -116,8 +116,10 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
-def work_left(left: Sequence[Planned], folder: Path) -> dict[str, CellWork]:
+def work_left(left: Sequence[Planned], folder: Path, log: ConsoleLog) -> dict[str, CellWork]:
     """The work of every cell, without the epochs that are in its history."""
+    if left:
+        log.note(f"measuring the time of {counted(len(left), 'cell', 'cells')} on a few images")
     work = work_of(left, measure=True)
     return {one.cell.name: work[one.cell.name].after(one.cell.epochs_done(folder)) for one in left}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftcli.errors import INTERRUPTED, TERMINATED, RequestError
-from ftcli.files import make_folder, read_beginning
+from ftcli.files import make_folder, read_beginning, remove_partial_files
 from ftcli.limits import MAX_MESSAGE
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.safe_text import printable, shortened
@@ -53,7 +53,7 @@ def run_cells(cells: Sequence[Cell], study: Path, engine: Engine, progress: Stud
             for cell in startable(waiting, ahead, engine.slots - len(running)):
                 waiting.remove(cell)
                 if not engine.outlives:
-                    wait_until_unlocked(study / cell.name)
+                    make_ready(study / cell.name)
                 attempts.setdefault(cell.name, Attempt()).count += 1
                 running[cell] = time.monotonic()
                 progress.begin(cell)
@@ -89,8 +89,10 @@ def log_of(cell: Cell, study: Path) -> Path:
     return study / LOGS / f"{cell.name.replace('/', '+')}.log"
 
 
-def wait_until_unlocked(folder: Path) -> None:
-    """Wait while a process of an earlier study still saves its state in the folder."""
+def make_ready(folder: Path) -> None:
+    """Wait while a process of an earlier study still saves its state in the folder, and remove what a killed one has
+    half written.
+    """
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
@@ -98,6 +100,7 @@ def wait_until_unlocked(folder: Path) -> None:
         except RequestError:
             time.sleep(WAIT)
         else:
+            remove_partial_files(folder)
             return
 
 

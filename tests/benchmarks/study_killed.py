@@ -164,6 +164,7 @@ def main() -> None:
     arguments.add_argument("--engine", choices=["local", "ray"], default="local", help="what runs the cells (local)")
     arguments.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     asked = arguments.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as in a background job
     engine: list[Any] = ["--jobs", str(asked.jobs)] if asked.engine == "local" else ["--engine", asked.engine]
     with tempfile.TemporaryDirectory(prefix="ftcli-study-") as folder:
         print(run_storms([*STUDY, *engine], Path(folder), asked.moments, random.Random(asked.seed)).say())

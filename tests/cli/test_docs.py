@@ -154,7 +154,8 @@ def test_documented_commands_can_be_typed(page: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("ftcli.presets.placing.check_there", lambda *_: None)  # data of a preset
     monkeypatch.chdir(tmp_path)
-    for name, content in files_of(DOCS / "tutorial.md"):  # task.toml, which other pages name too
+    # task.toml and study.toml, which other pages name too
+    for name, content in files_of(DOCS / "tutorial.md") + files_of(DOCS / "commands" / "study.md"):
         Path(name).write_text(content, encoding="utf-8")
     for words in typed(page):
         understood: list[Common] = []

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ftcli.safe_text import printable
-from tests.helpers.html import Page
+from tests.helpers.page_parser import Page
 from tests.helpers.program import PAINT, Work, inside, read, work
 
 PICTURE = re.compile(r'src="data:image/(png|jpeg);base64,([^"]+)"')

@@ -134,7 +134,10 @@ def test_what_is_added_runs_alone(task: Work, engine: InsideEngine, tmp_path: Pa
     assert sorted(engine.run) == ["data/finetune/seed-1", "data/lpft/seed-0", "data/lpft/seed-1"]
     engine.run = []
     more = ["--ood", f"near={task.train}", "--methods", "finetune,lpft", "--seeds", 2, *words]
+    half_written = tmp_path / "s" / "data/finetune/seed-0+near/.predictions.parquet.1.part"  # of a killed evaluation
+    half_written.mkdir(parents=True)
     assert study(task, tmp_path / "s", *more).returncode == 0
+    assert not half_written.exists()
     assert sorted(engine.run) == [f"data/{name}/seed-{seed}+near" for name in ("finetune", "lpft") for seed in (0, 1)]
     assert study(task, tmp_path / "whole", *more).returncode == 0
     for name, row in rows(tmp_path / "s").items():
@@ -228,11 +231,11 @@ def test_what_lies_in_the_folder_is_not_overwritten(task: Work, engine: InsideEn
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["mine.txt"]
 
 
-def test_print_writes_nothing(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+def test_print_keeps_the_list_alone(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     ended = study(task, tmp_path / "s", "--seeds", 2, "--print")
     lines = ended.stdout.splitlines()
     assert len(lines) == 1 + 2 + 2 and all(line.startswith("ftcli ") for line in lines)
-    assert not (tmp_path / "s").exists() and engine.run == []
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["study.jsonl"] and engine.run == []
 
 
 def test_the_report_of_a_cell_is_that_of_its_command(task: Work, engine: InsideEngine, tmp_path: Path) -> None:

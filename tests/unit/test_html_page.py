@@ -20,7 +20,7 @@ from ftcli.report.html.components import (
 )
 from ftcli.report.html.page import MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, page
 from ftcli.report.html.rich_tables import from_rich
-from tests.helpers.html import Page
+from tests.helpers.page_parser import Page
 
 NAMES = [
     "<script>document.title='run'</script>",
