@@ -17,6 +17,7 @@ from ftcli.studies.plan import Planned, draws_numbers
 from ftcli.studies.types import PretrainingRow, PretrainingTable
 
 SHARE = 0.9  # of the final accuracy
+ROUNDING = 1e-9  # two accuracies closer than this are equal
 
 
 def check(planned: Sequence[Planned], benchmarks: Sequence[str]) -> None:
@@ -56,7 +57,7 @@ def accuracies_of(pick: FinishedCell) -> list[float]:
 
 def epochs_to(share: float, curve: Sequence[float]) -> int:
     """The first epoch, counted from 1, with this share of the last accuracy."""
-    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * curve[-1])
+    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * curve[-1] - ROUNDING)
 
 
 def shown(table: PretrainingTable) -> list[Table]:
