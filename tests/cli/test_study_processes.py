@@ -22,7 +22,7 @@ from tests.helpers.killed import FILES, cells_of, left_behind, processes_about
 from tests.helpers.program import Work, inside, lasting, read, work
 
 STUDY = ["--methods", "finetune", "--seeds", 2, "--epochs", 14, "--lr", "1e-2", "--save-every", 0, "--jobs", 2]
-PATIENCE = 120  # seconds
+PATIENCE = 300  # seconds
 FIRST = "data/finetune/seed-0"
 
 
