@@ -145,7 +145,7 @@ def benchmark_table(name: str, rows: Sequence[EarlyStoppingRow], missing: Sequen
         for row in rows
     ]  # fmt: skip
     caption = "oracle: the epoch and rate with the highest accuracy on that set, which nobody can know beforehand"
-    if left_out := [one for one in missing if one.startswith(f"{name}, ")]:
+    if left_out := [one.removeprefix(f"{name}, ") for one in missing if one.startswith(f"{name}, ")]:
         caption += f". Without OOD accuracies at every epoch, left out: {'; '.join(left_out)}"
     return Layout(heads, lines).table(
         f"{name}: accuracy in per cent by the choice of the epoch", caption, left=("method", "epoch by")
