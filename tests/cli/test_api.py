@@ -108,9 +108,13 @@ def test_words_come_back(command: str) -> None:
         "import_": Path("a.py"),
         "ood": {"n": "s"},
     }
-    several = issubclass(options_class(command), Training)
+    several = issubclass(options_class(command), Training) or command == "study"
     values |= {"seed": [2] if several else 2, "models": ["a", "b"]} | (
-        {"images": 7} if command == "criticality" else {}
+        {"images": 7}
+        if command == "criticality"
+        else {"images": True, "html": Path("p.html")}
+        if command == "report"
+        else {}
     )
     known = inspect.signature(FUNCTIONS[options_class(command).__name__]).parameters
     given = {name: one.default for name, one in known.items() if one.default not in (None, one.empty)}
