@@ -1,7 +1,7 @@
 """The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Selected
-from ftcli.measures.joining import arrange, join_figures
+from ftcli.measures.joining import arrange, join_figures, on_common_sets
 from ftcli.measures.types import FiguresBySet
 from ftcli.report.read import read_report
 from ftcli.report.types import Report
@@ -137,9 +137,15 @@ def rows_of(finished: Sequence[FinishedCell]) -> list[MethodRow]:
     for one in finished:
         by_method.setdefault(one.cell.method, {}).setdefault(one.cell.seed, []).append(one)
     return [
-        MethodRow(method, tuple(picked(by_seed[seed]) for seed in sorted(by_seed)))
+        MethodRow(method, with_common_sets([picked(by_seed[seed]) for seed in sorted(by_seed)]))
         for method, by_seed in by_method.items()
     ]
+
+
+def with_common_sets(picks: Sequence[FinishedCell]) -> tuple[FinishedCell, ...]:
+    """The picks of the seeds, each with the results on the sets that all of them were measured on."""
+    common = on_common_sets([one.results for one in picks])
+    return tuple(replace(one, results=results) for one, results in zip(picks, common, strict=True))
 
 
 def picked(cells: Sequence[FinishedCell]) -> FinishedCell:

@@ -22,6 +22,9 @@ from ftcli.studies.paper_tables.material import Material
 from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
+# Warnings of a cell that say nothing of its figures.
+NO_FIGURE = ("unused-option", "cache-damaged", "cache-unusable", "tracker-failed", "no-lock", "no-pictures")
+
 
 def summarize(
     cells: Sequence[Cell], study: Path, options: Mapping[str, Any], failed: Mapping[str, str],
@@ -65,7 +68,7 @@ def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benc
 
 
 def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
-    """Notes on rows with other seeds, and on sets whose examples differ between rows."""
+    """Notes on rows with other seeds or other sets, on sets whose examples differ, and what the cells warned of."""
     notes = []
     seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.best.cell.command != "probe"}
     if len(seeds) > 1:
@@ -73,7 +76,34 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in pick.data):
         if len({pick.data.get(of_set) for row in rows for pick in row.picks if of_set in pick.data}) > 1:
             notes.append(f"{name}, {of_set}: the cells saw different examples, so they compare only roughly")
-    return notes
+    if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
+        notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
+    for row in rows:
+        sets: list[set[str]] = [set(pick.data) for pick in row.picks]
+        for of_set in sorted(set.union(*sets) - set.intersection(*sets)):
+            notes.append(f"{name}, {of_set}: {row.method} is not measured on it with every seed, so it is left out")
+    if len({frozenset(row.picks[0].results.ood) for row in rows}) > 1:
+        each = ", ".join(f"{row.method} {len(row.picks[0].results.ood)}" for row in rows)
+        notes.append(f"{name}: the OOD means are over different sets and do not compare; sets of each: {each}")
+    return notes + warnings_of(name, rows)
+
+
+def warnings_of(name: str, rows: Sequence[MethodRow]) -> list[str]:
+    """What the picked cells of the rows warned of, each warning once with those whose it is."""
+    said: dict[str, dict[str, list[str]]] = {}  # by text, then method: the seeds
+    for row in rows:
+        for pick in row.picks:
+            for warning in pick.report.warnings:
+                if warning.code not in NO_FIGURE:
+                    words = warning.text.removeprefix(f"seed {pick.cell.seed}: ")
+                    seeds = said.setdefault(words, {}).setdefault(row.method, [])
+                    seeds += [str(pick.cell.seed)] * (str(pick.cell.seed) not in seeds)
+    whose = {words: ", ".join(of_seeds(method, seeds) for method, seeds in by.items()) for words, by in said.items()}
+    return [f"{name}, {whose[words]}: {words}" for words in said]
+
+
+def of_seeds(method: str, seeds: Sequence[str]) -> str:
+    return f"{method} (seed{'s' * (len(seeds) > 1)} {', '.join(seeds)})"
 
 
 def state_of(cell: Cell, study: Path, failed: Mapping[str, str]) -> CellState:
