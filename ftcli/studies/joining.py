@@ -23,7 +23,7 @@ from ftcli.studies.types import MethodResult, SeedPick
 class FinishedCell:
     """A finished cell that trained: its report, its results with those of later evaluations, and its predictions.
 
-    data: by set its fingerprint.
+    data: by set its fingerprint. rates: of the whole grid, where it was split over cells; else none.
     """
 
     cell: Cell
@@ -31,11 +31,15 @@ class FinishedCell:
     results: FiguresBySet
     predictions: dict[str, SetPredictions]
     data: dict[str, str]
+    rates: tuple[float, ...] = ()
 
     @property
     def selected(self) -> Selected:
         assert self.report.selected is not None
-        return self.report.selected
+        pick = self.report.selected
+        if len(self.rates) < 2:
+            return pick
+        return structs.replace(pick, edge_of_grid=pick.lr in (min(self.rates), max(self.rates)))
 
     @property
     def candidate(self) -> Candidate:
@@ -151,7 +155,8 @@ def with_common_sets(picks: Sequence[FinishedCell]) -> tuple[FinishedCell, ...]:
 def picked(cells: Sequence[FinishedCell]) -> FinishedCell:
     """Of the cells of one method and seed, over which a grid was split, the one that the selection rule takes."""
     pick = best(one.candidate for one in cells)
-    return next(one for one in cells if one.candidate == pick)
+    rates = {lr for one in cells for lr in one.report.config.get("lr") or ()} if len(cells) > 1 else ()
+    return replace(next(one for one in cells if one.candidate == pick), rates=tuple(sorted(rates)))
 
 
 def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:

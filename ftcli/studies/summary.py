@@ -17,7 +17,7 @@ from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import MethodRow, comparisons_of, is_picked, result_of
+from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of
 from ftcli.studies.paper_tables.material import Material
 from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
@@ -79,8 +79,9 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
         notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
     for row in rows:
-        sets: list[set[str]] = [set(pick.data) for pick in row.picks]
-        for of_set in sorted(set.union(*sets) - set.intersection(*sets)):
+        by_seed = [pick.data.keys() for pick in row.picks]
+        every = dict.fromkeys(of_set for sets in by_seed for of_set in sets)
+        for of_set in (one for one in every if not all(one in sets for sets in by_seed)):
             notes.append(f"{name}, {of_set}: {row.method} is not measured on it with every seed, so it is left out")
     if len({frozenset(row.picks[0].results.ood) for row in rows}) > 1:
         each = ", ".join(f"{row.method} {len(row.picks[0].results.ood)}" for row in rows)
@@ -93,13 +94,23 @@ def warnings_of(name: str, rows: Sequence[MethodRow]) -> list[str]:
     said: dict[str, dict[str, list[str]]] = {}  # by text, then method: the seeds
     for row in rows:
         for pick in row.picks:
-            for warning in pick.report.warnings:
-                if warning.code not in NO_FIGURE:
-                    words = warning.text.removeprefix(f"seed {pick.cell.seed}: ")
-                    seeds = said.setdefault(words, {}).setdefault(row.method, [])
-                    seeds += [str(pick.cell.seed)] * (str(pick.cell.seed) not in seeds)
+            for words in warned(pick):
+                seeds = said.setdefault(words, {}).setdefault(row.method, [])
+                seeds += [str(pick.cell.seed)] * (str(pick.cell.seed) not in seeds)
     whose = {words: ", ".join(of_seeds(method, seeds) for method, seeds in by.items()) for words, by in said.items()}
     return [f"{name}, {whose[words]}: {words}" for words in said]
+
+
+def warned(pick: FinishedCell) -> list[str]:
+    """What a cell warned of that its figures may suffer from; of a grid split over cells, where in it the pick is."""
+    left_out = NO_FIGURE + ("edge-of-grid",) * bool(pick.rates)
+    found = [
+        one.text.removeprefix(f"seed {pick.cell.seed}: ") for one in pick.report.warnings if one.code not in left_out
+    ]
+    if pick.rates and pick.selected.edge_of_grid:
+        side = "lowest" if pick.selected.lr == min(pick.rates) else "highest"
+        found.append(f"the picked rate {pick.selected.lr:g} is the {side} of the grid that its cells part; widen it")
+    return found
 
 
 def of_seeds(method: str, seeds: Sequence[str]) -> str:

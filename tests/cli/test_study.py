@@ -109,7 +109,7 @@ def test_a_grid_split_over_cells_is_joined(task: Work, engine: InsideEngine, tmp
     assert len(engine.run) == 2 + 6
     (whole,), (split,) = rows(tmp_path / "whole").values(), rows(tmp_path / "split").values()
     assert split["results"] == whole["results"]
-    inner = {"lr", "seed", "epoch", "id_val"}
+    inner = {"lr", "seed", "epoch", "id_val", "edge_of_grid"}
     assert {key: split["selected"][key] for key in inner} == {key: whole["selected"][key] for key in inner}
     assert_same_model(tmp_path / "split" / split["folder"], tmp_path / "whole" / whole["folder"])
 
