@@ -60,8 +60,21 @@ def arrange(by_set: Mapping[str, Figures]) -> FiguresBySet:
     return FiguresBySet(id_val=id_val, id_test=id_test, ood=ood, ood_mean=mean)
 
 
+def on_common_sets(by_seed: Sequence[FiguresBySet]) -> list[FiguresBySet]:
+    """The figures on the sets that all seeds have, their OOD means over these."""
+    sets = [figures.by_set() for figures in by_seed]
+    if all(known.keys() == sets[0].keys() for known in sets):
+        return list(by_seed)
+    common = [name for name in sets[0] if all(name in known for known in sets)]
+    return [
+        replace(arrange({name: known[name] for name in common}), unlabelled=figures.unlabelled)
+        for figures, known in zip(by_seed, sets, strict=True)
+    ]
+
+
 def join_figures(by_seed: Sequence[FiguresBySet]) -> FiguresBySet:
-    """The figures of several seeds on the same sets, each entry joined."""
+    """The figures of several seeds on the sets that all of them have, each entry joined."""
+    by_seed = on_common_sets(by_seed)
     sets = [figures.by_set() for figures in by_seed]
     joined = arrange({name: over_seeds([figures[name] for figures in sets]) for name in sets[0]})
     means = [figures.ood_mean for figures in by_seed if figures.ood_mean]

@@ -53,6 +53,8 @@ def study(config: Study) -> Answer:
         check_tables(config.tables or (), planned, not_here)
         cells = [one.cell for one in planned]
         if config.print:
+            for name, why in not_here.items():
+                log.note(f"{name}: not here: {why}")
             if cells != earlier:
                 with kept(folder, cells, log):
                     pass

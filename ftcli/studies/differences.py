@@ -31,10 +31,10 @@ def accuracy(row: MethodRow, name: str) -> float | None:
 
 def contender(row: MethodRow, name: str) -> Contender:
     """A method as the verdict has it, on one set or on the mean over its OOD sets."""
-    sets = list(row.picks[0].results.ood) if name == OOD_MEAN else [name]
+    sets = sorted(row.picks[0].results.ood) if name == OOD_MEAN else [name]  # in one order, however typed
     correct = [row.correct(one) for one in sets]
     known = tuple(matrix for matrix in correct if matrix is not None)
-    data = tuple((one, *sorted({pick.data.get(one, "") for pick in row.picks})) for one in sorted(sets))
+    data = tuple((one, *sorted({pick.data.get(one, "") for pick in row.picks})) for one in sets)
     return Contender(
         row.method, row.best.cell.name, accuracy(row, name) or 0.0, len(row.picks),
         known if len(known) == len(correct) else None, data, fixed=not row.draws_numbers,

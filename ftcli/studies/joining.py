@@ -1,7 +1,7 @@
 """The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Selected
-from ftcli.measures.joining import arrange, join_figures
+from ftcli.measures.joining import arrange, join_figures, on_common_sets
 from ftcli.measures.types import FiguresBySet
 from ftcli.report.read import read_report
 from ftcli.report.types import Report
@@ -23,7 +23,7 @@ from ftcli.studies.types import MethodResult, SeedPick
 class FinishedCell:
     """A finished cell that trained: its report, its results with those of later evaluations, and its predictions.
 
-    data: by set its fingerprint.
+    data: by set its fingerprint. rates: of the whole grid, where it was split over cells; else none.
     """
 
     cell: Cell
@@ -31,11 +31,15 @@ class FinishedCell:
     results: FiguresBySet
     predictions: dict[str, SetPredictions]
     data: dict[str, str]
+    rates: tuple[float, ...] = ()
 
     @property
     def selected(self) -> Selected:
         assert self.report.selected is not None
-        return self.report.selected
+        pick = self.report.selected
+        if len(self.rates) < 2:
+            return pick
+        return structs.replace(pick, edge_of_grid=pick.lr in (min(self.rates), max(self.rates)))
 
     @property
     def candidate(self) -> Candidate:
@@ -137,15 +141,22 @@ def rows_of(finished: Sequence[FinishedCell]) -> list[MethodRow]:
     for one in finished:
         by_method.setdefault(one.cell.method, {}).setdefault(one.cell.seed, []).append(one)
     return [
-        MethodRow(method, tuple(picked(by_seed[seed]) for seed in sorted(by_seed)))
+        MethodRow(method, with_common_sets([picked(by_seed[seed]) for seed in sorted(by_seed)]))
         for method, by_seed in by_method.items()
     ]
+
+
+def with_common_sets(picks: Sequence[FinishedCell]) -> tuple[FinishedCell, ...]:
+    """The picks of the seeds, each with the results on the sets that all of them were measured on."""
+    common = on_common_sets([one.results for one in picks])
+    return tuple(replace(one, results=results) for one, results in zip(picks, common, strict=True))
 
 
 def picked(cells: Sequence[FinishedCell]) -> FinishedCell:
     """Of the cells of one method and seed, over which a grid was split, the one that the selection rule takes."""
     pick = best(one.candidate for one in cells)
-    return next(one for one in cells if one.candidate == pick)
+    rates = {lr for one in cells for lr in one.report.config.get("lr") or ()} if len(cells) > 1 else ()
+    return replace(next(one for one in cells if one.candidate == pick), rates=tuple(sorted(rates)))
 
 
 def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:

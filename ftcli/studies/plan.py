@@ -82,11 +82,10 @@ def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[lis
             raise other_options(one, names[one.cell.name], study)
         by_key[one.key] = names[one.cell.name] = one
         added.append(one)
-    if len(known) + len(added) > MAX_CELLS:
-        raise RequestError(
-            f"the study has {len(known) + len(added):,} cells, and at most {MAX_CELLS:,} are run.", "part it"
-        )
-    return in_order([*known, *added]), not_here
+    every = list({one.cell.name: one for one in [*known, *added]}.values())
+    if len(every) > MAX_CELLS:
+        raise RequestError(f"the study has {len(every):,} cells, and at most {MAX_CELLS:,} are run.", "part it")
+    return in_order(every), not_here
 
 
 def planned(cell: Cell) -> Planned:
@@ -187,7 +186,13 @@ def has_option(command: str, option: str) -> bool:
 
 
 def check_used(setting: Setting, lines: Sequence[Line]) -> None:
-    """Raises RequestError for an option that none of the methods has."""
+    """Raises RequestError for an option that none of the methods has, or that one of them has a value for."""
+    for line in lines:
+        if setting.typed in (word.partition("=")[0] for word in line.options):
+            raise RequestError(
+                f"--set {setting.option}: --method {shlex.join([line.command, *line.options])!r} has a value for it.",
+                "leave it out of one of the two",
+            )
     if not any(has_option(line.command, setting.option) for line in lines):
         every = {name for line in lines for name in settings_of(line.command)}
         raise RequestError(
@@ -271,9 +276,14 @@ def evaluations(before: Planned, now: Planned, names: dict[str, Planned], study:
             before.cell.checkpoint,
         )  # fmt: skip
         if cell.name in names:
-            if sets_of(names[cell.name].config) != {name: spec}:
-                raise other_options(Planned(cell, now.config), names[cell.name], study)
-            continue
+            was = sets_of(names[cell.name].config).get(name)
+            if was == spec:
+                continue
+            if cell.is_finished(study):  # else its set was a wrong one, and this one takes its place
+                raise RequestError(
+                    f"--out {str(study)!r} holds a study with --ood {name} {was}, and this one has {spec}.",
+                    "give the set another name, or name another --out",
+                )
         names[cell.name] = planned(cell)
         yield names[cell.name]
 

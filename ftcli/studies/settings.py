@@ -77,6 +77,8 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
             raise RequestError(f"--set {text!r} is not OPTION=VALUES.", "type --set epochs=5, or --set l2_sp=0.01,0.1")
         if option in NOT_PASSED_ON:
             raise RequestError(f"--set {option}: that is decided by the study.", "--seeds 3, as an option of the study")
+        if option == "ood":
+            raise RequestError("--set ood: every cell is measured on every OOD set.", "give --ood to the study itself")
         if option in (one.option for one in found):
             raise RequestError(f"--set {option} is given twice.", f"type all its values once: --set {option}=A,B")
         found.append(setting_of(option, values))

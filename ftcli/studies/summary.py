@@ -17,10 +17,13 @@ from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import MethodRow, comparisons_of, is_picked, result_of
+from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of
 from ftcli.studies.paper_tables.material import Material
 from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
+
+# Warnings of a cell that say nothing of its figures.
+NO_FIGURE = ("unused-option", "cache-damaged", "cache-unusable", "tracker-failed", "no-lock", "no-pictures")
 
 
 def summarize(
@@ -65,7 +68,7 @@ def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benc
 
 
 def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
-    """Notes on rows with other seeds, and on sets whose examples differ between rows."""
+    """Notes on rows with other seeds or other sets, on sets whose examples differ, and what the cells warned of."""
     notes = []
     seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.best.cell.command != "probe"}
     if len(seeds) > 1:
@@ -73,7 +76,45 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in pick.data):
         if len({pick.data.get(of_set) for row in rows for pick in row.picks if of_set in pick.data}) > 1:
             notes.append(f"{name}, {of_set}: the cells saw different examples, so they compare only roughly")
-    return notes
+    if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
+        notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
+    for row in rows:
+        by_seed = [pick.data.keys() for pick in row.picks]
+        every = dict.fromkeys(of_set for sets in by_seed for of_set in sets)
+        for of_set in (one for one in every if not all(one in sets for sets in by_seed)):
+            notes.append(f"{name}, {of_set}: {row.method} is not measured on it with every seed, so it is left out")
+    if len({frozenset(row.picks[0].results.ood) for row in rows}) > 1:
+        each = ", ".join(f"{row.method} {len(row.picks[0].results.ood)}" for row in rows)
+        notes.append(f"{name}: the OOD means are over different sets and do not compare; sets of each: {each}")
+    return notes + warnings_of(name, rows)
+
+
+def warnings_of(name: str, rows: Sequence[MethodRow]) -> list[str]:
+    """What the picked cells of the rows warned of, each warning once with those whose it is."""
+    said: dict[str, dict[str, list[str]]] = {}  # by text, then method: the seeds
+    for row in rows:
+        for pick in row.picks:
+            for words in warned(pick):
+                seeds = said.setdefault(words, {}).setdefault(row.method, [])
+                seeds += [str(pick.cell.seed)] * (str(pick.cell.seed) not in seeds)
+    whose = {words: ", ".join(of_seeds(method, seeds) for method, seeds in by.items()) for words, by in said.items()}
+    return [f"{name}, {whose[words]}: {words}" for words in said]
+
+
+def warned(pick: FinishedCell) -> list[str]:
+    """What a cell warned of that its figures may suffer from; of a grid split over cells, where in it the pick is."""
+    left_out = NO_FIGURE + ("edge-of-grid",) * bool(pick.rates)
+    found = [
+        one.text.removeprefix(f"seed {pick.cell.seed}: ") for one in pick.report.warnings if one.code not in left_out
+    ]
+    if pick.rates and pick.selected.edge_of_grid:
+        side = "lowest" if pick.selected.lr == min(pick.rates) else "highest"
+        found.append(f"the picked rate {pick.selected.lr:g} is the {side} of the grid that its cells part; widen it")
+    return found
+
+
+def of_seeds(method: str, seeds: Sequence[str]) -> str:
+    return f"{method} (seed{'s' * (len(seeds) > 1)} {', '.join(seeds)})"
 
 
 def state_of(cell: Cell, study: Path, failed: Mapping[str, str]) -> CellState:

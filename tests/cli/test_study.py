@@ -109,7 +109,7 @@ def test_a_grid_split_over_cells_is_joined(task: Work, engine: InsideEngine, tmp
     assert len(engine.run) == 2 + 6
     (whole,), (split,) = rows(tmp_path / "whole").values(), rows(tmp_path / "split").values()
     assert split["results"] == whole["results"]
-    inner = {"lr", "seed", "epoch", "id_val"}
+    inner = {"lr", "seed", "epoch", "id_val", "edge_of_grid"}
     assert {key: split["selected"][key] for key in inner} == {key: whole["selected"][key] for key in inner}
     assert_same_model(tmp_path / "split" / split["folder"], tmp_path / "whole" / whole["folder"])
 
@@ -145,6 +145,23 @@ def test_what_is_added_runs_alone(task: Work, engine: InsideEngine, tmp_path: Pa
         assert row["results"]["ood_mean"] == whole["results"]["ood_mean"]
         for key in ("n", "accuracy", "loss", "balanced_accuracy", "ece", "accuracy_ci95"):
             assert row["results"]["ood"]["near"][key] == whole["results"]["ood"]["near"][key]
+
+
+def test_a_set_that_not_every_seed_has(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """It is left out of the row, and the notes say so; they have the warnings of the cells too."""
+    out = tmp_path / "s"
+    words = ["--methods", "finetune", "--lr", "1e-2,1e-3", "--epochs", 1]
+    assert study(task, out, *words, "--seeds", 2).returncode == 0
+    before = rows(out)["finetune"]["results"]["ood_mean"]
+    ended = study(task, out, *words, "--seeds", 1, "--ood", f"near={task.train}")
+    assert ended.returncode == 0, ended.stderr
+    row = rows(out)["finetune"]
+    assert "near" not in row["results"]["ood"] and row["results"]["ood_mean"] == before
+    notes = " ".join(answer(out)["notes"])
+    assert "data, near: finetune is not measured on it with every seed" in notes
+    for one in row["seeds"]:
+        for warning in read(out / one["folder"])["warnings"]:
+            assert warning["text"].removeprefix(f"seed {one['seed']}: ") in notes
 
 
 def test_a_failed_cell_stops_no_other(task: Work, engine: InsideEngine, tmp_path: Path) -> None:

@@ -130,6 +130,23 @@ def test_a_new_set_is_measured_and_nothing_is_trained() -> None:
     assert cells(*TYPED, *more, earlier=after) == after
 
 
+def test_a_new_set_that_could_not_be_opened_is_corrected(tmp_path: Path) -> None:
+    """The cell that measures it is replaced, unless it is finished."""
+
+    def planned(spec: str, earlier: list[Cell]) -> list[Cell]:
+        typed = options(*TYPED, "--methods", "finetune", "--ood", f"sketch={spec}")
+        return [one.cell for one in plan_cells(typed, earlier, tmp_path)[0]]
+
+    wrong = planned("wrong", cells(*TYPED, "--methods", "finetune"))
+    right = planned("right", wrong)
+    assert [cell.name for cell in right] == [cell.name for cell in wrong]
+    assert "--ood=sketch=wrong" in wrong[-1].words and "--ood=sketch=right" in right[-1].words
+    (tmp_path / right[-1].name).mkdir(parents=True)
+    (tmp_path / right[-1].name / "report.json").write_text("{}")
+    with pytest.raises(RequestError, match="--ood sketch right, and this one has other"):
+        planned("other", right)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -159,6 +176,8 @@ def test_another_study_under_the_same_name_is_refused(words: tuple[str, ...], sa
         (("--set", "epoch=3"), "--epoch"),
         (("--set", "epochs"), "OPTION=VALUES"),
         (("--set", "seeds=3"), "seeds"),
+        (("--set", "ood=x=a;y=b"), "--set ood"),
+        (("--set", "l2_sp=1", "--method", "lpft --l2-sp=2"), "has a value for it"),
         (("--set", "epochs=1,,2"), "empty"),
         (("--set", "epochs=1", "--set", "epochs=2"), "twice"),
         (("--set", "epochs=x"), "x"),
