@@ -53,7 +53,8 @@ def fit(
     end = config.epochs if until is None else until
     restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs, until=end))
     position = restored or Position()
-    over = position.finished or position.epochs >= end
+    paused = position.epochs >= end and end < config.epochs  # after the last epoch it is still to be marked finished
+    over = position.finished or paused
     resumed = restored is not None and (position.epochs, position.updates) != (since, 0)
     told = since or -1  # the last epoch that was told before the run paused
     log.begin_run(

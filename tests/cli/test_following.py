@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ def test_killed_and_resumed_every_epoch_is_there_once(
         assert all(line in without_seconds(history(tracked[name])) for line in unfinished)
         assert len({json.dumps(line) for line in unfinished}) == len(unfinished) > 0
         assert "unfinished run" in inside("report", out).stderr
+        time.sleep(1.1)  # TensorBoard reads its files in the order of their names, which have the second
     done = inside(*asked)
     assert done.returncode == 0, done.stderr
     assert without_seconds(history(out)) == without_seconds(history(tracked[name]))
