@@ -111,7 +111,7 @@ def pick_of(seed: int, run: RunRecord, entry: Epoch) -> EpochPick:
 
 def exact_pick(one: FinishedCell) -> EpochPick:
     """The exact probe's pick, with the results of its report."""
-    ood = {name: figures.accuracy for name, figures in one.results.ood.items()}
+    ood = {name: figures.accuracy for name, figures in one.report.results.ood.items()}
     selected = one.selected
     return EpochPick(seed=one.cell.seed, lr=None, C=selected.C, epoch=None, id_val=selected.id_val.accuracy, ood=ood)
 
