@@ -10,6 +10,7 @@ from msgspec import UNSET, structs
 from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Selected
+from ftcli.errors import RequestError
 from ftcli.measures.joining import arrange, join_figures, on_common_sets
 from ftcli.measures.types import FiguresBySet
 from ftcli.report.read import read_report
@@ -107,12 +108,21 @@ def comparisons_of(cells: Sequence[Cell], study: Path) -> dict[str, Comparison]:
 
 
 def finished_cells(cells: Sequence[Cell], study: Path) -> list[FinishedCell]:
-    """The cells that trained and are finished, in their order, each with the evaluations of its model."""
+    """The cells that trained and are finished, in their order, each with the evaluations of its model.
+
+    Raises RequestError for a cell whose report or predictions cannot be read.
+    """
     found = []
     for cell in cells:
         if not cell.model and cell.is_finished(study):
             later = [one for one in cells if one.model == cell.name and one.is_finished(study)]
-            found.append(finished_cell(cell, later, study))
+            try:
+                found.append(finished_cell(cell, later, study))
+            except RequestError as error:
+                folders = " ".join(str(study / one.name) for one in (cell, *later))
+                raise RequestError(
+                    error.problem, f"remove {folders} and type the study again: they are run anew"
+                ) from error
     return found
 
 

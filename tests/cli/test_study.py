@@ -177,6 +177,18 @@ def test_a_failed_cell_stops_no_other(task: Work, engine: InsideEngine, tmp_path
     assert engine.run == [next(cell["folder"] for cell in states.values() if cell["state"] == "failed")]
 
 
+def test_a_damaged_cell_is_named(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """With what to remove so that it is run anew."""
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2"]
+    assert study(task, tmp_path / "s", *words).returncode == 0
+    folder = tmp_path / "s" / "data" / "finetune" / "seed-0"
+    (folder / "report.json").write_text("{", "utf-8")
+    ended = study(task, tmp_path / "s", *words)
+    assert ended.returncode == 2 and f"remove {folder} and type the study again" in ended.stderr
+    shutil.rmtree(folder)
+    assert study(task, tmp_path / "s", *words).returncode == 0 and len(engine.run) == 2
+
+
 def test_a_killed_cell_goes_on(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     name = "data/finetune/seed-0"
     words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2"]
