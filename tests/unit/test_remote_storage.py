@@ -1,6 +1,7 @@
 """Files behind URLs: ranges, servers that misbehave, sources that go away, what is refused and what is not shown."""
 
 import multiprocessing
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -167,7 +168,8 @@ def test_forked_processes_and_threads_read_on(served: Served, memory: str) -> No
     for path in (file_of(served), memory):
         storage = storage_of(path)
         assert storage.read(path, 0, 4) == CONTENT[:4]
-        with multiprocessing.get_context("fork").Pool(2) as pool:
+        # The pool ends its processes by SIGTERM, for which a command that ran in this process has left a handler.
+        with multiprocessing.get_context("fork").Pool(2, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
             parts = [(path, start, start + 50) for start in range(0, 5000, 50)]
             assert b"".join(pool.starmap(read, parts)) == CONTENT[:5000]
         assert storage.read(path, 4, 8) == CONTENT[4:8]
