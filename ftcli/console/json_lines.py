@@ -62,7 +62,7 @@ class JsonLog(TimedLog):
         )
         name = name or self.overall.search
         if unit == "epoch":
-            self.done[name] = total if finished else done
+            self.done[name] = (total if until is None else until) if finished else done  # one that pauses is not whole
         where = {"run": name, "number": self.overall.run, "of": self.overall.runs}
         how_far = {"unit": unit, "done": done, "total": total, "resumed": resumed, "finished": finished}
         self.write("run", {**where, **how_far})

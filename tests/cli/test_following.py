@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from accelerate.tracking import TensorBoardTracker
 
+from ftcli.console.json_lines import JsonLog
 from ftcli.engine.resume.checkpointer import Checkpointer
 from ftcli.run_folder.names import STATE
 from ftcli.tracking.trackers import Trackers
@@ -320,3 +321,11 @@ def test_other_commands_show_json_lines_too(place: Path, tracked: dict[str, Path
 def test_lines_are_shown_on_a_terminal_where_they_are_asked_for(place: Path, tmp_path: Path) -> None:
     shown = inside(*words(place, "lpft", tmp_path / "o", "--progress", "lines"), terminal=True).stderr
     assert "lr 0.001 seed 0: epoch 2/2" in shown and "━" not in shown
+
+
+def test_a_run_that_pauses_counts_its_epochs_only() -> None:
+    """Where the state of a halved grid is found again, a paused run is not counted as whole."""
+    log = JsonLog()
+    log.begin_run(1, 9, finished=True, until=1, name="paused")
+    log.begin_run(0, 9, finished=True, until=9, name="whole")
+    assert log.done == {"paused": 1, "whole": 9}
