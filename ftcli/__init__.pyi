@@ -7,8 +7,8 @@ from typing import Any, Literal, overload
 from ftcli.errors import RequestError as RequestError
 from ftcli.errors import RunError as RunError
 from ftcli.config.training import Probe as ProbeOptions
-from ftcli.config.training import Finetune as FinetuneOptions
-from ftcli.config.training import Lpft as LpftOptions
+from ftcli.config.tuning import Finetune as FinetuneOptions
+from ftcli.config.tuning import Lpft as LpftOptions
 from ftcli.config.surgical import Surgical as SurgicalOptions
 from ftcli.config.adapting import Adapt as AdaptOptions
 from ftcli.config.measuring import Evaluate as EvaluateOptions

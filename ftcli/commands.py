@@ -54,8 +54,10 @@ def looking_row(name: str, help: str, python_name: str = "", *, light: bool = Tr
 
 COMMANDS: dict[str, Command] = {
     "probe": training_row("probe", "LP", "Linear probing: train the head alone, on frozen features."),
-    "finetune": training_row("finetune", "FT", "Fine-tuning: train all weights, starting from a random head."),
-    "lpft": training_row("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head."),
+    "finetune": training_row(
+        "finetune", "FT", "Fine-tuning: train all weights, starting from a random head.", "tuning"
+    ),
+    "lpft": training_row("lpft", "LP-FT", "LP-FT: probe first, then fine-tune from the probed head.", "tuning"),
     "surgical": training_row(
         "surgical", "surgical", "Surgical fine-tuning: train only some blocks, given or chosen by gradients.",
         module="surgical",

@@ -4,7 +4,8 @@ import timm
 import torch
 from torch import nn
 
-from ftcli.config.training import Finetune, Training
+from ftcli.config.training import Training
+from ftcli.config.tuning import Finetune
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log

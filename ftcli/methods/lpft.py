@@ -3,7 +3,8 @@
 from copy import deepcopy
 from dataclasses import replace
 
-from ftcli.config.training import Lpft, Training
+from ftcli.config.training import Training
+from ftcli.config.tuning import Lpft
 from ftcli.engine.grid import Trained, search
 from ftcli.engine.probe.regularization_path import values_of_C
 from ftcli.engine.run_inputs import RunInputs

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from ftcli.config.training import Tuning
+from ftcli.config.tuning import Tuning
 from ftcli.engine.plan import Plan
 from ftcli.errors import RequestError
 from ftcli.model.blocks import Block, blocks_of

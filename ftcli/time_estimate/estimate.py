@@ -8,7 +8,8 @@ import torch
 from msgspec import UNSET
 from torch import Tensor
 
-from ftcli.config.training import Lpft, Probe, Training
+from ftcli.config.training import Probe, Training
+from ftcli.config.tuning import Lpft
 from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import KIND as PIXELS
 from ftcli.data.pixel_cache import pixels_key

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from ftcli.cache.cache import open_cache
-from ftcli.config.training import Finetune, Training, Tuning
+from ftcli.config.training import Training
+from ftcli.config.tuning import Finetune, Tuning
 from ftcli.context import Context
 from ftcli.data.images import ImageSet
 from ftcli.engine.device import machine_of

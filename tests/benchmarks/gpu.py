@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ftcli.config.declare import Numbers
-from ftcli.config.training import Finetune
+from ftcli.config.tuning import Finetune
 from ftcli.data.loader import Batch
 from ftcli.engine.device import Machine
 from ftcli.engine.predict import predict

@@ -19,7 +19,7 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from ftcli.config.training import Finetune
+from ftcli.config.tuning import Finetune
 from ftcli.engine.budget.halved_search import HalvedSearch
 from ftcli.engine.budget.halving import RUNGS, best_until
 from ftcli.engine.budget.seed_runs import SeedRuns

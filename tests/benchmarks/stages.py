@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import median
 
 from ftcli.config.declare import Numbers
-from ftcli.config.training import Lpft
+from ftcli.config.tuning import Lpft
 from ftcli.engine.features.feature_cache import FeatureCache
 from ftcli.methods.probe import linear_probe
 from tests.benchmarks.common import (

@@ -20,7 +20,8 @@ import pytest
 import ftcli
 from ftcli.api import FUNCTIONS, to_argv
 from ftcli.commands import COMMANDS, option_classes, options_class, python_names
-from ftcli.config.training import Lpft, Training
+from ftcli.config.training import Training
+from ftcli.config.tuning import Lpft
 from ftcli.console.answer import Answer
 from ftcli.run_folder.folder import choose_output_folder, make_output_folder
 from tests.helpers.program import Work, inside, lasting, read, same_threads, work

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
-from ftcli.config.training import Tuning
+from ftcli.config.tuning import Tuning
 from ftcli.data.loader import Loader
 from ftcli.engine.grid import Trained
 from ftcli.engine.run_inputs import RunInputs

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from ftcli.config.training import Finetune, Lpft, Probe, Training
+from ftcli.config.training import Probe, Training
+from ftcli.config.tuning import Finetune, Lpft
 from ftcli.data.task import build_task
 from ftcli.engine.device import machine_of
 from ftcli.engine.run_inputs import RunInputs, run_inputs_of

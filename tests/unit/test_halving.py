@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from ftcli.config.training import Finetune
+from ftcli.config.tuning import Finetune
 from ftcli.engine.budget.halved_search import HalvedSearch
 from ftcli.engine.budget.halving import Halving, best_until, check_budget, share_of_budget
 from ftcli.engine.budget.seed_runs import SeedRuns

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
-from ftcli.config.training import Finetune
+from ftcli.config.tuning import Finetune
 from ftcli.engine.grid import Trained
 from ftcli.engine.training_run import snapshot
 from ftcli.errors import RequestError

@@ -1,0 +1,91 @@
+"""Options of `finetune` and `lpft`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ftcli.config.declare import MODEL, TRAINING, Numbers, option
+from ftcli.config.loop import L1, BatchNorm, Mixup, rates
+from ftcli.config.shared import weights
+from ftcli.config.training import PathPoints, Training
+from ftcli.errors import RequestError
+
+# From a probed head the best rate can lie thousands of times below the best one from a fresh head.
+LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Tuning(Training):
+    """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
+
+    tune: Annotated[
+        Literal["all", "no-embedding", "bn-affine"],
+        option("What trains: all; all except block 0; scale and shift of BatchNorm, and the head.", panel=TRAINING),
+    ] = "all"
+    unfreeze: Annotated[
+        Literal["at-once", "first-to-last", "last-to-first"],
+        option("Gradual unfreezing: off (at-once), or one more of L blocks every epochs/L epochs.", panel=TRAINING),
+    ] = "at-once"
+    head_rate: Annotated[
+        float, option("Learning rate of the head, relative to the body's.", panel=TRAINING, min=0.0, metavar="FACTOR")
+    ] = 1.0
+    layer_decay: Annotated[
+        float,
+        option(
+            "Ratio of a block's learning rate to the next block's.",
+            panel=TRAINING,
+            min=0.0,
+            max=1.0,
+            metavar="FACTOR",
+        ),
+    ] = 1.0
+    l2_sp: Annotated[
+        float,
+        option(
+            "λ of the L2-SP penalty λ‖θ - θ⁰‖² towards the start, without the head.",
+            panel=TRAINING,
+            min=0.0,
+            metavar="LAMBDA",
+        ),
+    ] = 0.0
+    l1_sp: L1 = 0.0
+    mixup: Mixup = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Finetune(Tuning):
+    """Options of `ftcli finetune`."""
+
+    checkpoint: Annotated[str | None, weights("needed, here or in a preset, unless --init random")] = None
+
+    init: Annotated[
+        Literal["checkpoint", "random"],
+        option("Initial weights of the body: the checkpoint's, or random (training from scratch).", panel=MODEL),
+    ] = "checkpoint"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.random_body and self.measure:
+            raise RequestError(
+                "--measure distortion: what starts at random has no features to distort.", "leave --measure out"
+            )
+        if self.init == "random" and (self.l2_sp or self.l1_sp):
+            raise RequestError(
+                "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
+            )
+
+    @property
+    def random_body(self) -> bool:
+        return self.init == "random"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Lpft(Tuning):
+    """Options of `ftcli lpft`."""
+
+    path_points: PathPoints = 100
+    lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
+    bn: BatchNorm = "eval"
+
+    @property
+    def training_transforms(self) -> tuple[str, ...]:
+        return ("plain", "augmented")
