@@ -1,20 +1,26 @@
 """A cell of a study: one command with one seed and its own run folder; and how far it is."""
 
 import json
+import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from ftcli.config.shared import Common
+from ftcli.cli.main import configuration_of
+from ftcli.config.shared import Common, Reporting
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_CELLS, MAX_REPORT_BYTES
 from ftcli.run_folder.names import HISTORY, REPORT, STATE
+from ftcli.run_folder.options import options_in_request
 
 CELLS = "study.jsonl"
 EVALUATE = "evaluate"
+LONGEST_NAME = 80  # characters of the name of a folder
+DATA = ("train", "id_val", "id_test", "split_seed", "cut_by", "damaged")  # what all cells of a benchmark share
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,38 @@ class Cell:
             return (study / self.name / HISTORY).read_bytes().count(b"\n")
         except OSError:
             return 0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell with its options as resolved."""
+
+    cell: Cell
+    config: Common
+
+    @property
+    def key(self) -> str:
+        """Equal for cells whose results are the same but for their OOD sets."""
+        options = options_in_request(self.config)
+        return json.dumps([self.cell.command, {name: value for name, value in options.items() if name != "ood"}])
+
+    @property
+    def shares(self) -> str:
+        """Equal for cells that use the same images and the same weights, so one of them fills the cache for all."""
+        options = options_in_request(self.config)
+        return json.dumps([options.get(name) for name in (*DATA, "checkpoint", "model", "image_size")])
+
+
+def planned(cell: Cell) -> Planned:
+    """A cell with its options resolved. Raises RequestError where it cannot be run any more."""
+    model = ["--", "model"] if cell.model else []  # the folder is known only with that of the study
+    return Planned(cell, configuration_of([*cell.words, *model]))
+
+
+def sets_of(config: Common) -> dict[str, str]:
+    """The OOD sets of a command, by name."""
+    assert isinstance(config, Reporting)
+    return dict(config.ood_sets())
 
 
 def startable(waiting: Iterable[Cell], ahead: Collection[str], slots: int) -> list[Cell]:
@@ -133,3 +171,16 @@ def epochs_of(config: Common) -> int:
         return 0
     searches = max(1, len(getattr(config, "blocks", None) or ()) + len(getattr(config, "auto", None) or ()))
     return searches * len(config.lr) * config.epochs * len(config.seed_list())  # type: ignore[attr-defined]
+
+
+def folder_name(words: str) -> str:
+    """A name for a folder from words: their letters and digits, with a digest where signs are lost."""
+    plain = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", words.replace(" --", " ")).strip("_.")
+    if plain and len(plain) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9.,=+ -]+", words):
+        return plain
+    return f"{plain[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
+
+
+def without_separator(words: Sequence[str]) -> list[str]:
+    """Words of a command without arguments, and without the "--" before these."""
+    return [word for word in words if word != "--"]

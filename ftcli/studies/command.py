@@ -26,10 +26,10 @@ from ftcli.run_folder.folder import choose_output_folder, resume_command
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import PAGE
 from ftcli.safe_text import counted
-from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
+from ftcli.studies.cells import CELLS, Cell, Planned, cells_as_text, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.paper_tables.registry import check_tables
-from ftcli.studies.plan import Planned, plan_cells
+from ftcli.studies.plan import plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import LOGS, Ended, run_cells
 from ftcli.studies.settings import checkpoint_names
@@ -122,7 +122,7 @@ def work_left(left: Sequence[Planned], folder: Path, log: ConsoleLog) -> dict[st
     """The work of every cell, without the epochs that are in its history."""
     if left:
         log.note(f"measuring the time of {counted(len(left), 'cell', 'cells')} on a few images")
-    work = work_of(left, measure=True)
+    work = work_of(left, folder)
     return {one.cell.name: work[one.cell.name].after(one.cell.epochs_done(folder)) for one in left}
 
 

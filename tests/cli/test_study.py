@@ -17,9 +17,11 @@ from ftcli.comparison.verdict import Contender, difference_of
 from ftcli.studies import command as study_command
 from ftcli.studies import time as study_time
 from ftcli.studies.cells import Cell
+from ftcli.studies.measure_process import plan_of
 from tests.helpers.ended import Ended
 from tests.helpers.program import Work, inside, lasting, read, work
 
+MEASURED = study_time.measured
 TUNING = ["--epochs", 2, "--lr", "1e-3,1e-2"]
 
 
@@ -145,6 +147,32 @@ def test_what_is_added_runs_alone(task: Work, engine: InsideEngine, tmp_path: Pa
         assert row["results"]["ood_mean"] == whole["results"]["ood_mean"]
         for key in ("n", "accuracy", "loss", "balanced_accuracy", "ece", "accuracy_ci95"):
             assert row["results"]["ood"]["near"][key] == whole["results"]["ood"]["near"][key]
+
+
+def test_a_new_set_is_opened_before_anything_starts(
+    task: Work, engine: InsideEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in the folder nothing changes."""
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2"]
+    assert study(task, tmp_path / "s", *words).returncode == 0
+    before = (tmp_path / "s" / "study.jsonl").read_text("utf-8")
+    asked: list[list[str]] = []
+
+    def answered(request: str) -> str:
+        asked.extend(commands := json.loads(request))
+        return json.dumps([plan_of(words) for words in commands])
+
+    monkeypatch.setattr(study_time, "measured", MEASURED)
+    monkeypatch.setattr(study_time, "answer_of_process", answered)
+    engine.run = []
+    for wrong, said in {"none": "none", f"{task.far}?label=colour": "colour"}.items():
+        ended = study(task, tmp_path / "s", *words, "--ood", f"near={wrong}")
+        assert ended.returncode == 2 and said in ended.stderr and engine.run == []
+        assert (tmp_path / "s" / "study.jsonl").read_text("utf-8") == before
+    asked.clear()
+    ended = study(task, tmp_path / "s", *words, "--ood", f"near={task.train}")
+    assert ended.returncode == 0 and engine.run == ["data/finetune/seed-0+near"], ended.stderr
+    assert [one[0] for one in asked] == ["evaluate"]
 
 
 def test_a_set_that_not_every_seed_has(task: Work, engine: InsideEngine, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from ftcli.cli.main import configuration_of
 from ftcli.config.study import PASSED_ON, Study
 from ftcli.errors import DataNotHere, RequestError
 from ftcli.studies.cells import Cell, cells_as_text, read_cells
+from ftcli.studies.evaluations import commands_that_open
 from ftcli.studies.plan import plan_cells
 from ftcli.studies.settings import read_settings
 
@@ -128,6 +129,16 @@ def test_a_new_set_is_measured_and_nothing_is_trained() -> None:
         assert "--batch-size=8" in cell.words
         assert cell.words_in(OUT)[-3:] == [str(OUT / model.name), "--out", str(OUT / cell.name)]
     assert cells(*TYPED, *more, earlier=after) == after
+
+
+def test_what_opens_a_new_set() -> None:
+    """The evaluation of a model that is there, else the training of that model with the set; each set once."""
+    before = cells(*TYPED, "--methods", "finetune,lpft", "--seeds", "2")
+    after, _ = plan_cells(options(*TYPED, "--methods", "finetune,lpft", "--seeds", "2", "--ood", "new=n"), before, OUT)
+    assert commands_that_open(after, OUT) == [(*before[0].words, "--ood=new=n")]
+    evaluation = after[-4]
+    assert commands_that_open(after[-4:], OUT) == [(*evaluation.cell.words, str(OUT / evaluation.cell.model))]
+    assert commands_that_open(after[:4], OUT) == []
 
 
 def test_a_new_set_that_could_not_be_opened_is_corrected(tmp_path: Path) -> None:
