@@ -177,8 +177,12 @@ def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:
 
 def same_words(one: MethodRow, other: MethodRow) -> bool:
     """Whether two rows differ by --set only, whose values are typed as one word."""
-    words = [[word for word in row.method.split() if "=" not in word] for row in (one, other)]
-    return words[0] == words[1]
+    return without_settings(one) == without_settings(other)
+
+
+def without_settings(row: MethodRow) -> str:
+    """What a row is called without the values of --set."""
+    return " ".join(word for word in row.method.split() if "=" not in word)
 
 
 def id_val_key(row: MethodRow) -> tuple[float, float]:

@@ -161,8 +161,12 @@ def p_value(p: object) -> str:
 
 
 def rank_table(ranks: Sequence[Rank]) -> Table:
-    rows = [[text(one.method), text(f"{one.rank:.2f}"), text(str(one.benchmarks))] for one in ranks]
-    return Layout(["", "mean rank", "benchmarks"], rows).table("Mean rank over the benchmarks, 1 is the best", "")
+    rows = [
+        [text(one.method), text("-" if one.rank is UNSET else f"{one.rank:.2f}"), text(str(one.benchmarks))]
+        for one in ranks
+    ]
+    caption = "-: not measured on every benchmark, so without a rank" if any(one.rank is UNSET for one in ranks) else ""
+    return Layout(["", "mean rank", "benchmarks"], rows).table("Mean rank over the benchmarks, 1 is the best", caption)
 
 
 def failed_table(failed: Sequence[CellState]) -> Table:
