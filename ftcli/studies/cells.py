@@ -18,6 +18,7 @@ from ftcli.run_folder.names import HISTORY, REPORT, STATE
 from ftcli.run_folder.options import options_in_request
 
 CELLS = "study.jsonl"
+LOGS = "logs"  # a folder below the study's, made when its cells are run
 EVALUATE = "evaluate"
 LONGEST_NAME = 80  # characters of the name of a folder
 DATA = ("train", "id_val", "id_test", "split_seed", "cut_by", "damaged")  # what all cells of a benchmark share
@@ -147,6 +148,11 @@ def cell_from(line: str, where: str) -> Cell:
         raise damaged(Path(where), "it is no cell") from None
 
 
+def is_started(cells: Iterable[Cell], study: Path) -> bool:
+    """Whether a study has begun any of its cells, or somebody one of them by itself."""
+    return (study / LOGS).is_dir() or any(cell.is_finished(study) or cell.is_begun(study) for cell in cells)
+
+
 def below(name: str) -> bool:
     """Whether a name is that of a folder below the study's."""
     path = Path(name)
@@ -155,7 +161,8 @@ def below(name: str) -> bool:
 
 def damaged(where: Path, why: str) -> RequestError:
     return RequestError(
-        f"{str(where)!r} is not the list of the cells of a study: {why}.", "name another --out, or remove the file"
+        f"{str(where)!r} is not the list of the cells of a study: {why}.",
+        "remove the file and type the study again: finished cells are found again",
     )
 
 

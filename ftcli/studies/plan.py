@@ -20,7 +20,10 @@ from ftcli.config.study import NOT_PASSED_ON, Study
 from ftcli.config.training import LOOP_OPTIONS
 from ftcli.errors import DataNotHere, RequestError, choose
 from ftcli.limits import MAX_CELLS
+from ftcli.report.read import read_report
+from ftcli.report.types import Report
 from ftcli.run_folder.options import options_in_request
+from ftcli.run_folder.options import other_options as other_options_of
 from ftcli.studies.cells import DATA, Cell, Planned, folder_name, planned, sets_of, without_separator
 from ftcli.studies.evaluations import evaluations
 from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of
@@ -50,17 +53,51 @@ def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[lis
     asked, not_here = requested(config, known)
     for one in asked:
         check_same_data(one, known, study)
-        if (before := by_key.get(one.key)) is not None:
-            added += evaluations(before, one, names, study)
-            continue
-        if one.cell.name in names:
-            raise other_options(one, names[one.cell.name], study)
-        by_key[one.key] = names[one.cell.name] = one
-        added.append(one)
+        if (before := by_key.get(one.key)) is None:
+            if one.cell.name in names:
+                raise other_options(one, names[one.cell.name], study)
+            before = by_key[one.key] = names[one.cell.name] = as_it_ran(one, study)
+            added.append(before)
+        added += evaluations(before, one, names, study)
+    for new in added:
+        check_same_run(new, study)
     every = list({one.cell.name: one for one in [*known, *added]}.values())
     if len(every) > MAX_CELLS:
         raise RequestError(f"the study has {len(every):,} cells, and at most {MAX_CELLS:,} are run.", "part it")
     return in_order(every), not_here
+
+
+def as_it_ran(one: Planned, study: Path) -> Planned:
+    """A cell that the list lacks, without the OOD sets that are new to the finished run in its folder, if there is one:
+    as of any finished cell, its model is evaluated on them.
+    """
+    if not one.cell.is_finished(study):
+        return one
+    ran = {text.partition("=")[0] for text in report_of(one, study).config.get("ood") or ()}
+    words = [word for word in one.cell.words if not word.startswith("--ood=") or word.split("=")[1] in ran]
+    return planned(replace(one.cell, words=tuple(words)))
+
+
+def check_same_run(one: Planned, study: Path) -> None:
+    """Raises RequestError where a cell that the list lacks has a finished run in its folder with other options."""
+    if not one.cell.is_finished(study):
+        return
+    options = options_in_request(one.config)
+    if one.cell.model:  # the folder of its model is known only with that of the study
+        del options["checkpoint"]
+    if other := other_options_of(report_of(one, study).config, options):
+        raise RequestError(
+            f"{str(study / one.cell.name)!r} holds a finished run with {other}.",
+            "name another --out, or type the options that it ran with",
+        )
+
+
+def report_of(one: Planned, study: Path) -> Report:
+    """The report of a finished cell. Raises RequestError where it cannot be read."""
+    try:
+        return read_report(study / one.cell.name)
+    except RequestError as error:
+        raise RequestError(error.problem, f"remove {study / one.cell.name} and type the study again") from None
 
 
 def requested(config: Study, known: Sequence[Planned]) -> tuple[list[Planned], dict[str, str]]:

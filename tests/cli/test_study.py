@@ -295,6 +295,46 @@ def test_print_keeps_the_list_alone(task: Work, engine: InsideEngine, tmp_path: 
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["study.jsonl"] and engine.run == []
 
 
+def test_a_damaged_list_is_removed_and_finished_cells_are_found_again(
+    task: Work, engine: InsideEngine, tmp_path: Path
+) -> None:
+    """As the message says; also their evaluations. Nothing is taken for what was typed that ran with other options."""
+    words = ["--methods", "probe,finetune", "--epochs", 1, "--lr", "1e-2"]
+    more = [*words, "--ood", f"near={task.train}"]
+    assert study(task, tmp_path / "s", *words).returncode == study(task, tmp_path / "s", *more).returncode == 0
+    before, listed, engine.run = answer(tmp_path / "s"), tmp_path / "s" / "study.jsonl", []
+    text = listed.read_text("utf-8")
+    listed.write_text("{" + text, "utf-8")
+    ended = study(task, tmp_path / "s", *words)
+    assert ended.returncode == 2 and "remove the file and type the study again" in ended.stderr
+    listed.unlink()
+    other = study(task, tmp_path / "s", *more, "--epochs", 2)
+    assert other.returncode == 2 and "seed-0' holds a finished run with --epochs 1" in other.stderr
+    other = study(task, tmp_path / "s", *words, "--ood", f"near={task.far}")
+    assert other.returncode == 2 and "seed-0+near' holds a finished run with --ood" in other.stderr
+    assert not listed.exists() and study(task, tmp_path / "s", *more).returncode == 0 and engine.run == []
+    assert rows(tmp_path / "s") == {row["method"]: row for row in before["benchmarks"]["data"]["methods"]}
+    assert sorted(listed.read_text("utf-8").splitlines()) == sorted(text.splitlines())
+
+
+def test_a_list_of_cells_that_have_not_begun_is_replaced(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """So a wrong SPEC that --print could not know of is corrected; of a study that has begun it is refused."""
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2", "--out", tmp_path / "s", *task.words[:2]]
+    assert inside("study", *words, "--train", "wrong", "--print").returncode == 0
+    ended = inside("study", *words, *task.words[2:])
+    assert ended.returncode == 0, ended.stderr
+    ended = inside("study", *words, "--train", "wrong", "--print")
+    assert ended.returncode == 2 and "holds a study with --train" in ended.stderr
+
+
+def test_a_run_folder_is_no_study(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "report.json").write_text("{}", "utf-8")
+    ended = study(task, tmp_path / "run")
+    assert ended.returncode == 2 and "holds a finished run, not a study" in ended.stderr
+    assert "--overwrite" not in ended.stderr
+
+
 def test_the_report_of_a_cell_is_that_of_its_command(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     import shlex
 
