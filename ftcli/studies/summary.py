@@ -71,12 +71,12 @@ def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benc
 def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     """Notes on rows with other seeds or other sets, on sets whose examples differ, and what the cells warned of."""
     notes = []
-    seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.best.cell.command != "probe"}
+    seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.draws_numbers}
     if len(seeds) > 1:
         notes.append(f"{name}: the methods have different seeds, as some cells are not finished or were added")
     for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in pick.data):
         if len({pick.data.get(of_set) for row in rows for pick in row.picks if of_set in pick.data}) > 1:
-            notes.append(f"{name}, {of_set}: the cells saw different examples, so they compare only roughly")
+            notes.append(f"{name}, {of_set}: the cells saw different examples or classes, so they compare only roughly")
     if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
         notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
     for row in rows:

@@ -151,7 +151,9 @@ def difference_table(differences: Sequence[MethodDifference]) -> Table:
         "95 % interval and p: seeds and examples both as chance; p Holm: corrected over all pairs and sets; "
         f"* where p Holm < {ALPHA}"
     )
-    return Layout(heads, rows).table("Differences of accuracy, in percentage points", caption, left=("", "set"))
+    return Layout(heads, rows).table(
+        "Differences of accuracy, in percentage points, the first minus the second", caption, left=("", "set")
+    )
 
 
 def p_value(p: object) -> str:
