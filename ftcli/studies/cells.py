@@ -14,10 +14,9 @@ from ftcli.config.shared import Common, Reporting
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_CELLS, MAX_REPORT_BYTES
-from ftcli.run_folder.names import HISTORY, REPORT, STATE
+from ftcli.run_folder.names import CELLS, HISTORY, REPORT, STATE
 from ftcli.run_folder.options import options_in_request
 
-CELLS = "study.jsonl"
 LOGS = "logs"  # a folder below the study's, made when its cells are run
 EVALUATE = "evaluate"
 LONGEST_NAME = 80  # characters of the name of a folder

@@ -327,6 +327,18 @@ def test_a_list_of_cells_that_have_not_begun_is_replaced(task: Work, engine: Ins
     assert ended.returncode == 2 and "holds a study with --train" in ended.stderr
 
 
+def test_compare_and_report_do_not_take_seeds_for_methods(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """They say where the comparison of a study is; folders below it are taken as ever."""
+    out = tmp_path / "s"
+    assert study(task, out, "--methods", "finetune", "--seeds", 2, "--epochs", 1, "--lr", "1e-2").returncode == 0
+    for command in ("compare", "report"):
+        ended = inside(command, out)
+        assert ended.returncode == 2 and "holds a study" in ended.stderr and str(out / "report.html") in ended.stderr
+    (out / "report.html").unlink()
+    assert "report.html" not in (ended := inside("report", out)).stderr and "typed again" in ended.stderr
+    assert inside("compare", out / "data").returncode == inside("report", out / "data/finetune/seed-0").returncode == 0
+
+
 def test_a_run_folder_is_no_study(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "report.json").write_text("{}", "utf-8")
