@@ -144,6 +144,8 @@ def run_left(
 
 def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> str:
     """How much there is to do, in words."""
+    if not cells:
+        return "nothing"
     runs, epochs = (sum(getattr(work[cell.name], name) for cell in cells) for name in ("runs", "epochs"))
     parts = [counted(len(cells), "cell", "cells")]
     parts += [counted(runs, "run", "runs")] * bool(runs) + [counted(epochs, "epoch", "epochs")] * bool(epochs)
@@ -169,7 +171,7 @@ def dry_run_answer(
 ) -> Answer:  # fmt: skip
     """`--dry-run`: the cells, and how long those that are not finished take."""
     slots = config.jobs if config.engine == "local" else len(left) or 1
-    measured = bool(left) and all(one.measured for one in work.values())
+    measured = all(one.measured for one in work.values())
     content = {
         "cells": [
             {"folder": one.cell.name, "finished": one not in left}

@@ -120,6 +120,9 @@ def test_typed_again_nothing_runs_and_the_answer_is_the_same(task: Work, engine:
     words = ["--methods", "probe,finetune", "--epochs", 1, "--lr", "1e-2"]
     assert study(task, tmp_path / "s", *words).returncode == 0
     before, engine.run = answer(tmp_path / "s"), []
+    planned = study(task, tmp_path / "s", *words, "--dry-run")
+    assert planned.stdout.splitlines()[-1] == "2 cells, of which 2 finished; left: nothing"
+    assert study(task, tmp_path / "s", *words, "--dry-run", "--json").report["seconds"] == 0
     assert study(task, tmp_path / "s", *words).returncode == 0
     assert engine.run == [] and without_folders(answer(tmp_path / "s")) == without_folders(before)
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
@@ -235,6 +238,7 @@ def test_the_answer_keeps_its_schema(task: Work, engine: InsideEngine, tmp_path:
     assert json.loads(ended.stdout) == answer(out)
     jsonschema.validate(answer(out), json.loads(inside("schema", "study").stdout))
     page = (out / "report.html").read_text("utf-8")
+    assert "ftcli study --checkpoint" in page and "--json" not in page.partition("ftcli study --checkpoint")[2][:1000]
     assert "<svg" in page and "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
