@@ -1,5 +1,6 @@
 """The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,7 +196,7 @@ def same_words(one: MethodRow, other: MethodRow) -> bool:
 
 def without_settings(row: MethodRow) -> str:
     """What a row is called without the values of --set."""
-    return " ".join(word for word in row.method.split() if "=" not in word)
+    return shlex.join(word for word in shlex.split(row.method) if not (word.startswith("--") and "=" in word))
 
 
 def id_val_key(row: MethodRow) -> tuple[float, float]:

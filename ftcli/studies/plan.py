@@ -184,7 +184,9 @@ def read_line(text: str) -> Line:
             raise RequestError(
                 f"--method {text!r}: {word.partition('=')[0]} is decided by the study.", "give it to the study itself"
             )
-    return Line(command, tuple(options))
+    # An option and its value are two words, as only the values of --set are joined by "=" in the name of a row.
+    pairs = [word.split("=", 1) if word.startswith("--") else [word] for word in options]
+    return Line(command, tuple(word for pair in pairs for word in pair))
 
 
 def has_option(command: str, option: str) -> bool:

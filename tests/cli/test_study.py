@@ -284,6 +284,18 @@ def test_settings_are_rows_and_id_val_takes_one(task: Work, engine: InsideEngine
     assert answer(out)["benchmarks"]["data"]["verdict"]["method"] == taken[0]
 
 
+@pytest.mark.parametrize("joined", [" ", "="])
+def test_methods_with_options_of_their_own_all_take_part(
+    joined: str, task: Work, engine: InsideEngine, tmp_path: Path
+) -> None:
+    """However an option and its value are typed: only values of --set are picked from."""
+    methods = [f"finetune --l2-sp{joined}{value}" for value in (0, 1)]
+    words = [word for method in methods for word in ("--method", method)]
+    assert study(task, tmp_path / "s", *words, "--epochs", 1, "--lr", "1e-2").returncode == 0
+    found = rows(tmp_path / "s")
+    assert set(found) == {"finetune --l2-sp 0", "finetune --l2-sp 1"} and all(row["picked"] for row in found.values())
+
+
 def test_what_lies_in_the_folder_is_not_overwritten(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "mine.txt").write_text("mine")
