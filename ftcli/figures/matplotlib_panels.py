@@ -12,7 +12,9 @@ from ftcli.figures.panels import (
     Panel,
     PointGroup,
     ScatterPlot,
+    all_whole,
     axis_limits,
+    axis_values,
     is_number,
     on_axis,
 )
@@ -53,9 +55,9 @@ def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Leg
     seen = [point for points in all_points for point in points if isfinite(point[1])]
     bands = [band_of(curve, points) for curve, points in zip(plot.curves, all_points, strict=True)]
     edges = [edge for band in bands for _, low, high in band for edge in (low, high) if on_axis(edge, plot.log_y)]
-    xs, ys = [x for x, _ in seen], [*(y for _, y in seen), *edges]
-    set_axis(axes, "x", [*xs, *ys] if plot.diagonal else xs, plot.log_x)
-    set_axis(axes, "y", [*xs, *ys] if plot.diagonal else ys, plot.log_y)
+    xs, ys = axis_values(plot, [x for x, _ in seen], [*(y for _, y in seen), *edges])
+    set_axis(axes, "x", xs, plot.log_x)
+    set_axis(axes, "y", ys, plot.log_y)
     legend: Legend = {}
     for label, curve, points, band in zip(legend_labels(plot), plot.curves, all_points, bands, strict=True):
         style = labels.index(label)
@@ -80,9 +82,9 @@ def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) 
         [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
         for axis in AXES
     )
-    xs, ys = [*(x for x, _ in seen), *x_ends], [*(y for _, y in seen), *y_ends]
+    xs, ys = axis_values(plot, [*(x for x, _ in seen), *x_ends], [*(y for _, y in seen), *y_ends])
     set_axis(axes, "x", xs, log=False)
-    set_axis(axes, "y", [*ys, *xs] if plot.diagonal else ys, log=False)
+    set_axis(axes, "y", ys, log=False)
     legend: Legend = {}
     for label, group in zip(legend_labels(plot), plot.groups, strict=True):
         style, points = labels.index(label), group.points()
@@ -166,8 +168,8 @@ def set_axis(axes: "Axes", name: Literal["x", "y"], values: Sequence[float], log
         axis.set_minor_formatter(NullFormatter())
     else:
         axes.ticklabel_format(axis=name, useOffset=False)
-        if all(float(value).is_integer() for value in values):
-            axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))  # no half epoch
+        if all_whole(values):
+            axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def power_of_ten(value: float) -> str:

@@ -48,7 +48,7 @@ def summary(study: StudyReport) -> Section:
     missing = len(states) - states.count("finished")
     facts = {
         "benchmarks": ", ".join(study.benchmarks),
-        "cells": f"{counted(len(states), 'command', 'commands')}, {missing or 'none'} not finished",
+        "cells": f"{counted(len(states), 'command', 'commands')}, {f'{missing} not' if missing else 'all'} finished",
         "time of the last call": duration(study.timing.total_s),
     }
     return Section("Summary", [*parts, Facts(facts)])
@@ -101,7 +101,7 @@ def cells(study: StudyReport) -> Section:
         [
             Cell(cell.folder),
             Cell(cell.state if cell.problem is UNSET else f"{cell.state}: {cell.problem}"),
-            Cell(cell.line),
+            Cell(cell.line, code=True),
         ]
         for cell in study.cells
     ]
