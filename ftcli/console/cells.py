@@ -1,6 +1,7 @@
 """How a name, an accuracy and an interval are written, and how a table is laid out for the width of a terminal."""
 
 from collections.abc import Container, Iterable, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.text import Text
 from ftcli.safe_text import printable
 
 GAP = 3  # characters between two columns
+FOLDED = 24  # characters at which the names of a table fold where it is too wide
 SET_NAMES = {"id_val": "ID-val", "id_test": "ID-test", "ood_mean": "OOD mean"}
 BETWEEN = (" ", "\n")  # an accuracy and its interval: on one line, or on two where one is too wide
 INTERVALS = {
@@ -71,6 +73,27 @@ class Layout(NamedTuple):
         """The same rows without some columns."""
         shown = [i for i, head in enumerate(self.heads) if head not in heads]
         return Layout([self.heads[i] for i in shown], [[row[i] for i in shown] for row in self.rows])
+
+    def split(self, width: int, kept: int = 1) -> list["Layout"]:
+        """The columns in as few layouts as a terminal of `width` characters allows, of nearly equal numbers of columns;
+        each begins with the first `kept` columns, of names, which may fold.
+        """
+        others = self.heads[kept:]
+        names = self.without(others).width()
+        for count in range(1, len(others) + 1):
+            share = ceil(len(others) / count)
+            shares = [set(others[i : i + share]) for i in range(0, len(others), share)]
+            found = [self.without(set(others) - shown) for shown in shares]
+            if max(part.width() for part in found) - max(0, names - FOLDED * kept) <= width:
+                break
+        return found if others else [self]
+
+    def tables(
+        self, width: int, title: str, caption: str = "", left: Container[str] = ("",), kept: int = 1
+    ) -> list[Table]:
+        """As `table`, in several tables where `width` has no room for one; the last has the caption."""
+        *before, last = self.split(width, kept)
+        return [*(layout.table(title, "", left) for layout in before), last.table(title, caption, left)]
 
     def table(self, title: str, caption: str = "", left: Container[str] = ("",)) -> Table:
         """`left`: heads of the columns of words; numbers are at the right."""

@@ -61,14 +61,16 @@ def thin_ticks(axes: "Axes", name: Literal["x", "y"], gap: float) -> None:
     """
     axis: Any = axes.xaxis if name == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
-    shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_text()]
-    boxes = [tick.label1.get_window_extent() for tick in shown]
+    labels = axis.get_majorticklabels()  # brings the ticks up to date with the length of the axis, so it comes first
+    ticks = zip(axis.get_majorticklocs(), labels, strict=True)
+    shown = [(place, label) for place, label in ticks if low <= place <= high and label.get_text()]
+    boxes = [label.get_window_extent() for _, label in shown]
     ends = [(box.x0, box.x1) if name == "x" else (box.y0, box.y1) for box in boxes]
     gap = gap if name == "x" else 0.0  # lines of text have room between them
     step = 1
     while any(end + gap > start for (_, end), (start, _) in pairwise(sorted(ends[::step]))):
         step += 1
-    axis.set_ticks([tick.get_loc() for tick in shown[::step]], [tick.label1.get_text() for tick in shown[::step]])
+    axis.set_ticks([place for place, _ in shown[::step]], [label.get_text() for _, label in shown[::step]])
 
 
 def number_cells(figure: "Figure", axes: "Axes", place: int, block: Block) -> None:

@@ -12,7 +12,9 @@ from ftcli.figures.panels import (
     Panel,
     PointGroup,
     ScatterPlot,
+    all_whole,
     axis_limits,
+    axis_values,
     is_number,
     on_axis,
 )
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Label = tuple[type, str]  # of a legend: the kind of its panel, and the name
 Legend = dict[Label, Any]  # the matplotlib artist of each label
+AXES: tuple[Literal["x", "y"], ...] = ("x", "y")
 
 DIAGONAL = "y = x"
 THINNEST_BAR = 0.04  # inches; thinner ones are markers
@@ -52,8 +55,9 @@ def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Leg
     seen = [point for points in all_points for point in points if isfinite(point[1])]
     bands = [band_of(curve, points) for curve, points in zip(plot.curves, all_points, strict=True)]
     edges = [edge for band in bands for _, low, high in band for edge in (low, high) if on_axis(edge, plot.log_y)]
-    set_axis(axes, "x", [x for x, _ in seen], plot.log_x)
-    set_axis(axes, "y", [*(y for _, y in seen), *edges], plot.log_y)
+    xs, ys = axis_values(plot, [x for x, _ in seen], [*(y for _, y in seen), *edges])
+    set_axis(axes, "x", xs, plot.log_x)
+    set_axis(axes, "y", ys, plot.log_y)
     legend: Legend = {}
     for label, curve, points, band in zip(legend_labels(plot), plot.curves, all_points, bands, strict=True):
         style = labels.index(label)
@@ -74,10 +78,13 @@ def draw_line_plot(axes: "Axes", plot: LinePlot, labels: Sequence[Label]) -> Leg
 def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) -> Legend:
     """Points and their error bars. `labels`: those of all scatter plots of one legend, which decide the styles."""
     seen = [point for group in plot.groups for point in group.points() if isfinite(point[0])]
-    axis: Literal["x", "y"]
-    for axis, values in (("x", [x for x, _ in seen]), ("y", [y for _, y in seen])):
-        bars = [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
-        set_axis(axes, axis, [*values, *bars], log=False)
+    x_ends, y_ends = (
+        [end for group in plot.groups for bar in group.error_bars(axis) for end in bar if isfinite(end)]
+        for axis in AXES
+    )
+    xs, ys = axis_values(plot, [*(x for x, _ in seen), *x_ends], [*(y for _, y in seen), *y_ends])
+    set_axis(axes, "x", xs, log=False)
+    set_axis(axes, "y", ys, log=False)
     legend: Legend = {}
     for label, group in zip(legend_labels(plot), plot.groups, strict=True):
         style, points = labels.index(label), group.points()
@@ -96,20 +103,13 @@ def draw_scatter_plot(axes: "Axes", plot: ScatterPlot, labels: Sequence[Label]) 
 
 
 def finish_plot(axes: "Axes", plot: LinePlot | ScatterPlot, any_point: bool) -> Legend:
-    """The diagonal, to which the vertical axis is made to reach, and both axes of a line plot, or the words for a plot
-    without a point.
-    """
+    """The diagonal, across the whole of the horizontal axis, or the words for a plot without a point."""
     if not any_point:
         axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center")
     if not any_point or not plot.diagonal:
         return {}
-    ends = (*axes.get_xlim(), *axes.get_ylim())
-    axes.set_ylim(min(ends), max(ends))
-    if isinstance(plot, LinePlot):
-        axes.set_xlim(min(ends), max(ends))
-    (line,) = axes.plot(ends[:2], ends[:2], color=GREY, linewidth=0.7, zorder=0, scalex=False, scaley=False)
-    if isinstance(plot, LinePlot):
-        line.set_data(axes.get_xlim(), axes.get_xlim())
+    ends = axes.get_xlim()
+    (line,) = axes.plot(ends, ends, color=GREY, linewidth=0.7, zorder=0, scalex=False, scaley=False)
     return {(type(plot), DIAGONAL): line}
 
 
@@ -150,7 +150,7 @@ def isolated(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def set_axis(axes: "Axes", name: Literal["x", "y"], values: Sequence[float], log: bool) -> None:
     """Limits, scale and ticks of an axis that shows these values; no ticks where there are none."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axis = axes.xaxis if name == "x" else axes.yaxis
     low, high = axis_limits(values, log)
@@ -168,6 +168,8 @@ def set_axis(axes: "Axes", name: Literal["x", "y"], values: Sequence[float], log
         axis.set_minor_formatter(NullFormatter())
     else:
         axes.ticklabel_format(axis=name, useOffset=False)
+        if all_whole(values):
+            axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def power_of_ten(value: float) -> str:

@@ -126,6 +126,22 @@ class BarChart:
 Panel = LinePlot | ScatterPlot | HeatMap | BarChart
 
 
+def axis_values(
+    plot: LinePlot | ScatterPlot, xs: Sequence[float], ys: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """What the two axes of a plot have to show: the values given, and the diagonal where there is one. It has the
+    length of the horizontal axis, which points alone do not change.
+    """
+    if not plot.diagonal or not (xs and ys):
+        return [*xs], [*ys]
+    return [*xs, *ys] if isinstance(plot, LinePlot) else [*xs], [*ys, *xs]
+
+
+def all_whole(values: Iterable[float]) -> bool:
+    """Whether all values are whole numbers, so that an axis of them, of epochs say, has no others."""
+    return all(float(value).is_integer() for value in values)
+
+
 def is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and isfinite(value)
 

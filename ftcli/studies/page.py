@@ -15,7 +15,7 @@ from ftcli.report.html.rich_tables import WIDTH, from_rich
 from ftcli.report.types import Report
 from ftcli.safe_text import counted
 from ftcli.studies.paper_tables.registry import shown_tables
-from ftcli.studies.tables import accuracy_table, difference_table, rank_table
+from ftcli.studies.tables import accuracy_tables, difference_table, rank_table
 from ftcli.studies.types import Benchmark, StudyReport
 
 
@@ -26,7 +26,7 @@ def study_page(study: StudyReport, reports: Mapping[str, Mapping[str, Report]]) 
         if benchmark.methods:
             sections.append(results(name, benchmark, reports[name]))
     if study.tables is not UNSET:
-        sections.append(Section("Tables", [from_rich(table) for table in shown_tables(study.tables)]))
+        sections.append(Section("Tables", [from_rich(table) for table in shown_tables(study.tables, WIDTH)]))
     sections += [curves(reports), cells(study), provenance(study, reports), glossary()]
     return page("Study of fine-tuning methods", sections, f"A study of ftcli, {study.created[:10]}")
 
@@ -48,7 +48,7 @@ def summary(study: StudyReport) -> Section:
     missing = len(states) - states.count("finished")
     facts = {
         "benchmarks": ", ".join(study.benchmarks),
-        "cells": f"{counted(len(states), 'command', 'commands')}, {missing or 'none'} not finished",
+        "cells": f"{counted(len(states), 'command', 'commands')}, {f'{missing} not' if missing else 'all'} finished",
         "time of the last call": duration(study.timing.total_s),
     }
     return Section("Summary", [*parts, Facts(facts)])
@@ -56,7 +56,7 @@ def summary(study: StudyReport) -> Section:
 
 def results(name: str, benchmark: Benchmark, reports: Mapping[str, Report]) -> Section:
     """The accuracies of a benchmark's methods, ID against OOD, and the differences."""
-    parts: list[Part] = [from_rich(accuracy_table(name, benchmark, WIDTH))]
+    parts: list[Part] = [from_rich(table) for table in accuracy_tables(name, benchmark, WIDTH)]
     joined = {
         method.method: structs.replace(reports[method.method], results=method.results)
         for method in benchmark.methods
@@ -73,7 +73,7 @@ def results(name: str, benchmark: Benchmark, reports: Mapping[str, Report]) -> S
         caption = "How far training has moved the features of the penultimate layer, and the accuracy on other data."
         parts.append(Figure("OOD accuracy against distortion", panels, caption))
     if benchmark.differences:
-        parts.append(from_rich(difference_table(benchmark.differences)))
+        parts.append(from_rich(difference_table(benchmark.differences, WIDTH)))
     introduction = (
         "ID (in distribution) are images like those of training; OOD (out of distribution) are other images of the "
         "same classes. Rates, epochs and settings are selected on ID-val; no OOD set takes part in any selection."
@@ -101,7 +101,7 @@ def cells(study: StudyReport) -> Section:
         [
             Cell(cell.folder),
             Cell(cell.state if cell.problem is UNSET else f"{cell.state}: {cell.problem}"),
-            Cell(cell.line),
+            Cell(cell.line, code=True),
         ]
         for cell in study.cells
     ]

@@ -1,6 +1,7 @@
 """A study as tables for a person: benchmarks with their rows and differences, ranks, cells that failed, verdicts."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from msgspec import UNSET
@@ -16,6 +17,7 @@ from ftcli.console.cells import (
     interval,
     interval_of,
     name_intervals,
+    new_table,
     percent,
     set_name,
     text,
@@ -29,6 +31,7 @@ from ftcli.studies.time import CellWork
 from ftcli.studies.types import Benchmark, CellState, MethodDifference, Rank, StudyReport
 
 ALPHA = 0.05
+DIFFERENCE_HEADS = (["", "points", "interval", "p", "p Holm"], ["", "points, interval", "p", "p Holm"])
 Entry = Figures | MeanAccuracy
 
 
@@ -59,7 +62,7 @@ def tables(report: StudyReport, width: int) -> list[RenderableType]:
     if report.ranks:
         shown.append(rank_table(report.ranks))
     if report.tables is not UNSET:
-        shown += shown_tables(report.tables)
+        shown += shown_tables(report.tables, width)
     if failed := [cell for cell in report.cells if cell.state == "failed"]:
         shown.append(failed_table(failed))
     shown += [text(f"note: {note}") for note in report.notes]
@@ -73,8 +76,8 @@ def tables(report: StudyReport, width: int) -> list[RenderableType]:
 def benchmark_tables(name: str, benchmark: Benchmark, width: int) -> list[RenderableType]:
     """The accuracies of a benchmark, and below them the differences."""
     return [
-        accuracy_table(name, benchmark, width),
-        *([difference_table(benchmark.differences)] if benchmark.differences else []),
+        *accuracy_tables(name, benchmark, width),
+        *([difference_table(benchmark.differences, width)] if benchmark.differences else []),
     ]
 
 
@@ -83,8 +86,10 @@ def entries(results: FiguresBySet) -> dict[str, Entry]:
     return results.by_set() | ({"ood_mean": results.ood_mean} if results.ood_mean else {})
 
 
-def accuracy_table(name: str, benchmark: Benchmark, width: int) -> Table:
-    """A row per method, and one per choice of a method that compares several; the best of each set in bold."""
+def accuracy_tables(name: str, benchmark: Benchmark, width: int) -> list[Table]:
+    """A row per method, and one per choice of a method that compares several; the best of each set in bold. Sets that
+    `width` has no room for are in tables of their own.
+    """
     rows: dict[str, dict[str, Entry]] = {}
     for method in benchmark.methods:
         rows[method.method] = entries(method.results)
@@ -107,9 +112,9 @@ def accuracy_table(name: str, benchmark: Benchmark, width: int) -> Table:
             found.append(Layout(["", *map(set_name, sets)], lines))
         return found
 
-    count = f", {counts(seeds)}"
+    title = f"{name}: accuracy in per cent, {counts(seeds)}"
     caption = f"[low, high]: {name_intervals(kinds)}" if kinds else ""
-    return first_fitting(iter(layouts()), width).table(f"{name}: accuracy in per cent{count}", caption)
+    return first_fitting(iter(layouts()), width).tables(width, title, caption)
 
 
 def counts(seeds: set[int]) -> str:
@@ -136,24 +141,28 @@ def cell(entry: Entry | None, best: float, between: str) -> Text:
     return Text(words, style="bold" if entry.accuracy == best else "")
 
 
-def difference_table(differences: Sequence[MethodDifference]) -> Table:
-    """A row per pair and set."""
-    heads = ["", "set", "points", "interval", "p", "p Holm"]
-    rows = []
-    for one in differences:
-        star = "*" if one.p_holm is not UNSET and one.p_holm < ALPHA else ""
-        bounds = "-" if one.interval is UNSET else interval(one.interval)
-        rows.append([
-            text(f"{one.first} - {one.second}"), text(set_name(one.set)), text(f"{100 * one.difference:+z.1f}{star}"),
-            text(bounds), text(p_value(one.p)), text(p_value(one.p_holm)),
-        ])  # fmt: skip
+def difference_table(differences: Sequence[MethodDifference], width: int) -> Table:
+    """The sets of each pair below its name; the interval in a column of its own where `width` has room for it."""
+    layouts = (Layout(heads, difference_rows(differences, heads)) for heads in DIFFERENCE_HEADS)
     caption = (
         "95 % interval and p: seeds and examples both as chance; p Holm: corrected over all pairs and sets; "
         f"* where p Holm < {ALPHA}"
     )
-    return Layout(heads, rows).table(
-        "Differences of accuracy, in percentage points, the first minus the second", caption, left=("", "set")
+    return first_fitting(layouts, width).table(
+        "Differences of accuracy, in percentage points, the first minus the second", caption
     )
+
+
+def difference_rows(differences: Sequence[MethodDifference], heads: Sequence[str]) -> list[list[Text]]:
+    rows = []
+    for pair, sets in groupby(differences, key=lambda one: f"{one.first} - {one.second}"):
+        rows.append([text(pair, "bold"), *[Text()] * (len(heads) - 1)])
+        for one in sets:
+            star = "*" if one.p_holm is not UNSET and one.p_holm < ALPHA else ""
+            figures = [f"{100 * one.difference:+z.1f}{star}", "-" if one.interval is UNSET else interval(one.interval)]
+            found = figures if "interval" in heads else ["\n".join(figures)]
+            rows.append([text(f"  {set_name(one.set)}"), *map(Text, [*found, p_value(one.p), p_value(one.p_holm)])])
+    return rows
 
 
 def p_value(p: object) -> str:
@@ -172,9 +181,14 @@ def rank_table(ranks: Sequence[Rank]) -> Table:
 
 
 def failed_table(failed: Sequence[CellState]) -> Table:
-    rows = [[text(one.folder), text("" if one.problem is UNSET else one.problem), text(one.line)] for one in failed]
-    heads = ["cell", "problem", "command"]
-    return Layout(heads, rows).table("Cells that failed; typing the study again repeats them", "", left=heads)
+    """Each cell, what went wrong, and its command, one below the other: all of them may be long."""
+    table = new_table("Cells that failed; typing the study again repeats them")
+    table.show_header = False
+    table.add_column(overflow="fold")
+    for one in failed:
+        table.add_row(text(f"{one.folder}: {one.problem}" if one.problem else one.folder, "bold"))
+        table.add_row(text(f"  {one.line}"))
+    return table
 
 
 def dry_run_tables(

@@ -139,6 +139,40 @@ def test_fonts_are_embedded_and_the_page_is_as_wide_as_said(tmp_path: Path) -> N
     assert Image.open(tmp_path / "a.png").width == 1020
 
 
+@pytest.mark.parametrize("kind", ["scatter", "line"])
+def test_with_a_diagonal_far_away_no_marker_is_cut(kind: str) -> None:
+    """Whatever the diagonal adds to an axis, between a marker and the end of the axis is more than its radius."""
+    xs, ys = [93.0, 95.0], [60.8, 80.2]
+    panel: Panel = ScatterPlot("t", [PointGroup("a", xs, ys)], "x", "y", True)
+    if kind == "line":
+        panel = LinePlot("t", [Curve("a", xs, ys)], "x", "y", diagonal=True)
+    figure = drawn([panel])
+    (axes,) = figure.axes
+    marker = axes.lines[0].get_markersize() / 2 + axes.lines[0].get_markeredgewidth()  # points
+    lowest = axes.transData.transform((93.0, 60.8)) - axes.get_window_extent().p0
+    assert all(lowest * 72 / figure.dpi > marker)
+    diagonal = axes.lines[-1]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == list(axes.get_xlim())
+
+
+def test_an_axis_of_whole_numbers_has_no_others() -> None:
+    epochs = [Curve("", [1, 2], [0.25, 0.75])]
+    for panels in ([LinePlot("loss", epochs, "epoch", "y")], [LinePlot("t", epochs, "epoch", LONG)] * 3):
+        for axes in drawn(panels).axes:
+            assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2"]
+
+
+@pytest.mark.parametrize("length", (2, 42, 82))
+def test_ticks_reach_to_both_ends_of_an_axis(length: int) -> None:
+    """Names above and beside axes change their length, and with it the ticks that they have."""
+    curve = Curve("", [1.0, 2.01], [96.16, 97.7])
+    panels = [LinePlot((LONG * 2)[:length], [curve], "x", name) for name in ("loss", LONG, "accuracy")]
+    for axes in drawn(panels).axes:
+        for low, high, places in ((*axes.get_xlim(), axes.get_xticks()), (*axes.get_ylim(), axes.get_yticks())):
+            step = places[1] - places[0]
+            assert places[0] - step < low and places[-1] + step > high
+
+
 def test_styles_differ_in_grey() -> None:
     """Two dozen groups of points by marker and filling, a dozen curves by dash, marker and width."""
     from ftcli.figures.matplotlib_panels import marker_style

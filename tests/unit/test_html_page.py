@@ -47,7 +47,12 @@ def everything(name: str) -> list[Section]:
                 Paragraph(name, warning=True),
                 Facts({name: name}, {name: name}),
                 Code(name, name),
-                DataTable(name, [Column(name, name), Column("b", words=True)], [[Cell(name, name), Cell(name)]], name),
+                DataTable(
+                    name,
+                    [Column(name, name), Column("b", words=True)],
+                    [[Cell(name, name), Cell(name, code=True)]],
+                    name,
+                ),
                 Figure(name, [PLOT, LinePlot(name, [Curve(name, [0, 1], [0, 1])], name, name, note=name)], name),
                 Gallery(name, [Picture("data:image/png;base64,AAAA", [name, name])], name),
             ],
@@ -117,6 +122,18 @@ def test_an_interval_is_drawn_on_an_axis_from_0_to_1() -> None:
     assert 'd="M2.0 7H102.0"' in content and 'cx="52.0"' in content
 
 
+def test_a_line_does_not_end_within_the_name_of_an_option() -> None:
+    line = "ftcli lpft --preset=digits -o runs/a-b --no-cache x<y"
+    found = page("t", [Section("s", [Code("c", line), DataTable("t", [Column("")], [[Cell(line, code=True)]])])])
+    options = ['<span class="option">--preset</span>=digits', '<span class="option">-o</span> runs/a-b']
+    assert all(found.count(option) == 2 for option in [*options, '<span class="option">--no-cache</span> x&lt;y'])
+
+
+def test_on_paper_only_long_words_are_broken() -> None:
+    found = page("t", [Section("s", [DataTable("t", [Column("")], [[Cell("short words " * 9)], [Cell("f" * 64)]])])])
+    assert found.count('<td class="long">') == 1 and f'<td class="long">{"f" * 64}' in found
+
+
 def test_a_table_of_the_terminal_keeps_its_cells() -> None:
     cell = Text.assemble(("97.7", "bold"), " [95.0, 99.0]")
     table = Layout(["set", "lr"], [[text("photo"), cell]]).table("Title [red]", "caption", left=("set",))
@@ -125,4 +142,6 @@ def test_a_table_of_the_terminal_keeps_its_cells() -> None:
     assert [(column.head, column.words) for column in found.columns] == [("set", True), ("lr", False)]
     assert found.columns[1].meaning == "learning rate"
     assert found.rows == [[Cell("photo"), Cell(" [95.0, 99.0]", "97.7")]]
+    whole = Layout([""], [[text("best", "bold")]]).table("t")
+    assert from_rich(whole).rows == [[Cell(strong="best")]]
     assert from_rich(Table()).rows == []

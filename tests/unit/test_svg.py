@@ -93,6 +93,24 @@ def test_the_diagonal_is_where_both_are_equal() -> None:
     assert not of_kind(element(draw([FALLING])), "diagonal")
 
 
+def test_the_whole_diagonal_is_shown_however_far_it_is() -> None:
+    """A page says what the dotted line is, so it is there, from one end of the horizontal axis to the other."""
+    far = ScatterPlot("t", [PointGroup("a", [93.0, 95.0], [40.0, 45.0])], "ID (%)", "OOD (%)", diagonal=True)
+    root = element(draw([far]))
+    (diagonal,) = of_kind(root, "diagonal")
+    slope, _ = scale(root, "x")
+    (x0, _), (x1, _) = corners(diagonal.get("d", ""))
+    assert x1 - x0 == pytest.approx(2 * 1.08 * slope, abs=0.3)
+
+
+def test_an_axis_of_epochs_has_whole_numbers() -> None:
+    for last in (2, 3, 5, 50):
+        epochs = list(range(1, last + 1))
+        root = element(draw([LinePlot("t", [Curve("", epochs, [0.5 / one for one in epochs])], "epoch", "loss")]))
+        ticks = [one for one in root.iter("text") if one.get("class") == "tick" and one.get("text-anchor") == "middle"]
+        assert len(ticks) > 1 and all(str(one.text).isdecimal() for one in ticks)
+
+
 def test_a_gap_cuts_a_curve_and_a_point_alone_is_marked() -> None:
     gap = Curve("a", [0, 1, 2, 3, 4], [1.0, 2.0, None, math.inf, 1.5], marker=False)
     root = element(draw([LinePlot("", [gap], "x", "y")]))

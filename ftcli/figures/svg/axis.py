@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from ftcli.figures.matplotlib_panels import MARGIN, power_of_ten
-from ftcli.figures.panels import axis_limits
+from ftcli.figures.panels import all_whole, axis_limits
 
 STEPS = (1, 2, 5, 10)
 
@@ -19,6 +19,7 @@ class Axis:
     start: float
     end: float
     log: bool = False
+    whole: bool = False  # its ticks are whole numbers
 
     @classmethod
     def of(cls, values: Sequence[float], start: float, end: float, log: bool = False, margin: float = MARGIN) -> "Axis":
@@ -28,7 +29,7 @@ class Axis:
             factor = (high / low) ** margin
             return cls(low / factor, high * factor, start, end, log)
         free = (high - low) * margin
-        return cls(low - free, high + free, start, end)
+        return cls(low - free, high + free, start, end, whole=all_whole(values))
 
     def at(self, value: float) -> float:
         """The pixel of a value; of one beyond the end of the axis, that end."""
@@ -60,6 +61,7 @@ class Axis:
         span = self.high - self.low
         power = floor(log10(span / most))
         step = next(factor * 10.0**power for factor in STEPS if span / (factor * 10.0**power) <= most)
+        step = max(step, 1.0) if self.whole else step
         decimals = max(0, -floor(log10(step) + 1e-9))
         first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
         values = [i * step for i in range(first, last + 1)]

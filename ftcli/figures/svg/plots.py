@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from ftcli.figures.matplotlib_panels import band_of, isolated
-from ftcli.figures.panels import LinePlot, PointGroup, ScatterPlot, on_axis
+from ftcli.figures.panels import LinePlot, PointGroup, ScatterPlot, axis_values, on_axis
 from ftcli.figures.svg.axis import Axis
 from ftcli.figures.svg.styles import colour, dash, marker
 from ftcli.figures.svg.text import LINE, label, lines_of, text_width
@@ -29,6 +29,7 @@ class Frame:
 
 def frame_of(plot: LinePlot | ScatterPlot, xs: Sequence[float], ys: Sequence[float]) -> Frame:
     """The frame of a plot that shows these values: ticks with numbers, names of the axes, the diagonal."""
+    xs, ys = axis_values(plot, xs, ys)
     log_x, log_y = getattr(plot, "log_x", False), getattr(plot, "log_y", False)
     y_name, x_name = lines_of(plot.y, WIDTH - RIGHT), lines_of(plot.x, WIDTH - 60)
     top, bottom = 4 + LINE * len(y_name) + 6, HEIGHT - 22 - LINE * len(x_name)

@@ -40,12 +40,13 @@ class Code:
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table: `strong` first, then `text`. `span`: an estimate with its interval (low, value, high) as
-    fractions, drawn on an axis from 0 to 1.
+    fractions, drawn on an axis from 0 to 1. `code`: the text is a command.
     """
 
     text: str = ""
     strong: str = ""
     span: tuple[float, float, float] | None = None
+    code: bool = False
 
 
 @dataclass(frozen=True)

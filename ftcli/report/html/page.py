@@ -1,5 +1,6 @@
 """One page of HTML, complete in itself: no script, no network, its style and figures inside."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,13 +10,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ftcli.figures.svg import figure
-from ftcli.report.html.components import Column, DataTable, Figure, Section
+from ftcli.report.html.components import Cell, Column, DataTable, Figure, Section
 from ftcli.safe_text import counted, printable, shortened
 
 FOLDER = Path(__file__).parent
 MOST_ROWS, MOST_COLUMNS = 100, 20  # of a table
 MOST_CHARACTERS = 300  # of a name, a cell, a paragraph has more
 MOST_CODE = 20_000  # characters
+WIDE = 12  # columns of a table beyond which its words may be broken on paper
+LONG = 24  # characters of a word that may be
+OPTION = re.compile(r"((?<!\S)--?[A-Za-z][\w-]*)")
 
 
 def page(title: str, sections: Sequence[Section], lead: str = "") -> str:
@@ -34,12 +38,14 @@ def templates() -> Environment:
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=printable_text,
     )  # fmt: skip
-    environment.filters |= {"name": lambda text: shortened(text, MOST_CHARACTERS), "code": code}
+    environment.filters |= {"name": lambda text: shortened(text, MOST_CHARACTERS), "code": code, "command": command}
     environment.globals |= {
         "drawn": drawn,
         "cut": cut,
         "span": span,
         "unexplained": unexplained,
+        "classes": classes,
+        "WIDE": WIDE,
         "MOST_ROWS": MOST_ROWS,
         "MOST_COLUMNS": MOST_COLUMNS,
     }
@@ -58,6 +64,21 @@ def lines(text: str) -> str:
 
 def code(text: str) -> str:
     return shortened(text, MOST_CODE)
+
+
+def command(text: str) -> Markup:
+    """A command as markup: a line does not end within the name of an option."""
+    words = OPTION.split(lines(text))
+    return Markup("").join(
+        Markup('<span class="option">{}</span>').format(w) if i % 2 else w for i, w in enumerate(words)
+    )
+
+
+def classes(cell: Cell, column: Column) -> Markup:
+    """The attribute of a cell of a table: words begin at the left, and a long one may be broken on paper too."""
+    long = any(len(word) > LONG for word in cell.text.split())
+    names = [name for name, is_so in (("words", column.words), ("code", cell.code), ("long", long)) if is_so]
+    return Markup(f' class="{" ".join(names)}"') if names else Markup("")
 
 
 def drawn(part: Figure) -> dict[str, list[dict[str, Any]]]:

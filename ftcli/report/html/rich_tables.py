@@ -35,6 +35,8 @@ def from_rich(table: Table) -> DataTable:
 
 def cell_of(cell: object) -> Cell:
     words = plain(cell)
+    if isinstance(cell, Text) and cell.style == "bold":
+        return Cell(strong=words)
     spans = cell.spans if isinstance(cell, Text) else []
     bold = next((span.end for span in spans if span.start == 0 and span.style == "bold"), 0)
     return Cell(words[bold:], strong=words[:bold])

@@ -126,15 +126,16 @@ def joined(name: str, row: MethodRow, rule: Any, of_set: Any, picks: list[EpochP
     )  # fmt: skip
 
 
-def shown(table: EarlyStoppingTable) -> list[Table]:
+def shown(table: EarlyStoppingTable, width: int) -> list[Table]:
     """A table per benchmark: a row per method and rule."""
-    return [
-        benchmark_table(name, [row for row in table.rows if row.benchmark == name], table.missing)
-        for name in dict.fromkeys(row.benchmark for row in table.rows)
-    ]
+    found = []
+    for name in dict.fromkeys(row.benchmark for row in table.rows):
+        rows = [row for row in table.rows if row.benchmark == name]
+        found += benchmark_tables(name, rows, table.missing, width)
+    return found
 
 
-def benchmark_table(name: str, rows: Sequence[EarlyStoppingRow], missing: Sequence[str]) -> Table:
+def benchmark_tables(name: str, rows: Sequence[EarlyStoppingRow], missing: Sequence[str], width: int) -> list[Table]:
     sets = list(dict.fromkeys(one for row in rows for one in row.ood))
     heads = ["method", "epoch by", "epoch", "ID-val", *map(set_name, sets), set_name(OOD_MEAN)]
     lines = [
@@ -147,9 +148,8 @@ def benchmark_table(name: str, rows: Sequence[EarlyStoppingRow], missing: Sequen
     caption = "oracle: the epoch and rate with the highest accuracy on that set, which nobody can know beforehand"
     if left_out := [one.removeprefix(f"{name}, ") for one in missing if one.startswith(f"{name}, ")]:
         caption += f". Without OOD accuracies at every epoch, left out: {'; '.join(left_out)}"
-    return Layout(heads, lines).table(
-        f"{name}: accuracy in per cent by the choice of the epoch", caption, left=("method", "epoch by")
-    )
+    title = f"{name}: accuracy in per cent by the choice of the epoch"
+    return Layout(heads, lines).tables(width, title, caption, left=heads[:2], kept=2)
 
 
 def rule_name(row: EarlyStoppingRow) -> str:

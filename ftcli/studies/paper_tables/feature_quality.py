@@ -83,7 +83,7 @@ def sign_of(rows: Sequence[FeatureQualityRow]) -> Sign:
     return "as published" if above == sorted(above) else "mixed"
 
 
-def shown(table: FeatureQualityTable) -> list[Table]:
+def shown(table: FeatureQualityTable, width: int) -> list[Table]:
     """A table per benchmark."""
     heads = ["checkpoint", "ID, probe", "OOD, probe", "OOD, finetune", "OOD, lpft", "points", "interval"]
     found = []
@@ -102,5 +102,5 @@ def shown(table: FeatureQualityTable) -> list[Table]:
             f"ID: {set_name(mine[0].id_set)}; OOD: mean over the sets; points: probe minus finetune, with a 95 % "
             f"interval{one_seed}. By the figures, without regard to the intervals: {WORDS[sign]}"
         )
-        found.append(Layout(heads, rows).table(f"{name}: quality of the features", caption, left=("checkpoint",)))
+        found += Layout(heads, rows).tables(width, f"{name}: quality of the features", caption, left=("checkpoint",))
     return found

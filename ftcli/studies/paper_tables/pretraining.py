@@ -61,7 +61,7 @@ def epochs_to(share: float, curve: Sequence[float]) -> int:
     return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * curve[-1] - ROUNDING)
 
 
-def shown(table: PretrainingTable) -> list[Table]:
+def shown(table: PretrainingTable, width: int) -> list[Table]:
     """A table per benchmark and method."""
     found = []
     for benchmark, method in dict.fromkeys((row.benchmark, row.method) for row in table.rows):
@@ -77,5 +77,7 @@ def shown(table: PretrainingTable) -> list[Table]:
             "90 % of the last; means over the seeds. Checkpoints in the order typed"
         )
         heads = ["checkpoint", "final", "mean", "epochs to 90 %"]
-        found.append(Layout(heads, rows).table(f"{benchmark}: {method} from each checkpoint", caption, left=heads[:1]))
+        found += Layout(heads, rows).tables(
+            width, f"{benchmark}: {method} from each checkpoint", caption, left=heads[:1]
+        )
     return found

@@ -147,7 +147,7 @@ def means_of(rows: Sequence[PublishedRow]) -> Iterator[PublishedMean]:
                 )  # fmt: skip
 
 
-def shown(table: PublishedTable) -> list[Table]:
+def shown(table: PublishedTable, width: int) -> list[Table]:
     """A row per published figure, and one per command and kind of set."""
     rows = []
     for row in table.rows:
@@ -167,7 +167,7 @@ def shown(table: PublishedTable) -> list[Table]:
     )
     words = ["benchmark", "set", "method"]
     whole = Layout([*words, "ours", "paper", "points", "interval"], rows)
-    found = [whole.table("Published accuracies in per cent", caption, left=words)]
+    found = whole.tables(width, "Published accuracies in per cent", caption, left=words, kept=len(words))
     return [*found, means_table(table.means)] if table.means else found
 
 

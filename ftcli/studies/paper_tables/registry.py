@@ -16,7 +16,7 @@ class PaperTable(NamedTuple):
 
     check: Callable[[Sequence[Planned], Sequence[str]], None]
     make: Callable[[Material], Any]
-    shown: Callable[[Any], list[Table]]
+    shown: Callable[[Any, int], list[Table]]
 
 
 PAPER_TABLES = {
@@ -40,6 +40,6 @@ def make_tables(names: Iterable[str], study: Material) -> PaperTables:
     return PaperTables(**{name.replace("-", "_"): PAPER_TABLES[name].make(study) for name in names})
 
 
-def shown_tables(tables: PaperTables) -> list[Table]:
-    """All tables for a terminal or a page, in the order of their names here."""
-    return [one for name, table in tables.items() for one in PAPER_TABLES[name].shown(table)]
+def shown_tables(tables: PaperTables, width: int) -> list[Table]:
+    """All tables for a terminal or a page of `width` characters, in the order of their names here."""
+    return [one for name, table in tables.items() for one in PAPER_TABLES[name].shown(table, width)]

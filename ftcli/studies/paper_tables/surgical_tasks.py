@@ -91,7 +91,7 @@ def choice_of(choice: str, tasks: Mapping[str, Mapping[str, float]], rank: float
     return found
 
 
-def shown(table: SurgicalTasksTable) -> list[Table]:
+def shown(table: SurgicalTasksTable, width: int) -> list[Table]:
     """A row per choice."""
     heads = ["choice", *table.sets, "minus all", "rank"]
     rows = [
@@ -107,7 +107,9 @@ def shown(table: SurgicalTasksTable) -> list[Table]:
         f"Accuracy on {sets}. minus all: percentage points, mean ± standard error over the tasks; rank: mean over the "
         "tasks, 1 is the best, of the choices that all tasks have"
     )
-    return [Layout(heads, rows).table("Accuracy in per cent by the blocks that are tuned", caption, left=("choice",))]
+    return Layout(heads, rows).tables(
+        width, "Accuracy in per cent by the blocks that are tuned", caption, left=("choice",)
+    )
 
 
 def relative(one: SurgicalChoice) -> str:
