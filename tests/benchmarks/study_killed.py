@@ -30,7 +30,7 @@ from tests.helpers.killed import cells_of, lasting_answer, left_behind, same_cel
 DATA = [
     "--checkpoint", "preset:digits/checkpoint", "--train", "digits:plain?split=train[:400]",
     "--id-test", "digits:plain?split=train[1297:]", "--ood", "inverted=digits:inverted?split=train[1297:]",
-    "--image-size", "32", "--augment", "none", "--batch-size", "64",
+    "--image-size", "32", "--augment", "none", "--batch-size", "64", "--threads", "1",
 ]  # fmt: skip
 STUDY = ["study", *DATA, "--methods", "finetune,lpft", "--seeds", "2", "--set", "epochs=3", "--set", "lr=1e-3,1e-2"]
 HITS = ["study KILL", "cells KILL", "study TERM", "both KILL", "study INT"]
