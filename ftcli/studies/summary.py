@@ -80,6 +80,11 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
         notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
     for row in rows:
+        if len({pick.rates or tuple(pick.report.config.get("lr") or ()) for pick in row.picks}) > 1:
+            notes.append(
+                f"{name}: {row.method} has other learning rates in some seeds, as some cells are not finished or were "
+                "added; type all rates and all seeds in one command"
+            )
         by_seed = [pick.data.keys() for pick in row.picks]
         every = dict.fromkeys(of_set for sets in by_seed for of_set in sets)
         for of_set in (one for one in every if not all(one in sets for sets in by_seed)):

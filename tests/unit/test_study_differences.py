@@ -62,8 +62,8 @@ def test_different_seeds_are_noted_of_all_that_draw_numbers() -> None:
         picks = [
             SimpleNamespace(
                 cell=SimpleNamespace(command=command, seed=seed), results=SimpleNamespace(ood={}), data={}, rates=(),
-                report=SimpleNamespace(model=SimpleNamespace(sha256="w"), warnings=[]), selected=SimpleNamespace(C=C),
-                candidate=Candidate(seed, 0.5, 1.0),
+                report=SimpleNamespace(model=SimpleNamespace(sha256="w"), warnings=[], config={}),
+                selected=SimpleNamespace(C=C, edge_of_grid=False), candidate=Candidate(seed, 0.5, 1.0),
             )
             for seed in seeds
         ]  # fmt: skip
@@ -71,6 +71,10 @@ def test_different_seeds_are_noted_of_all_that_draw_numbers() -> None:
 
     assert "different seeds" in " ".join(notes_on("data", [seeded("probe", 0), seeded("lpft", 0, 1)]))
     assert notes_on("data", [seeded("probe", 0, C=1.0), seeded("lpft", 0, 1)]) == []
+    added = seeded("lpft", 0, 1)  # a rate was added together with a seed, so the second seed lacks the earlier rate
+    added.picks[0].rates, added.picks[1].report.config["lr"] = (1e-3, 1e-2), [1e-2]
+    (note,) = notes_on("data", [added])
+    assert "lpft" in note and "other learning rates" in note
 
 
 def test_the_order_in_which_sets_were_added_does_not_matter() -> None:
