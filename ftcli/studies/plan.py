@@ -29,6 +29,7 @@ from ftcli.studies.evaluations import evaluations
 from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
+NO_STEPS = (*LOOP_OPTIONS, "budget")  # options that the exact probe has no use for
 
 
 class Line(NamedTuple):
@@ -153,18 +154,18 @@ def cells_of_benchmark(
 def with_shared(line: Line, preset: Sequence[str], config: Study) -> list[str]:
     """The words of a method: the preset, the shared options that it makes use of, its own options."""
     passed_on = config.passed_on()
-    words = [line.command, *preset, *without_separator(to_argv("finetune", passed_on))[1:], *line.options]
-    if draws_numbers(configuration_of(words)):
+    used = {name: value for name, value in passed_on.items() if name not in NO_STEPS}
+    words = [line.command, *preset, *without_separator(to_argv("finetune", used))[1:], *line.options]
+    if line.command == "probe" and not draws_numbers(configuration_of(words)):
         return words
-    used = {name: value for name, value in passed_on.items() if name not in LOOP_OPTIONS}
-    return [line.command, *preset, *without_separator(to_argv("finetune", used))[1:], *line.options]
+    return [line.command, *preset, *without_separator(to_argv("finetune", passed_on))[1:], *line.options]
 
 
 def is_used(setting: Setting, words: Sequence[str]) -> bool:
     """Whether a command makes use of an option: the exact probe has no use for those of the loop."""
     if not has_option(words[0], setting.option):
         return False
-    loop_alone = words[0] == "probe" and setting.option in LOOP_OPTIONS
+    loop_alone = words[0] == "probe" and setting.option in NO_STEPS
     return not loop_alone or draws_numbers(configuration_of(words))
 
 

@@ -48,6 +48,12 @@ def test_the_exact_probe_has_one_cell() -> None:
     assert len(by_steps) == 6
 
 
+def test_a_budget_is_for_the_methods_with_epochs() -> None:
+    found = {cell.command: cell.words for cell in cells(*TYPED, "--budget", "halving")}
+    assert {name for name, words in found.items() if "--budget=halving" in words} == {"finetune", "lpft"}
+    assert "probe" in found
+
+
 def test_a_grid_is_parted_by_semicolons() -> None:
     found = cells(*TYPED, "--methods", "finetune", "--set", "lr=1e-4,1e-3;1e-2")
     assert [word for cell in found for word in cell.words if word.startswith("--lr")] == ["--lr=1e-4,1e-3", "--lr=1e-2"]
