@@ -26,7 +26,7 @@ from ftcli.run_folder.options import options_in_request
 from ftcli.run_folder.options import other_options as other_options_of
 from ftcli.studies.cells import DATA, Cell, Planned, folder_name, planned, sets_of, without_separator
 from ftcli.studies.evaluations import evaluations
-from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of
+from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of, several
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
 NO_STEPS = (*LOOP_OPTIONS, "budget")  # options that the exact probe has no use for
@@ -256,7 +256,7 @@ def other_options(one: Planned, before: Planned, study: Path) -> RequestError:
     return RequestError(
         f"--out {str(study)!r} holds a study whose cell {one.cell.name} has --{name.replace('_', '-')} "
         f"{was.get(name)}, and this one has {now.get(name)}.",
-        "name another --out, or compare the two: --set " + f"{name}=A,B",
+        f"name another --out, or compare the two: {several(name)}",
     )
 
 

@@ -82,19 +82,29 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
         if option == "ood":
             raise RequestError("--set ood: every cell is measured on every OOD set.", "give --ood to the study itself")
         if option in (one.option for one in found):
-            raise RequestError(f"--set {option} is given twice.", f"type all its values once: --set {option}=A,B")
+            raise RequestError(f"--set {option} is given twice.", f"type all its values once: {several(option)}")
         found.append(setting_of(option, values))
     return found
 
 
 def setting_of(option: str, values: str) -> Setting:
     """An option's values: parted by ';' where the option takes a list, else by ',' (or ';' where there is one)."""
-    known = [settings_of(name).get(option) for name in ("surgical", "lpft", "finetune", "probe")]
-    typed, is_list = next((one for one in known if one), (f"--{option.replace('_', '-')}", False))
+    typed, is_list = declared(option)
     parts = values.split(";" if is_list or ";" in values else ",")
     if not all(part.strip() for part in parts):
-        raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type --set {option}=A,B")
+        raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type {several(option)}")
     return Setting(option, typed, tuple(dict.fromkeys(part.strip() for part in parts)))
+
+
+def declared(option: str) -> tuple[str, bool]:
+    """How an option is typed, and whether it takes a list."""
+    known = [settings_of(name).get(option) for name in ("surgical", "lpft", "finetune", "probe")]
+    return next((one for one in known if one), (f"--{option.replace('_', '-')}", False))
+
+
+def several(option: str) -> str:
+    """How several values of an option are typed."""
+    return f"--set '{option}=A;B'" if declared(option)[1] else f"--set {option}=A,B"
 
 
 def label_of(words: Sequence[str], pairs: Sequence[tuple[Setting, str]]) -> str:

@@ -182,6 +182,19 @@ def test_another_study_under_the_same_name_is_refused(words: tuple[str, ...], sa
     assert said in error.value.problem and str(OUT) in error.value.problem
 
 
+def test_values_of_a_list_are_suggested_as_they_are_typed() -> None:
+    before = cells(*TYPED, "--methods", "finetune", "--set", "lr=1e-2")
+    with pytest.raises(RequestError) as error:
+        cells(*TYPED, "--methods", "finetune", "--set", "lr=1e-3", earlier=before)
+    assert "--set 'lr=A;B'" in error.value.fix
+    with pytest.raises(RequestError) as error:
+        cells(*TYPED, "--set", "lr=1e-2", "--set", "lr=1e-3")
+    assert "--set 'lr=A;B'" in error.value.fix
+    with pytest.raises(RequestError) as error:
+        cells(*TYPED, "--set", "epochs=1,,2")
+    assert "--set epochs=A,B" in error.value.fix
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
