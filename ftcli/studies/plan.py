@@ -181,7 +181,7 @@ def read_line(text: str) -> Line:
         raise RequestError(f"{what} {command!r} is no command that trains.", choose(command, training))
     for word in options:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
-        if word.startswith("--") and (name in NOT_PASSED_ON or name == "html"):
+        if word.startswith("-o") or (word.startswith("--") and (name in NOT_PASSED_ON or name == "html")):
             raise RequestError(
                 f"--method {text!r}: {word.partition('=')[0]} is decided by the study.", "give it to the study itself"
             )

@@ -202,6 +202,7 @@ def test_values_of_a_list_are_suggested_as_they_are_typed() -> None:
         (("--methods", "adapt"), "trains"),
         (("--method", "lpft --seed 3"), "--seed"),
         (("--method", "lpft --out x"), "--out"),
+        (("--method", "lpft -o x"), "-o"),
         (("--method", "lpft 'x"), "parted"),
         (("--set", "epoch=3"), "--epoch"),
         (("--set", "epochs"), "OPTION=VALUES"),
