@@ -17,7 +17,6 @@ from ftcli.console.cells import (
     interval,
     interval_of,
     name_intervals,
-    new_table,
     percent,
     set_name,
     text,
@@ -64,7 +63,7 @@ def tables(report: StudyReport, width: int) -> list[RenderableType]:
     if report.tables is not UNSET:
         shown += shown_tables(report.tables, width)
     if failed := [cell for cell in report.cells if cell.state == "failed"]:
-        shown.append(failed_table(failed))
+        shown += failed_cells(failed)
     shown += [text(f"note: {note}") for note in report.notes]
     several = len(report.benchmarks) > 1
     for name, benchmark in report.benchmarks.items():
@@ -180,15 +179,13 @@ def rank_table(ranks: Sequence[Rank]) -> Table:
     return Layout(["", "mean rank", "benchmarks"], rows).table("Mean rank over the benchmarks, 1 is the best", caption)
 
 
-def failed_table(failed: Sequence[CellState]) -> Table:
+def failed_cells(failed: Sequence[CellState]) -> list[Text]:
     """Each cell, what went wrong, and its command, one below the other: all of them may be long."""
-    table = new_table("Cells that failed; typing the study again repeats them")
-    table.show_header = False
-    table.add_column(overflow="fold")
+    shown = [text("Cells that failed; typing the study again repeats them", style="bold")]
     for one in failed:
-        table.add_row(text(f"{one.folder}: {one.problem}" if one.problem else one.folder, "bold"))
-        table.add_row(text(f"  {one.line}"))
-    return table
+        words = f"{one.folder}: {one.problem}" if one.problem else one.folder
+        shown.append(Text.assemble(text(words, style="bold"), "\n", text(f"  {one.line}")))
+    return [*shown, Text()]
 
 
 def dry_run_tables(

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
+from ftcli.console.answer import show_parts
 from ftcli.console.cells import Layout, text
+from ftcli.console.streams import Console as Output
 from ftcli.studies.paper_tables import feature_quality
-from ftcli.studies.tables import benchmark_tables, failed_table
+from ftcli.studies.tables import benchmark_tables, failed_cells
 from ftcli.studies.types import Benchmark, CellState, FeatureQualityRow, FeatureQualityTable
 
 METHODS = ("probe", "finetune", "surgical")
@@ -93,5 +95,7 @@ def test_a_failed_cell_has_its_command_on_lines_of_its_own() -> None:
         folder="digits/finetune/seed-0", line="ftcli finetune --lr=0.1 --out s/digits/finetune/seed-0",
         benchmark="digits", method="finetune", seed=0, state="failed", problem="out of memory",
     )  # fmt: skip
-    lines = [line.rstrip() for line in printed([failed_table([cell])], 60).splitlines()]
-    assert lines[1:] == [f"{cell.folder}: out of memory", f"  {cell.line}"]
+    out = Output(width=40, file=io.StringIO(), force_terminal=False)
+    show_parts(out, [*failed_cells([cell])])  # in a pipe a command is one line, to be pasted
+    lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if line][1:] == [f"{cell.folder}: out of memory", f"  {cell.line}"]
