@@ -254,12 +254,17 @@ def read_options(path: Path, command: str, typed: str = "--config ") -> dict[str
 
 
 def check_keys(values: dict[str, Any], context: typer.Context, where: str) -> dict[str, Any]:
-    """The same values under the parser's own names; a key that the command does not know is refused."""
-    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
-    for key in values:
-        if key.replace("-", "_") not in names:
+    """The same values under the parser's own names; a key that the command does not know is refused. One word of an
+    option that is repeatable is a list of one.
+    """
+    parameters = {str(parameter.name).rstrip("_"): parameter for parameter in context.command.params}
+    known: dict[str, Any] = {}
+    for key, value in values.items():
+        if (parameter := parameters.get(key.replace("-", "_"))) is None:
             raise RequestError(
                 f"{where}: {shortened(key)!r} is not an option of `{context.info_name}`.",
-                suggest(key, names) or f"the options are {', '.join(sorted(names))}",
+                suggest(key, parameters) or f"the options are {', '.join(sorted(parameters))}",
             )
-    return {names[key.replace("-", "_")]: value for key, value in values.items()}
+        alone = isinstance(value, str) and getattr(parameter, "multiple", False)
+        known[str(parameter.name)] = [value] if alone else value
+    return known

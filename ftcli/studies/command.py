@@ -16,6 +16,7 @@ from rich.text import Text
 from ftcli.config.shared import resolved
 from ftcli.config.study import Study
 from ftcli.console.answer import Answer, show_parts
+from ftcli.console.json_lines import JsonLog
 from ftcli.console.overall import duration
 from ftcli.console.progress import ConsoleLog
 from ftcli.console.streams import Console
@@ -47,7 +48,7 @@ def study(config: Study) -> Answer:
     """Plan the cells, run those that are not finished, and say which method holds up."""
     started = time.perf_counter()
     folder = folder_of(config)
-    with ConsoleLog(config.quiet) as log:
+    with JsonLog(config.quiet) if config.progress == "json" else ConsoleLog(config.quiet) as log:
         earlier = read_cells(folder)
         begun = earlier if is_started(earlier, folder) else []  # a list alone, of --print, is replaced
         planned, not_here = plan_cells(config, begun, folder)
@@ -92,7 +93,7 @@ def folder_of(config: Study) -> Path:
 
 
 @contextmanager
-def kept(folder: Path, cells: list[Cell], log: ConsoleLog) -> Iterator[None]:
+def kept(folder: Path, cells: list[Cell], log: ConsoleLog | JsonLog) -> Iterator[None]:
     """The list of the cells is in the folder, and inside no other process changes it."""
     make_folder(folder)
     with locked(folder, log):
@@ -120,7 +121,7 @@ def options_of(config: Study) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_IN_ANSWER}
 
 
-def work_left(left: Sequence[Planned], folder: Path, log: ConsoleLog) -> dict[str, CellWork]:
+def work_left(left: Sequence[Planned], folder: Path, log: ConsoleLog | JsonLog) -> dict[str, CellWork]:
     """The work of every cell, without the epochs that are in its history."""
     if left:
         log.note(f"measuring the time of {counted(len(left), 'cell', 'cells')} on a few images")
@@ -133,7 +134,7 @@ def seconds_left(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int
 
 
 def run_left(
-    cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog
+    cells: Sequence[Cell], work: Mapping[str, CellWork], folder: Path, engine: Engine, log: ConsoleLog | JsonLog
 ) -> Ended:
     """Run the cells that are left, after saying how much that is."""
     log.note(extent(cells, work, engine.slots))

@@ -26,7 +26,16 @@ from ftcli.run_folder.options import options_in_request
 from ftcli.run_folder.options import other_options as other_options_of
 from ftcli.studies.cells import DATA, Cell, Planned, folder_name, planned, sets_of, without_separator
 from ftcli.studies.evaluations import evaluations
-from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of, several
+from ftcli.studies.settings import (
+    Setting,
+    checkpoint_of,
+    flags_of,
+    label_of,
+    rates_of,
+    read_settings,
+    settings_of,
+    several,
+)
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
 NO_STEPS = (*LOOP_OPTIONS, "budget")  # options that the exact probe has no use for
@@ -63,9 +72,14 @@ def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[lis
     for new in added:
         check_same_run(new, study)
     every = list({one.cell.name: one for one in [*known, *added]}.values())
-    if len(every) > MAX_CELLS:
-        raise RequestError(f"the study has {len(every):,} cells, and at most {MAX_CELLS:,} are run.", "part it")
+    check_count(len(every))
     return in_order(every), not_here
+
+
+def check_count(cells: int) -> None:
+    """Raises RequestError for more cells than a study may have."""
+    if cells > MAX_CELLS:
+        raise RequestError(f"the study has {cells:,} cells or more, and at most {MAX_CELLS:,} are run.", "part it")
 
 
 def as_it_ran(one: Planned, study: Path) -> Planned:
@@ -144,7 +158,9 @@ def cells_of_benchmark(
             label, checkpoint = label_of([line.command, *line.options], pairs), checkpoint_of(pairs)
             names = [folder_name(checkpoint)] * bool(checkpoint) + [folder_name(" ".join([label, *rates_of(pairs)]))]
             seeded = draws_numbers(resolved)
-            for seed in config.seed_list() if seeded else config.seed_list()[:1]:
+            seeds = config.seed_list() if seeded else config.seed_list()[:1]
+            check_count(len(found) + len(seeds))
+            for seed in seeds:
                 cell_words = (*typed, f"--seed={seed}") if seeded else tuple(typed)
                 name = "/".join([benchmark, *names, f"seed-{seed}"])
                 found.append(planned(Cell(name, benchmark, label, seed, cell_words, checkpoint=checkpoint)))
@@ -181,7 +197,8 @@ def read_line(text: str) -> Line:
         raise RequestError(f"{what} {command!r} is no command that trains.", choose(command, training))
     for word in options:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
-        if word.startswith("-o") or (word.startswith("--") and (name in NOT_PASSED_ON or name == "html")):
+        of_study = name in (*NOT_PASSED_ON, *DATA, "ood", "html")
+        if word.startswith("-o") or (word.startswith("--") and of_study):
             raise RequestError(
                 f"--method {text!r}: {word.partition('=')[0]} is decided by the study.", "give it to the study itself"
             )
@@ -202,6 +219,11 @@ def check_used(setting: Setting, lines: Sequence[Line]) -> None:
                 f"--set {setting.option}: --method {shlex.join([line.command, *line.options])!r} has a value for it.",
                 "leave it out of one of the two",
             )
+    if flagged := next((line.command for line in lines if setting.option in flags_of(line.command)), None):
+        raise RequestError(
+            f"--set {setting.option}: {setting.typed} is on or off, and has no values.",
+            f"--method {flagged} --method '{flagged} {setting.typed}'",
+        )
     if not any(has_option(line.command, setting.option) for line in lines):
         every = {name for line in lines for name in settings_of(line.command)}
         raise RequestError(
@@ -243,8 +265,9 @@ def check_same_data(one: Planned, known: Sequence[Planned], study: Path) -> None
         pairs += [(f"--ood {name}", sets[0][name], spec) for name, spec in sets[1].items() if name in sets[0]]
         for option, old, new in pairs:
             if old != new:
+                was_given = f"with {option} {old}" if old is not None else f"without {option}"
                 raise RequestError(
-                    f"--out {str(study)!r} holds a study with {option} {old}, and this one has {new}.",
+                    f"--out {str(study)!r} holds a study {was_given}, and this one has {new or 'none'}.",
                     "name another --out",
                 )
 

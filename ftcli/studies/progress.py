@@ -6,6 +6,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ftcli.console.json_lines import JsonLog
 from ftcli.console.overall import duration
 from ftcli.console.progress import NARROWEST_BAR, WIDEST_BAR, ConsoleLog
 from ftcli.studies.cells import Cell
@@ -20,7 +21,7 @@ class StudyProgress:
     """Shows how far the cells are. work: of each cell, by name; slots: cells that run at the same time."""
 
     def __init__(
-        self, log: ConsoleLog, cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int,
+        self, log: ConsoleLog | JsonLog, cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.log, self.work, self.slots, self.clock = log, work, slots, clock
@@ -31,11 +32,12 @@ class StudyProgress:
         self.began: dict[str, float] = {}  # of the running cells
         self.epochs: Mapping[str, int] = {}
         self.shown = -SHOWN_EVERY
-        width = max(NARROWEST_BAR, min(WIDEST_BAR, log.console.width - BESIDE_BAR))
+        console = None if isinstance(log, JsonLog) else log.console
+        width = max(NARROWEST_BAR, min(WIDEST_BAR, console.width - BESIDE_BAR)) if console else NARROWEST_BAR
         self.bar = Progress(
             TextColumn("study"), BarColumn(width), TextColumn("{task.fields[over]} of {task.fields[cells]} cells"),
-            TextColumn("{task.fields[left]}"), console=log.console, transient=True,
-            disable=log.quiet or not log.console.is_terminal,
+            TextColumn("{task.fields[left]}"), console=console, transient=True,
+            disable=log.quiet or console is None or not console.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task("study", total=self.whole, cells=self.cells, over=0, left="")
 
@@ -64,10 +66,13 @@ class StudyProgress:
         self.began.pop(cell.name, None)
         self.ahead.pop(cell.name)
         which = f"cell {self.over} of {self.cells}: {cell.name}"
-        if problem is None:
+        if isinstance(self.log, JsonLog):
+            values = {"folder": cell.name, "cell": self.over, "cells": self.cells, "seconds": round(seconds, 3)}
+            self.log.write("cell", values | {"ok": problem is None, "left_s": self.seconds_left()})
+        elif problem is None:
             left = self.left() if self.ahead else ""
             self.log.note(", ".join(filter(None, [which, duration(seconds), left])))
-        else:
+        if problem is not None:
             self.log.warn("cell-failed", f"{which} failed: {problem}")
 
     def show(self, epochs: Mapping[str, int]) -> None:
@@ -87,15 +92,22 @@ class StudyProgress:
         }
 
     def left(self) -> str:
-        """The time that is left, in words: as estimated, at the pace of the work that is done."""
+        """The time that is left, in words; empty where it is not known."""
+        seconds = self.seconds_left()
+        return "" if seconds is None else f"about {duration(seconds)} left"
+
+    def seconds_left(self) -> float | None:
+        """The time that is left: as estimated, at the pace of the work that is done; None before there is any, where
+        the time of a cell could not be measured.
+        """
         running = self.running()
         done = self.done + sum(running.values())
         if done < LEAST_SHARE * self.whole:
             if not all(one.measured for one in self.work.values()):
-                return ""
+                return None
             pace = 1.0
         else:
             now = self.clock()
             pace = (self.spent + sum(now - began for began in self.began.values())) / done
         seconds = {name: self.work[name].seconds - running.get(name, 0.0) for name in self.ahead}
-        return f"about {duration(pace * total_seconds(self.ahead.values(), seconds, self.slots))} left"
+        return round(pace * total_seconds(self.ahead.values(), seconds, self.slots), 1)

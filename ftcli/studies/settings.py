@@ -13,6 +13,7 @@ from ftcli.config.declare import Numbers, Triple, Words
 from ftcli.config.study import NOT_PASSED_ON, Study
 from ftcli.errors import RequestError
 from ftcli.safe_text import shortest_unique_suffixes
+from ftcli.studies.cells import DATA
 
 GRID = "lr"  # the option whose values are candidates of one run
 CHECKPOINT = "checkpoint"  # the option whose values are comparisons of their own: no selection is among them
@@ -62,6 +63,16 @@ def settings_of(command: str) -> dict[str, tuple[str, bool]]:
     return found
 
 
+@cache
+def flags_of(command: str) -> set[str]:
+    """The options of a command that are on or off."""
+    options = options_class(command)
+    hints = get_type_hints(options, include_extras=True)
+    return {
+        one.name for one in fields(options) if one.name not in NOT_PASSED_ON and get_args(hints[one.name])[0] is bool
+    }
+
+
 def takes_list(kind: Any) -> bool:
     """Whether an option of this type takes a list."""
     kinds = [kind, *get_args(kind)]
@@ -81,6 +92,11 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
             raise RequestError(f"--set {option}: that is decided by the study.", fix)
         if option == "ood":
             raise RequestError("--set ood: every cell is measured on every OOD set.", "give --ood to the study itself")
+        if option in DATA:
+            typed = f"--{option.replace('_', '-')}"
+            raise RequestError(
+                f"--set {option}: all methods have the same data.", f"give {typed} to a study of its own"
+            )
         if option in (one.option for one in found):
             raise RequestError(f"--set {option} is given twice.", f"type all its values once: {several(option)}")
         found.append(setting_of(option, values))

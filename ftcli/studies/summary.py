@@ -89,10 +89,17 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
         every = dict.fromkeys(of_set for sets in by_seed for of_set in sets)
         for of_set in (one for one in every if not all(one in sets for sets in by_seed)):
             notes.append(f"{name}, {of_set}: {row.method} is not measured on it with every seed, so it is left out")
+    for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in unlabelled_of(pick)):
+        notes.append(f"{name}, {of_set}: no labels, so no accuracy; its predictions are in the folders of the runs")
     if len({frozenset(row.picks[0].results.ood) for row in rows}) > 1:
         each = ", ".join(f"{row.method} {len(row.picks[0].results.ood)}" for row in rows)
         notes.append(f"{name}: the OOD means are over different sets and do not compare; sets of each: {each}")
     return notes + warnings_of(name, rows)
+
+
+def unlabelled_of(pick: FinishedCell) -> list[str]:
+    """The sets without labels that a pick was measured on."""
+    return [] if pick.results.unlabelled is UNSET else list(pick.results.unlabelled)
 
 
 def warnings_of(name: str, rows: Sequence[MethodRow]) -> list[str]:
@@ -115,7 +122,9 @@ def warned(pick: FinishedCell) -> list[str]:
     ]
     if pick.rates and pick.selected.edge_of_grid:
         side = "lowest" if pick.selected.lr == min(pick.rates) else "highest"
-        found.append(f"the picked rate {pick.selected.lr:g} is the {side} of the grid that its cells part; widen it")
+        found.append(
+            f"the picked rate {pick.selected.lr:g} is the {side} of the grid, which is split over cells; widen it"
+        )
     return found
 
 

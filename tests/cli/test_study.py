@@ -3,6 +3,7 @@ the test's process; tests/cli/test_study_processes.py runs real ones.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -238,7 +239,8 @@ def test_the_answer_keeps_its_schema(task: Work, engine: InsideEngine, tmp_path:
     assert json.loads(ended.stdout) == answer(out)
     jsonschema.validate(answer(out), json.loads(inside("schema", "study").stdout))
     page = (out / "report.html").read_text("utf-8")
-    assert "ftcli study --checkpoint" in page and "--json" not in page.partition("ftcli study --checkpoint")[2][:1000]
+    words = re.sub("<[^>]+>", "", page)
+    assert "ftcli study --checkpoint" in words and "--json" not in words.partition("ftcli study --checkpoint")[2][:1000]
     assert "<svg" in page and "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -269,6 +271,12 @@ def test_differences_and_verdict(task: Work, engine: InsideEngine, tmp_path: Pat
     best = max(rows(out).values(), key=lambda row: row["results"]["ood_mean"]["accuracy"])
     assert found["verdict"]["method"] == best["method"] and found["verdict"]["folder"] == best["folder"]
     assert found["verdict"]["text"] in ended.stdout and str(out / best["folder"]) in ended.stdout
+
+
+def test_sets_without_labels_are_said(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2", "--ood", f"new={task.far}?labels=none"]
+    ended = study(task, tmp_path / "s", *words)
+    assert ended.returncode == 0 and "data, new: no labels, so no accuracy" in ended.stdout
 
 
 def test_settings_are_rows_and_id_val_takes_one(task: Work, engine: InsideEngine, tmp_path: Path) -> None:

@@ -212,6 +212,10 @@ def test_values_of_a_list_are_suggested_as_they_are_typed() -> None:
         (("--checkpoint", "n"), "--checkpoint is given twice"),
         (("--set", "ood=x=a;y=b"), "--set ood"),
         (("--set", "l2_sp=1", "--method", "lpft --l2-sp=2"), "has a value for it"),
+        (("--set", "train=x;y"), "the same data"),
+        (("--method", "lpft --train x"), "--train is decided by the study"),
+        (("--set", "epoch_zero=true"), "--epoch-zero is on or off"),
+        (("--methods", "finetune", "--seeds", "100000"), "at most 20,000"),
         (("--set", "epochs=1,,2"), "empty"),
         (("--set", "epochs=1", "--set", "epochs=2"), "twice"),
         (("--set", "epochs=x"), "x"),
@@ -248,6 +252,12 @@ def test_a_file_may_name_a_recipe(tmp_path: Path) -> None:
     assert of_file.tables == plain.tables and of_file.seed_list() == (0, 1) != plain.seed_list()
     for words in ([str(path), "--recipe", "ten"], ["--recipe", "ten", str(path)]):
         assert options(*words).recipe == "ten" and options(*words).tables == ("published",)
+
+
+def test_one_word_in_a_file_is_a_list_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('set = "epochs=1"\nmethods = "finetune"\n', "utf-8")
+    assert [cell.words[-3] for cell in cells(*TYPED, str(path))] == ["--epochs=1"]
 
 
 @pytest.mark.parametrize(("name", "text"), [("none.toml", None), ("bad.toml", "x ="), ("report.json", "{}")])

@@ -1,9 +1,11 @@
 """The time of a study, before and while it runs, held against sums by hand."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
+from ftcli.console.json_lines import JsonLog
 from ftcli.console.progress import ConsoleLog
 from ftcli.studies.cells import Cell
 from ftcli.studies.progress import StudyProgress
@@ -78,6 +80,22 @@ def test_the_time_left_follows_the_pace(capsys: pytest.CaptureFixture[str]) -> N
     clock.now = 212
     progress.end(FOUR[0], 212, None)
     assert capsys.readouterr().err == "cell 1 of 4: a, 4 min, about 11 min left\n"
+
+
+def test_cells_as_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    work = {one.name: CellWork(100.0, 10, 1, measured=True) for one in FOUR}
+    progress = StudyProgress(JsonLog(), FOUR, work, 1, clock)
+    for one, problem in ((FOUR[0], None), (FOUR[1], "no memory")):
+        progress.begin(one)
+        clock.now += 100
+        progress.end(one, 100.0, problem)
+    first, second, warning = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert first == {
+        "event": "cell", "folder": "a", "cell": 1, "cells": 4, "seconds": 100.0, "ok": True, "left_s": 300.0,
+    }  # fmt: skip
+    assert second["left_s"] == 200.0 and not second["ok"]
+    assert warning["code"] == "cell-failed" and "no memory" in warning["text"]
 
 
 def test_two_at_the_same_time_are_left_together() -> None:
