@@ -21,7 +21,7 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
     tuned, seeds = plan.trainable(config.epochs), len(config.seed_list())
     behind = sum(share_behind(order, set(plan.tensors_in(epoch))) for epoch in range(1, config.epochs + 1))
     backward = BACKWARD * behind / config.epochs
-    stored = has_frozen_prefix(model, plan, config.epochs, config.ema, inputs.machine)
+    stored = has_frozen_prefix(model, plan, config, inputs.machine)
     suffix = share_behind(order, tuned) if stored else 1.0
     evaluated = ["id_val", *(inputs.task.labelled_ood if config.ood_every_epoch else ())]
     forward = suffix if same_in_every_epoch(inputs.train, plan.mixup is not None) else 1.0  # of the training images
