@@ -11,8 +11,8 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.functional import mse_loss
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 from torch.optim.swa_utils import update_bn
 
@@ -213,7 +213,9 @@ def clip(gradients: list[Tensor], longest: float) -> None:
 def block_outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Logits, and of every block of test_resnet the output, averaged over positions and of length 1 each, [b, C]."""
     outputs: list[Tensor] = []
-    ends = [module for name, module in model.named_children() if name in ("bn1", "layer1", "layer2", "layer3", "layer4")]
+    ends = [
+        module for name, module in model.named_children() if name in ("bn1", "layer1", "layer2", "layer3", "layer4")
+    ]
     hooks = [end.register_forward_hook(lambda module, _, x: outputs.append(x.mean((2, 3)))) for end in ends]
     logits = model(images)
     for hook in hooks:
