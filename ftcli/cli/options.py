@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -46,6 +46,11 @@ MACHINE, FILES = "ftcli.machine", "ftcli.files"  # keys of a context's meta: the
 TYPED_ONLY = ("import_", "out", "overwrite", "plot", "sheet", "log_with")
 # Options of which one that is typed stands in the place of the other in a file.
 EXCLUSIVE = {"seed": "seeds", "seeds": "seed", "method": "methods", "methods": "method"}
+# Lists of a study, and how several are typed.
+LISTS = {
+    "--preset": "--preset A,B", "--methods": "--methods A,B", "--tables": "--tables A,B",
+    "--checkpoint": "--set checkpoint=A,B",
+}  # fmt: skip
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
 
@@ -110,7 +115,24 @@ def expand_home(value: Any) -> Any:
 
 def command_class(options: type[Common]) -> type[TyperCommand]:
     """Typer's class of a command with these options."""
-    return TyperCommand if options.defaults_for_cells else OptionsCommand
+    return StudyCommand if options.defaults_for_cells else OptionsCommand
+
+
+class StudyCommand(TyperCommand):
+    """The command whose options are for others, of which it lists several."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            check_lists(args)
+        return super().parse_args(ctx, args)
+
+
+def check_lists(words: Sequence[str]) -> None:
+    """Raises RequestError for a list that is typed in two options, of which the parser would take the last."""
+    typed = [word.partition("=")[0] for word in words]
+    for name, together in LISTS.items():
+        if typed.count(name) > 1:
+            raise RequestError(f"{name} is given twice.", f"type all in one: {together}")
 
 
 class OptionsCommand(TyperCommand):
@@ -165,9 +187,11 @@ def apply_file(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def options_of_file(context: typer.Context, path: Path) -> dict[str, Any]:
-    """The options that the file of --config gives to a command."""
+    """The options that the file of --config, or of an argument, gives to a command."""
     path = expand_home(path)
-    return check_keys(read_options(path, str(context.info_name)), context, str(path))
+    (kind,) = [one.param_type_name for one in context.command.params if one.name == "config"]
+    values = read_options(path, str(context.info_name), "" if kind == "argument" else "--config ")
+    return check_keys(values, context, str(path))
 
 
 def merge_options(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,31 +227,29 @@ def options_of_preset(name: str, context: typer.Context) -> dict[str, Any]:
     return {key: value for key, value in load_preset(name, str(context.info_name)).items() if key in names}
 
 
-def read_options(path: Path, command: str) -> dict[str, Any]:
-    """The options that a TOML file or a report of the same command holds. Raises RequestError where it is neither."""
+def read_options(path: Path, command: str, typed: str = "--config ") -> dict[str, Any]:
+    """The options that a TOML file or a report of the same command holds. typed: what stands before its name.
+
+    Raises RequestError where it is neither.
+    """
+    name, fix = f"{typed}{str(path)!r}", "give a TOML file or a report.json" if typed else "give a TOML file"
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"--config {str(path)!r} cannot be read: {error}.", "give a TOML file or a report.json"
-        ) from None
+        raise RequestError(f"{name} cannot be read: {error}.", fix) from None
     if path.suffix != ".json":
         try:
             return parse_toml(text)
         except ValueError as error:  # bad TOML, or a number with thousands of digits
             reason = shortened(str(error))
-            raise RequestError(f"--config {str(path)!r} cannot be read as TOML: {reason}.", "mend it there") from None
+            raise RequestError(f"{name} cannot be read as TOML: {reason}.", "mend it there") from None
     try:
         report = json.loads(text)
         made_by, options = report["command"], dict(report["config"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise RequestError(
-            f"--config {str(path)!r} is not a report of ftcli.", "give a report.json or a TOML file"
-        ) from None
+        raise RequestError(f"{name} is not a report of ftcli.", fix) from None
     if made_by != command:
-        raise RequestError(
-            f"--config {str(path)!r} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file"
-        )
+        raise RequestError(f"{name} is a report of `{made_by}`.", f"type ftcli {made_by}, or use a TOML file")
     return {key: value for key, value in options.items() if key not in NOT_FROM_REPORT and value is not None}
 
 

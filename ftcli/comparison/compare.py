@@ -18,7 +18,7 @@ from ftcli.measures.method_difference import MethodDifference, method_difference
 from ftcli.measures.paired import bootstrap_difference, holm, mcnemar
 from ftcli.run_folder.names import REPORT
 
-ALL_PAIRS_UP_TO = 4  # so many reports are compared each with each; beyond that, each with one
+ALL_PAIRS_UP_TO = 4  # so many reports or methods are compared each with each; beyond that, each with one
 
 
 @dataclass(frozen=True)

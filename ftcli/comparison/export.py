@@ -16,7 +16,7 @@ from ftcli.formats.markdown import escape_markdown, markdown_list, markdown_tabl
 
 SCHEMA = "ftcli/compare/1"
 ALPHA = 0.05
-DIFFERENCES = "Paired differences of accuracy, in percentage points"
+DIFFERENCES = "Paired differences of accuracy, in percentage points, the first minus the second"
 POINTS = "points: means over the seeds"
 TESTS = {
     "methods": (

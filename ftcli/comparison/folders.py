@@ -5,16 +5,17 @@ from pathlib import Path
 
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COMPARED_REPORTS
-from ftcli.report.read import NOT_OF_ONE_MODEL, read_both
+from ftcli.report.read import NOT_OF_ONE_MODEL, holds_study, read_both
 from ftcli.run_folder.find import Found, find_runs
-from ftcli.run_folder.names import REPORT
+from ftcli.run_folder.names import CELLS, REPORT
 
 
 def find_reports(typed: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The reports in the order typed, those of one folder sorted by path; and a note on each run that is left out.
 
     A folder that holds a report is that run, any other folder the runs in it and below it.
-    Raises RequestError for a folder without any finished run that can be compared, and for too many of them.
+    Raises RequestError for a folder without any finished run that can be compared, for too many of them, and for the
+    folder of a study.
     """
     files: list[Path] = []
     notes: list[str] = []
@@ -22,6 +23,8 @@ def find_reports(typed: Sequence[Path]) -> tuple[list[Path], list[str]]:
         if not path.is_dir() or (path / REPORT).exists():
             files.append(path)  # whatever is wrong with it, the comparison says
             continue
+        if (path / CELLS).is_file():
+            raise holds_study(path)
         found = find_runs(path)
         problems = [problem_of(run) for run in found]
         left_out = [f"left out: {problem}" for problem in problems if problem]

@@ -12,7 +12,7 @@ from ftcli.files import read_regular
 from ftcli.limits import MAX_REPORT_BYTES, MAX_REPORT_LISTS, MAX_REPORT_VALUES
 from ftcli.report.schema import report_from
 from ftcli.report.types import Report
-from ftcli.run_folder.names import REPORT, STATE
+from ftcli.run_folder.names import CELLS, PAGE, REPORT, STATE
 from ftcli.safe_text import reason, shortened
 
 NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")  # commands; their figures are of several
@@ -37,6 +37,8 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
                 f"{str(path)!r} holds an unfinished run: there is no report yet.",
                 f"go on with it: the command that began it, with --out {path}",
             ) from None
+        if (path / CELLS).is_file():
+            raise holds_study(path) from None
         raise RequestError(f"the report {str(file)!r} cannot be read: {error.strerror}.", FIX) from None
     for what, number, most in (
         ("values", text.count(b","), MAX_REPORT_VALUES),
@@ -58,6 +60,15 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
         raise RequestError(
             f"{str(file)!r} is not a report of ftcli: {error}.", f"{FIX}; `ftcli schema` says what it holds"
         ) from None
+
+
+def holds_study(path: Path) -> RequestError:
+    """The error that a folder is that of a study, in which a run is one seed of a method."""
+    page = f" and are in {path / PAGE}" if (path / PAGE).is_file() else ""
+    return RequestError(
+        f"{str(path)!r} holds a study, and its runs are single seeds.",
+        f"its tables, seeds joined, are printed when the study is typed again{page}; or name run folders below it",
+    )
 
 
 def report_file(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """The names of what lies in a run folder. Nothing heavy is imported."""
 
 SCHEMA = "ftcli/report/1"
+CELLS = "study.jsonl"  # the cells of a study, whose run folders lie below its own
 REPORT, HISTORY, PREDICTIONS, CARD = "report.json", "history.jsonl", "predictions.parquet", "README.md"
 CARD_MARK = b"\n- ftcli\n"  # a tag in the front matter of every model card that ftcli writes
 PAGE = "report.html"  # where it was asked for

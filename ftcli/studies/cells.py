@@ -1,20 +1,26 @@
 """A cell of a study: one command with one seed and its own run folder; and how far it is."""
 
 import json
+import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from ftcli.config.shared import Common
+from ftcli.cli.main import configuration_of
+from ftcli.config.shared import Common, Reporting
 from ftcli.errors import RequestError
 from ftcli.files import read_regular
 from ftcli.limits import MAX_CELLS, MAX_REPORT_BYTES
-from ftcli.run_folder.names import HISTORY, REPORT, STATE
+from ftcli.run_folder.names import CELLS, HISTORY, REPORT, STATE
+from ftcli.run_folder.options import options_in_request
 
-CELLS = "study.jsonl"
+LOGS = "logs"  # a folder below the study's, made when its cells are run
 EVALUATE = "evaluate"
+LONGEST_NAME = 80  # characters of the name of a folder
+DATA = ("train", "id_val", "id_test", "split_seed", "cut_by", "damaged")  # what all cells of a benchmark share
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,38 @@ class Cell:
             return 0
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A cell with its options as resolved."""
+
+    cell: Cell
+    config: Common
+
+    @property
+    def key(self) -> str:
+        """Equal for cells whose results are the same but for their OOD sets."""
+        options = options_in_request(self.config)
+        return json.dumps([self.cell.command, {name: value for name, value in options.items() if name != "ood"}])
+
+    @property
+    def shares(self) -> str:
+        """Equal for cells that use the same images and the same weights, so one of them fills the cache for all."""
+        options = options_in_request(self.config)
+        return json.dumps([options.get(name) for name in (*DATA, "checkpoint", "model", "image_size")])
+
+
+def planned(cell: Cell) -> Planned:
+    """A cell with its options resolved. Raises RequestError where it cannot be run any more."""
+    model = ["--", "model"] if cell.model else []  # the folder is known only with that of the study
+    return Planned(cell, configuration_of([*cell.words, *model]))
+
+
+def sets_of(config: Common) -> dict[str, str]:
+    """The OOD sets of a command, by name."""
+    assert isinstance(config, Reporting)
+    return dict(config.ood_sets())
+
+
 def startable(waiting: Iterable[Cell], ahead: Collection[str], slots: int) -> list[Cell]:
     """The next cells, at most `slots`, none of which waits for one that is still ahead."""
     return list(islice((cell for cell in waiting if cell.first not in ahead), max(0, slots)))
@@ -109,6 +147,11 @@ def cell_from(line: str, where: str) -> Cell:
         raise damaged(Path(where), "it is no cell") from None
 
 
+def is_started(cells: Iterable[Cell], study: Path) -> bool:
+    """Whether a study has begun any of its cells, or somebody one of them by itself."""
+    return (study / LOGS).is_dir() or any(cell.is_finished(study) or cell.is_begun(study) for cell in cells)
+
+
 def below(name: str) -> bool:
     """Whether a name is that of a folder below the study's."""
     path = Path(name)
@@ -117,7 +160,8 @@ def below(name: str) -> bool:
 
 def damaged(where: Path, why: str) -> RequestError:
     return RequestError(
-        f"{str(where)!r} is not the list of the cells of a study: {why}.", "name another --out, or remove the file"
+        f"{str(where)!r} is not the list of the cells of a study: {why}.",
+        "remove the file and type the study again: finished cells are found again",
     )
 
 
@@ -133,3 +177,16 @@ def epochs_of(config: Common) -> int:
         return 0
     searches = max(1, len(getattr(config, "blocks", None) or ()) + len(getattr(config, "auto", None) or ()))
     return searches * len(config.lr) * config.epochs * len(config.seed_list())  # type: ignore[attr-defined]
+
+
+def folder_name(words: str) -> str:
+    """A name for a folder from words: their letters and digits, with a digest where signs are lost."""
+    plain = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", words.replace(" --", " ")).strip("_.")
+    if plain and len(plain) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9.,=+ -]+", words):
+        return plain
+    return f"{plain[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
+
+
+def without_separator(words: Sequence[str]) -> list[str]:
+    """Words of a command without arguments, and without the "--" before these."""
+    return [word for word in words if word != "--"]

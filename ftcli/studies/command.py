@@ -24,14 +24,14 @@ from ftcli.files import make_folder, remove_partial_files, write_atomically
 from ftcli.records import as_json
 from ftcli.run_folder.folder import choose_output_folder, resume_command
 from ftcli.run_folder.lock import LOCK, locked
-from ftcli.run_folder.names import PAGE
+from ftcli.run_folder.names import CELLS, PAGE, REPORT
 from ftcli.safe_text import counted
-from ftcli.studies.cells import CELLS, Cell, cells_as_text, read_cells
+from ftcli.studies.cells import LOGS, Cell, Planned, cells_as_text, is_started, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
 from ftcli.studies.paper_tables.registry import check_tables
-from ftcli.studies.plan import Planned, plan_cells
+from ftcli.studies.plan import plan_cells
 from ftcli.studies.progress import StudyProgress
-from ftcli.studies.run_cells import LOGS, Ended, run_cells
+from ftcli.studies.run_cells import Ended, run_cells
 from ftcli.studies.settings import checkpoint_names
 from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
@@ -49,7 +49,8 @@ def study(config: Study) -> Answer:
     folder = folder_of(config)
     with ConsoleLog(config.quiet) as log:
         earlier = read_cells(folder)
-        planned, not_here = plan_cells(config, earlier, folder)
+        begun = earlier if is_started(earlier, folder) else []  # a list alone, of --print, is replaced
+        planned, not_here = plan_cells(config, begun, folder)
         check_tables(config.tables or (), planned, not_here)
         cells = [one.cell for one in planned]
         if config.print:
@@ -81,11 +82,12 @@ def study(config: Study) -> Answer:
 
 def folder_of(config: Study) -> Path:
     """The folder of the study. Raises RequestError for a run folder, RunError where nothing may be written."""
+    new = "name a folder that is new or empty"
+    if config.out and (config.out / REPORT).exists():
+        raise RequestError(f"--out {str(config.out)!r} holds a finished run, not a study.", new)
     folder = choose_output_folder(config.out, "study", overwrite=False, resumable=True)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CELLS).is_file():
-        raise RequestError(
-            f"--out {str(folder)!r} holds something else than a study.", "name a folder that is new or empty"
-        )
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / one).exists() for one in (CELLS, ANSWER, LOGS)):
+        raise RequestError(f"--out {str(folder)!r} holds something else than a study.", new)
     return folder
 
 
@@ -122,7 +124,7 @@ def work_left(left: Sequence[Planned], folder: Path, log: ConsoleLog) -> dict[st
     """The work of every cell, without the epochs that are in its history."""
     if left:
         log.note(f"measuring the time of {counted(len(left), 'cell', 'cells')} on a few images")
-    work = work_of(left, measure=True)
+    work = work_of(left, folder)
     return {one.cell.name: work[one.cell.name].after(one.cell.epochs_done(folder)) for one in left}
 
 
@@ -142,6 +144,8 @@ def run_left(
 
 def extent(cells: Sequence[Cell], work: Mapping[str, CellWork], slots: int) -> str:
     """How much there is to do, in words."""
+    if not cells:
+        return "nothing"
     runs, epochs = (sum(getattr(work[cell.name], name) for cell in cells) for name in ("runs", "epochs"))
     parts = [counted(len(cells), "cell", "cells")]
     parts += [counted(runs, "run", "runs")] * bool(runs) + [counted(epochs, "epoch", "epochs")] * bool(epochs)
@@ -167,7 +171,7 @@ def dry_run_answer(
 ) -> Answer:  # fmt: skip
     """`--dry-run`: the cells, and how long those that are not finished take."""
     slots = config.jobs if config.engine == "local" else len(left) or 1
-    measured = bool(left) and all(one.measured for one in work.values())
+    measured = all(one.measured for one in work.values())
     content = {
         "cells": [
             {"folder": one.cell.name, "finished": one not in left}

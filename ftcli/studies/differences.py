@@ -6,13 +6,13 @@ from statistics import fmean
 
 from msgspec import UNSET
 
+from ftcli.comparison.compare import ALL_PAIRS_UP_TO
 from ftcli.comparison.verdict import Contender, difference_of, verdict
 from ftcli.measures.paired import holm
 from ftcli.studies.joining import MethodRow
 from ftcli.studies.types import MethodDifference, Verdict
 
 OOD_MEAN = "ood_mean"
-ALL_PAIRS_UP_TO = 4  # so many methods are compared each with each; of more, each with the leader
 
 
 def deciding_set(rows: Sequence[MethodRow]) -> str:
@@ -34,7 +34,7 @@ def contender(row: MethodRow, name: str) -> Contender:
     sets = sorted(row.picks[0].results.ood) if name == OOD_MEAN else [name]  # in one order, however typed
     correct = [row.correct(one) for one in sets]
     known = tuple(matrix for matrix in correct if matrix is not None)
-    data = tuple((one, *sorted({pick.data.get(one, "") for pick in row.picks})) for one in sets)
+    data = tuple((one, *sorted({pick.data[one] for pick in row.picks if one in pick.data})) for one in sets)
     return Contender(
         row.method, row.best.cell.name, accuracy(row, name) or 0.0, len(row.picks),
         known if len(known) == len(correct) else None, data, fixed=not row.draws_numbers,
@@ -42,7 +42,8 @@ def contender(row: MethodRow, name: str) -> Contender:
 
 
 def differences_of(rows: Sequence[MethodRow]) -> list[MethodDifference]:
-    """The differences on every set and on the OOD mean, pair by pair, the first of a pair minus the second.
+    """The differences on every set and on the OOD mean, pair by pair, the first of a pair minus the second: of all
+    pairs, or of more than four methods of each with the leader, that minus the leader.
 
     p values are corrected (Holm) over all pairs and sets; the mean over the OOD sets is a question of its own.
     """
@@ -52,7 +53,7 @@ def differences_of(rows: Sequence[MethodRow]) -> list[MethodDifference]:
     leader = max(rows, key=lambda row: accuracy(row, decides) or 0.0)
     pairs = list(itertools.combinations(rows, 2))
     if len(rows) > ALL_PAIRS_UP_TO:
-        pairs = [(leader, row) for row in rows if row is not leader]
+        pairs = [(row, leader) for row in rows if row is not leader]
     found = [one for first, second in pairs for one in differences_of_pair(first, second)]
     tested = [one for one in found if one.p is not UNSET and one.set != OOD_MEAN]
     for one, p in zip(tested, holm([one.p for one in tested if one.p is not UNSET]), strict=True):

@@ -1,12 +1,15 @@
 """The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import UNSET, structs
 
+from ftcli.comparison.gate import classes_in_play
 from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.types import Selected
@@ -20,18 +23,25 @@ from ftcli.studies.cells import Cell
 from ftcli.studies.types import MethodResult, SeedPick
 
 
+class Seen(NamedTuple):
+    """Equal where accuracies on a set compare: the fingerprint of its examples, and the classes to choose among."""
+
+    fingerprint: str
+    classes: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class FinishedCell:
     """A finished cell that trained: its report, its results with those of later evaluations, and its predictions.
 
-    data: by set its fingerprint. rates: of the whole grid, where it was split over cells; else none.
+    data: by set what it was measured on. rates: of the whole grid, where it was split over cells; else none.
     """
 
     cell: Cell
     report: Report
     results: FiguresBySet
     predictions: dict[str, SetPredictions]
-    data: dict[str, str]
+    data: dict[str, Seen]
     rates: tuple[float, ...] = ()
 
     @property
@@ -130,19 +140,23 @@ def finished_cell(cell: Cell, evaluations: Sequence[Cell], study: Path) -> Finis
     """A cell with what was added to it. Raises RequestError for a report or predictions that cannot be read."""
     report = read_report(study / cell.name)
     predictions = dict(read_predictions(study / cell.name / PREDICTIONS) or {})
-    by_set, fingerprints = report.results.by_set(), fingerprints_of(report)
+    by_set, data = report.results.by_set(), seen_by(report)
     for one in evaluations:
         added = read_report(study / one.name)
         by_set |= added.results.ood
-        fingerprints |= fingerprints_of(added)
+        data |= seen_by(added)
         predictions |= read_predictions(study / one.name / PREDICTIONS) or {}
     results = structs.replace(arrange(by_set), unlabelled=report.results.unlabelled) if evaluations else report.results
     known = {name: of_set for name, of_set in predictions.items() if of_set is not None}
-    return FinishedCell(cell, report, results, known, fingerprints)
+    return FinishedCell(cell, report, results, known, data)
 
 
-def fingerprints_of(report: Report) -> dict[str, str]:
-    return {name: data.fingerprint for name, data in report.data.by_set().items()}
+def seen_by(report: Report) -> dict[str, Seen]:
+    """What the cell of a report saw of every set."""
+    return {
+        name: Seen(data.fingerprint, tuple(sorted(classes_in_play(report, data.restricted_to))))
+        for name, data in report.data.by_set().items()
+    }
 
 
 def rows_of(finished: Sequence[FinishedCell]) -> list[MethodRow]:
@@ -177,8 +191,12 @@ def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:
 
 def same_words(one: MethodRow, other: MethodRow) -> bool:
     """Whether two rows differ by --set only, whose values are typed as one word."""
-    words = [[word for word in row.method.split() if "=" not in word] for row in (one, other)]
-    return words[0] == words[1]
+    return without_settings(one) == without_settings(other)
+
+
+def without_settings(row: MethodRow) -> str:
+    """What a row is called without the values of --set."""
+    return shlex.join(word for word in shlex.split(row.method) if not (word.startswith("--") and "=" in word))
 
 
 def id_val_key(row: MethodRow) -> tuple[float, float]:

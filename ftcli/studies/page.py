@@ -112,9 +112,8 @@ def provenance(study: StudyReport, reports: Mapping[str, Mapping[str, Report]]) 
     """The command, the data and weights of each benchmark, and versions."""
     parts: list[Part] = []
     if study.argv:
-        parts.append(
-            Code("The command, which goes on with the study or shows it again:", f"ftcli {shlex.join(study.argv)}")
-        )
+        line = shlex.join(["ftcli", *(word for word in study.argv if word != "--json")])
+        parts.append(Code("The command, which goes on with the study or shows it again:", line))
     for name, by_method in reports.items():
         for report in list(by_method.values())[:1]:
             weights = {

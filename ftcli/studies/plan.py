@@ -5,32 +5,30 @@ spelling, and is not run twice.
 """
 
 import itertools
-import json
 import os
-import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from hashlib import sha256
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ftcli.api import to_argv
 from ftcli.cli.main import configuration_of
 from ftcli.commands import COMMANDS
-from ftcli.config.measuring import Evaluate
-from ftcli.config.shared import Common, Loading, Reporting, Running
+from ftcli.config.shared import Common
 from ftcli.config.study import NOT_PASSED_ON, Study
 from ftcli.config.training import LOOP_OPTIONS
 from ftcli.errors import DataNotHere, RequestError, choose
 from ftcli.limits import MAX_CELLS
+from ftcli.report.read import read_report
+from ftcli.report.types import Report
 from ftcli.run_folder.options import options_in_request
-from ftcli.studies.cells import EVALUATE, Cell
+from ftcli.run_folder.options import other_options as other_options_of
+from ftcli.studies.cells import DATA, Cell, Planned, folder_name, planned, sets_of, without_separator
+from ftcli.studies.evaluations import evaluations
 from ftcli.studies.settings import Setting, checkpoint_of, label_of, rates_of, read_settings, settings_of
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
-DATA = ("train", "id_val", "id_test", "split_seed", "cut_by", "damaged")  # what all cells of a benchmark share
-LONGEST_NAME = 80  # characters of the name of a folder
 
 
 class Line(NamedTuple):
@@ -38,26 +36,6 @@ class Line(NamedTuple):
 
     command: str
     options: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell with its options as resolved."""
-
-    cell: Cell
-    config: Common
-
-    @property
-    def key(self) -> str:
-        """Equal for cells whose results are the same but for their OOD sets."""
-        options = options_in_request(self.config)
-        return json.dumps([self.cell.command, {name: value for name, value in options.items() if name != "ood"}])
-
-    @property
-    def shares(self) -> str:
-        """Equal for cells that use the same images and the same weights, so one of them fills the cache for all."""
-        options = options_in_request(self.config)
-        return json.dumps([options.get(name) for name in (*DATA, "checkpoint", "model", "image_size")])
 
 
 def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[list[Planned], dict[str, str]]:
@@ -75,23 +53,51 @@ def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[lis
     asked, not_here = requested(config, known)
     for one in asked:
         check_same_data(one, known, study)
-        if (before := by_key.get(one.key)) is not None:
-            added += evaluations(before, one, names, study)
-            continue
-        if one.cell.name in names:
-            raise other_options(one, names[one.cell.name], study)
-        by_key[one.key] = names[one.cell.name] = one
-        added.append(one)
+        if (before := by_key.get(one.key)) is None:
+            if one.cell.name in names:
+                raise other_options(one, names[one.cell.name], study)
+            before = by_key[one.key] = names[one.cell.name] = as_it_ran(one, study)
+            added.append(before)
+        added += evaluations(before, one, names, study)
+    for new in added:
+        check_same_run(new, study)
     every = list({one.cell.name: one for one in [*known, *added]}.values())
     if len(every) > MAX_CELLS:
         raise RequestError(f"the study has {len(every):,} cells, and at most {MAX_CELLS:,} are run.", "part it")
     return in_order(every), not_here
 
 
-def planned(cell: Cell) -> Planned:
-    """A cell with its options resolved. Raises RequestError where it cannot be run any more."""
-    model = ["--", "model"] if cell.model else []  # the folder is known only with that of the study
-    return Planned(cell, configuration_of([*cell.words, *model]))
+def as_it_ran(one: Planned, study: Path) -> Planned:
+    """A cell that the list lacks, without the OOD sets that are new to the finished run in its folder, if there is one:
+    as of any finished cell, its model is evaluated on them.
+    """
+    if not one.cell.is_finished(study):
+        return one
+    ran = {text.partition("=")[0] for text in report_of(one, study).config.get("ood") or ()}
+    words = [word for word in one.cell.words if not word.startswith("--ood=") or word.split("=")[1] in ran]
+    return planned(replace(one.cell, words=tuple(words)))
+
+
+def check_same_run(one: Planned, study: Path) -> None:
+    """Raises RequestError where a cell that the list lacks has a finished run in its folder with other options."""
+    if not one.cell.is_finished(study):
+        return
+    options = options_in_request(one.config)
+    if one.cell.model:  # the folder of its model is known only with that of the study
+        del options["checkpoint"]
+    if other := other_options_of(report_of(one, study).config, options):
+        raise RequestError(
+            f"{str(study / one.cell.name)!r} holds a finished run with {other}.",
+            "name another --out, or type the options that it ran with",
+        )
+
+
+def report_of(one: Planned, study: Path) -> Report:
+    """The report of a finished cell. Raises RequestError where it cannot be read."""
+    try:
+        return read_report(study / one.cell.name)
+    except RequestError as error:
+        raise RequestError(error.problem, f"remove {study / one.cell.name} and type the study again") from None
 
 
 def requested(config: Study, known: Sequence[Planned]) -> tuple[list[Planned], dict[str, str]]:
@@ -178,7 +184,9 @@ def read_line(text: str) -> Line:
             raise RequestError(
                 f"--method {text!r}: {word.partition('=')[0]} is decided by the study.", "give it to the study itself"
             )
-    return Line(command, tuple(options))
+    # An option and its value are two words, as only the values of --set are joined by "=" in the name of a row.
+    pairs = [word.split("=", 1) if word.startswith("--") else [word] for word in options]
+    return Line(command, tuple(word for pair in pairs for word in pair))
 
 
 def has_option(command: str, option: str) -> bool:
@@ -223,14 +231,6 @@ def threads_for(config: Study, known: Sequence[Planned]) -> int:
     return max(1, cores // config.jobs)
 
 
-def folder_name(words: str) -> str:
-    """A name for a folder from words: their letters and digits, with a digest where signs are lost."""
-    plain = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", words.replace(" --", " ")).strip("_.")
-    if plain and len(plain) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9.,=+ -]+", words):
-        return plain
-    return f"{plain[: LONGEST_NAME - 9]}-{sha256(words.encode()).hexdigest()[:8]}"
-
-
 def check_same_data(one: Planned, known: Sequence[Planned], study: Path) -> None:
     """Raises RequestError where earlier cells of the benchmark have other data, or another set under an OOD name."""
     for before in known:
@@ -257,48 +257,6 @@ def other_options(one: Planned, before: Planned, study: Path) -> RequestError:
         f"{was.get(name)}, and this one has {now.get(name)}.",
         "name another --out, or compare the two: --set " + f"{name}=A,B",
     )
-
-
-def sets_of(config: Common) -> dict[str, str]:
-    """The OOD sets of a command, by name."""
-    assert isinstance(config, Reporting)
-    return dict(config.ood_sets())
-
-
-def evaluations(before: Planned, now: Planned, names: dict[str, Planned], study: Path) -> Iterator[Planned]:
-    """A cell for every OOD set that is new since an earlier cell: its model on that set. `names` gets them too."""
-    for name, spec in sets_of(now.config).items():
-        if name in sets_of(before.config):
-            continue
-        cell = Cell(
-            f"{before.cell.name}+{folder_name(name)}", before.cell.benchmark, before.cell.method, before.cell.seed,
-            (EVALUATE, f"--ood={name}={spec}", *running_words(now.config)), before.cell.name, before.cell.name,
-            before.cell.checkpoint,
-        )  # fmt: skip
-        if cell.name in names:
-            was = sets_of(names[cell.name].config).get(name)
-            if was == spec:
-                continue
-            if cell.is_finished(study):  # else its set was a wrong one, and this one takes its place
-                raise RequestError(
-                    f"--out {str(study)!r} holds a study with --ood {name} {was}, and this one has {spec}.",
-                    "give the set another name, or name another --out",
-                )
-        names[cell.name] = planned(cell)
-        yield names[cell.name]
-
-
-def running_words(config: Common) -> list[str]:
-    """How images go through a model, as words of `evaluate`; how it is loaded is in its folder."""
-    mine = {one.name for one in fields(Running)} - {one.name for one in fields(Loading)} | {"import_"}
-    plain = {one.name: one.default for one in fields(Evaluate)}
-    values = {name: getattr(config, name) for name in sorted(mine)}
-    return without_separator(to_argv(EVALUATE, {name: v for name, v in values.items() if v != plain[name]}))[1:]
-
-
-def without_separator(words: Sequence[str]) -> list[str]:
-    """Words of a command without arguments, and without the "--" before these."""
-    return [word for word in words if word != "--"]
 
 
 def in_order(found: Sequence[Planned]) -> list[Planned]:

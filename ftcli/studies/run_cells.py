@@ -10,11 +10,10 @@ from ftcli.files import make_folder, read_beginning, remove_partial_files
 from ftcli.limits import MAX_MESSAGE
 from ftcli.run_folder.lock import check_unlocked
 from ftcli.safe_text import printable, shortened
-from ftcli.studies.cells import Cell, startable
+from ftcli.studies.cells import LOGS, Cell, startable
 from ftcli.studies.engines.engine import Engine
 from ftcli.studies.progress import StudyProgress
 
-LOGS = "logs"  # a folder below the study's
 ATTEMPTS = 5  # of a cell that a signal ends before it has come further
 WAIT = 0.5  # seconds between two looks at how far the cells are
 PATIENCE = 300  # seconds to wait for a process of an earlier study that still saves its state in a cell's folder

@@ -16,6 +16,7 @@ from ftcli.safe_text import shortest_unique_suffixes
 
 GRID = "lr"  # the option whose values are candidates of one run
 CHECKPOINT = "checkpoint"  # the option whose values are comparisons of their own: no selection is among them
+NEVER_TYPED = ("config", "overwrite", "resume")  # options of cells that a study gives them where they are needed
 LISTS = (Numbers, Words, Triple)  # types of options that take a list
 
 
@@ -76,7 +77,8 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
         if not equals or not option or not values:
             raise RequestError(f"--set {text!r} is not OPTION=VALUES.", "type --set epochs=5, or --set l2_sp=0.01,0.1")
         if option in NOT_PASSED_ON:
-            raise RequestError(f"--set {option}: that is decided by the study.", "--seeds 3, as an option of the study")
+            fix = "leave it out" if option in NEVER_TYPED else f"give --{option.replace('_', '-')} to the study itself"
+            raise RequestError(f"--set {option}: that is decided by the study.", fix)
         if option == "ood":
             raise RequestError("--set ood: every cell is measured on every OOD set.", "give --ood to the study itself")
         if option in (one.option for one in found):

@@ -1,5 +1,6 @@
 """The answer of a study: every benchmark with its rows, their differences, the verdict; ranks over benchmarks."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from ftcli.records import decoded
 from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
 from ftcli.studies.cells import Cell
-from ftcli.studies.differences import accuracy, deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of
+from ftcli.studies.differences import accuracy, contender, deciding_set, differences_of, verdict_of
+from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of, without_settings
 from ftcli.studies.paper_tables.material import Material
 from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
@@ -35,15 +36,15 @@ def summarize(
     """
     comparisons = comparisons_of(cells, study)
     notes: list[str] = []
-    rows = {name: one.rows for name, one in comparisons.items()}
     benchmarks = {name: benchmark_of(name, one.rows, notes) for name, one in comparisons.items()}
     benchmarks |= {name: Benchmark(methods=[], differences=[], not_here=why) for name, why in not_here.items()}
+    ranks = ranks_of({name: one.rows for name, one in comparisons.items()}, notes)
     tables = options.get("tables")
     material = Material(cells, comparisons, not_here, checkpoints)
     return StudyReport(
         schema=SCHEMA, version=__version__, created=datetime.now(UTC).isoformat(timespec="seconds"),
         argv=[redacted_spec(word) for word in command_line.get()], config=dict(options), benchmarks=benchmarks,
-        ranks=ranks_of(rows), tables=make_tables(tables, material) if tables else UNSET,
+        ranks=ranks, tables=make_tables(tables, material) if tables else UNSET,
         cells=[state_of(cell, study, failed) for cell in cells],
         notes=list(dict.fromkeys(notes)), timing=Timing(round(seconds, 3)),
         warnings=[decoded(warning, ReportWarning) for warning in log.warnings],
@@ -70,12 +71,12 @@ def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benc
 def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     """Notes on rows with other seeds or other sets, on sets whose examples differ, and what the cells warned of."""
     notes = []
-    seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.best.cell.command != "probe"}
+    seeds = {tuple(one.cell.seed for one in row.picks) for row in rows if row.draws_numbers}
     if len(seeds) > 1:
         notes.append(f"{name}: the methods have different seeds, as some cells are not finished or were added")
     for of_set in dict.fromkeys(one for row in rows for pick in row.picks for one in pick.data):
         if len({pick.data.get(of_set) for row in rows for pick in row.picks if of_set in pick.data}) > 1:
-            notes.append(f"{name}, {of_set}: the cells saw different examples, so they compare only roughly")
+            notes.append(f"{name}, {of_set}: the cells saw different examples or classes, so they compare only roughly")
     if len({pick.report.model.sha256 for row in rows for pick in row.picks}) > 1:
         notes.append(f"{name}: the cells began with different weights, so they compare only roughly")
     for row in rows:
@@ -128,19 +129,54 @@ def state_of(cell: Cell, study: Path, failed: Mapping[str, str]) -> CellState:
     )  # fmt: skip
 
 
-def ranks_of(rows: Mapping[str, Sequence[MethodRow]]) -> list[Rank]:
-    """Mean rank of every method over the benchmarks, best first; empty where there is only one benchmark."""
-    places: dict[str, list[float]] = {}
-    for of_benchmark in rows.values():
-        if not of_benchmark:
-            continue
-        decides = deciding_set(of_benchmark)
-        accuracies = {row.method: accuracy(row, decides) or 0.0 for row in of_benchmark}
-        for method, mine in accuracies.items():
-            higher = sum(other > mine for other in accuracies.values())
-            equal = sum(other == mine for other in accuracies.values())
-            places.setdefault(method, []).append(higher + (equal + 1) / 2)
-    if len([name for name in rows if rows[name]]) < 2:
+def ranks_of(rows: Mapping[str, Sequence[MethodRow]], notes: list[str]) -> list[Rank]:
+    """The methods with their mean ranks over the benchmarks, best first, then those that not every benchmark has; empty
+    where fewer than two benchmarks or methods can be ranked. rows: by benchmark. `notes` gets what is left out.
+    """
+    picked = {name: [row for row in found if is_picked(row, found)] for name, found in rows.items() if found}
+    if len(picked) < 2 or max(map(len, picked.values())) < 2:
         return []
-    ranks = [Rank(method, fmean(of_method), len(of_method)) for method, of_method in places.items()]
-    return sorted(ranks, key=lambda rank: (rank.rank, -rank.benchmarks, rank.method))
+    by_benchmark = {}
+    for name, found in picked.items():
+        decides = deciding_set(found)
+        if len({contender(row, decides).data for row in found}) > 1:
+            notes.append(f"{name}: left out of the ranks, as its methods were not all measured on the same data")
+        elif len(found) == 1:
+            notes.append(f"{name}: left out of the ranks, as it has results of {found[0].method} alone")
+        else:
+            known = {without_settings(row): accuracy(row, decides) for row in found}
+            by_benchmark[name] = {method: mine for method, mine in known.items() if mine is not None}
+    having = Counter(method for of_benchmark in by_benchmark.values() for method in of_benchmark)
+    complete = [method for method, count in having.items() if count == len(by_benchmark)]
+    if len(by_benchmark) < 2 or len(complete) < 2:
+        notes.append("no mean ranks: fewer than two methods have results on the same data in two benchmarks or more")
+        return []
+    places = [places_of({one: of_benchmark[one] for one in complete}) for of_benchmark in by_benchmark.values()]
+    names = names_over([row for name in by_benchmark for row in picked[name]])
+    ranks = [
+        Rank(method=names[one], benchmarks=having[one], rank=fmean(place[one] for place in places)) for one in complete
+    ]
+    others = [Rank(method=names[one], benchmarks=count) for one, count in having.items() if one not in complete]
+    return [
+        *sorted(ranks, key=lambda one: (one.rank, one.method)),
+        *sorted(others, key=lambda one: (-one.benchmarks, one.method)),
+    ]
+
+
+def places_of(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """The rank of each by its accuracy, 1 the highest; of equal ones the mean of their ranks."""
+    known = {name: round(value, 12) for name, value in accuracies.items()}  # sums in another order are equal
+    return {
+        name: sum(other > mine for other in known.values()) + (sum(other == mine for other in known.values()) + 1) / 2
+        for name, mine in known.items()
+    }
+
+
+def names_over(rows: Sequence[MethodRow]) -> dict[str, str]:
+    """What the methods are called over several benchmarks: as their rows are, without the values of --set where not the
+    same are picked in each.
+    """
+    labels: dict[str, set[str]] = {}
+    for row in rows:
+        labels.setdefault(without_settings(row), set()).add(row.method)
+    return {method: next(iter(found)) if len(found) == 1 else method for method, found in labels.items()}

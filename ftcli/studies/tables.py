@@ -23,8 +23,8 @@ from ftcli.console.cells import (
 from ftcli.console.overall import duration
 from ftcli.console.streams import Console
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
+from ftcli.studies.cells import Planned
 from ftcli.studies.paper_tables.registry import shown_tables
-from ftcli.studies.plan import Planned
 from ftcli.studies.time import CellWork
 from ftcli.studies.types import Benchmark, CellState, MethodDifference, Rank, StudyReport
 
@@ -151,7 +151,9 @@ def difference_table(differences: Sequence[MethodDifference]) -> Table:
         "95 % interval and p: seeds and examples both as chance; p Holm: corrected over all pairs and sets; "
         f"* where p Holm < {ALPHA}"
     )
-    return Layout(heads, rows).table("Differences of accuracy, in percentage points", caption, left=("", "set"))
+    return Layout(heads, rows).table(
+        "Differences of accuracy, in percentage points, the first minus the second", caption, left=("", "set")
+    )
 
 
 def p_value(p: object) -> str:
@@ -161,8 +163,12 @@ def p_value(p: object) -> str:
 
 
 def rank_table(ranks: Sequence[Rank]) -> Table:
-    rows = [[text(one.method), text(f"{one.rank:.2f}"), text(str(one.benchmarks))] for one in ranks]
-    return Layout(["", "mean rank", "benchmarks"], rows).table("Mean rank over the benchmarks, 1 is the best", "")
+    rows = [
+        [text(one.method), text("-" if one.rank is UNSET else f"{one.rank:.2f}"), text(str(one.benchmarks))]
+        for one in ranks
+    ]
+    caption = "-: not measured on every benchmark, so without a rank" if any(one.rank is UNSET for one in ranks) else ""
+    return Layout(["", "mean rank", "benchmarks"], rows).table("Mean rank over the benchmarks, 1 is the best", caption)
 
 
 def failed_table(failed: Sequence[CellState]) -> Table:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ftcli.errors import RequestError
-from ftcli.studies.cells import Cell, epochs_of, startable
-from ftcli.studies.plan import Planned
+from ftcli.studies.cells import Cell, Planned, epochs_of, startable
+from ftcli.studies.evaluations import commands_that_open
 
 SPREAD = 1.5  # factor either way within which the time is expected
 EVALUATION_SECONDS = 15.0  # of a cell that only evaluates a model: mostly its start
@@ -52,18 +53,18 @@ class CellWork:
         return replace(self, seconds=seconds, epochs=self.epochs - done, before=self.before + done)
 
 
-def work_of(cells: Sequence[Planned], *, measure: bool) -> dict[str, CellWork]:
-    """The work of every cell, by name. measure: whether the time is measured, once for cells that differ by their seed
-    only; that takes some seconds for each.
+def work_of(cells: Sequence[Planned], study: Path) -> dict[str, CellWork]:
+    """The work of every cell that is left, by name. The time is measured once for cells that differ by their seed only,
+    which takes some seconds for each; sets that evaluations are on are opened.
 
-    Raises RequestError where it is measured and a command is a wrong request.
+    Raises RequestError where a command is a wrong request.
     """
     found: dict[str, CellWork] = {}
     kinds: dict[tuple[str, ...], list[Planned]] = {}
     for one in cells:
         kinds.setdefault(without_seed(one.cell.words), []).append(one)
     trained = [kind for kind, members in kinds.items() if not members[0].cell.model]
-    estimates = measured(trained) if measure else {}
+    estimates = measured([*trained, *commands_that_open(cells, study)])
     for kind, members in kinds.items():
         for one in members:
             found[one.cell.name] = work_from(one, estimates.get(kind))
@@ -88,7 +89,8 @@ def without_seed(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def measured(commands: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Mapping[str, Any]]:
-    """The answer of `--dry-run` of each command, where it has one; a process measures them one after the other.
+    """The answer of `--dry-run` of each command that trains, where there is one; a process carries them out one after
+    the other, and of an evaluation opens the model and the sets.
 
     Raises RequestError where one of them is a wrong request.
     """

@@ -107,12 +107,14 @@ class Benchmark(Record, kw_only=True):
     not_here: str | UnsetType = UNSET
 
 
-class Rank(Record):
-    """Mean rank of a method over the benchmarks that have it, 1 the best, by the set that decides."""
+class Rank(Record, kw_only=True):
+    """Mean rank of a method over the benchmarks, 1 the best, by the set that decides, among the methods that all
+    benchmarks have. benchmarks: how many have it; where that is not all, it has no rank.
+    """
 
     method: str
-    rank: float
     benchmarks: Count
+    rank: float | UnsetType = UNSET
 
 
 class PublishedRow(Record, kw_only=True):

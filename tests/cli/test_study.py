@@ -17,9 +17,11 @@ from ftcli.comparison.verdict import Contender, difference_of
 from ftcli.studies import command as study_command
 from ftcli.studies import time as study_time
 from ftcli.studies.cells import Cell
+from ftcli.studies.measure_process import plan_of
 from tests.helpers.ended import Ended
 from tests.helpers.program import Work, inside, lasting, read, work
 
+MEASURED = study_time.measured
 TUNING = ["--epochs", 2, "--lr", "1e-3,1e-2"]
 
 
@@ -118,6 +120,9 @@ def test_typed_again_nothing_runs_and_the_answer_is_the_same(task: Work, engine:
     words = ["--methods", "probe,finetune", "--epochs", 1, "--lr", "1e-2"]
     assert study(task, tmp_path / "s", *words).returncode == 0
     before, engine.run = answer(tmp_path / "s"), []
+    planned = study(task, tmp_path / "s", *words, "--dry-run")
+    assert planned.stdout.splitlines()[-1] == "2 cells, of which 2 finished; left: nothing"
+    assert study(task, tmp_path / "s", *words, "--dry-run", "--json").report["seconds"] == 0
     assert study(task, tmp_path / "s", *words).returncode == 0
     assert engine.run == [] and without_folders(answer(tmp_path / "s")) == without_folders(before)
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
@@ -145,6 +150,32 @@ def test_what_is_added_runs_alone(task: Work, engine: InsideEngine, tmp_path: Pa
         assert row["results"]["ood_mean"] == whole["results"]["ood_mean"]
         for key in ("n", "accuracy", "loss", "balanced_accuracy", "ece", "accuracy_ci95"):
             assert row["results"]["ood"]["near"][key] == whole["results"]["ood"]["near"][key]
+
+
+def test_a_new_set_is_opened_before_anything_starts(
+    task: Work, engine: InsideEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in the folder nothing changes."""
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2"]
+    assert study(task, tmp_path / "s", *words).returncode == 0
+    before = (tmp_path / "s" / "study.jsonl").read_text("utf-8")
+    asked: list[list[str]] = []
+
+    def answered(request: str) -> str:
+        asked.extend(commands := json.loads(request))
+        return json.dumps([plan_of(words) for words in commands])
+
+    monkeypatch.setattr(study_time, "measured", MEASURED)
+    monkeypatch.setattr(study_time, "answer_of_process", answered)
+    engine.run = []
+    for wrong, said in {"none": "none", f"{task.far}?label=colour": "colour"}.items():
+        ended = study(task, tmp_path / "s", *words, "--ood", f"near={wrong}")
+        assert ended.returncode == 2 and said in ended.stderr and engine.run == []
+        assert (tmp_path / "s" / "study.jsonl").read_text("utf-8") == before
+    asked.clear()
+    ended = study(task, tmp_path / "s", *words, "--ood", f"near={task.train}")
+    assert ended.returncode == 0 and engine.run == ["data/finetune/seed-0+near"], ended.stderr
+    assert [one[0] for one in asked] == ["evaluate"]
 
 
 def test_a_set_that_not_every_seed_has(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
@@ -207,6 +238,7 @@ def test_the_answer_keeps_its_schema(task: Work, engine: InsideEngine, tmp_path:
     assert json.loads(ended.stdout) == answer(out)
     jsonschema.validate(answer(out), json.loads(inside("schema", "study").stdout))
     page = (out / "report.html").read_text("utf-8")
+    assert "ftcli study --checkpoint" in page and "--json" not in page.partition("ftcli study --checkpoint")[2][:1000]
     assert "<svg" in page and "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -252,6 +284,18 @@ def test_settings_are_rows_and_id_val_takes_one(task: Work, engine: InsideEngine
     assert answer(out)["benchmarks"]["data"]["verdict"]["method"] == taken[0]
 
 
+@pytest.mark.parametrize("joined", [" ", "="])
+def test_methods_with_options_of_their_own_all_take_part(
+    joined: str, task: Work, engine: InsideEngine, tmp_path: Path
+) -> None:
+    """However an option and its value are typed: only values of --set are picked from."""
+    methods = [f"finetune --l2-sp{joined}{value}" for value in (0, 1)]
+    words = [word for method in methods for word in ("--method", method)]
+    assert study(task, tmp_path / "s", *words, "--epochs", 1, "--lr", "1e-2").returncode == 0
+    found = rows(tmp_path / "s")
+    assert set(found) == {"finetune --l2-sp 0", "finetune --l2-sp 1"} and all(row["picked"] for row in found.values())
+
+
 def test_what_lies_in_the_folder_is_not_overwritten(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "mine.txt").write_text("mine")
@@ -265,6 +309,58 @@ def test_print_keeps_the_list_alone(task: Work, engine: InsideEngine, tmp_path: 
     lines = ended.stdout.splitlines()
     assert len(lines) == 1 + 2 + 2 and all(line.startswith("ftcli ") for line in lines)
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["study.jsonl"] and engine.run == []
+
+
+def test_a_damaged_list_is_removed_and_finished_cells_are_found_again(
+    task: Work, engine: InsideEngine, tmp_path: Path
+) -> None:
+    """As the message says; also their evaluations. Nothing is taken for what was typed that ran with other options."""
+    words = ["--methods", "probe,finetune", "--epochs", 1, "--lr", "1e-2"]
+    more = [*words, "--ood", f"near={task.train}"]
+    assert study(task, tmp_path / "s", *words).returncode == study(task, tmp_path / "s", *more).returncode == 0
+    before, listed, engine.run = answer(tmp_path / "s"), tmp_path / "s" / "study.jsonl", []
+    text = listed.read_text("utf-8")
+    listed.write_text("{" + text, "utf-8")
+    ended = study(task, tmp_path / "s", *words)
+    assert ended.returncode == 2 and "remove the file and type the study again" in ended.stderr
+    listed.unlink()
+    other = study(task, tmp_path / "s", *more, "--epochs", 2)
+    assert other.returncode == 2 and "seed-0' holds a finished run with --epochs 1" in other.stderr
+    other = study(task, tmp_path / "s", *words, "--ood", f"near={task.far}")
+    assert other.returncode == 2 and "seed-0+near' holds a finished run with --ood" in other.stderr
+    assert not listed.exists() and study(task, tmp_path / "s", *more).returncode == 0 and engine.run == []
+    assert rows(tmp_path / "s") == {row["method"]: row for row in before["benchmarks"]["data"]["methods"]}
+    assert sorted(listed.read_text("utf-8").splitlines()) == sorted(text.splitlines())
+
+
+def test_a_list_of_cells_that_have_not_begun_is_replaced(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """So a wrong SPEC that --print could not know of is corrected; of a study that has begun it is refused."""
+    words = ["--methods", "finetune", "--epochs", 1, "--lr", "1e-2", "--out", tmp_path / "s", *task.words[:2]]
+    assert inside("study", *words, "--train", "wrong", "--print").returncode == 0
+    ended = inside("study", *words, *task.words[2:])
+    assert ended.returncode == 0, ended.stderr
+    ended = inside("study", *words, "--train", "wrong", "--print")
+    assert ended.returncode == 2 and "holds a study with --train" in ended.stderr
+
+
+def test_compare_and_report_do_not_take_seeds_for_methods(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    """They say where the comparison of a study is; folders below it are taken as ever."""
+    out = tmp_path / "s"
+    assert study(task, out, "--methods", "finetune", "--seeds", 2, "--epochs", 1, "--lr", "1e-2").returncode == 0
+    for command in ("compare", "report"):
+        ended = inside(command, out)
+        assert ended.returncode == 2 and "holds a study" in ended.stderr and str(out / "report.html") in ended.stderr
+    (out / "report.html").unlink()
+    assert "report.html" not in (ended := inside("report", out)).stderr and "typed again" in ended.stderr
+    assert inside("compare", out / "data").returncode == inside("report", out / "data/finetune/seed-0").returncode == 0
+
+
+def test_a_run_folder_is_no_study(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "report.json").write_text("{}", "utf-8")
+    ended = study(task, tmp_path / "run")
+    assert ended.returncode == 2 and "holds a finished run, not a study" in ended.stderr
+    assert "--overwrite" not in ended.stderr
 
 
 def test_the_report_of_a_cell_is_that_of_its_command(task: Work, engine: InsideEngine, tmp_path: Path) -> None:

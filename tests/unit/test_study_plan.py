@@ -9,6 +9,7 @@ from ftcli.cli.main import configuration_of
 from ftcli.config.study import PASSED_ON, Study
 from ftcli.errors import DataNotHere, RequestError
 from ftcli.studies.cells import Cell, cells_as_text, read_cells
+from ftcli.studies.evaluations import commands_that_open
 from ftcli.studies.plan import plan_cells
 from ftcli.studies.settings import read_settings
 
@@ -130,6 +131,16 @@ def test_a_new_set_is_measured_and_nothing_is_trained() -> None:
     assert cells(*TYPED, *more, earlier=after) == after
 
 
+def test_what_opens_a_new_set() -> None:
+    """The evaluation of a model that is there, else the training of that model with the set; each set once."""
+    before = cells(*TYPED, "--methods", "finetune,lpft", "--seeds", "2")
+    after, _ = plan_cells(options(*TYPED, "--methods", "finetune,lpft", "--seeds", "2", "--ood", "new=n"), before, OUT)
+    assert commands_that_open(after, OUT) == [(*before[0].words, "--ood=new=n")]
+    evaluation = after[-4]
+    assert commands_that_open(after[-4:], OUT) == [(*evaluation.cell.words, str(OUT / evaluation.cell.model))]
+    assert commands_that_open(after[:4], OUT) == []
+
+
 def test_a_new_set_that_could_not_be_opened_is_corrected(tmp_path: Path) -> None:
     """The cell that measures it is replaced, unless it is finished."""
 
@@ -176,6 +187,9 @@ def test_another_study_under_the_same_name_is_refused(words: tuple[str, ...], sa
         (("--set", "epoch=3"), "--epoch"),
         (("--set", "epochs"), "OPTION=VALUES"),
         (("--set", "seeds=3"), "seeds"),
+        (("--preset", "digits", "--preset", "living17"), "--preset is given twice"),
+        (("--methods=lpft", "--methods", "finetune"), "--methods is given twice"),
+        (("--checkpoint", "n"), "--checkpoint is given twice"),
         (("--set", "ood=x=a;y=b"), "--set ood"),
         (("--set", "l2_sp=1", "--method", "lpft --l2-sp=2"), "has a value for it"),
         (("--set", "epochs=1,,2"), "empty"),
@@ -190,6 +204,39 @@ def test_wrong_requests(words: tuple[str, ...], said: str) -> None:
     with pytest.raises(RequestError) as error:
         cells(*TYPED, *words)
     assert said in error.value.problem and error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("option", "fix"),
+    [
+        ("seeds", "give --seeds to the study itself"), ("dry_run", "give --dry-run to the study itself"),
+        ("out", "give --out to the study itself"), ("resume", "leave it out"),
+    ],
+)  # fmt: skip
+def test_what_a_study_decides_is_no_setting(option: str, fix: str) -> None:
+    with pytest.raises(RequestError) as error:
+        read_settings([f"{option}=3"])
+    assert error.value.fix == fix
+
+
+def test_a_file_may_name_a_recipe(tmp_path: Path) -> None:
+    """What is beside it in the file is stronger, and what is typed is strongest."""
+    path = tmp_path / "study.toml"
+    path.write_text('recipe = "early-stopping"\nseeds = 2\n', "utf-8")
+    plain, of_file = options("--recipe", "early-stopping"), options(str(path))
+    assert of_file.recipe == "early-stopping" and of_file.method_lines() == plain.method_lines()
+    assert of_file.tables == plain.tables and of_file.seed_list() == (0, 1) != plain.seed_list()
+    for words in ([str(path), "--recipe", "ten"], ["--recipe", "ten", str(path)]):
+        assert options(*words).recipe == "ten" and options(*words).tables == ("published",)
+
+
+@pytest.mark.parametrize(("name", "text"), [("none.toml", None), ("bad.toml", "x ="), ("report.json", "{}")])
+def test_a_file_is_named_as_it_is_typed(tmp_path: Path, name: str, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(RequestError) as error:
+        options(str(tmp_path / name))
+    assert error.value.problem.startswith(repr(str(tmp_path / name))) and "--config" not in error.value.fix
 
 
 def test_presets_whose_data_are_not_here(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ftcli.config.study import Study
-from ftcli.studies.cells import Cell
-from ftcli.studies.plan import Planned
+from ftcli.studies.cells import Cell, Planned
 
 
 class Engine(Protocol):

@@ -20,9 +20,9 @@ from ftcli.presets import preset_names, read_preset
 from ftcli.presets.placing import put_root
 from ftcli.presets.published import published_for
 from ftcli.presets.sets import sets_of
+from ftcli.studies.cells import Planned
 from ftcli.studies.joining import Comparison, FinishedCell
 from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.plan import Planned
 from ftcli.studies.types import PublishedMean, PublishedRow, PublishedTable
 
 LEVEL = 0.90

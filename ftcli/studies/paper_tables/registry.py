@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from ftcli.studies.cells import Planned
 from ftcli.studies.paper_tables import early_stopping, feature_quality, pretraining, published, surgical_tasks
 from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.plan import Planned
 from ftcli.studies.types import PaperTables
 
 
