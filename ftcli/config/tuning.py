@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
-from ftcli.config.loop import L1, BatchNorm, Mixup, rates
+from ftcli.config.loop import L1, BatchNorm, Mixup, Project, rates
 from ftcli.config.shared import weights
 from ftcli.config.training import PathPoints, Training
 from ftcli.errors import RequestError
@@ -48,7 +48,24 @@ class Tuning(Training):
         ),
     ] = 0.0
     l1_sp: L1 = 0.0
+    ldifs: Annotated[
+        float,
+        option(
+            "α of the LDIFS penalty on the change of the blocks' outputs, normalised over channels.",
+            panel=TRAINING,
+            min=0.0,
+            metavar="ALPHA",
+        ),
+    ] = 0.0
+    project: Project = None
     mixup: Mixup = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.project and self.weight_decay:
+            raise RequestError(
+                f"--project {self.project} takes the place of --weight-decay {self.weight_decay:g}.", "leave one out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -68,9 +85,10 @@ class Finetune(Tuning):
             raise RequestError(
                 "--measure distortion: what starts at random has no features to distort.", "leave --measure out"
             )
-        if self.init == "random" and (self.l2_sp or self.l1_sp):
+        pulls = {"--l2-sp": self.l2_sp, "--l1-sp": self.l1_sp, "--ldifs": self.ldifs, "--project": self.project}
+        if self.init == "random" and (given := [option for option, value in pulls.items() if value]):
             raise RequestError(
-                "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
+                f"{given[0]} pulls towards pretrained weights, and --init random has none.", "leave one out"
             )
 
     @property

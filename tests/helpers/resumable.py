@@ -42,6 +42,8 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "halving": ["finetune", "--epochs", 4, "--lr", "1e-6,1e-5,1e-4,1e-3,1e-2", "--budget", "halving", "--ema", "0.9"],
     "audit": ["lpft", "--epochs", 2, "--lr", "1e-5,1e-3,1e-1", "--budget", "audit", "--optimizer", "adam"],
+    "ftp": ["lpft", "--epochs", 3, "--lr", "1e-2", "--project", "ftp:0.5", "--ma", "--bn", "train"],
+    "ldifs": ["finetune", "--epochs", 2, "--lr", "1e-3,1e-2", "--ldifs", 1, "--project", "spd"],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
     "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
     "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],
