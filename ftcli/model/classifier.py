@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Group:
-    """Linear layers whose outputs are added, weighted by the softmax of the parameter `mix`; without it there is one."""
+    """Linear layers whose outputs are added, weighted by the softmax of the parameter `mix`; one layer without it."""
 
     parts: tuple[Part, ...]
     mix: str | None = None
@@ -66,7 +66,7 @@ def sources_of(model: nn.Module) -> tuple[Source, ...]:
 
 
 def classifier_of(model: nn.Module) -> Classifier:
-    """The linear layers of a model's classifier. Raises RequestError where it is not made of such layers, with biases."""
+    """The linear layers of a model's classifier. Raises RequestError where it is not made of linear layers with biases."""
     classifier = find_classifier(model)
     if classifier is not None:
         return classifier

@@ -3,6 +3,7 @@
 from typing import Any
 
 import timm
+from timm.models.metaformer import Attention, LayerNorm2dNoBias, LayerNormNoBias, MetaFormer, SepConv
 from torch import nn
 
 from tests.helpers.tiny import draw_weights
@@ -30,15 +31,27 @@ FAMILIES: dict[str, dict[str, Any]] = {  # name -> further arguments of timm.cre
     },
     "efficientvim_m1": {"embed_dim": (16, 24, 32), "depths": (1, 1, 1)},
     "efficientvim_m1_dist": {"embed_dim": (16, 24, 32), "depths": (1, 1, 1)},
-    "caformer_s18": {},
 }  # fmt: skip
+
+
+MLP_HEAD = "metaformer"  # whose constructors by name take no sizes
 
 
 def family(name: str, num_classes: int = 5, seed: int = 0) -> nn.Module:
     """One of the networks in eval mode, every floating tensor drawn anew."""
+    if name == MLP_HEAD:
+        return draw_weights(with_mlp_head(num_classes), seed).eval()
     return draw_weights(timm.create_model(name, num_classes=num_classes, **FAMILIES[name]), seed).eval()
+
+
+def with_mlp_head(num_classes: int) -> nn.Module:
+    """A tiny CAFormer."""
+    mixers, norms = [SepConv, SepConv, Attention, Attention], [LayerNorm2dNoBias] * 2 + [LayerNormNoBias] * 2
+    return MetaFormer(
+        depths=(1, 1, 1, 1), dims=(8, 8, 32, 32), token_mixers=mixers, norm_layers=norms, num_classes=num_classes
+    )
 
 
 def side_of(name: str) -> int:
     """Of the images that it takes [pixels]."""
-    return int(FAMILIES[name].get("img_size", 64))
+    return int(FAMILIES.get(name, {}).get("img_size", 64))

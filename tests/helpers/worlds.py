@@ -14,6 +14,7 @@ from ftcli.engine.device import machine_of
 from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
+from tests.helpers.families import FAMILIES, family
 from tests.helpers.tiny import SIDE, tiny
 
 CONFIG_OF = {"probe": Probe, "finetune": Finetune, "lpft": Lpft}
@@ -42,7 +43,7 @@ def coloured(root: Path, classes: int = 3, each: int = 14, seed: int = 0, noise:
 
 def loaded(name: str, classes: int = 3) -> Loaded:
     """A tiny network as `load_model` would give it."""
-    model = tiny(name, num_classes=classes)
+    model = (family if name in FAMILIES else tiny)(name, num_classes=classes)
     return Loaded(
         model=model, name=name, checkpoint=None, head_loaded=False, label_names=None, data_config=DATA_CONFIG,
         create_args={"model_name": name, "num_classes": classes},

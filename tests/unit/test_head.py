@@ -11,7 +11,7 @@ from torch import nn
 
 from ftcli.errors import RequestError
 from ftcli.model.head import classifier_tensors, features, fresh_head, head_of, set_head
-from tests.helpers.families import FAMILIES, family, side_of
+from tests.helpers.families import FAMILIES, MLP_HEAD, family, side_of
 from tests.helpers.tiny import SIX, images, tiny
 
 ROUNDING = 1e-5  # of the largest logit: the mean of two layers against one layer of their mean weights
@@ -102,7 +102,7 @@ def test_a_new_head_trains() -> None:
     assert all(grads[name].grad is not None for name in classifier_tensors(model))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, MLP_HEAD])
 def test_several_layers_are_one_linear_head(name: str) -> None:
     model = family(name)
     head, batch = head_of(model), images(3, side_of(name))
@@ -125,7 +125,7 @@ def test_several_layers_are_one_linear_head(name: str) -> None:
     assert own == {f"{path}.{end}" for path in head.names for end in ("weight", "bias")}
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items() if key not in own)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    built = timm.create_model(name, num_classes=7, **FAMILIES[name]).state_dict()
+    built = family(name, num_classes=7).state_dict()
     assert shapes == {key: tensor.shape for key, tensor in built.items()}
 
 

@@ -70,9 +70,9 @@ def load_model(
     state = _in_timm_names(model, checkpoint, log)
     file_head = _file_head(state, head, checkpoint, log)
     _check_body(model, state, head.names, checkpoint, model_config)
-    if num_classes is None and not headless:
-        if file_head is None:
-            raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
+    head_needed = num_classes is None and not headless
+    if head_needed and file_head is None:
+        raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
     own_rows = len(file_head[0][1]) if file_head else stated
     rows = num_classes or own_rows
     used = file_head if own_rows == rows else None
@@ -82,7 +82,7 @@ def load_model(
         set_head(model, torch.zeros(rows, head.width), torch.zeros(rows))
     else:
         set_linear_layers(model, used)
-    if num_classes is None and not headless:
+    if head_needed:
         _check_answers(head_of(model), checkpoint, log)
     _fill(model, state, checkpoint)
     loaded = _loaded(model_config, model, checkpoint, used is not None, image_size, overrides)
@@ -189,7 +189,7 @@ def _file_head(
 def _file_layer(
     found: dict[str, Tensor], name: str, width: int, checkpoint: Checkpoint, log: Log
 ) -> tuple[Tensor, Tensor] | None:
-    """Take a linear layer's weight [K, width] and bias [K] out of `found`; None where it is not complete or fits not."""
+    """Take a linear layer's weight [K, width] and bias [K] out of `found`; None where it does not fit."""
     weight, bias = found.pop(f"{name}.weight", None), found.pop(f"{name}.bias", None)
     if weight is None or bias is None:
         if weight is not None or bias is not None:
