@@ -66,7 +66,7 @@ def sources_of(model: nn.Module) -> tuple[Source, ...]:
 
 
 def classifier_of(model: nn.Module) -> Classifier:
-    """The linear layers of a model's classifier. Raises RequestError where it is not made of linear layers with biases."""
+    """The linear layers of a model's classifier. Raises RequestError where it is not made of layers with biases."""
     classifier = find_classifier(model)
     if classifier is not None:
         return classifier
@@ -78,7 +78,8 @@ def classifier_of(model: nn.Module) -> Classifier:
         raise RequestError(
             f"{family} adds to its classifier the maximum over tokens of a second one, aux_head, which is not linear "
             "in any features",
-            "leave that out: --model-arg use_aux_head=false --drop-prefix aux_head.",
+            "leave that out: --model-arg use_aux_head=false --drop-prefix aux_head. (with a config.json, write "
+            '"use_aux_head": false into its model_args in place of the first option)',
         )
     kinds = ", ".join(f"{owner} ({type(model.get_submodule(owner)).__name__})" for owner in owners)
     raise RequestError(

@@ -168,6 +168,12 @@ def test_what_is_not_linear_is_refused(name: str, says: str) -> None:
     assert re.search(says, f"{refused.value} {refused.value.fix}", re.DOTALL)
 
 
+def test_volo_without_its_second_classifier_has_a_linear_head() -> None:
+    with torch.device("meta"):
+        model = timm.create_model("volo_d1_224", num_classes=5, use_aux_head=False)
+    assert head_of(model).names == ("head",) and head_of(model).width == model.head_hidden_size
+
+
 def test_layers_in_a_family_of_unknown_arithmetic_are_refused() -> None:
     model = tiny("test_resnet")
     model.get_classifier = lambda: (model.fc, nn.Linear(model.num_features, 5))
