@@ -17,7 +17,7 @@ FAMILIES: dict[str, dict[str, Any]] = {  # name -> further arguments of timm.cre
     "efficientformerv2_s0": {
         "img_size": 64, "depths": (1, 1, 2, 2), "embed_dims": (8, 8, 16, 24), "num_vit": 1, "mlp_ratios": 2,
     },
-    "swiftformer_xs": {"layers": (1, 1, 1, 1), "embed_dims": (8, 12, 16, 24)},
+    "swiftformer_xs": {"img_size": 64, "layers": (1, 1, 1, 1), "embed_dims": (8, 12, 16, 24)},
     "repvit_m1": {"embed_dim": (8, 12, 16, 24), "depth": (1, 1, 1, 1)},
     "iformer_t": {
         "dims": (8, 8, 12, 16), "depths": (1, 1, 3, 1), "attn_groups": (0, 0, 1, 0),

@@ -57,7 +57,9 @@ def test_fine_tuning_and_the_line_start_from_the_file(tmp_path: Path) -> None:
     done = inside("finetune", "--checkpoint", start, *given, *words, "--out", out)
     assert done.returncode == 0, done.stderr
     saved = open_checkpoint(str(out), strip_prefix=None, log=Log()).tensors()
-    torch.testing.assert_close(saved["fc.weight"], torch.stack([rows[f"class{i}"] for i in range(3)]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        saved["fc.weight"], torch.stack([rows[f"class{i}"] for i in range(3)]), rtol=0, atol=1e-6
+    )
     assert saved["fc.bias"].abs().max() < 1e-6
 
     line = inside("interpolate", start, out, *given, "--bn", "raw", "--points", 2, "--json").report["interpolation"]

@@ -14,6 +14,7 @@ from ftcli.limits import MAX_CHECKED_SIDE
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.config_values import TimmConfig
+from ftcli.model.checkpoints.open_clip import PROJECTIONS
 from ftcli.model.head import Head, head_of, set_head, set_linear_layers
 from ftcli.model.loading.architecture import NO_OVERRIDES, ModelConfig, build, resolve_model_config
 from ftcli.model.loading.mismatch import find_mismatch, mismatch_error
@@ -156,6 +157,9 @@ def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[s
         state = convert(dict(tensors), model) if both else convert(dict(tensors))
     except Exception:  # a filter fails on names that it does not expect, which `_check_body` reports better
         return tensors
+    if any(name in tensors for name in PROJECTIONS):
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        log.note(f"{checkpoint.where}: its projection to text embeddings is left out: it is no classifier")
     changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
     if changed:
         log.note(f"{checkpoint.where}: resampled for this input size: {first_few(changed)}")
