@@ -6,6 +6,7 @@ families a BatchNorm or a hidden layer stands before it and belongs to the body.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import nn
 
@@ -126,7 +127,7 @@ def _branches(model: nn.Module, modules: Sequence[nn.Module], paths: dict[nn.Mod
             if not _is_linear(linear):
                 return None
             parts.append(Part(paths[linear], width))
-            width += linear.weight[0].numel()  # type: ignore[union-attr, index, operator]
+            width += linear.weight[0].numel()
         weighted = isinstance(getattr(model, mix, None), nn.Parameter)
         groups += [Group(tuple(parts), mix)] if weighted else [Group((part,)) for part in parts]
     return Classifier(tuple(groups), (Source(),), width)
@@ -148,7 +149,7 @@ def _chain(head: nn.Module) -> list[nn.Module]:
     return [getattr(head, name) for name in names if hasattr(head, name)] or [head]
 
 
-def _is_linear(module: nn.Module) -> bool:
+def _is_linear(module: nn.Module) -> TypeGuard[Linear]:
     linear = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))
     return linear and module.bias is not None
 
