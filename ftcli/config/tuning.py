@@ -1,6 +1,7 @@
 """Options of `finetune` and `lpft`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
@@ -11,6 +12,16 @@ from ftcli.errors import RequestError
 
 # From a probed head the best rate can lie thousands of times below the best one from a fresh head.
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
+
+HeadWeights = Annotated[
+    Path | None,
+    option(
+        "Weights of the head: a tensor [D] for each class, by its name, as of a zero-shot classifier; the bias is 0.",
+        panel=MODEL,
+        default="none",
+        metavar="FILE.safetensors",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -78,9 +89,14 @@ class Finetune(Tuning):
         Literal["checkpoint", "random"],
         option("Initial weights of the body: the checkpoint's, or random (training from scratch).", panel=MODEL),
     ] = "checkpoint"
+    head_weights: HeadWeights = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.random_body and self.head_weights:
+            raise RequestError(
+                "--head-weights are made for the features of a checkpoint, and --init random has none.", "leave one out"
+            )
         if self.random_body and self.measure:
             raise RequestError(
                 "--measure distortion: what starts at random has no features to distort.", "leave --measure out"

@@ -1,4 +1,4 @@
-"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head."""
+"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head, or from one in a file."""
 
 import timm
 import torch
@@ -11,20 +11,30 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.methods.variants import tuning_plan
+from ftcli.model.head import head_of, set_head
+from ftcli.model.head_weights import read_head_weights
 from ftcli.model.loading.load import Loaded
 from ftcli.seeds import derive_seed
 
 
 def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
-    """Each seed draws its own head, and with `--init random` its own body too; the options say what trains.
+    """Each seed draws its own head, unless a file has one, and with `--init random` its own body too; the options say
+    what trains.
 
     The rate and the epoch are picked per seed, on ID-val.
     """
     assert isinstance(config, Finetune)
 
+    rows = None
+    if config.head_weights:
+        rows = read_head_weights(config.head_weights, inputs.task.classes, head_of(loaded.model).width, log)
+
     def start(seed: int) -> nn.Module:
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
-        return copy_with_fresh_head(body, inputs, seed)
+        model = copy_with_fresh_head(body, inputs, seed)
+        if rows is not None:
+            set_head(model, rows, torch.zeros(len(rows)))
+        return model
 
     return search(start, tuning_plan(loaded.model, config), config, inputs, log)
 

@@ -200,7 +200,7 @@ class Counts:
         """Seconds of the exact probe: of the trial, and of evaluations with all examples and all classes."""
         assert self.inputs.plain is not None
         path_points = self.config.path_points if isinstance(self.config, Probe | Lpft) else len(DEFAULT_CS)
-        N, D, K = self.inputs.plain.n, head_of(self.loaded.model).weight.shape[1], self.inputs.num_classes
+        N, D, K = self.inputs.plain.n, head_of(self.loaded.model).width, self.inputs.num_classes
         evaluations, device = FIRST_EVALUATIONS + EVALUATIONS * path_points, self.inputs.machine.device
         each = N / TIMED_ROWS * evaluation_seconds(D, K, device) + step_seconds(K * (min(N, D) + 1), device)
         return self.trial.stopwatch.stages[PROBE] + evaluations * each

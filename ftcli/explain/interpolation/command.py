@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from ftcli.console.answer import Answer
@@ -22,7 +23,8 @@ from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statist
 from ftcli.explain.models import ComparedModels, check_same_architecture, compared_models, order_heads
 from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure
-from ftcli.model.head import classifier_tensors
+from ftcli.model.head import classifier_tensors, head_of, set_head
+from ftcli.model.head_weights import read_head_weights
 from ftcli.model.loading.save import save_model
 from ftcli.safe_text import listed
 
@@ -90,6 +92,11 @@ def head_on_the_line(compared: ComparedModels) -> Head:
             "--soup averages heads too, and these are not of the same classes.",
             "give models trained on the same classes, and leave --head at auto",
         )
+    if config.head_weights:
+        model, log = compared.reference.model, compared.log
+        rows = read_head_weights(config.head_weights, compared.task.classes, head_of(model).width, log)
+        set_head(model, rows, torch.zeros(len(rows)))
+        return "file"
     if config.head != "auto":
         return config.head
     if not same:

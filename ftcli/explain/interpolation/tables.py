@@ -17,6 +17,7 @@ ENDS = {
     "interpolated": "λ = 0 is A, λ = 1 is B",
     "a": "λ = 0 is A, λ = 1 is B under the head of A",
     "b": "λ = 0 is A under the head of B, λ = 1 is B",
+    "file": "λ = 0 is A, λ = 1 is B, each under the head of --head-weights",
     "probe": "λ = 0 is A, λ = 1 is B, each point under a head fitted to its features",
 }
 KINDS = {"raw": "BatchNorm as it is", "reestimated": "BatchNorm estimated anew"}

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType, field
 
 from ftcli.records import Fraction, Record
 
-Head = Literal["interpolated", "a", "b", "probe"]
+Head = Literal["interpolated", "a", "b", "probe", "file"]
 Statistics = Literal["raw", "reestimated"]  # BatchNorm's, as the weights bring them or of the training set
 
 
