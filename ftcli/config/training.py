@@ -176,6 +176,11 @@ class Training(Detailed, Resumable):
         return False
 
     @property
+    def keeps_weights(self) -> bool:
+        """Whether the weights of every run are needed after the pick."""
+        return False
+
+    @property
     def training_transforms(self) -> tuple[str, ...]:
         """With which transforms training images are used: "plain", as in evaluation, or "augmented"."""
         return ("augmented",)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
 from ftcli.config.loop import L1, BatchNorm, Mixup, rates
 from ftcli.config.shared import weights
-from ftcli.config.training import PathPoints, Training
+from ftcli.config.training import PathPoints
 from ftcli.errors import RequestError
 
 # From a probed head the best rate can lie thousands of times below the best one from a fresh head.
@@ -14,7 +15,7 @@ LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Tuning(Training):
+class Tuning(Averaged):
     """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
 
     tune: Annotated[

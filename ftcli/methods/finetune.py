@@ -1,5 +1,7 @@
 """Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head."""
 
+from dataclasses import replace
+
 import timm
 import torch
 from torch import nn
@@ -26,7 +28,7 @@ def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
         return copy_with_fresh_head(body, inputs, seed)
 
-    return search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    return replace(search(start, tuning_plan(loaded.model, config), config, inputs, log), own_heads=True)
 
 
 def random_body(loaded: Loaded, seed: int) -> nn.Module:

@@ -18,11 +18,12 @@ from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ftcli.averages.types import Worth
 from ftcli.engine.batchnorm import has_statistics, reestimate
 from ftcli.engine.device import Machine
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.interpolation.measure import barrier, barriers, points, soups
-from ftcli.explain.interpolation.types import Point, Worth
+from ftcli.explain.interpolation.types import Point
 from ftcli.log import Log
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import report_schema

@@ -4,11 +4,12 @@ from functools import partial
 
 from torch import Tensor
 
+from ftcli.averages.evaluator import WeightEvaluator
+from ftcli.averages.types import Statistics
 from ftcli.console.answer import Answer
 from ftcli.engine.batchnorm import has_statistics
 from ftcli.errors import RequestError
 from ftcli.explain.interpolation.measure import (
-    WeightEvaluator,
     barriers,
     best_of,
     evaluate_line,
@@ -18,7 +19,7 @@ from ftcli.explain.interpolation.measure import (
 )
 from ftcli.explain.interpolation.options import Interpolate
 from ftcli.explain.interpolation.tables import panels
-from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statistics
+from ftcli.explain.interpolation.types import Best, Head, Interpolation
 from ftcli.explain.models import ComparedModels, check_same_architecture, compared_models, order_heads
 from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure

@@ -6,8 +6,9 @@ from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
 
+from ftcli.averages.types import Statistics
 from ftcli.console.cells import Layout, new_table, percent, set_name, text
-from ftcli.explain.interpolation.types import Barrier, Best, Interpolation, Soups, Statistics
+from ftcli.explain.interpolation.types import Barrier, Best, Interpolation, Soups
 from ftcli.figures.panels import Curve, LinePlot, Panel
 from ftcli.figures.terminal import sketch_curves
 from ftcli.report.types import Report

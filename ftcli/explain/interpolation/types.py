@@ -4,17 +4,10 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from ftcli.records import Fraction, Record
+from ftcli.averages.types import Statistics, Worth
+from ftcli.records import Record
 
 Head = Literal["interpolated", "a", "b", "probe"]
-Statistics = Literal["raw", "reestimated"]  # BatchNorm's, as the weights bring them or of the training set
-
-
-class Worth(Record):
-    """Accuracy and loss (nats) on one set; no loss where it is not finite."""
-
-    accuracy: Fraction
-    loss: float | None
 
 
 class Point(Record):
