@@ -21,6 +21,8 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
+from ftcli.averages.measure import measure_averages
+from ftcli.averages.members import check_averages
 from ftcli.commands import COMMANDS, import_named
 from ftcli.config.adapting import Adapt
 from ftcli.config.measuring import Evaluate, Predict
@@ -76,7 +78,9 @@ def train(config: Training) -> Answer:
         request = context.request(task, [loaded])
         if context.finished_report is not None:
             return context.finished_answer(task)
-        check_budget(config, sum(map(bool, trainable.values())) or 1)
+        searches = sum(map(bool, trainable.values())) or 1
+        check_budget(config, searches)
+        check_averages(config, loaded.model, searches, context.machine.processes)
         if config.dry_run:
             time, no_time = estimate_time(
                 import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
@@ -98,8 +102,13 @@ def train(config: Training) -> Answer:
             parts |= {"budget": describe_budget(trained, measure_picks)}
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
-            parts |= changes_of(start, trained, loaded, inputs, config, context.log)
-            return save(context, task, trained, results, loaded, parts)
+            averages, average = measure_averages(trained, results, loaded, inputs, config, context.log)
+            parts |= {"averages": averages}
+            saved = average.model if average else with_weights(loaded.model, trained.best.state)
+            parts |= changes_of(start, saved, loaded, inputs, config, context.log)
+            if average:
+                parts, results = parts | {"selected": average.selected}, [average.results]
+            return save(context, task, trained, results, loaded, saved, parts)
 
 
 def evaluate(config: Evaluate) -> Answer:
@@ -259,7 +268,7 @@ def results_by_choice(
 
 
 def changes_of(
-    start: nn.Module | None, trained: Trained, loaded: Loaded, inputs: RunInputs, config: Training, log: Log
+    start: nn.Module | None, saved: nn.Module, loaded: Loaded, inputs: RunInputs, config: Training, log: Log
 ) -> dict[str, object]:
     """What `--measure` asks for: the saved model compared with `start`, from which its training started."""
     if start is None:
@@ -267,7 +276,6 @@ def changes_of(
     order = head_order(loaded, inputs.task.classes, log)
     if order is not None:
         reorder_head(start, order)
-    saved = with_weights(loaded.model, trained.best.state)
     before, after = inputs.machine.place(start), inputs.machine.place(saved)
     changes: dict[str, object] = {}
     for name in config.measure or ():
@@ -276,13 +284,13 @@ def changes_of(
 
 
 def save(
-    context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded,
+    context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded, model: nn.Module,
     parts: dict[str, object],
 ) -> Answer:  # fmt: skip
-    """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
+    """The report, and beside it the model, the history of every run, the predictions of every seed's pick."""
     history = [run.line(epoch) for run in trained.runs for epoch in run.epochs()]
     save_weights = partial(
-        save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
+        save_model, loaded=loaded, model=model, label_names=task.classes,
         temperature=temperature_of(results, trained),
     )  # fmt: skip
     predictions = pa.concat_tables([result.predictions for result in results])

@@ -69,9 +69,12 @@ class RunScores(Record):
 
 
 class Selected(Record, kw_only=True):
-    """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several."""
+    """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several. average:
+    the name of the average that is saved in its place, which then has `id_val`.
+    """
 
     choice: str | UnsetType = UNSET
+    average: str | UnsetType = UNSET
     seed: int
     lr: float | None
     epoch: Count | None

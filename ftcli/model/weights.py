@@ -1,7 +1,7 @@
 """Arithmetic on the weights of models: distance of two, interpolation between two, averages of several."""
 
 from collections.abc import Collection, Mapping, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -87,8 +87,14 @@ def depth_shares(model: nn.Module, strength: float) -> dict[str, float]:
     every = shares | dict.fromkeys(head.tensors, 1.0)
     for name, tensor in model.state_dict().items():
         if name not in every and tensor.is_floating_point():
-            shares[name] = every[max(every, key=lambda other: len(commonprefix([name.split("."), other.split(".")])))]
+            shares[name] = every[max(every, key=lambda other: shared_depth(name, other))]
     return shares
+
+
+def shared_depth(one: str, other: str) -> int:
+    """How many modules two tensors have in common, from the network down."""
+    pairs = zip(one.split("."), other.split("."), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def mean_weights(states: Sequence[State]) -> dict[str, Tensor]:
@@ -112,26 +118,32 @@ def mean_of(name: str, states: Sequence[State]) -> Tensor:
     return total / len(states)
 
 
-def model_stock(
-    start: State, states: Sequence[State], parameters: Collection[str]
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Model Stock (Jang et al. 2024, arXiv 2403.19522), tensor by tensor: t·mean(θ_i) + (1 - t)·θ⁰, and every t.
+def stock_weights(start: State, states: Sequence[State], shares: Mapping[str, float]) -> dict[str, Tensor]:
+    """Model Stock (Jang et al. 2024, arXiv 2403.19522), tensor by tensor: t·mean(θ_i) + (1 - t)·θ⁰, in float64.
 
-    With δ_i = θ_i - θ⁰ of N states, t = N·c / (1 + (N - 1)·c), c the mean cosine between two of them, and t is clipped
-    to [0, 1]: of cosines below 0 it would be negative or without bound. t = 1 where a state did not move, and of buffers.
-    start: θ⁰. parameters: names of the tensors that are no buffers. Needs two states; one tensor of one state is read
-    at a time.
+    start: θ⁰. shares: t by tensor; where it has none, as of buffers, t is 1. One tensor of one state is read at a time.
     """
-    averaged, shares = {}, {}
+    averaged = {}
     for name, tensor in start.items():
-        if not tensor.is_floating_point():
+        if tensor.is_floating_point():
+            t = shares.get(name, 1.0)
+            averaged[name] = (t * mean_of(name, states) + (1 - t) * tensor.double()).to(tensor.dtype)
+        else:
             averaged[name] = states[0][name].clone()
-            continue
-        mean, share = mean_of(name, states), 1.0
-        if name in parameters:
-            share = shares[name] = stock_share(tensor.double(), name, states)
-        averaged[name] = (share * mean + (1 - share) * tensor.double()).to(tensor.dtype)
-    return averaged, shares
+    return averaged
+
+
+def stock_shares(start: State, states: Sequence[State], names: Collection[str]) -> dict[str, float]:
+    """The share t of the mean in Model Stock, of each of these tensors.
+
+    With δ_i = θ_i - θ⁰ of N ≥ 2 states, t = N·c / (1 + (N - 1)·c), c the mean cosine between two of them, and t is
+    clipped to [0, 1]: where c is below 0 it would be negative, or without bound. t = 1 where a state did not move.
+    """
+    return {
+        name: stock_share(start[name].double(), name, states) if start[name].is_floating_point() else 1.0
+        for name in start
+        if name in names
+    }
 
 
 def stock_share(start: Tensor, name: str, states: Sequence[State]) -> float:

@@ -90,7 +90,7 @@ def barrier(losses: Mapping[float, float | None]) -> Barrier:
 def soups(
     members: Mapping[str, State], evaluator: WeightEvaluator
 ) -> tuple[dict[Statistics, Soups], list[SavableWeights]]:
-    """The report's `soups`, and what of them may be saved: the uniform one, and the greedy one where ID-val is there."""
+    """The report's `soups`, and what may be saved of them: the uniform one, and with ID-val the greedy one."""
     described: dict[Statistics, Soups] = {}
     averages = []
 
