@@ -62,7 +62,7 @@ def measure_averages(
         statistics=sources.evaluator.statistics[0],
         paths=sources.paths,
         by_name={
-            name: average and describe(average, finite(measured[average], name, log), sources)
+            name: None if average is None else describe(average, finite(measured[average], name, log), sources)
             for name, average in averages.items()
         },
     )
