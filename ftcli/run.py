@@ -56,6 +56,7 @@ from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
+from ftcli.report.selection.usual import usual_pick
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.options import command_of
 from ftcli.run_folder.request import digest_of
@@ -94,20 +95,18 @@ def train(config: Training) -> Answer:
             trained = import_named(command.method)(loaded, inputs, config, context.log)
             context.log.begin_stage(EVALUATION)
             results = results_of(trained, loaded.model, inputs, context.log, config.details())
-            parts: dict[str, object] = {
-                "request": digest_of(request),
-                "before": untouched.figures if untouched else None,
-            }
+            before = untouched.figures if untouched else None
+            parts: dict[str, object] = {"request": digest_of(request), "before": before}
             measure_picks = partial(results_of, network=loaded.model, inputs=inputs, log=context.log)
             parts |= {"budget": describe_budget(trained, measure_picks)}
+            parts["usual_pick"] = usual_pick(trained, measure_picks)
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
-            averages, average = measure_averages(trained, results, loaded, inputs, config, context.log)
-            parts |= {"averages": averages}
+            parts["averages"], average = measure_averages(trained, results, loaded, inputs, config, context.log)
             saved = average.model if average else with_weights(loaded.model, trained.best.state)
             parts |= changes_of(start, saved, loaded, inputs, config, context.log)
             if average:
-                parts, results = parts | {"selected": average.selected}, [average.results]
+                parts["selected"], results = average.selected, [average.results]
             return save(context, task, trained, results, loaded, saved, parts)
 
 

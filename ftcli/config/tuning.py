@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
-from ftcli.config.loop import L1, BatchNorm, Mixup, rates
+from ftcli.config.loop import L1, BatchNorm, Mixup, SelectionRule, rates
 from ftcli.config.shared import weights
 from ftcli.config.training import PathPoints
 from ftcli.errors import RequestError
@@ -84,6 +84,7 @@ class Lpft(Tuning):
     """Options of `ftcli lpft`."""
 
     path_points: PathPoints = 100
+    rule: SelectionRule = "best"
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
 

@@ -28,6 +28,9 @@ class Candidate:
     lr: float | None = None
     C: float | None = None
     edge_of_grid: bool = False
+    usual: "Candidate | None" = field(
+        default=None, compare=False, repr=False
+    )  # of a pick by another rule: the usual pick
     state: "dict[str, Tensor]" = field(default_factory=dict, compare=False, repr=False)
 
     def sort_key(self) -> tuple[float, ...]:
@@ -43,8 +46,8 @@ class Candidate:
     def selected(self, choice: str | None = None) -> Selected:
         """The report's `selected`. choice: whose pick it is, where a command compares several."""
         return Selected(
-            choice=choice or UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch, C=self.C,
-            edge_of_grid=self.edge_of_grid, id_val=self.score,
+            choice=choice or UNSET, rule="se" if self.usual else UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch,
+            C=self.C, edge_of_grid=self.edge_of_grid, id_val=self.score,
         )  # fmt: skip
 
 

@@ -83,6 +83,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
 
 def stages(report: Report) -> dict[str, FiguresBySet]:
     """The rows of the run's table: each choice or stage with its results, or the one method."""
+    usual = {} if report.usual_pick is UNSET else {f"{COMMANDS['probe'].title}, usual C": report.usual_pick.results}
     before = {} if report.before is UNSET else {"before": report.before}
     earlier = {} if report.stages is UNSET else report.stages
     if report.choices is not UNSET:
@@ -90,9 +91,10 @@ def stages(report: Report) -> dict[str, FiguresBySet]:
         choices = {name: choice.results for name, choice in report.choices.items() if choice.results}
         return before | probed | choices
     if not earlier:
-        return {COMMANDS[report.command].title: results_of_pick(report)}
+        return {COMMANDS[report.command].title: results_of_pick(report)} | usual
     last = list(earlier)[-1]
-    return {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
+    rows = {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
+    return rows | usual
 
 
 def results_of_pick(report: Report) -> FiguresBySet:
@@ -194,6 +196,7 @@ def picked(selected: Selected) -> str:
         words += ["as it is"]
     else:
         words += [f"lr {selected.lr:g}", f"epoch {selected.epoch}", f"seed {selected.seed}"]
+    words += [] if selected.rule is UNSET else ["by the one-standard-error rule"]
     return ", ".join(words)
 
 

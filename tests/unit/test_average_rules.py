@@ -1,6 +1,5 @@
 """Rules of averages of weights against plain float64 loops, on random weights and on tiny networks."""
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from ftcli.averages.evaluator import greedy_members
 from ftcli.engine.select import Candidate, standard_error, strongest_within_error
 from ftcli.model.blocks import blocks_of
 from ftcli.model.weights import depth_shares, mean_weights, scale_by_depth, stock_shares, stock_weights
+from tests.helpers.plain_rules import averages as plain_averages
+from tests.helpers.plain_rules.heads import one_standard_error
 from tests.helpers.tiny import tiny
 
 State = dict[str, Tensor]
@@ -35,16 +36,6 @@ def plain(tensor: Tensor) -> np.ndarray:
     return tensor.numpy().astype(np.float64)
 
 
-def plain_share(start: np.ndarray, ends: list[np.ndarray]) -> float:
-    """t = N·c / (1 + (N - 1)·c) of the mean cosine over pairs, clipped."""
-    deltas = [(end - start).ravel() for end in ends]
-    if any(np.linalg.norm(delta) == 0 for delta in deltas):
-        return 1.0
-    cosines = [a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in combinations(deltas, 2)]
-    N, c = len(ends), float(np.mean(cosines))
-    return min(1.0, N * c / (1 + (N - 1) * c)) if c > 0 else 0.0
-
-
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_model_stock_is_the_plain_loop(count: int) -> None:
     start = drawn(0)
@@ -57,7 +48,8 @@ def test_model_stock_is_the_plain_loop(count: int) -> None:
         if name == "b.counter":
             assert averaged[name].equal(states[0][name])
             continue
-        t = plain_share(plain(tensor), [plain(state[name]) for state in states]) if name in names else 1.0
+        deltas = [plain(state[name]) - plain(tensor) for state in states]
+        t = plain_averages.stock_ratio(deltas) if name in names else 1.0
         if name in names:
             assert shares[name] == pytest.approx(t, abs=1e-12)
         expected = t * np.mean([plain(state[name]) for state in states], axis=0) + (1 - t) * plain(tensor)
@@ -82,11 +74,10 @@ def test_depth_scaling_is_the_plain_rule(name: str, alpha: float) -> None:
     A, B = before.state_dict(), after.state_dict()
     found = scale_by_depth(A, B, depth_shares(before, alpha))
     body, head = blocks_of(before)
-    for i, block in enumerate(body):
-        s = alpha + (1 - alpha) * i / (len(body) - 1)
-        for tensor in block.tensors:
-            expected = plain(A[tensor]) + s * (plain(B[tensor]) - plain(A[tensor]))
-            assert np.abs(plain(found[tensor]) - expected).max() < 1e-6
+    block_of = {tensor: i for i, block in enumerate(body) for tensor in block.tensors} | dict.fromkeys(head.tensors)
+    parts = [{name: weights[name] for name in block_of} for weights in (A, B)]
+    for tensor, expected in plain_averages.lines(*parts, block_of, len(body), alpha).items():
+        assert np.abs(plain(found[tensor]) - expected).max() < 1e-6
     assert all(found[tensor].equal(B[tensor]) for tensor in head.tensors)
     assert all(found[tensor].equal(B[tensor]) for tensor in body[-1].tensors)  # s = 1
     assert alpha or all(found[tensor].equal(A[tensor]) for tensor in body[0].tensors)
@@ -135,6 +126,34 @@ def test_greedy_tries_the_best_first_and_keeps_what_does_not_lower() -> None:
     alone = {"a": Candidate(0, 0.7, 1.0), "b": Candidate(0, 0.9, 1.0), "c": Candidate(0, 0.8, 1.0)}
     worth = {"bc": 0.9, "bca": 0.85}
     assert greedy_members(alone, lambda names: Candidate(0, worth["".join(names)], 1.0)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_standard_error_is_the_plain_rule(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    accuracies = (rng.integers(70, 100, size=11) / 100).tolist()
+    candidates = [Candidate(0, accuracy, 1.0, epoch=i) for i, accuracy in enumerate(accuracies)]
+    expected = one_standard_error([(-i, accuracy) for i, accuracy in enumerate(accuracies)], 100)
+    assert strongest_within_error(candidates, 100).epoch == -expected
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_soups_are_the_plain_rules(seed: int) -> None:
+    """Greedy by an accuracy that falls with the distance from a hidden point."""
+    states = [moved(drawn(0), one, shared=seed) for one in range(10 * seed + 1, 10 * seed + 6)]
+    target = moved(drawn(0), 10 * seed, shared=seed)["a.weight"].numpy()
+
+    def accuracy(weights: Any) -> float:
+        return round(float(1 / (1 + np.abs(np.asarray(weights["a.weight"]) - target).mean())), 2)
+
+    alone = {str(i): Candidate(0, accuracy(state), float(i)) for i, state in enumerate(states)}
+    found = greedy_members(
+        alone, lambda names: Candidate(0, accuracy(mean_weights([states[int(name)] for name in names])), 1.0)
+    )
+    expected, kept = plain_averages.greedy([(accuracy(state), state) for state in states], accuracy)
+    assert [int(name) for name in found] == kept
+    for name, values in expected.items():
+        assert np.abs(plain(mean_weights([states[i] for i in kept])[name]) - values).max() < 1e-6
 
 
 def test_one_standard_error() -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, numbers, option, words
+from ftcli.config.averages.lines import Lines
+from ftcli.config.declare import OUTPUT, TRAINING, Words, option, words
 from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
@@ -21,18 +22,6 @@ def saved(value: Any) -> str:
     if word != PICK and not (word.startswith(AVERAGE) and word != AVERAGE):
         raise typer.BadParameter(f"{value!r} is not allowed: {PICK}, or {AVERAGE}NAME, e.g. {AVERAGE}uniform.")
     return word
-
-
-Lines = Annotated[
-    Numbers | None,
-    option(
-        "Scale the change of block b of L to α + (1 - α)·b/(L - 1) of it, without training (LiNeS); α, or a grid.",
-        panel=TRAINING,
-        parser=numbers(float, 0.0, 1.0),
-        default="none",
-        metavar="A,B,…",
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

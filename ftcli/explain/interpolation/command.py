@@ -15,6 +15,7 @@ from ftcli.explain.interpolation.measure import (
     evaluate_line,
     points,
     savable_points,
+    scaled_by_depth,
     soups,
 )
 from ftcli.explain.interpolation.options import Interpolate
@@ -46,10 +47,15 @@ def interpolate(config: Interpolate) -> Answer:
             members = dict(zip(compared.names, states, strict=True))
             part.soups, made = soups(members, evaluator)
             averages += made
+        if config.lines:
+            part.scaled_by_depth, made = scaled_by_depth(A, B, config.lines, evaluator)
+            averages += made
         results, save = [], None
         if (best := best_of(averages)) is not None:
             assert best.id_val is not None
-            part.best = Best(kind=best.kind, weight=best.weight, statistics=best.statistics, id_val=best.id_val)
+            part.best = Best(
+                kind=best.kind, weight=best.weight, alpha=best.alpha, statistics=best.statistics, id_val=best.id_val
+            )
             evaluator.load(best.state(), best.statistics, "the best")
             results = [measure(network, compared.inputs, config.seed, compared.log)]
             save = partial(

@@ -14,13 +14,13 @@ from ftcli.averages.evaluator import WeightEvaluator, candidate, greedy_members,
 from ftcli.averages.types import Statistics, Worth
 from ftcli.engine.select import Candidate, best
 from ftcli.errors import RunError
-from ftcli.explain.interpolation.types import Barrier, Point, Soup, Soups
-from ftcli.model.weights import State, interpolate_weights, mean_weights
+from ftcli.explain.interpolation.types import Barrier, Point, ScaledByDepth, Soup, Soups
+from ftcli.model.weights import State, depth_shares, interpolate_weights, mean_weights, scale_by_depth
 
 
 @dataclass(frozen=True)
 class SavableWeights:
-    """Some weights that may be saved: a point of the line at `weight` (its λ), or a soup, by its name.
+    """Some weights that may be saved: a point of the line at `weight` (its λ), a soup, or B scaled by depth at `alpha`.
 
     `state` makes the weights again; `id_val`: what they are worth there, None without an ID-val set.
     """
@@ -30,6 +30,7 @@ class SavableWeights:
     statistics: Statistics
     id_val: Worth | None
     weight: float | UnsetType = UNSET
+    alpha: float | UnsetType = UNSET
 
 
 def points(start: float, stop: float, count: int) -> list[float]:
@@ -114,6 +115,22 @@ def soups(
             uniform=soup([*members], kind, "uniform soup"),
             greedy=soup(greedy, kind, "greedy soup"),
         )
+    return described, averages
+
+
+def scaled_by_depth(
+    A: State, B: State, strengths: Sequence[float], evaluator: WeightEvaluator
+) -> tuple[list[ScaledByDepth], list[SavableWeights]]:
+    """The way from A to B, scaled by depth, at every α of `strengths`; and what may be saved of it."""
+    described, averages = [], []
+    for strength in strengths:
+        state = partial(scale_by_depth, A, B, depth_shares(evaluator.model, strength))
+        found = ScaledByDepth(strength)
+        for kind in evaluator.statistics:
+            sets = evaluator.worth(state(), kind, f"α = {strength:g}")
+            setattr(found, kind, sets)
+            averages.append(SavableWeights("scaled by depth", state, kind, sets.get("id_val"), alpha=strength))
+        described.append(found)
     return described, averages
 
 
