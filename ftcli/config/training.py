@@ -175,6 +175,10 @@ class Training(Detailed, Resumable):
         """Whether the body starts from random weights, not from a checkpoint."""
         return False
 
+    def average_names(self) -> list[str]:
+        """The names of all averages of weights that are asked for."""
+        return []
+
     @property
     def keeps_weights(self) -> bool:
         """Whether the weights of every run are needed after the pick."""

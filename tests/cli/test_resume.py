@@ -66,13 +66,28 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "halving": ["finetune", "--epochs", 4, "--lr", "1e-6,1e-5,1e-4,1e-3,1e-2", "--budget", "halving", "--ema", "0.9"],
     "audit": ["lpft", "--epochs", 2, "--lr", "1e-5,1e-3,1e-1", "--budget", "audit", "--optimizer", "adam"],
+    "averages": [
+        "finetune",
+        "--epochs",
+        2,
+        "--lr",
+        "1e-3,3e-3",
+        "--seeds",
+        2,
+        "--average",
+        "wise,uniform,greedy,stock",
+        "--lines",
+        "0.5",
+        "--save",
+        "average:wise-0.5",
+    ],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
     "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
     "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],
     "episodic": ["adapt", "--mode", "episodic", "--lr", "1e-2"],
     "criticality": ["criticality", "--alphas", "0,0.5", "--sigmas", "0.01,0.1", "--draws", 2, "--images", 20],
 }
-EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7)}  # states
+EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7), "averages": (5,)}  # states
 EVERY |= {name: (2, 7) for name in COMMANDS if name not in EVERY}
 FILES = {"model.safetensors", "predictions.parquet", "config.json", "README.md"}
 
