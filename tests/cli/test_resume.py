@@ -87,7 +87,8 @@ COMMANDS: dict[str, list[Any]] = {
     "episodic": ["adapt", "--mode", "episodic", "--lr", "1e-2"],
     "criticality": ["criticality", "--alphas", "0,0.5", "--sigmas", "0.01,0.1", "--draws", 2, "--images", 20],
 }
-EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7), "averages": (5,)}  # states
+EVERY = {"tent": (1, 4), "memo": (3,), "episodic": (1,), "criticality": (7, 20), "rgn": (2, 7)}  # states
+EVERY |= {"averages": (5,)}
 EVERY |= {name: (2, 7) for name in COMMANDS if name not in EVERY}
 FILES = {"model.safetensors", "predictions.parquet", "config.json", "README.md"}
 
