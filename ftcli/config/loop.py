@@ -100,6 +100,14 @@ L1 = Annotated[
         "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
     ),
 ]
+SelectionRule = Annotated[
+    Literal["best", "se"],
+    option(
+        "C of the exact probe: the best on ID-val, or the smallest within one standard error of it (se); the report"
+        " then has both.",
+        panel=TRAINING,
+    ),
+]
 BLOCK_WORDS = ("each", "embed", "first", "middle", "last", "head", "all", "none")  # of --blocks, beside a model's own
 Merge = Annotated[
     int | None,

@@ -7,7 +7,7 @@ from ftcli.commands import COMMANDS
 from ftcli.config.budget import Budget
 from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.following import LogWith
-from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, SelectionRule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
 from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
@@ -187,6 +187,15 @@ class Training(Detailed, Resumable):
         """Whether the body starts from random weights, not from a checkpoint."""
         return False
 
+    def average_names(self) -> list[str]:
+        """The names of all averages of weights that are asked for."""
+        return []
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the weights of every run are needed after the pick."""
+        return False
+
     @property
     def training_transforms(self) -> tuple[str, ...]:
         """With which transforms training images are used: "plain", as in evaluation, or "augmented"."""
@@ -220,11 +229,16 @@ class Probe(Training):
         ),
     ] = "lbfgs"
     path_points: PathPoints = 100
+    rule: SelectionRule = "best"
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rule == "se" and self.solver == "sgd":
+            raise RequestError(
+                "--rule se is about C, and --solver sgd has none.", "--solver lbfgs, or leave --rule out"
+            )
         if self.budget and self.solver == "lbfgs":
             raise RequestError(
                 f"--budget {self.budget}: the exact probe has no epochs, and all values of C are solved together.",

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
-from ftcli.config.loop import L1, BatchNorm, Mixup, Project, rates
+from ftcli.config.loop import L1, BatchNorm, Mixup, Project, SelectionRule, rates
 from ftcli.config.shared import weights
-from ftcli.config.training import PathPoints, Training
+from ftcli.config.training import PathPoints
 from ftcli.errors import RequestError
 
 # From a probed head the best rate can lie thousands of times below the best one from a fresh head.
@@ -25,7 +26,7 @@ HeadWeights = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Tuning(Training):
+class Tuning(Averaged):
     """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
 
     tune: Annotated[
@@ -117,6 +118,7 @@ class Lpft(Tuning):
     """Options of `ftcli lpft`."""
 
     path_points: PathPoints = 100
+    rule: SelectionRule = "best"
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
 

@@ -1,5 +1,8 @@
 """Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head, or from one in a file."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import timm
 import torch
 from torch import nn
@@ -24,19 +27,18 @@ def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
     The rate and the epoch are picked per seed, on ID-val.
     """
     assert isinstance(config, Finetune)
-
-    rows = None
-    if config.head_weights:
-        rows = read_head_weights(config.head_weights, inputs.task.classes, head_of(loaded.model).width, log)
+    if given := config.head_weights:
+        rows = read_head_weights(given, inputs.task.classes, head_of(loaded.model).width, log)  # [K, D]
+        set_head(loaded.model, rows, torch.zeros(len(rows)))
 
     def start(seed: int) -> nn.Module:
+        if given:
+            return inputs.machine.place(deepcopy(loaded.model))
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
-        model = copy_with_fresh_head(body, inputs, seed)
-        if rows is not None:
-            set_head(model, rows, torch.zeros(len(rows)))
-        return model
+        return copy_with_fresh_head(body, inputs, seed)
 
-    return search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    tuned = search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    return replace(tuned, own_heads=not given)
 
 
 def random_body(loaded: Loaded, seed: int) -> nn.Module:

@@ -66,6 +66,7 @@ def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEst
     low, high = (seconds + of_epochs * (epochs / middle - 1) for epochs in (fewest, most))
     measures = [f"--measure {name}" for name in config.measure or ()]
     left_out = ["loading of PyTorch and timm", *["compilation"] * config.compile, *measures]
+    left_out += ["averages"] * bool(config.average_names())
     searches = len(count.trial.searches)
     return TimeEstimate(
         seconds=round(seconds, 2), low=round(low / SPREAD, 2), high=round(high * SPREAD, 2),

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from ftcli.config.averages.lines import Lines
 from ftcli.config.declare import MEASURE, MODEL, OUTPUT, figure, flag, option, spec
 from ftcli.config.measuring import Measuring
 from ftcli.config.tuning import HeadWeights
@@ -49,7 +50,10 @@ class Interpolate(Measuring):
             metavar="WHERE",
         ),
     ] = None
-    save_best: Annotated[bool, flag("Save the point or soup that is best on ID-val.", "--save-best", OUTPUT)] = False
+    lines: Lines = None
+    save_best: Annotated[bool, flag("Save what is best on ID-val: point, soup, or scaled.", "--save-best", OUTPUT)] = (
+        False
+    )
     plot: Annotated[Path | None, figure("Plot of loss and accuracy against λ.")] = None
 
     def __post_init__(self) -> None:
