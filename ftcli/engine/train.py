@@ -5,7 +5,7 @@ It is the only loop of gradient steps on labels. A method gives it a plan: which
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -134,7 +134,8 @@ def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tenso
     penalty of the feature anchor.
     """
     anchor = state.feature_anchor
-    with state.machine.autocast(), anchor.recording(batch.images) if anchor else nullcontext([]) as outputs:
+    recording: AbstractContextManager[list[Tensor]] = anchor.recording(batch.images) if anchor else nullcontext([])
+    with state.machine.autocast(), recording as outputs:
         logits = network(batch.images)  # [b, K]
     loss = state.loss_function(logits.float(), batch)
     if state.trainable:

@@ -143,5 +143,6 @@ def projection_of(rule: str | None, parameters: Mapping[str, Parameter]) -> Proj
     if rule is None:
         return None
     name, _, strength = rule.partition(":")
-    kind = {"spd": SelectiveProjection, "ftp": FastTrainableProjection}[name]
-    return kind(parameters, float(strength))
+    if name == "spd":
+        return SelectiveProjection(parameters, float(strength))
+    return FastTrainableProjection(parameters, float(strength))
