@@ -67,7 +67,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
             else [adaptation_table(report.choices, report.config["method"], width)]
         )
     shown.append(text(picks_line(report)))
-    shown += [] if report.averages is UNSET else [averages_table(report.averages, width)]
+    shown += [] if report.averages is UNSET else averages_tables(report.averages, width)
     shown += [] if report.budget is UNSET else [text(line) for line in budget_lines(report.budget, report.runs)]
     if report.seeds is not UNSET and len(report.seeds) > 1:
         shown.append(seeds_table(report.seeds, width))
@@ -150,29 +150,38 @@ def run_layouts(by_stage: dict[str, dict[str, Entry]], published: dict[str, dict
                 yield Layout(["", *sets], [[text(stage), *row] for stage, row in lines.items()])
 
 
-def cell(entry: Entry, between: str) -> Text:
-    """An accuracy and its interval, on one line or two; a dash where there are no labels."""
+def cell(entry: Entry, between: str | None) -> Text:
+    """An accuracy and its interval, on one line or two, or without (None); a dash where there are no labels."""
     if entry is None:
         return Text("-")
-    kind = interval_of(entry)
+    kind = None if between is None else interval_of(entry)
     return Text.assemble((percent(entry.accuracy), "bold"), f"{between}{interval(kind[1])}" if kind else "")
 
 
-def averages_table(averages: Averages, width: int) -> Table:
-    """The pick, and beside it every average of weights, by set."""
-    rows = {"pick": entries(averages.pick.results)}
-    rows |= {label_of(name, found): entries(found.results) for name, found in averages.by_name.items() if found}
+def averages_tables(averages: Averages, width: int) -> list[Table]:
+    """The pick and below it every average of weights; with intervals where `width` has room for them."""
+    found = {name: average for name, average in averages.by_name.items() if average}
+    rows = {("pick", ""): entries(averages.pick.results)}
+    rows |= {(name, made_of(average)): entries(average.results) for name, average in found.items()}
+    heads = ["", "of", *entries(averages.pick.results)]
+    layouts = [
+        Layout(
+            heads,
+            [[*map(text, names), *(cell(entry, between) for entry in row.values())] for names, row in rows.items()],
+        )
+        for between in (*BETWEEN, None)
+    ]
     captions = ["pick: selected on ID-val", "-se: the most regularised within one standard error"]
     captions += ["BatchNorm estimated anew"] if averages.statistics == "reestimated" else []
-    return first_fitting(run_layouts(rows, {}), width).table("Averages of weights", "; ".join(captions))
+    return first_fitting(layouts, width).tables(width, "Averages of weights", "; ".join(captions), ("", "of"), kept=2)
 
 
-def label_of(name: str, average: Average) -> str:
-    """What a row is called: the name of the average, and how strong it is or how many runs it has."""
+def made_of(average: Average) -> str:
+    """How strong an average is, or how many runs it has."""
     if average.strength is not UNSET:
-        return f"{name} ({'λ' if average.rule == 'wise' else 'α'} = {average.strength:g})"
+        return f"{'λ' if average.rule == 'wise' else 'α'} = {average.strength:g}"
     members = [] if average.members is UNSET else average.members
-    return f"{name} ({counted(len(members), 'run', 'runs')}{', new head' if average.new_head else ''})"
+    return f"{counted(len(members), 'run', 'runs')}{', new head' if average.new_head else ''}"
 
 
 def picks_line(report: Report) -> str:
