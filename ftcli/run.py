@@ -21,6 +21,8 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
+from ftcli.averages.measure import measure_averages
+from ftcli.averages.members import check_averages
 from ftcli.commands import COMMANDS, import_named
 from ftcli.config.adapting import Adapt
 from ftcli.config.measuring import Evaluate, Predict
@@ -54,6 +56,7 @@ from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
+from ftcli.report.selection.usual import usual_pick
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.options import command_of
 from ftcli.run_folder.request import digest_of
@@ -76,7 +79,9 @@ def train(config: Training) -> Answer:
         request = context.request(task, [loaded])
         if context.finished_report is not None:
             return context.finished_answer(task)
-        check_budget(config, sum(map(bool, trainable.values())) or 1)
+        searches = sum(map(bool, trainable.values())) or 1
+        check_budget(config, searches)
+        check_averages(config, loaded.model, searches, context.machine.processes)
         if config.dry_run:
             time, no_time = estimate_time(
                 import_named(command.method), loaded, inputs, config, sum(map(bool, trainable.values())),
@@ -90,16 +95,19 @@ def train(config: Training) -> Answer:
             trained = import_named(command.method)(loaded, inputs, config, context.log)
             context.log.begin_stage(EVALUATION)
             results = results_of(trained, loaded.model, inputs, context.log, config.details())
-            parts: dict[str, object] = {
-                "request": digest_of(request),
-                "before": untouched.figures if untouched else None,
-            }
+            before = untouched.figures if untouched else None
+            parts: dict[str, object] = {"request": digest_of(request), "before": before}
             measure_picks = partial(results_of, network=loaded.model, inputs=inputs, log=context.log)
             parts |= {"budget": describe_budget(trained, measure_picks)}
+            parts["usual_pick"] = usual_pick(trained, measure_picks)
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
-            parts |= changes_of(start, trained, loaded, inputs, config, context.log)
-            return save(context, task, trained, results, loaded, parts)
+            parts["averages"], average = measure_averages(trained, results, loaded, inputs, config, context.log)
+            saved = average.model if average else with_weights(loaded.model, trained.best.state)
+            parts |= changes_of(start, saved, loaded, inputs, config, context.log)
+            if average:
+                parts["selected"], results = average.selected, [average.results]
+            return save(context, task, trained, results, loaded, saved, parts)
 
 
 def evaluate(config: Evaluate) -> Answer:
@@ -259,7 +267,7 @@ def results_by_choice(
 
 
 def changes_of(
-    start: nn.Module | None, trained: Trained, loaded: Loaded, inputs: RunInputs, config: Training, log: Log
+    start: nn.Module | None, saved: nn.Module, loaded: Loaded, inputs: RunInputs, config: Training, log: Log
 ) -> dict[str, object]:
     """What `--measure` asks for: the saved model compared with `start`, from which its training started."""
     if start is None:
@@ -267,7 +275,6 @@ def changes_of(
     order = head_order(loaded, inputs.task.classes, log)
     if order is not None:
         reorder_head(start, order)
-    saved = with_weights(loaded.model, trained.best.state)
     before, after = inputs.machine.place(start), inputs.machine.place(saved)
     changes: dict[str, object] = {}
     for name in config.measure or ():
@@ -276,13 +283,13 @@ def changes_of(
 
 
 def save(
-    context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded,
+    context: Context[Training], task: Task, trained: Trained, results: list[Results], loaded: Loaded, model: nn.Module,
     parts: dict[str, object],
 ) -> Answer:  # fmt: skip
-    """The report, and beside it the picked model, the history of every run, the predictions of every seed's pick."""
+    """The report, and beside it the model, the history of every run, the predictions of every seed's pick."""
     history = [run.line(epoch) for run in trained.runs for epoch in run.epochs()]
     save_weights = partial(
-        save_model, loaded=loaded, model=with_weights(loaded.model, trained.best.state), label_names=task.classes,
+        save_model, loaded=loaded, model=model, label_names=task.classes,
         temperature=temperature_of(results, trained),
     )  # fmt: skip
     predictions = pa.concat_tables([result.predictions for result in results])

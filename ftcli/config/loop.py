@@ -1,6 +1,7 @@
 """Options of the training loop that several classes of options share, or give a default of their own."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Annotated, Any, Literal
 
 import typer
@@ -35,6 +36,24 @@ def mixup(value: Any) -> float | None:
     return alpha
 
 
+def project(value: Any) -> str | None:
+    """Parser of a projection: "spd", "spd:0.5", "ftp", "ftp:0.5", or "none"; gives the rule with its strength."""
+    rule, _, strength = str(value).strip().partition(":")
+    if rule == "none" and not strength:
+        return None
+    most = {"spd": inf, "ftp": 1.0}.get(rule)
+    if most is None:
+        raise typer.BadParameter(f"{value!r} is no projection; type spd, ftp, one of them with a strength, or none.")
+    try:
+        number = float(strength or 1)
+    except ValueError:
+        raise typer.BadParameter(f"{strength!r} is not a number; type {rule}:1, say.") from None
+    if not (0 <= number <= most and number < inf):
+        allowed = "at least 0" if most == inf else "from 0 to 1"
+        raise typer.BadParameter(f"{value!r} is not allowed: the strength of {rule} is {allowed}.")
+    return f"{rule}:{number:g}"
+
+
 BatchNorm = Annotated[
     Literal["train", "eval"],
     option("Mode of BatchNorm and dropout during training; eval: fixed statistics, no dropout.", panel=TRAINING),
@@ -65,10 +84,28 @@ Mixup = Annotated[
         metavar="ALPHA",
     ),
 ]
+Project = Annotated[
+    str | None,
+    option(
+        "Project the result of every step towards the start, without the head: SPD with λ, or FTP with k.",
+        panel=TRAINING,
+        parser=project,
+        default="none",
+        metavar="spd[:LAMBDA]|ftp[:K]",
+    ),
+]
 L1 = Annotated[
     float,
     option(
         "λ of the L1 penalty λ‖θ - θ⁰‖₁ towards the start, without the head.", panel=TRAINING, min=0.0, metavar="LAMBDA"
+    ),
+]
+SelectionRule = Annotated[
+    Literal["best", "se"],
+    option(
+        "C of the exact probe: the best on ID-val, or the smallest within one standard error of it (se); the report"
+        " then has both.",
+        panel=TRAINING,
     ),
 ]
 BLOCK_WORDS = ("each", "embed", "first", "middle", "last", "head", "all", "none")  # of --blocks, beside a model's own

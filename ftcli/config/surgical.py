@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import TRAINING, Numbers, Words, option, words
 from ftcli.config.loop import BLOCK_WORDS, L1, BatchNorm, Epochs, Merge, Mixup, Optimizer, Schedule, WeightDecay, rates
-from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
@@ -13,7 +13,7 @@ AUTOMATIC = ("rgn", "snr", "snr-code", "gradual-first", "gradual-last", "l1")  #
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Surgical(Training):
+class Surgical(Averaged):
     """Options of `ftcli surgical`."""
 
     blocks: Annotated[

@@ -7,7 +7,7 @@ from ftcli.commands import COMMANDS
 from ftcli.config.budget import Budget
 from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
 from ftcli.config.following import LogWith
-from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, SelectionRule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
 from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
@@ -20,7 +20,7 @@ FINETUNE_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 PROBE_RATES = (1e-3, 1e-2, 1e-1, 1.0)
 # Of no use to the exact probe, which takes no steps and draws no numbers.
 LOOP_OPTIONS = (
-    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "class_weights", "sampling", "ood_every_epoch",
+    "lr", "seeds", "seed", "label_smoothing", "clip_norm", "ema", "ma", "class_weights", "sampling", "ood_every_epoch",
     "pick", "epoch_zero", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "bn",
 )  # fmt: skip
 MEASURES = tuple(name for name, row in COMMANDS.items() if row.measure)
@@ -86,6 +86,14 @@ class Training(Detailed, Resumable):
             metavar="DECAY",
         ),
     ] = None
+    ma: Annotated[
+        bool,
+        flag(
+            "Evaluate and save the mean of the weights over all steps from the second epoch on.",
+            "--ma",
+            TRAINING,
+        ),
+    ] = False
     class_weights: Annotated[
         Literal["none", "balanced"],
         option("Class weights in the loss: none, or inversely proportional to class frequency.", panel=TRAINING),
@@ -163,6 +171,10 @@ class Training(Detailed, Resumable):
             raise RequestError("--clip-norm 0 leaves no gradient to follow.", "give a length above 0, as 1")
         if self.ema == 1:
             raise RequestError("--ema 1 never moves from the start.", "give a decay below 1, as 0.999")
+        if self.ma and self.ema is not None:
+            raise RequestError(f"--ma and --ema {self.ema:g} are two means.", "give one of the two")
+        if self.ma and self.epochs < 2:
+            raise RequestError("--ma takes the mean from the second epoch on, and there is one.", "--epochs 2 or more")
         if self.ood_every_epoch and not self.ood:
             raise RequestError("--ood-every-epoch has no OOD set to measure.", "add --ood NAME=SPEC")
         if self.train is None:
@@ -175,10 +187,19 @@ class Training(Detailed, Resumable):
         """Whether the body starts from random weights, not from a checkpoint."""
         return False
 
+    def average_names(self) -> list[str]:
+        """The names of all averages of weights that are asked for."""
+        return []
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether the weights of every run are needed after the pick."""
+        return False
+
     @property
     def training_transforms(self) -> tuple[str, ...]:
         """With which transforms training images are used: "plain", as in evaluation, or "augmented"."""
-        return ("augmented",)
+        return ("augmented", "plain") if self.ma and self.bn == "train" else ("augmented",)
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds to run, ascending."""
@@ -208,11 +229,16 @@ class Probe(Training):
         ),
     ] = "lbfgs"
     path_points: PathPoints = 100
+    rule: SelectionRule = "best"
     lr: Annotated[Numbers, rates(PROBE_RATES, " with --solver sgd")] = Numbers(PROBE_RATES)
     bn: BatchNorm = "eval"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rule == "se" and self.solver == "sgd":
+            raise RequestError(
+                "--rule se is about C, and --solver sgd has none.", "--solver lbfgs, or leave --rule out"
+            )
         if self.budget and self.solver == "lbfgs":
             raise RequestError(
                 f"--budget {self.budget}: the exact probe has no epochs, and all values of C are solved together.",

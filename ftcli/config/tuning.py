@@ -1,20 +1,32 @@
 """Options of `finetune` and `lpft`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
+from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
-from ftcli.config.loop import L1, BatchNorm, Mixup, rates
+from ftcli.config.loop import L1, BatchNorm, Mixup, Project, SelectionRule, rates
 from ftcli.config.shared import weights
-from ftcli.config.training import PathPoints, Training
+from ftcli.config.training import PathPoints
 from ftcli.errors import RequestError
 
 # From a probed head the best rate can lie thousands of times below the best one from a fresh head.
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 
+HeadWeights = Annotated[
+    Path | None,
+    option(
+        "Weights of the head: a tensor [D] for each class, by its name, as of a zero-shot classifier; the bias is 0.",
+        panel=MODEL,
+        default="none",
+        metavar="FILE.safetensors",
+    ),
+]
+
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Tuning(Training):
+class Tuning(Averaged):
     """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
 
     tune: Annotated[
@@ -48,7 +60,24 @@ class Tuning(Training):
         ),
     ] = 0.0
     l1_sp: L1 = 0.0
+    ldifs: Annotated[
+        float,
+        option(
+            "α of the LDIFS penalty on the change of the blocks' outputs, normalised over channels.",
+            panel=TRAINING,
+            min=0.0,
+            metavar="ALPHA",
+        ),
+    ] = 0.0
+    project: Project = None
     mixup: Mixup = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.project and self.weight_decay:
+            raise RequestError(
+                f"--project {self.project} takes the place of --weight-decay {self.weight_decay:g}.", "leave one out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -61,16 +90,22 @@ class Finetune(Tuning):
         Literal["checkpoint", "random"],
         option("Initial weights of the body: the checkpoint's, or random (training from scratch).", panel=MODEL),
     ] = "checkpoint"
+    head_weights: HeadWeights = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.random_body and self.head_weights:
+            raise RequestError(
+                "--head-weights are made for the features of a checkpoint, and --init random has none.", "leave one out"
+            )
         if self.random_body and self.measure:
             raise RequestError(
                 "--measure distortion: what starts at random has no features to distort.", "leave --measure out"
             )
-        if self.init == "random" and (self.l2_sp or self.l1_sp):
+        pulls = {"--l2-sp": self.l2_sp, "--l1-sp": self.l1_sp, "--ldifs": self.ldifs, "--project": self.project}
+        if self.init == "random" and (given := [option for option, value in pulls.items() if value]):
             raise RequestError(
-                "--l2-sp and --l1-sp pull towards pretrained weights, and --init random has none.", "leave one out"
+                f"{given[0]} pulls towards pretrained weights, and --init random has none.", "leave one out"
             )
 
     @property
@@ -83,6 +118,7 @@ class Lpft(Tuning):
     """Options of `ftcli lpft`."""
 
     path_points: PathPoints = 100
+    rule: SelectionRule = "best"
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
 

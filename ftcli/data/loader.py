@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     whole: Tensor  # int64 [B], labels of the whole batch, over all processes
     counted: bool  # False: a stand-in where there are fewer examples than processes; its loss has weight 0
     mixed: Mixed | None = None
+    rows: Tensor | None = None  # int64 [b] on the CPU, which of the set's examples the images x are
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ class Loader:
         labels = self._labels[order].to(self.device)  # all at once: a small copy at every step would make a GPU wait
         batches = self._made([Job(order[share.own], numbers[share.own]) for share in shares])
         for share, pixels in zip(shares, batches, strict=True):
-            yield Batch(self._send(pixels), labels[share.own], labels[share.whole], share.counted)
+            yield Batch(
+                self._send(pixels), labels[share.own], labels[share.whole], share.counted, rows=order[share.own]
+            )
 
     def _run_mixed(self, order: Tensor, numbers: np.ndarray, shares: list[Share], mixup: Mixup) -> Iterator[Batch]:
         """As `_run`, every image mixed with its partner, which may be in another process's share: with several
@@ -199,7 +202,7 @@ class Loader:
             weight = mixup.weights[share.whole.start // self.batch_size]
             images = images[:b].mul(weight).add_(others, alpha=1 - weight)
             mixed = Mixed(weight, labels[those])
-            yield Batch(images, labels[share.own], labels[share.whole], share.counted, mixed)
+            yield Batch(images, labels[share.own], labels[share.whole], share.counted, mixed, order[share.own])
 
     def _made(self, jobs: list[Job]) -> Iterator[Tensor]:
         """uint8 [b, H, W, 3] on the CPU for each job."""

@@ -1,6 +1,6 @@
 """BatchNorm statistics of averaged weights, estimated anew from data: an average of weights has none of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -22,13 +22,17 @@ def layers_with_statistics(model: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in batch_norms(model) if layer.running_mean is not None]
 
 
-def reestimate(model: nn.Module, loader: Loader, machine: Machine, seed: int, log: Log, label: str) -> None:
-    """Give every BatchNorm the mean of the batch means and variances over one pass, in an order drawn by `seed`.
+def reestimate(
+    model: nn.Module, loader: Loader, machine: Machine, seed: int, log: Log, label: str,
+    layers: Sequence[_BatchNorm] | None = None,
+) -> None:  # fmt: skip
+    """Give every BatchNorm, or the `layers` alone, the mean of the batch means and variances over one pass, in an order
+    drawn by `seed`.
 
     Everything else is in eval behaviour. Layers see what the layers before them put out under batch statistics.
     """
     model.eval()
-    layers = layers_with_statistics(model)
+    layers = layers_with_statistics(model) if layers is None else list(layers)
     with averaging(layers), torch.no_grad():
         for batch in log.track(loader.shuffled(seed, 0, skip_single=True), label, loader.steps(skip_single=True)):
             with machine.autocast():

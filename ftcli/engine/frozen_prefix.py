@@ -7,6 +7,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
+from ftcli.config.training import Training
 from ftcli.data.loader import Job, Loader
 from ftcli.engine.device import Machine
 from ftcli.engine.features.feature_cache import IN_MEMORY, bytes_of, feature_key, network_digest
@@ -128,12 +129,12 @@ class FrozenPrefix:
 
 
 def frozen_prefix_of(
-    model: nn.Module, plan: Plan, epochs: int, ema: float | None, inputs: RunInputs, log: Log
+    model: nn.Module, plan: Plan, config: Training, inputs: RunInputs, log: Log
 ) -> FrozenPrefix | None:
     """The frozen prefix of a model under a plan; None where every epoch needs the whole network."""
-    if not has_frozen_prefix(model, plan, epochs, ema, inputs.machine):
+    if not has_frozen_prefix(model, plan, config, inputs.machine):
         return None
-    return FrozenPrefix(model, plan.trainable(epochs), inputs, log, plan.mixup is not None)
+    return FrozenPrefix(model, plan.trainable(config.epochs), inputs, log, plan.mixup is not None)
 
 
 def same_in_every_epoch(train: Loader, mixup: bool) -> bool:
@@ -143,11 +144,13 @@ def same_in_every_epoch(train: Loader, mixup: bool) -> bool:
     return not (train.transform.numbers or mixup)
 
 
-def has_frozen_prefix(model: nn.Module, plan: Plan, epochs: int, ema: float | None, machine: Machine) -> bool:
+def has_frozen_prefix(model: nn.Module, plan: Plan, config: Training, machine: Machine) -> bool:
     """Whether some of the network is the same in every epoch of a plan, and its outputs can be stored.
 
-    They cannot with a running mean of the weights (`ema`), which is a network of its own; where gradients are scored;
-    in several processes, which would need each other's rows; and compiled, because every run would compile anew.
+    They cannot with a running mean of the weights, which is a network of its own; where gradients are scored, or the
+    outputs of all blocks are held against those of the start; in several processes, which would need each other's rows;
+    and compiled, because every run would compile anew.
     """
-    whole = ema is not None or plan.scoring is not None or machine.processes > 1 or machine.compiled
-    return not whole and not plan.trainable(epochs) >= {name for name, _ in model.named_parameters()}
+    mean = config.ema is not None or config.ma
+    whole = mean or plan.scoring is not None or plan.ldifs > 0 or machine.processes > 1 or machine.compiled
+    return not whole and not plan.trainable(config.epochs) >= {name for name, _ in model.named_parameters()}

@@ -31,6 +31,7 @@ class Trained:
     features_s: float | None = None  # seconds that computing the features of a frozen network took
     images: int = 0  # training images that went through the loop
     trained_parameters: Collection[str] = ()  # names of the parameters that trained
+    own_heads: bool = False  # whether the runs of each seed start from a head of their own
     frozen: bool = False  # whether the picks have the body that the method was given
     scores: list[RunScores] = field(default_factory=list)  # of each pick's run, by epoch
     seconds: float = 0.0  # of one of several choices
@@ -81,7 +82,10 @@ def search(
         return fit(model, plan, lr, config, inputs, seed, log, run_name(seed, lr, choice), choice, since, until)
 
     for seed in seeds:
-        of_seed = SeedRuns(seed, config.epochs, partial(fit_run, seed), partial(drop_weights, inputs, seed, choice))
+        of_seed = SeedRuns(
+            seed, config.epochs, partial(fit_run, seed), partial(drop_weights, inputs, seed, choice),
+            keep=config.keeps_weights,
+        )  # fmt: skip
         if halved:
             halved.run(of_seed)
         else:

@@ -44,8 +44,11 @@ class MicroBatches:
         mixed: Sequence[Mixed | None] = (None,) * len(images)
         if batch.mixed:
             mixed = [batch.mixed._replace(labels=part) for part in self.of_images(batch.mixed.labels)]
-        parts = zip(images, labels, mixed, strict=True)
-        return [batch._replace(images=x, labels=y, mixed=of_part) for x, y, of_part in parts]
+        rows: Sequence[Tensor | None] = (None,) * len(images)
+        if batch.rows is not None:
+            rows = self.of_images(batch.rows)
+        parts = zip(images, labels, mixed, rows, strict=True)
+        return [batch._replace(images=x, labels=y, mixed=m, rows=r) for x, y, m, r in parts]
 
     def set_count(self, count: int) -> None:
         """Divide every batch into so many from now on; warns where that is more than one."""

@@ -17,6 +17,8 @@ class Plan:
         scoring: gradient scores at the beginning of every epoch: each parameter that would train does so at its score's
             share of the rate, or not at all.
         mixup: α of mixup on the training images; None trains on the images themselves.
+        project: the projection of every step's result, of the anchored parameters, as "spd:λ" or "ftp:k".
+        ldifs: α of the penalty on the change of the blocks' outputs.
     """
 
     tensors_in: Callable[[int], Collection[str]]
@@ -26,6 +28,8 @@ class Plan:
     l1: float = 0.0
     scoring: Scoring | None = None
     mixup: float | None = None
+    project: str | None = None
+    ldifs: float = 0.0
 
     def trainable(self, epochs: int) -> set[str]:
         """Names of the parameters that train in at least one of so many epochs."""

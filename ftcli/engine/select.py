@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from ftcli.errors import RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+ROUNDING = 1e-12  # of an accuracy
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Candidate:
     lr: float | None = None
     C: float | None = None
     edge_of_grid: bool = False
+    usual: "Candidate | None" = field(
+        default=None, compare=False, repr=False
+    )  # of a pick by another rule: the usual pick
     state: "dict[str, Tensor]" = field(default_factory=dict, compare=False, repr=False)
 
     def sort_key(self) -> tuple[float, ...]:
@@ -40,8 +46,8 @@ class Candidate:
     def selected(self, choice: str | None = None) -> Selected:
         """The report's `selected`. choice: whose pick it is, where a command compares several."""
         return Selected(
-            choice=choice or UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch, C=self.C,
-            edge_of_grid=self.edge_of_grid, id_val=self.score,
+            choice=choice or UNSET, rule="se" if self.usual else UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch,
+            C=self.C, edge_of_grid=self.edge_of_grid, id_val=self.score,
         )  # fmt: skip
 
 
@@ -51,6 +57,22 @@ def best(candidates: Iterable[Candidate]) -> Candidate:
     if not pool:
         raise RunError("every run diverged: nothing can be picked.", "try smaller rates with --lr")
     return min(pool, key=Candidate.sort_key)
+
+
+def standard_error(accuracy: float, n: int) -> float:
+    """Of an accuracy on n examples: √(p(1 - p)/n)."""
+    return sqrt(max(0.0, accuracy * (1 - accuracy)) / n)
+
+
+def strongest_within_error(candidates: Sequence[Candidate], n: int, reference: float | None = None) -> Candidate:
+    """The one-standard-error rule (Breiman et al. 1984): the most regularised candidate that is not clearly worse.
+
+    candidates: the most regularised first. n: examples of ID-val. reference: the accuracy from which the standard error
+    is taken and counted; the highest of the candidates, where None.
+    """
+    top = max(candidate.accuracy for candidate in candidates) if reference is None else reference
+    least = top - standard_error(top, n) - ROUNDING
+    return next(candidate for candidate in candidates if candidate.accuracy >= least)
 
 
 def oracle(runs: Sequence[RunRecord]) -> dict[str, OraclePick]:

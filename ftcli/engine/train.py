@@ -5,6 +5,7 @@ It is the only loop of gradient steps on labels. A method gives it a plan: which
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from ftcli.config.training import Training
 from ftcli.data.loader import Batch
+from ftcli.engine.batchnorm import has_statistics, reestimate
 from ftcli.engine.evaluate import figures_of_epoch
-from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of
+from ftcli.engine.frozen_prefix import FrozenPrefix, frozen_prefix_of, same_in_every_epoch
 from ftcli.engine.gradient_scores import SCORED_BATCHES, GradientSource, Scoring
 from ftcli.engine.plan import Plan
 from ftcli.engine.resume.checkpointer import RunCheckpoint
@@ -24,6 +26,7 @@ from ftcli.engine.resume.position import Position, capture_run, restore_run, set
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training.divergence import Diverged
+from ftcli.engine.training.feature_anchor import FeatureAnchor
 from ftcli.engine.training.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
@@ -64,7 +67,7 @@ def fit(
     inputs.machine.wait_for_all()  # the first process may overwrite the saved state only after all have read it
     if over:
         return run
-    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, log)
+    prefix = frozen_prefix_of(model, plan, config, inputs, log)
     if config.epoch_zero and not run.history:
         evaluate_epoch(run, state, 0, None, config, inputs, prefix, log, time.perf_counter())
         log.epoch(epoch_end(name, run, run.history[-1], state, config.epochs))
@@ -110,27 +113,36 @@ def train_step(state: TrainingState, network: Callable[[Tensor], Tensor], batch:
     if not state.trainable:  # gradient scores froze every tensor in this epoch: only the schedule advances
         state.optimizer.step()
         state.schedule.step()
+        state.update_mean()
         return
     state.scaler.unscale_(state.optimizer)
     state.anchor_penalty.add_gradients()
     if state.clip_norm is not None:
         nn.utils.clip_grad_norm_(list(state.parameters.values()), state.clip_norm)
+    if state.projection:
+        state.projection.before_step()
     state.scaler.step(state.optimizer)
     state.scaler.update()
+    if state.projection:
+        state.projection.after_step()
     state.schedule.step()
-    if state.ema is not None:
-        state.ema.update(state.model)
+    state.update_mean()
 
 
 def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Backpropagate the share of the batch's loss that these examples have; gives this share, a scalar."""
-    with state.machine.autocast():
+    """Backpropagate the share of the batch's loss that these examples have; gives this share, a scalar, without the
+    penalty of the feature anchor.
+    """
+    anchor = state.feature_anchor
+    recording: AbstractContextManager[list[Tensor]] = anchor.recording(batch.images) if anchor else nullcontext([])
+    with state.machine.autocast(), recording as outputs:
         logits = network(batch.images)  # [b, K]
     loss = state.loss_function(logits.float(), batch)
     if state.trainable:
+        objective = loss + anchor.penalty(outputs, batch) if anchor else loss
         # DDP averages gradients over processes, and shares must be summed: so times the number of processes.
         processes = state.machine.processes
-        state.scaler.scale(loss * processes if processes > 1 else loss).backward()
+        state.scaler.scale(objective * processes if processes > 1 else objective).backward()
     return loss.detach()
 
 
@@ -143,11 +155,20 @@ def training_state(
     batch_statistics = config.bn == "train"
     if batch_statistics:
         check_batch_size(model, config.batch_size, train.n, machine.processes)
+        if config.ma and machine.processes > 1 and has_statistics(model):
+            raise RequestError(
+                "--ma: BatchNorm of the mean is estimated by one process, and there are several.",
+                "start one process, or --bn eval",
+            )
     if config.class_weights == "balanced":
         weights = balanced_class_weights(inputs.task.train.labels, inputs.num_classes).to(machine.device)
     loss_function = BatchLoss(weights, config.label_smoothing)
     steps_per_epoch = train.steps(skip_single=batch_statistics)
-    return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log)
+    anchor = None
+    if plan.ldifs:
+        same = machine.processes == 1 and same_in_every_epoch(train, plan.mixup is not None)
+        anchor = FeatureAnchor(model, plan.ldifs, machine, train if same else None, log)
+    return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log, anchor)
 
 
 def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) -> None:
@@ -217,6 +238,9 @@ def evaluate_epoch(
     started: of time.perf_counter. Raises Diverged if the loss on ID-val has blown up: with one step an epoch, the
     training loss was computed before that step.
     """
+    if layers := state.layers_of_mean(epoch):
+        assert inputs.plain is not None
+        reestimate(state.eval_model, inputs.plain, inputs.machine, run.seed, log, "BatchNorm of the mean", layers)
     id_val, ood = figures_of_epoch(state.eval_model, inputs, log, config.ood_every_epoch, prefix)
     state.loss_watch.check(id_val.loss, "the ID-val loss")
     seconds = round(time.perf_counter() - started, 3)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ftcli.config.training import Training
 from ftcli.engine.device import Machine
@@ -13,8 +13,11 @@ from ftcli.engine.micro_batches import MicroBatches
 from ftcli.engine.plan import Plan
 from ftcli.engine.training.anchor import AnchorPenalty
 from ftcli.engine.training.divergence import LossWatch
+from ftcli.engine.training.feature_anchor import FeatureAnchor
 from ftcli.engine.training.loss import BatchLoss
 from ftcli.engine.training.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
+from ftcli.engine.training.projection import projection_of
+from ftcli.engine.training.running_mean import UniformMean, running_mean_of
 from ftcli.log import Log
 from ftcli.model.normalization import batch_norms
 from ftcli.model.trainable import freeze_all_but, training_mode
@@ -27,14 +30,14 @@ class TrainingState:
         parameters: by name, those that train in some epoch of the plan.
         trainable: names of those that train now; None before the first epoch.
         network: the model as a step calls it: wrapped for several processes and compiled where asked for.
-        eval_model: the model that is evaluated and saved: the running mean of the weights (EMA) where one is asked for.
+        eval_model: the model that is evaluated and saved: the running mean of the weights where one is asked for.
         weights: the tensors of `eval_model`, parameters and buffers; a step changes them in place.
         changeable: those of `weights` that a step of the plan may change.
     """
 
     def __init__(
         self, model: nn.Module, plan: Plan, lr: float, config: Training, loss_function: BatchLoss, steps_per_epoch: int,
-        machine: Machine, log: Log,
+        machine: Machine, log: Log, feature_anchor: FeatureAnchor | None = None,
     ) -> None:  # fmt: skip
         self.model, self.plan, self.lr, self.loss_function, self.machine = model, plan, lr, loss_function, machine
         self.bn, self.clip_norm, self.steps_per_epoch = config.bn, config.clip_norm, steps_per_epoch
@@ -42,9 +45,10 @@ class TrainingState:
         self.parameters = {name: tensor for name, tensor in model.named_parameters() if name in trainable}
         self.trainable: set[str] | None = None
         self.network = model
-        self.anchor_penalty = AnchorPenalty(
-            (p for name, p in self.parameters.items() if name in plan.anchored), plan.l2, plan.l1
-        )
+        anchored = {name: parameter for name, parameter in self.parameters.items() if name in plan.anchored}
+        self.anchor_penalty = AnchorPenalty(anchored.values(), plan.l2, plan.l1)
+        self.projection = projection_of(plan.project, anchored)
+        self.feature_anchor = feature_anchor
         factors = [(parameter, plan.factors.get(name, 1.0)) for name, parameter in self.parameters.items()]
         self.optimizer = make_optimizer(
             factors, config.optimizer, lr, config.momentum, config.weight_decay, group_each=plan.scoring is not None
@@ -53,8 +57,8 @@ class TrainingState:
             self.optimizer, rate_factor(config.schedule, config.warmup, config.epochs, steps_per_epoch)
         )
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
-        self.ema = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
-        self.eval_model = model if self.ema is None else self.ema.module
+        self.running_mean = running_mean_of(model, config, steps_per_epoch)
+        self.eval_model = self.running_mean.module if self.running_mean else model
         self.weights = self.eval_model.state_dict()
         constant = {name for name, _ in model.named_parameters()} - trainable  # not the second name of a shared tensor
         if config.bn == "eval":
@@ -85,6 +89,23 @@ class TrainingState:
         elif self.bn == "train":  # evaluation has put the model in eval mode since
             self.model.train()
 
+    def update_mean(self) -> None:
+        """Take the weights after a step into their running mean."""
+        if self.running_mean:
+            self.running_mean.update(self.model)
+
+    def layers_of_mean(self, epoch: int) -> list[_BatchNorm]:
+        """The layers whose statistics those of the mean's weights are not: BatchNorm that has trained by this epoch."""
+        if self.bn == "eval" or not isinstance(self.running_mean, UniformMean) or not self.running_mean.is_mean:
+            return []
+        trained = self.plan.trainable(epoch)
+        every = trained >= {name for name, _ in self.model.named_parameters()}
+        return [
+            layer for path, layer in self.eval_model.named_modules()
+            if isinstance(layer, _BatchNorm) and layer.running_mean is not None
+            and (f"{path}.weight" in trained if layer.affine else every)
+        ]  # fmt: skip
+
     def begin_scoring(self) -> None:
         """Let every tensor of the plan have a gradient, with the model in eval mode."""
         self.trainable = None  # so that `begin_epoch` freezes anew
@@ -100,8 +121,10 @@ class TrainingState:
         """All tensors that the rest of the run depends on: weights, running mean, what the optimizer holds."""
         own = self.model.state_dict()
         tensors = {f"model.{name}": own[name] for name in self.changeable}
-        if self.ema is not None:
+        if self.running_mean:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.changeable.items()}
+        if self.projection:
+            tensors |= {f"projection.{key}": tensor for key, tensor in self.projection.tensors().items()}
         return tensors | {f"memory.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
 
     def numbers(self) -> dict[str, object]:
@@ -114,15 +137,21 @@ class TrainingState:
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Put the results of `tensors` and `numbers` back, copying into the tensors that are there."""
-        own, of_optimizer = self.model.state_dict(), dict[str, Tensor]()
+        own, of_optimizer, of_projection = self.model.state_dict(), dict[str, Tensor](), dict[str, Tensor]()
         for key, tensor in tensors.items():
             kind, _, name = key.partition(".")
             if kind == "memory":
                 of_optimizer[name] = tensor
+            elif kind == "projection":
+                of_projection[name] = tensor
             else:
                 (own if kind == "model" else self.weights)[name].copy_(tensor)
         load_optimizer_tensors(self.optimizer, of_optimizer)
+        if self.projection:
+            self.projection.load(of_projection)
         self.schedule.go_to(numbers["updates"])
+        if isinstance(self.running_mean, UniformMean):
+            self.running_mean.steps = numbers["updates"]
         self.loss_watch.ceiling = numbers["ceiling"]
         self.scaler.load_state_dict(numbers["scaler"])
 

@@ -1,6 +1,6 @@
 """What the engine tells a report: picks, runs and epochs as JSON objects with types. Nothing heavy is imported."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -69,9 +69,14 @@ class RunScores(Record):
 
 
 class Selected(Record, kw_only=True):
-    """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several."""
+    """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several. average:
+    the name of the average that is saved in its place, which then has `id_val`. rule: "se" of one by the
+    one-standard-error rule.
+    """
 
     choice: str | UnsetType = UNSET
+    average: str | UnsetType = UNSET
+    rule: Literal["se"] | UnsetType = UNSET
     seed: int
     lr: float | None
     epoch: Count | None

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from ftcli.config.training import Training
+from ftcli.engine.batchnorm import has_statistics
 from ftcli.engine.budget.halving import halving_of
 from ftcli.engine.frozen_prefix import has_frozen_prefix, same_in_every_epoch
 from ftcli.engine.plan import Plan
@@ -21,16 +22,20 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
     tuned, seeds = plan.trainable(config.epochs), len(config.seed_list())
     behind = sum(share_behind(order, set(plan.tensors_in(epoch))) for epoch in range(1, config.epochs + 1))
     backward = BACKWARD * behind / config.epochs
-    stored = has_frozen_prefix(model, plan, config.epochs, config.ema, inputs.machine)
+    stored = has_frozen_prefix(model, plan, config, inputs.machine)
     suffix = share_behind(order, tuned) if stored else 1.0
     evaluated = ["id_val", *(inputs.task.labelled_ood if config.ood_every_epoch else ())]
-    forward = suffix if same_in_every_epoch(inputs.train, plan.mixup is not None) else 1.0  # of the training images
+    same = same_in_every_epoch(inputs.train, plan.mixup is not None)
+    forward = suffix if same else 1.0 + (plan.ldifs > 0)  # of the training images; LDIFS has two networks
+    estimated = 0  # batches of the pass for the BatchNorm statistics of a mean
+    if config.ma and config.bn == "train" and has_statistics(model) and inputs.plain is not None:
+        estimated = inputs.plain.steps(skip_single=True)
     return SearchWork(
         runs=len(config.lr) * seeds,
         epochs=config.epochs,
         epoch={
             STEP: Loop(inputs.train.steps(skip_single=config.bn == "train"), forward + backward),
-            EPOCH_PASS: Loop(batches(inputs, evaluated), suffix),
+            EPOCH_PASS: Loop(batches(inputs, evaluated) + estimated, suffix),
         },
         evaluation=0 if tuned <= set(classifier_tensors(model)) else seeds * batches(inputs, inputs.sets),
         bounds=halving_of(config, 1).bounds() if config.budget else None,

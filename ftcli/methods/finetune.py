@@ -1,4 +1,7 @@
-"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head."""
+"""Fine-tuning (Kumar et al. 2022; Neyshabur et al. 2020, P-T and RI-T): from a fresh head, or from one in a file."""
+
+from copy import deepcopy
+from dataclasses import replace
 
 import timm
 import torch
@@ -11,22 +14,31 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
 from ftcli.methods.variants import tuning_plan
+from ftcli.model.head import head_of, set_head
+from ftcli.model.head_weights import read_head_weights
 from ftcli.model.loading.load import Loaded
 from ftcli.seeds import derive_seed
 
 
 def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
-    """Each seed draws its own head, and with `--init random` its own body too; the options say what trains.
+    """Each seed draws its own head, unless a file has one, and with `--init random` its own body too; the options say
+    what trains.
 
     The rate and the epoch are picked per seed, on ID-val.
     """
     assert isinstance(config, Finetune)
+    if given := config.head_weights:
+        rows = read_head_weights(given, inputs.task.classes, head_of(loaded.model).width, log)  # [K, D]
+        set_head(loaded.model, rows, torch.zeros(len(rows)))
 
     def start(seed: int) -> nn.Module:
+        if given:
+            return inputs.machine.place(deepcopy(loaded.model))
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
         return copy_with_fresh_head(body, inputs, seed)
 
-    return search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    tuned = search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    return replace(tuned, own_heads=not given)
 
 
 def random_body(loaded: Loaded, seed: int) -> nn.Module:

@@ -15,9 +15,9 @@ from ftcli.engine.grid import Trained, search
 from ftcli.engine.plan import always
 from ftcli.engine.predict import passes, score
 from ftcli.engine.probe.path_solver import FINE
-from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, path, values_of_C
+from ftcli.engine.probe.regularization_path import ABSENT_BIAS, DEFAULT_CS, Path, path, values_of_C
 from ftcli.engine.run_inputs import RunInputs
-from ftcli.engine.select import Candidate, best
+from ftcli.engine.select import Candidate, best, standard_error, strongest_within_error
 from ftcli.engine.training_run import snapshot
 from ftcli.engine.types import RunRecord
 from ftcli.errors import RunError
@@ -52,7 +52,8 @@ def linear_probe(
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
     log.begin_stage("exact probe")
-    candidates, gaps, pick, features_s = fit_head(model, inputs, Cs, seed, log)
+    rule = getattr(config, "rule", "best")
+    candidates, gaps, pick, features_s = fit_head(model, inputs, Cs, seed, log, rule)
     runs = [
         RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False, duality_gap=gap)
         for c, gap in zip(candidates, gaps, strict=True)
@@ -62,12 +63,13 @@ def linear_probe(
 
 
 def fit_head(
-    model: nn.Module, inputs: RunInputs, Cs: Sequence[float], seed: int, log: Log
+    model: nn.Module, inputs: RunInputs, Cs: Sequence[float], seed: int, log: Log, rule: str = "best"
 ) -> tuple[list[Candidate], list[float], Candidate, float]:
     """min over W, b of C Σ CE(W φ(x) + b, y) + ½‖W‖² for every C; the pick on ID-val becomes the model's head.
 
-    Returns all candidates and their relative duality gaps, the pick, and the seconds that the features took. Raises
-    RunError where the model's logits differ from the probe's.
+    Returns all candidates and their relative duality gaps, the pick, and the seconds that the features took. rule: "se"
+    picks the smallest C within one standard error of the best, for which all are solved finely; the pick then has the
+    usual one with its weights. Raises RunError where the model's logits differ from the probe's.
     """
     assert inputs.plain is not None
     started = time.perf_counter()
@@ -78,15 +80,20 @@ def fit_head(
     mean, std = scale_of(train)
     scaled, labels = (id_val.double() - mean) / std, labels_of(inputs, "id_val")
     scaled_train, train_labels = train.scaled(mean, std), labels_of(inputs, None)
-    solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, (scaled.float(), labels), log)
+    judged_by = None if rule == "se" else (scaled.float(), labels)
+    solutions = path(scaled_train, train_labels, inputs.num_classes, Cs, judged_by, log)
     scores = dict(enumerate(solutions.id_val))
     for i in solutions.fine:  # what may be picked is scored as the model will be
         weight, bias = (tensor.double().cpu() for tensor in solutions.head(i))
         scores[i] = score(scaled @ weight.T + bias, labels)  # logits [N, K]
     candidates = [Candidate(seed, *scores[i], C=float(C)) for i, C in enumerate(Cs)]
-    pick = best(candidates[i] for i in solutions.fine)
+    pick = usual = best(candidates[i] for i in solutions.fine)
+    if rule == "se":
+        set_scaled_head(model, solutions, candidates.index(usual), mean, std)
+        pick = replace(strongest_within_error(candidates, len(labels)), usual=replace(usual, state=snapshot(model)))
+        warn_of_rule(pick, usual, len(labels), log)
     index = candidates.index(pick)
-    weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))
+    weight, bias = set_scaled_head(model, solutions, index, mean, std)
     if (gap := solutions.gaps[index]) > FINE.gap_if_settled:
         log.warn(
             "not-converged",
@@ -94,13 +101,33 @@ def fit_head(
             f" at most {gap:.1e} of its objective is above the least value, not that at most"
             f" {FINE.gap_if_settled:.0e} is",
         )
-    # The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
-    set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
     check_head(body, inputs, scaled @ weight.T + bias, log)
     edge = index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
     return candidates, solutions.gaps, replace(pick, edge_of_grid=edge), features_s
+
+
+def set_scaled_head(
+    model: nn.Module, solutions: Path, index: int, mean: float, std: float
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Make a solution of features (φ - mean) / std the model's head; gives its weights [K, D] and bias [K], float64.
+
+    The scaling is undone in the head: W(φ - m)/s + b = (W/s)φ + (b - (m/s) W·1), so the model takes plain features.
+    """
+    weight, bias = (tensor.double().cpu() for tensor in solutions.head(index))
+    set_head(model, weight / std, bias - (mean / std) * weight.sum(1))
+    return weight, bias
+
+
+def warn_of_rule(pick: Candidate, usual: Candidate, n: int, log: Log) -> None:
+    """Say what the one-standard-error rule has picked, and what the usual one would have."""
+    error = standard_error(usual.accuracy, n)
+    log.warn(
+        "one-standard-error",
+        f"--rule se: C = {pick.C:.3g} with ID-val accuracy {100 * pick.accuracy:.1f}; the usual rule picks"
+        f" C = {usual.C:.3g} with {100 * usual.accuracy:.1f}, whose standard error is {100 * error:.1f} points",
+    )
 
 
 def scale_of(features: FeatureMatrix) -> tuple[float, float]:

@@ -34,7 +34,10 @@ def tuning_plan(model: nn.Module, config: Tuning) -> Plan:
         raise RequestError(
             "Nothing trains in some epoch.", "raise --head-rate or --layer-decay above 0, or leave --unfreeze at-once"
         )
-    return Plan(tensors_in, factors, select, config.l2_sp, config.l1_sp, mixup=config.mixup)
+    return Plan(
+        tensors_in, factors, select, config.l2_sp, config.l1_sp, mixup=config.mixup, project=config.project,
+        ldifs=config.ldifs,
+    )  # fmt: skip
 
 
 def trainable_of_body(model: nn.Module, body: list[Block], tune: str) -> set[str]:

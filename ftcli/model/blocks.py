@@ -38,7 +38,10 @@ def blocks_of(model: nn.Module) -> tuple[list[Block], Block]:
     blocks: list[Block] = []
     for group in sorted(set(index.values())):
         tensors = [name for name in body if index[name] == group]
-        blocks.append(block(_name(tensors, sizes, first=not blocks), tensors))
+        name = _name(tensors, sizes, first=not blocks)
+        if any(_under(tensor, path) for tensor in head for path in name.split("+")):
+            name = "+".join(dict.fromkeys(_beside(tensor, head) for tensor in tensors))
+        blocks.append(block(name, tensors))
     return blocks, block(_name(head, sizes, first=False) or "head", head)
 
 
@@ -79,6 +82,13 @@ def _path(names: Sequence[str], every: Collection[str]) -> str:
         if sum(_under(name, prefix) for name in every) == len(names):
             break
     return common
+
+
+def _beside(name: str, head: Collection[str]) -> str:
+    """The shortest dotted prefix of `name` that no tensor of the head has."""
+    parts = name.split(".")
+    prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return next(prefix for prefix in prefixes if not any(_under(tensor, prefix) for tensor in head))
 
 
 def _under(name: str, prefix: str) -> bool:

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ftcli.averages.types import Average, Averages
 from ftcli.commands import COMMANDS, import_named
 from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import (
@@ -31,6 +32,7 @@ from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
 from ftcli.report.model_tables import models_table
 from ftcli.report.types import Published, Report, SeedResult
+from ftcli.safe_text import counted
 
 Entry = Figures | MeanAccuracy | None  # None: a set without labels
 NOTHING = {"adapt": "nothing was picked, and nothing is saved but the report and the predictions"}
@@ -65,6 +67,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
             else [adaptation_table(report.choices, report.config["method"], width)]
         )
     shown.append(text(picks_line(report)))
+    shown += [] if report.averages is UNSET else averages_tables(report.averages, width)
     shown += [] if report.budget is UNSET else [text(line) for line in budget_lines(report.budget, report.runs)]
     if report.seeds is not UNSET and len(report.seeds) > 1:
         shown.append(seeds_table(report.seeds, width))
@@ -80,6 +83,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
 
 def stages(report: Report) -> dict[str, FiguresBySet]:
     """The rows of the run's table: each choice or stage with its results, or the one method."""
+    usual = {} if report.usual_pick is UNSET else {f"{COMMANDS['probe'].title}, usual C": report.usual_pick.results}
     before = {} if report.before is UNSET else {"before": report.before}
     earlier = {} if report.stages is UNSET else report.stages
     if report.choices is not UNSET:
@@ -87,9 +91,16 @@ def stages(report: Report) -> dict[str, FiguresBySet]:
         choices = {name: choice.results for name, choice in report.choices.items() if choice.results}
         return before | probed | choices
     if not earlier:
-        return {COMMANDS[report.command].title: report.results}
+        return {COMMANDS[report.command].title: results_of_pick(report)} | usual
     last = list(earlier)[-1]
-    return {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
+    rows = {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
+    return rows | usual
+
+
+def results_of_pick(report: Report) -> FiguresBySet:
+    """The results of the picks, whatever is saved in their place."""
+    saved = report.selected is not None and report.selected.average is not UNSET
+    return report.averages.pick.results if saved and report.averages is not UNSET else report.results
 
 
 def entries(results: FiguresBySet) -> dict[str, Entry]:
@@ -139,12 +150,38 @@ def run_layouts(by_stage: dict[str, dict[str, Entry]], published: dict[str, dict
                 yield Layout(["", *sets], [[text(stage), *row] for stage, row in lines.items()])
 
 
-def cell(entry: Entry, between: str) -> Text:
-    """An accuracy and its interval, on one line or two; a dash where there are no labels."""
+def cell(entry: Entry, between: str | None) -> Text:
+    """An accuracy and its interval, on one line or two, or without (None); a dash where there are no labels."""
     if entry is None:
         return Text("-")
-    kind = interval_of(entry)
+    kind = None if between is None else interval_of(entry)
     return Text.assemble((percent(entry.accuracy), "bold"), f"{between}{interval(kind[1])}" if kind else "")
+
+
+def averages_tables(averages: Averages, width: int) -> list[Table]:
+    """The pick and below it every average of weights; with intervals where `width` has room for them."""
+    found = {name: average for name, average in averages.by_name.items() if average}
+    rows = {("pick", ""): entries(averages.pick.results)}
+    rows |= {(name, made_of(average)): entries(average.results) for name, average in found.items()}
+    heads = ["", "of", *entries(averages.pick.results)]
+    layouts = [
+        Layout(
+            heads,
+            [[*map(text, names), *(cell(entry, between) for entry in row.values())] for names, row in rows.items()],
+        )
+        for between in (*BETWEEN, None)
+    ]
+    captions = ["pick: selected on ID-val", "-se: the most regularised within one standard error"]
+    captions += ["BatchNorm estimated anew"] if averages.statistics == "reestimated" else []
+    return first_fitting(layouts, width).tables(width, "Averages of weights", "; ".join(captions), ("", "of"), kept=2)
+
+
+def made_of(average: Average) -> str:
+    """How strong an average is, or how many runs it has."""
+    if average.strength is not UNSET:
+        return f"{'λ' if average.rule == 'wise' else 'α'} = {average.strength:g}"
+    members = [] if average.members is UNSET else average.members
+    return f"{counted(len(members), 'run', 'runs')}{', new head' if average.new_head else ''}"
 
 
 def picks_line(report: Report) -> str:
@@ -153,18 +190,22 @@ def picks_line(report: Report) -> str:
     if report.stages is not UNSET:
         picks = {name: stage.selected for name, stage in report.stages.items()}
     lines = [f"{name}: {picked(selected)}" for name, selected in picks.items() if selected]
+    if report.selected and report.selected.average is not UNSET and report.stages is not UNSET:
+        lines.append(f"saved: the average {report.selected.average}")
     return "picked on ID-val: " + "; ".join(lines) if lines else NOTHING.get(report.command, "nothing was trained")
 
 
 def picked(selected: Selected) -> str:
     """One pick: which choice, at which C or rate and epoch, of which seed."""
-    words = [] if selected.choice is UNSET else [selected.choice]
+    words = [] if selected.average is UNSET else [f"the average {selected.average}, compared with"]
+    words += [] if selected.choice is UNSET else [selected.choice]
     if selected.C:
         words += [f"C = {selected.C:.3g}", f"seed {selected.seed}"]
     elif selected.lr is None:
         words += ["as it is"]
     else:
         words += [f"lr {selected.lr:g}", f"epoch {selected.epoch}", f"seed {selected.seed}"]
+    words += [] if selected.rule is UNSET else ["by the one-standard-error rule"]
     return ", ".join(words)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ftcli.averages.types import Averages, Picked
 from ftcli.engine.budget.types import Budget
 from ftcli.engine.types import OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
@@ -214,6 +215,8 @@ class Report(Record, kw_only=True):
     before: FiguresBySet | UnsetType = UNSET
     stages: dict[str, Stage] | UnsetType = UNSET
     choices: dict[str, Choice] | UnsetType = UNSET
+    usual_pick: Picked | UnsetType = UNSET  # of the usual rule, where another has picked
+    averages: Averages | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET  # how the grid was halved
     oracle: dict[str, OraclePick] | UnsetType = UNSET
     timing: Timing

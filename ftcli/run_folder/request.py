@@ -17,12 +17,13 @@ from ftcli.config.shared import Resumable
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.device import Machine
+from ftcli.errors import RequestError
 from ftcli.files import read_json
 from ftcli.model.loading.import_user_file import imported_files
 from ftcli.model.loading.load import Loaded
 from ftcli.records import Foreign, Record, decoded, plain
 from ftcli.run_folder.options import command_of, options_in_request, other_options
-from ftcli.safe_text import listed, quoted
+from ftcli.safe_text import listed, quoted, reason
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")  # on which figures depend
 FROM_FILES = ("weights", "models", "imported code", "classes", "data")  # parts of a request
@@ -71,7 +72,7 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "libraries": libraries(),
         "machine": {"device": machine.device.type, "precision": machine.precision, "processes": machine.processes},
         "options": options_in_request(config),
-        "weights": [model.checkpoint.sha256 if model.checkpoint else None for model in loaded],
+        "weights": [model.checkpoint.sha256 if model.checkpoint else None for model in loaded] + head_digests(config),
         "models": [model_facts(model) for model in loaded],
         "imported code": code_digests(config.import_) if config.import_ else {},
         "classes": list(task.classes),
@@ -97,6 +98,17 @@ def model_facts(model: Loaded) -> dict[str, object]:
     # Class names of the file, before rows of the head are reordered.
     names = model.checkpoint.label_names if model.checkpoint else model.label_names
     return {"name": model.name, "arguments": arguments, "classes": names, "images": model.data_config}
+
+
+def head_digests(config: Resumable) -> list[str | None]:
+    """[sha256] of the file of --head-weights, where there is one. Raises RequestError where it cannot be read."""
+    path: Path | None = getattr(config, "head_weights", None)
+    if path is None:
+        return []
+    try:
+        return [sha256(path.read_bytes()).hexdigest()]
+    except OSError as error:
+        raise RequestError(f"--head-weights {path}: {reason(error)}", "give a safetensors file") from error
 
 
 def code_digests(file: Path) -> dict[str, str]:

@@ -66,6 +66,7 @@ def summed(parts: list[TimedPart], count: "Counts", config: Training) -> TimeEst
     low, high = (seconds + of_epochs * (epochs / middle - 1) for epochs in (fewest, most))
     measures = [f"--measure {name}" for name in config.measure or ()]
     left_out = ["loading of PyTorch and timm", *["compilation"] * config.compile, *measures]
+    left_out += ["averages"] * bool(config.average_names())
     searches = len(count.trial.searches)
     return TimeEstimate(
         seconds=round(seconds, 2), low=round(low / SPREAD, 2), high=round(high * SPREAD, 2),
@@ -200,7 +201,7 @@ class Counts:
         """Seconds of the exact probe: of the trial, and of evaluations with all examples and all classes."""
         assert self.inputs.plain is not None
         path_points = self.config.path_points if isinstance(self.config, Probe | Lpft) else len(DEFAULT_CS)
-        N, D, K = self.inputs.plain.n, head_of(self.loaded.model).weight.shape[1], self.inputs.num_classes
+        N, D, K = self.inputs.plain.n, head_of(self.loaded.model).width, self.inputs.num_classes
         evaluations, device = FIRST_EVALUATIONS + EVALUATIONS * path_points, self.inputs.machine.device
         each = N / TIMED_ROWS * evaluation_seconds(D, K, device) + step_seconds(K * (min(N, D) + 1), device)
         return self.trial.stopwatch.stages[PROBE] + evaluations * each

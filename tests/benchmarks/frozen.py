@@ -108,7 +108,7 @@ def shortened(world: World, model: nn.Module, plan: Plan) -> SuffixForward:
     freeze_all_but(model, trainable)
     training_mode(model, world.config.bn)
     config = world.config
-    prefix = frozen_prefix_of(model, plan, config.epochs, config.ema, world.inputs, world.log)
+    prefix = frozen_prefix_of(model, plan, config, world.inputs, world.log)
     suffix = prefix and prefix.training_forward(trainable)
     assert suffix is not None
     return suffix

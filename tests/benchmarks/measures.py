@@ -13,11 +13,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ftcli.averages.evaluator import WeightEvaluator
 from ftcli.engine.evaluate import figures_on
 from ftcli.engine.predict import predict
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.distortion.measure import Extras, NamedModel, compare_models
-from ftcli.explain.interpolation.measure import WeightEvaluator, evaluate_line, points
+from ftcli.explain.interpolation.measure import evaluate_line, points
 from ftcli.log import Log
 from tests.benchmarks.common import own_cache, parser, photo_world, print_machine, ratio, take_turns, timed
 

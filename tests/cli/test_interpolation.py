@@ -18,12 +18,14 @@ from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ftcli.averages.types import Worth
 from ftcli.engine.batchnorm import has_statistics, reestimate
 from ftcli.engine.device import Machine
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.explain.interpolation.measure import barrier, barriers, points, soups
-from ftcli.explain.interpolation.types import Point, Worth
+from ftcli.explain.interpolation.types import Point
 from ftcli.log import Log
+from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.save import save_model
 from ftcli.report.schema import report_schema
 from ftcli.seeds import derive_seed
@@ -552,3 +554,40 @@ def test_losses_beyond_the_largest_number(place: Path, tmp_path: Path) -> None:
     """Far enough out on the line nothing is finite: no figure is then, and no barrier; the ends keep theirs."""
     found = line(place, tmp_path / "o", "a", "b", "--points", 2, "--to", 1e30).report["interpolation"]
     assert found["points"][1]["raw"]["far"]["loss"] is None and found["points"][0]["raw"]["far"]["loss"] < inf
+
+
+# ---- scaled by depth
+
+
+def test_scaled_by_depth(place: Path, tmp_path: Path) -> None:
+    """Each α against weights made by hand, the head of B; the best of everything is saved."""
+    found = line(place, tmp_path / "o", "a", "b", "--points", 2, "--lines", "0,0.4", "--bn", "raw").report
+    jsonschema.validate(found, report_schema())
+    scaled = found["interpolation"]["scaled_by_depth"]
+    assert [one["alpha"] for one in scaled] == [0, 0.4] and set(scaled[0]) == {"alpha", "raw"}
+    A, B = (load_file(place / name / "model.safetensors") for name in "ab")
+    body, head = blocks_of(tiny("test_resnet", num_classes=3))
+    for one in scaled:
+        mixed = dict(B)
+        for i, block in enumerate(body):
+            s = one["alpha"] + (1 - one["alpha"]) * i / (len(body) - 1)
+            running = [n for n in B if "running" in n and n.rpartition(".")[0] + ".weight" in block.tensors]
+            tensors = [*block.tensors, *running]
+            for name in tensors:
+                mixed[name] = (A[name].double() + s * (B[name].double() - A[name].double())).float()
+        assert all(mixed[name] is B[name] for name in head.tensors)
+        folder = saved(tmp_path / f"by-hand-{one['alpha']}", place / "b")
+        save_file(mixed, folder / "model.safetensors")
+        near(one["raw"], judged(place, folder, tmp_path / f"judged-{one['alpha']}"))
+
+
+def test_a_scaled_model_may_be_the_best(place: Path, tmp_path: Path) -> None:
+    found = line(place, tmp_path / "o", "a", "b", "--points", 2, "--lines", "0,0.2,0.4,0.6,0.8", "--save-best").report
+    averages = [(one["raw"]["id_val"], "point") for one in found["interpolation"]["points"]]
+    averages += [(one["raw"]["id_val"], "scaled by depth") for one in found["interpolation"]["scaled_by_depth"]]
+    top = min(averages, key=lambda one: (-one[0]["accuracy"], one[0]["loss"]))
+    assert found["interpolation"]["best"]["kind"] == top[1]
+    assert found["interpolation"]["best"]["id_val"] == top[0]
+    assert found["results"]["id_val"]["accuracy"] == top[0]["accuracy"]
+    shown = inside("report", tmp_path / "o").stdout
+    assert "Scaled by depth" in shown

@@ -28,6 +28,7 @@ EVERY = {
     "criticality": (7, 20),
     "rgn": (3, 7),
     "halving": (9,),
+    "averages": (5,),
 }  # states
 EVERY |= {name: (3, 7) for name in COMMANDS if name not in EVERY}
 

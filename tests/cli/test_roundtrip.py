@@ -16,8 +16,8 @@ from ftcli.engine.predict import predict
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import open_checkpoint
 from ftcli.model.loading.load import load_model
+from tests.helpers.families import FAMILIES, side_of
 from tests.helpers.program import checkpoint, inside
-from tests.helpers.tiny import SIDE, SIX
 from tests.helpers.worlds import coloured
 
 ALONE = """
@@ -42,6 +42,7 @@ COMMANDS = {  # each network through one of the methods
     "mobilenetv3_small_050": ["probe"],
     "swin_tiny_patch4_window7_224": ["probe", "--solver", "sgd", "--lr", "0.1"],
 }
+TRAINED = {**COMMANDS, **{name: ["lpft", "--lr", "1e-3", "--bn", "train"] for name in FAMILIES}}
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +52,11 @@ def logits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarr
     train = coloured(root / "train", each=10)
     mine, log = {}, Log()
     machine = machine_of(Probe(train=str(train), threads=1))
-    for name, words in COMMANDS.items():
+    for name, words in TRAINED.items():
         saved = checkpoint(root / "start" / name, name)
         done = inside(
-            *words, "--checkpoint", saved, "--train", train, "--epochs", 1, "--image-size", SIDE, "--batch-size", 16,
-            "--threads", 1, "--out", root / name,
+            *words, "--checkpoint", saved, "--train", train, "--epochs", 1, "--image-size", side_of(name),
+            "--batch-size", 16, "--threads", 1, "--out", root / name,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         opened = open_checkpoint(str(root / name), strip_prefix=None, log=log)
@@ -65,13 +66,13 @@ def logits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarr
         (batch,) = [images for images, *_ in loader.ordered()]
         np.save(root / name / "images.npy", batch.numpy())
         mine[name] = predict(machine.place(loaded.model), loader, machine, log, name).logits.numpy()
-    command = [sys.executable, "-c", ALONE, *(str(root / name) for name in COMMANDS)]
+    command = [sys.executable, "-c", ALONE, *(str(root / name) for name in TRAINED)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=120)
     assert done.returncode == 0, done.stderr
-    return {name: (mine[name], np.load(root / name / "alone.npy")) for name in COMMANDS}
+    return {name: (mine[name], np.load(root / name / "alone.npy")) for name in TRAINED}
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", TRAINED)
 def test_timm_alone_gives_the_same_bits(logits: dict[str, tuple[np.ndarray, np.ndarray]], name: str) -> None:
     mine, alone = logits[name]
     assert mine.shape == (9, 3) and mine.dtype == np.float32 and np.ptp(mine) > 0

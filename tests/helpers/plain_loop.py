@@ -11,8 +11,10 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
+from torch.optim.swa_utils import update_bn
 
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
@@ -115,7 +117,8 @@ def plain_loop(model: nn.Module, inputs: RunInputs, config: Tuning) -> list[Stat
     train, skip, cross_entropy = inputs.train, config.bn == "train", loss_of(config, inputs)
     total = config.epochs * train.steps(skip_single=skip)
     schedule = schedule_of(config, optimizer, total)
-    mean, states = deepcopy(model.state_dict()), []
+    mean, states, updates = deepcopy(model.state_dict()), [], 0
+    anchor = deepcopy(model).eval()
     for epoch in range(1, config.epochs + 1):
         prepare(model, moving(model, config, epoch), config.bn)
         batches = train.shuffled(0, epoch, skip_single=skip, balanced=config.sampling == "balanced")
@@ -123,17 +126,23 @@ def plain_loop(model: nn.Module, inputs: RunInputs, config: Tuning) -> list[Stat
             optimizer.zero_grad()
             away = [tensors[name] - start[name] for name in body]
             weight, partners = mixing(config.mixup, epoch, step, len(labels))
-            logits = model(weight * images + (1 - weight) * images[partners])
+            mixed = weight * images + (1 - weight) * images[partners]
+            with torch.no_grad():
+                there = block_outputs(anchor, mixed)[1]
+            logits, here = block_outputs(model, mixed)
             loss = weight * cross_entropy(logits, labels) + (1 - weight) * cross_entropy(logits, labels[partners])
             loss = loss + config.l2_sp * sum(part.square().sum() for part in away)
             loss = loss + config.l1_sp * sum(part.abs().sum() for part in away)
+            loss = loss + config.ldifs * sum(map(mse_loss, here, there)) / max(1, len(here))
             loss.backward()
             if config.clip_norm is not None:
                 clip([tensor.grad for tensor in tensors.values() if tensor.grad is not None], config.clip_norm)
             optimizer.step()
             schedule.step()
-            mean = averaged(mean, model.state_dict(), config.ema or 0.0)
-        states.append(mean)
+            before = max(0, updates - train.steps(skip_single=skip)) if config.ma else 0
+            mean = averaged(mean, model.state_dict(), before / (1 + before) if config.ma else config.ema or 0.0)
+            updates += 1
+        states.append(estimated(deepcopy(model), mean, inputs) if config.ma and skip and epoch > 1 else mean)
     return states
 
 
@@ -199,6 +208,28 @@ def clip(gradients: list[Tensor], longest: float) -> None:
     norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
     for gradient in gradients:
         gradient.mul_(min(1.0, longest / norm))
+
+
+def block_outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Logits, and of every block of test_resnet the output, averaged over positions and of length 1 each, [b, C]."""
+    outputs: list[Tensor] = []
+    ends = [
+        module for name, module in model.named_children() if name in ("bn1", "layer1", "layer2", "layer3", "layer4")
+    ]
+    hooks = [end.register_forward_hook(lambda module, _, x: outputs.append(x.mean((2, 3)))) for end in ends]
+    logits = model(images)
+    for hook in hooks:
+        hook.remove()
+    return logits, [x / x.norm(dim=1, keepdim=True) for x in outputs]
+
+
+def estimated(model: nn.Module, state: State, inputs: RunInputs) -> State:
+    """The same weights with BatchNorm's statistics by torch's own function for averaged models."""
+    model.load_state_dict(state)
+    assert inputs.plain is not None
+    update_bn((batch.images.double() for batch in inputs.plain.shuffled(0, 0, skip_single=True)), model)
+    counts = {name: tensor for name, tensor in state.items() if name.endswith("num_batches_tracked")}
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()} | counts
 
 
 def averaged(mean: State, now: State, decay: float) -> State:

@@ -25,7 +25,11 @@ SIDE = 64  # pixels
 def tiny(name: str, num_classes: int = 5, seed: int = 0) -> nn.Module:
     """One of the six, with every floating tensor drawn anew, so that no branch is switched off by its initial zeros."""
     args = {**SIX[name], "img_size": SIDE} if name in ("test_vit", "swin_tiny_patch4_window7_224") else SIX[name]
-    model = timm.create_model(name, num_classes=num_classes, **args)
+    return draw_weights(timm.create_model(name, num_classes=num_classes, **args), seed).eval()
+
+
+def draw_weights(model: nn.Module, seed: int) -> nn.Module:
+    """The model, every floating tensor drawn anew."""
     generator = torch.Generator().manual_seed(seed)
     for key, tensor in model.state_dict().items():
         if key.endswith("running_var"):
@@ -35,7 +39,7 @@ def tiny(name: str, num_classes: int = 5, seed: int = 0) -> nn.Module:
         elif tensor.is_floating_point():
             fan_in = tensor[0].numel() if tensor.ndim > 1 else 100
             tensor.normal_(0.0, max(fan_in, 1) ** -0.5, generator=generator)
-    return model.eval()
+    return model
 
 
 def images(n: int = 2, side: int = SIDE) -> Tensor:

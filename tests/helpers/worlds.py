@@ -14,6 +14,7 @@ from ftcli.engine.device import machine_of
 from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.log import Log
 from ftcli.model.loading.load import Loaded
+from tests.helpers.families import FAMILIES, family, side_of
 from tests.helpers.tiny import SIDE, tiny
 
 CONFIG_OF = {"probe": Probe, "finetune": Finetune, "lpft": Lpft}
@@ -42,9 +43,10 @@ def coloured(root: Path, classes: int = 3, each: int = 14, seed: int = 0, noise:
 
 def loaded(name: str, classes: int = 3) -> Loaded:
     """A tiny network as `load_model` would give it."""
-    model = tiny(name, num_classes=classes)
+    model = (family if name in FAMILIES else tiny)(name, num_classes=classes)
+    size = {"input_size": (3, side_of(name), side_of(name))} if name in FAMILIES else {}
     return Loaded(
-        model=model, name=name, checkpoint=None, head_loaded=False, label_names=None, data_config=DATA_CONFIG,
+        model=model, name=name, checkpoint=None, head_loaded=False, label_names=None, data_config=DATA_CONFIG | size,
         create_args={"model_name": name, "num_classes": classes},
     )  # fmt: skip
 

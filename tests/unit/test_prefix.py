@@ -62,7 +62,7 @@ def empty_cache(inputs: RunInputs, disk: Cache | None = None) -> RunInputs:
 
 
 def prefix_of(model: nn.Module, plan: Plan, config: Any, inputs: RunInputs) -> FrozenPrefix | None:
-    return frozen_prefix_of(model, plan, config.epochs, config.ema, inputs, Log())
+    return frozen_prefix_of(model, plan, config, inputs, Log())
 
 
 def state(run: Run) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""The runs of one seed, fitted to a rung or to the end; only the best weights are kept, in memory and on disk."""
+"""The runs of one seed, fitted to a rung or to the end; only the best weights are kept, in memory and on disk.
+
+Where they are averaged later, those of every run that has come to its end stay on disk.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +17,15 @@ class SeedRuns:
     """The runs of one seed, by rate.
 
     fit: (lr, since, until) -> the run, trained from epoch `since`, where it was paused, to `until`. drop: drops the
-    saved weights of a rate's run. pick: the best run of those that are over, with its weights.
+    saved weights of a rate's run. keep: whether it does not, where the run has come to its end. pick: the best run of
+    those that are over, with its weights.
     """
 
     def __init__(
-        self, seed: int, epochs: int, fit: Callable[[float, int, int], Run], drop: Callable[[float], None]
-    ) -> None:
-        self.seed, self.epochs, self.fit, self.drop = seed, epochs, fit, drop
+        self, seed: int, epochs: int, fit: Callable[[float, int, int], Run], drop: Callable[[float], None],
+        *, keep: bool = False,
+    ) -> None:  # fmt: skip
+        self.seed, self.epochs, self.fit, self.drop, self.keep = seed, epochs, fit, drop, keep
         self.runs: dict[float, Run] = {}  # without weights, except for the pick's
         self.eliminated: dict[float, int] = {}  # after which epoch; of a rate that has not gone on since
         self.pick: Run | None = None
@@ -47,7 +52,7 @@ class SeedRuns:
         self.runs[run.lr] = run
         if beaten:
             self.runs[beaten.lr] = without_weights(beaten)
-            if beaten.lr != spare:
+            if beaten.lr != spare and (not self.keep or beaten.lr in self.eliminated):
                 self.drop(beaten.lr)
 
     def beats_pick(self, run: Run) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -122,15 +122,15 @@ def feature_key(network: str, loader: Loader, machine: Machine) -> str:
     )  # fmt: skip
 
 
-def network_digest(model: nn.Module, without: str | None = None) -> str:
-    """SHA-256 of a network's modules with their settings, and of every byte of its tensors; `without` one module."""
+def network_digest(model: nn.Module, without: Collection[str] = ()) -> str:
+    """SHA-256 of a network's modules with their settings, and of every byte of its tensors; `without` some modules."""
     digest = hashlib.sha256()
     for name, module in model.named_modules():
-        if name != without:
+        if name not in without:
             settings = [f"{key}={value!r}" for key, value in sorted(vars(module).items()) if is_setting(key, value)]
             digest.update(f"{name} {type(module)} {settings} ".encode())
     for name, tensor in {**model.state_dict(), **dict(model.named_buffers())}.items():
-        if name.rpartition(".")[0] != without:
+        if name.rpartition(".")[0] not in without:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

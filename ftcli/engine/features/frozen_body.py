@@ -27,7 +27,7 @@ class FrozenBody:
     def features(self, loader: Loader, label: str) -> FeatureMatrix:
         """The features [N, D] of a whole set, in its order."""
         if loader not in self.by_loader:
-            shape = (loader.n, head_of(self.model).weight.shape[1])
+            shape = (loader.n, head_of(self.model).width)
 
             def blocks() -> Iterator[Tensor]:
                 return (outputs.features for outputs in passes(self.model, loader, self.cache.machine, self.log, label))
@@ -56,4 +56,4 @@ class FrozenBody:
 
     @cached_property
     def body_digest(self) -> str:
-        return network_digest(self.model, without=head_of(self.model).name)
+        return network_digest(self.model, without=head_of(self.model).names)

@@ -14,6 +14,7 @@ from ftcli.engine.training_state import TrainingState
 from ftcli.engine.types import Epoch, EpochScores
 from ftcli.records import decoded, plain
 
+PICKED = "pick."  # begins the names of the tensors that a run puts forward
 CANDIDATE_FIELDS = ("seed", "accuracy", "loss", "epoch", "lr")
 
 
@@ -38,7 +39,7 @@ def capture_run(run: Run, state: TrainingState, position: Position) -> SavedStat
         state.loss_watch.read()
     tensors: dict[str, Tensor] = {}
     if run.candidate:
-        tensors |= {f"pick.{name}": run.candidate.state[name] for name in state.changeable}
+        tensors |= {PICKED + name: run.candidate.state[name] for name in state.changeable}
     if not position.finished:
         tensors |= {f"at.{name}": tensor for name, tensor in state.tensors().items()}
         tensors |= {f"rng.{name}": values for name, values in random_states(state.machine.device).items()}
@@ -58,7 +59,7 @@ def restore_run(saved: SavedState, run: Run, state: TrainingState, epochs: int, 
 
     Raises ValueError, or whatever the content leads to, for a state that no run of these options can have.
     """
-    values, picked = saved.values, saved.under("pick.")
+    values, picked = saved.values, saved.under(PICKED)
     check_values(values, picked, state, epochs)
     run.history, run.scores = decoded(values["history"], list[Epoch]), decoded(values["scores"], list[EpochScores])
     run.diverged = values["diverged"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from torch.optim import SGD, Adam, Optimizer
 
 from ftcli.engine.device import Machine
@@ -137,8 +136,7 @@ class Adapter:
         body = compiled_features() if self.machine.compiled else features
         with self.machine.autocast():
             phi = body(self.model, images)  # [B, D]
-        head = self.model.get_submodule(head_of(self.model).name)
-        return linear(phi.float(), head.weight.flatten(1), head.bias)  # type: ignore[union-attr, operator, arg-type]
+        return head_of(self.model, gradients=True)(phi.float())
 
     def restart(self) -> None:
         """Restore the weights of the start, with a new optimizer."""

@@ -2,27 +2,31 @@
 
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from ftcli.averages.evaluator import WeightEvaluator
+from ftcli.averages.types import Statistics
 from ftcli.console.answer import Answer
 from ftcli.engine.batchnorm import has_statistics
 from ftcli.errors import RequestError
 from ftcli.explain.interpolation.measure import (
-    WeightEvaluator,
     barriers,
     best_of,
     evaluate_line,
     points,
     savable_points,
+    scaled_by_depth,
     soups,
 )
 from ftcli.explain.interpolation.options import Interpolate
 from ftcli.explain.interpolation.tables import panels
-from ftcli.explain.interpolation.types import Best, Head, Interpolation, Statistics
+from ftcli.explain.interpolation.types import Best, Head, Interpolation
 from ftcli.explain.models import ComparedModels, check_same_architecture, compared_models, order_heads
 from ftcli.figures.plots import save_panels
 from ftcli.measures.results import measure
-from ftcli.model.head import classifier_tensors
+from ftcli.model.head import classifier_tensors, head_of, set_head
+from ftcli.model.head_weights import read_head_weights
 from ftcli.model.loading.save import save_model
 from ftcli.safe_text import listed
 
@@ -45,10 +49,15 @@ def interpolate(config: Interpolate) -> Answer:
             members = dict(zip(compared.names, states, strict=True))
             part.soups, made = soups(members, evaluator)
             averages += made
+        if config.lines:
+            part.scaled_by_depth, made = scaled_by_depth(A, B, config.lines, evaluator)
+            averages += made
         results, save = [], None
         if (best := best_of(averages)) is not None:
             assert best.id_val is not None
-            part.best = Best(kind=best.kind, weight=best.weight, statistics=best.statistics, id_val=best.id_val)
+            part.best = Best(
+                kind=best.kind, weight=best.weight, alpha=best.alpha, statistics=best.statistics, id_val=best.id_val
+            )
             evaluator.load(best.state(), best.statistics, "the best")
             results = [measure(network, compared.inputs, config.seed, compared.log)]
             save = partial(
@@ -90,6 +99,11 @@ def head_on_the_line(compared: ComparedModels) -> Head:
             "--soup averages heads too, and these are not of the same classes.",
             "give models trained on the same classes, and leave --head at auto",
         )
+    if config.head_weights:
+        model, log = compared.reference.model, compared.log
+        rows = read_head_weights(config.head_weights, compared.task.classes, head_of(model).width, log)
+        set_head(model, rows, torch.zeros(len(rows)))
+        return "file"
     if config.head != "auto":
         return config.head
     if not same:

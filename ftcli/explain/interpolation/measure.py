@@ -5,66 +5,22 @@ soups: Wortsman et al. 2022 (arXiv 2203.05482).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from math import inf, isfinite
 
 from msgspec import UNSET, UnsetType
-from torch import nn
 
-from ftcli.engine.batchnorm import reestimate
-from ftcli.engine.evaluate import figures_on
-from ftcli.engine.features.feature_cache import FeatureCache
-from ftcli.engine.probe.regularization_path import DEFAULT_CS
-from ftcli.engine.run_inputs import RunInputs
+from ftcli.averages.evaluator import WeightEvaluator, candidate, greedy_members, worth_of
+from ftcli.averages.types import Statistics, Worth
 from ftcli.engine.select import Candidate, best
 from ftcli.errors import RunError
-from ftcli.explain.interpolation.types import Barrier, Point, Soup, Soups, Statistics, Worth
-from ftcli.log import Log
-from ftcli.methods.probe import fit_head
-from ftcli.model.weights import State, interpolate_weights, mean_weights
-
-BySet = dict[str, Worth]  # by the name of the set
-
-
-@dataclass(frozen=True)
-class WeightEvaluator:
-    """A network that takes one set of weights after another, and measures each on every set.
-
-    `statistics`: the kinds of BatchNorm statistics to measure with: "raw", as the weights bring them, and "reestimated"
-    on the training set. `probed`: the head is fitted to the features of each set of weights.
-    """
-
-    model: nn.Module
-    inputs: RunInputs
-    statistics: Sequence[Statistics]
-    probed: bool
-    seed: int
-    log: Log
-
-    def load(self, state: State, statistics: Statistics, label: str) -> None:
-        """Give the network these weights."""
-        self.model.load_state_dict(state)
-        if statistics == "reestimated":
-            assert self.inputs.plain is not None
-            reestimate(self.model, self.inputs.plain, self.inputs.machine, self.seed, self.log, f"{label}, BatchNorm")
-        if self.probed:
-            uncached = replace(self.inputs, feature_cache=FeatureCache(self.inputs.machine, None))
-            fit_head(self.model, uncached, DEFAULT_CS, self.seed, self.log)
-
-    def worth(self, state: State, statistics: Statistics, label: str, sets: Sequence[str] | None = None) -> BySet:
-        """Accuracy and loss of some weights on each set with labels; `label`: what bars call the weights."""
-        self.load(state, statistics, label)
-        by_set = {}
-        for name in self.inputs.task.labelled_sets() if sets is None else sets:
-            figures = figures_on(self.model, name, self.inputs, self.log)
-            by_set[name] = Worth(figures["accuracy"], figures["loss"] if isfinite(figures["loss"]) else None)
-        return by_set
+from ftcli.explain.interpolation.types import Barrier, Point, ScaledByDepth, Soup, Soups
+from ftcli.model.weights import State, depth_shares, interpolate_weights, mean_weights, scale_by_depth
 
 
 @dataclass(frozen=True)
 class SavableWeights:
-    """Some weights that may be saved: a point of the line at `weight` (its λ), or a soup, by its name.
+    """Some weights that may be saved: a point of the line at `weight` (its λ), a soup, or B scaled by depth at `alpha`.
 
     `state` makes the weights again; `id_val`: what they are worth there, None without an ID-val set.
     """
@@ -74,6 +30,7 @@ class SavableWeights:
     statistics: Statistics
     id_val: Worth | None
     weight: float | UnsetType = UNSET
+    alpha: float | UnsetType = UNSET
 
 
 def points(start: float, stop: float, count: int) -> list[float]:
@@ -134,11 +91,7 @@ def barrier(losses: Mapping[float, float | None]) -> Barrier:
 def soups(
     members: Mapping[str, State], evaluator: WeightEvaluator
 ) -> tuple[dict[Statistics, Soups], list[SavableWeights]]:
-    """The report's `soups`, and what of them may be saved: the uniform one, and the greedy one where ID-val is there.
-
-    Greedy (algorithm 1 there): from the best member by ID-val on, each next one stays in the mean if ID-val accuracy
-    does not fall.
-    """
+    """The report's `soups`, and what may be saved of them: the uniform one, and with ID-val the greedy one."""
     described: dict[Statistics, Soups] = {}
     averages = []
 
@@ -148,37 +101,37 @@ def soups(
         averages.append(SavableWeights(label, state, kind, sets.get("id_val")))
         return Soup(names, sets)
 
+    def judge(kind: Statistics, names: list[str]) -> Candidate:
+        return candidate(mean_weights([members[name] for name in names]), kind, f"with {names[-1]}", evaluator)
+
     for kind in evaluator.statistics:
         if "id_val" not in evaluator.inputs.sets:
             described[kind] = Soups(uniform=soup([*members], kind, "uniform soup"))
             continue
         alone = {name: candidate(state, kind, name, evaluator) for name, state in members.items()}
-        greedy = greedy_members(members, alone, kind, evaluator)
+        greedy = greedy_members(alone, partial(judge, kind))
         described[kind] = Soups(
-            members={name: Worth(of.accuracy, of.loss if isfinite(of.loss) else None) for name, of in alone.items()},
+            members={name: worth_of(of) for name, of in alone.items()},
             uniform=soup([*members], kind, "uniform soup"),
             greedy=soup(greedy, kind, "greedy soup"),
         )
     return described, averages
 
 
-def greedy_members(
-    members: Mapping[str, State], alone: Mapping[str, Candidate], kind: Statistics, evaluator: WeightEvaluator
-) -> list[str]:
-    """Names of the members that stay in the greedy soup. `alone`: each member with the same kind of statistics."""
-    order = sorted(members, key=lambda name: alone[name].sort_key())
-    stay, reached = order[:1], alone[order[0]].accuracy
-    for name in order[1:]:
-        tried = candidate(mean_weights([members[member] for member in [*stay, name]]), kind, f"with {name}", evaluator)
-        if tried.accuracy >= reached:
-            stay, reached = [*stay, name], tried.accuracy
-    return stay
-
-
-def candidate(state: State, kind: Statistics, label: str, evaluator: WeightEvaluator) -> Candidate:
-    """Some weights, judged on ID-val as runs are."""
-    worth = evaluator.worth(state, kind, label, ["id_val"])["id_val"]
-    return Candidate(0, worth.accuracy, inf if worth.loss is None else worth.loss, epoch=0)
+def scaled_by_depth(
+    A: State, B: State, strengths: Sequence[float], evaluator: WeightEvaluator
+) -> tuple[list[ScaledByDepth], list[SavableWeights]]:
+    """The way from A to B, scaled by depth, at every α of `strengths`; and what may be saved of it."""
+    described, averages = [], []
+    for strength in strengths:
+        state = partial(scale_by_depth, A, B, depth_shares(evaluator.model, strength))
+        found = ScaledByDepth(strength)
+        for kind in evaluator.statistics:
+            sets = evaluator.worth(state(), kind, f"α = {strength:g}")
+            setattr(found, kind, sets)
+            averages.append(SavableWeights("scaled by depth", state, kind, sets.get("id_val"), alpha=strength))
+        described.append(found)
+    return described, averages
 
 
 def savable_points(A: State, B: State, line: Sequence[Point]) -> list[SavableWeights]:

@@ -5,8 +5,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from ftcli.config.averages.lines import Lines
 from ftcli.config.declare import MEASURE, MODEL, OUTPUT, figure, flag, option, spec
 from ftcli.config.measuring import Measuring
+from ftcli.config.tuning import HeadWeights
 from ftcli.errors import RequestError
 
 
@@ -31,6 +33,7 @@ class Interpolate(Measuring):
             panel=MEASURE,
         ),
     ] = "auto"
+    head_weights: HeadWeights = None
     bn: Annotated[
         Literal["auto", "raw", "reestimated", "both"],
         option(
@@ -47,7 +50,10 @@ class Interpolate(Measuring):
             metavar="WHERE",
         ),
     ] = None
-    save_best: Annotated[bool, flag("Save the point or soup that is best on ID-val.", "--save-best", OUTPUT)] = False
+    lines: Lines = None
+    save_best: Annotated[bool, flag("Save what is best on ID-val: point, soup, or scaled.", "--save-best", OUTPUT)] = (
+        False
+    )
     plot: Annotated[Path | None, figure("Plot of loss and accuracy against λ.")] = None
 
     def __post_init__(self) -> None:
@@ -56,6 +62,11 @@ class Interpolate(Measuring):
             raise RequestError(f"--from {self.from_:g} --to {self.to:g} is no range.", "--from 0 --to 1")
         if self.bn in ("reestimated", "both") and not self.train:
             raise RequestError(f"--bn {self.bn} needs images to estimate on.", "add --train SPEC, or --bn raw")
+        if self.head_weights and (self.head != "auto" or self.soup):
+            raise RequestError(
+                "--head-weights gives every point of the line one head, and --head and --soup say otherwise.",
+                "leave one out",
+            )
         if self.head == "probe" and not self.train:
             raise RequestError("--head probe needs images to fit it on.", "add --train SPEC")
         if self.save_best and not (self.id_val or self.train):

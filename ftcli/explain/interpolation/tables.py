@@ -1,13 +1,14 @@
 """The line between two models in a report: the curve, the barrier, the averages, and what was picked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 from rich.console import RenderableType
 from rich.table import Table
 
+from ftcli.averages.types import Statistics
 from ftcli.console.cells import Layout, new_table, percent, set_name, text
-from ftcli.explain.interpolation.types import Barrier, Best, Interpolation, Soups, Statistics
+from ftcli.explain.interpolation.types import Barrier, Best, Interpolation, ScaledByDepth, Soups
 from ftcli.figures.panels import Curve, LinePlot, Panel
 from ftcli.figures.terminal import sketch_curves
 from ftcli.report.types import Report
@@ -17,6 +18,7 @@ ENDS = {
     "interpolated": "λ = 0 is A, λ = 1 is B",
     "a": "λ = 0 is A, λ = 1 is B under the head of A",
     "b": "λ = 0 is A under the head of B, λ = 1 is B",
+    "file": "λ = 0 is A, λ = 1 is B, each under the head of --head-weights",
     "probe": "λ = 0 is A, λ = 1 is B, each point under a head fitted to its features",
 }
 KINDS = {"raw": "BatchNorm as it is", "reestimated": "BatchNorm estimated anew"}
@@ -33,6 +35,8 @@ def tables(report: Report, width: int) -> list[RenderableType]:
         shown.append(barrier_table(part.barrier))
     if part.soups is not UNSET:
         shown.append(soups_table(part.soups))
+    if part.scaled_by_depth is not UNSET:
+        shown.append(depth_table(part.scaled_by_depth))
     saved = report.config["save_best"]
     shown.append(text("nothing is picked without an ID-val set" if part.best is UNSET else best_line(part.best, saved)))
     return shown
@@ -81,9 +85,23 @@ def soups_table(soups: Mapping[Statistics, Soups]) -> Table:
     return Layout([*heads, *names], rows).table("Soups: accuracy in per cent", caption, left=heads)
 
 
+def depth_table(scaled: Sequence[ScaledByDepth]) -> Table:
+    """Accuracy at every α, by kind of statistics."""
+    kinds: list[Statistics] = [kind for kind in ("raw", "reestimated") if kind in scaled[0]]
+    rows = [
+        [*map(text, (f"{one.alpha:.3g}", SHORT[kind], *(percent(worth.accuracy) for worth in one[kind].values())))]
+        for kind in kinds
+        for one in scaled
+    ]
+    heads = ["α", "BatchNorm", *map(set_name, scaled[0][kinds[0]])]
+    caption = "block b of L goes α + (1 - α)·b/(L - 1) of the way from A to B; head of B"
+    return Layout(heads, rows).table("Scaled by depth: accuracy in per cent", caption, left=("BatchNorm",))
+
+
 def best_line(best: Best, saved: bool) -> str:
     """What was picked by ID-val, in words."""
     picked = best.kind if best.weight is UNSET else f"λ = {best.weight:.3g}"
+    picked += "" if best.alpha is UNSET else f" at α = {best.alpha:.3g}"
     ending = ", saved" if saved else ""
     return f"best by ID-val: {picked}, {KINDS[best.statistics]}, {percent(best.id_val.accuracy)}{ending}"
 

@@ -4,17 +4,10 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from ftcli.records import Fraction, Record
+from ftcli.averages.types import Statistics, Worth
+from ftcli.records import Record
 
-Head = Literal["interpolated", "a", "b", "probe"]
-Statistics = Literal["raw", "reestimated"]  # BatchNorm's, as the weights bring them or of the training set
-
-
-class Worth(Record):
-    """Accuracy and loss (nats) on one set; no loss where it is not finite."""
-
-    accuracy: Fraction
-    loss: float | None
+Head = Literal["interpolated", "a", "b", "probe", "file"]
 
 
 class Point(Record):
@@ -28,6 +21,14 @@ class Point(Record):
         """Those that were tried."""
         both: dict[Statistics, dict[str, Worth] | UnsetType] = {"raw": self.raw, "reestimated": self.reestimated}
         return {kind: worth for kind, worth in both.items() if worth is not UNSET}
+
+
+class ScaledByDepth(Record):
+    """A with s of the way to B in each block, s = α + (1 - α)·b/(L - 1) in block b of L: every set, by statistics."""
+
+    alpha: float
+    raw: dict[str, Worth] | UnsetType = UNSET
+    reestimated: dict[str, Worth] | UnsetType = UNSET
 
 
 class Barrier(Record):
@@ -53,10 +54,11 @@ class Soups(Record, kw_only=True):
 
 
 class Best(Record, kw_only=True):
-    """The weights that ID-val picks: a point of the line, or a soup."""
+    """The weights that ID-val picks: a point of the line, a soup, or B scaled by depth."""
 
-    kind: str  # "point", "uniform soup" or "greedy soup"
+    kind: str  # "point", "uniform soup", "greedy soup" or "scaled by depth"
     weight: float | UnsetType = field(name="lambda", default=UNSET)
+    alpha: float | UnsetType = UNSET
     statistics: Statistics
     id_val: Worth
 
@@ -68,6 +70,7 @@ class Interpolation(Record):
     points: list[Point]
     barrier: dict[Statistics, dict[str, Barrier]]  # empty where the ends are not among the points
     soups: dict[Statistics, Soups] | UnsetType = UNSET
+    scaled_by_depth: list[ScaledByDepth] | UnsetType = UNSET
     best: Best | UnsetType = UNSET
 
 

@@ -15,7 +15,7 @@ from ftcli.errors import RequestError, suggest
 from ftcli.files import OWN, own_file
 from ftcli.limits import MAX_REASON
 from ftcli.log import Log
-from ftcli.model.checkpoints import hub
+from ftcli.model.checkpoints import hub, open_clip
 from ftcli.model.checkpoints.formats import SAFETENSORS, TORCH, TensorFile, is_weights_file, open_tensors
 from ftcli.model.checkpoints.prefixes import TensorNames, unwrap
 from ftcli.model.checkpoints.shards import INDEXES, ShardedFile, shards_of
@@ -100,22 +100,27 @@ def open_checkpoint(
 
 def _local(path: Path) -> tuple[Path, StatedConfig]:
     if path.is_dir():
-        return _weights_in(path), config_in_folder(path)
+        if (stated := config_in_folder(path)).architecture is None and open_clip.is_open_clip(path):
+            return _weights_in(path, open_clip.WEIGHTS), open_clip.config_of_open_clip(path)
+        return _weights_in(path, WEIGHTS_OR_INDEX), stated
+    if path.name in open_clip.WEIGHTS and open_clip.is_open_clip(path.parent):
+        return path, open_clip.config_of_open_clip(path.parent)
     if (shard := re.search(r"-(\d{5})-of-(\d{5})\.[a-z]+$", path.name)) and int(shard[2]) > 1:
         raise RequestError(f"{path} is part {int(shard[1])} of {int(shard[2])}", f"name the folder: {path.parent}")
     # A file with the name that timm's folder form gives it is described by the config.json of its folder.
     return path, config_in_folder(path.parent) if path.name in WEIGHTS_OR_INDEX else StatedConfig()
 
 
-def _weights_in(folder: Path) -> Path:
-    for name in WEIGHTS_OR_INDEX:
+def _weights_in(folder: Path, names: Sequence[str]) -> Path:
+    for name in names:
         if (folder / name).is_file():
             return folder / name
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and is_weights_file(path))
     fix = f"name the file: {folder / files[0]}" if files else f"a checkpoint is {_FORMS}"
     if files and re.search(r"-of-\d{5}\.", files[0]):
         fix = f"add the index of the parts, {' or '.join(INDEXES)}: it comes with them"
-    raise RequestError(f"folder {folder} has no {' or '.join(hub.WEIGHTS)}", fix)
+    expected = [name for name in names if name not in INDEXES]
+    raise RequestError(f"folder {folder} has no {' or '.join(expected)}", fix)
 
 
 def _pretrained(where: str) -> tuple[Path, StatedConfig]:

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,8 @@ from ftcli.limits import MAX_CHECKED_SIDE
 from ftcli.log import Log
 from ftcli.model.checkpoints.checkpoint import Checkpoint
 from ftcli.model.checkpoints.config_values import TimmConfig
-from ftcli.model.head import Head, head_of, set_head
+from ftcli.model.checkpoints.open_clip import PROJECTIONS
+from ftcli.model.head import Head, head_of, set_head, set_linear_layers
 from ftcli.model.loading.architecture import NO_OVERRIDES, ModelConfig, build, resolve_model_config
 from ftcli.model.loading.mismatch import find_mismatch, mismatch_error
 from ftcli.model.loading.overrides import ModelOverrides
@@ -68,19 +70,21 @@ def load_model(
     head = head_of(model)
     state = _in_timm_names(model, checkpoint, log)
     file_head = _file_head(state, head, checkpoint, log)
-    _check_body(model, state, head.name, checkpoint, model_config)
-    if num_classes is None and not headless:
-        if file_head is None:
-            raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
-        _check_answers(file_head, checkpoint, log)
-    rows = num_classes or (len(file_head.weight) if file_head else stated)
-    used = file_head if file_head is not None and len(file_head.weight) == rows else None
+    _check_body(model, state, head.names, checkpoint, model_config)
+    head_needed = num_classes is None and not headless
+    if head_needed and file_head is None:
+        raise RequestError(f"{checkpoint.where} has no head", "train one: ftcli probe, finetune or lpft")
+    own_rows = len(file_head[0][1]) if file_head else stated
+    rows = num_classes or own_rows
+    used = file_head if own_rows == rows else None
     if file_head is not None and used is None:
-        log.note(f"{checkpoint.where}: its head of {len(file_head.weight)} classes is left out, {rows} are wanted")
+        log.note(f"{checkpoint.where}: its head of {own_rows} classes is left out, {rows} are wanted")
     if used is None:  # zeros, so that no random head is taken for a loaded one
-        set_head(model, torch.zeros(rows, head.weight.shape[1]), torch.zeros(rows))
+        set_head(model, torch.zeros(rows, head.width), torch.zeros(rows))
     else:
-        set_head(model, used.weight, used.bias)
+        set_linear_layers(model, used)
+    if head_needed:
+        _check_answers(head_of(model), checkpoint, log)
     _fill(model, state, checkpoint)
     loaded = _loaded(model_config, model, checkpoint, used is not None, image_size, overrides)
     warn_preprocessing_assumed(model_config, model, loaded.data_config, checkpoint.where, log)
@@ -153,31 +157,54 @@ def _in_timm_names(model: nn.Module, checkpoint: Checkpoint, log: Log) -> dict[s
         state = convert(dict(tensors), model) if both else convert(dict(tensors))
     except Exception:  # a filter fails on names that it does not expect, which `_check_body` reports better
         return tensors
+    if any(name in tensors for name in PROJECTIONS):
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        log.note(f"{checkpoint.where}: its projection to text embeddings is left out: it is no classifier")
     changed = [n for n, t in state.items() if n in tensors and t.shape != tensors[n].shape]
     if changed:
         log.note(f"{checkpoint.where}: resampled for this input size: {first_few(changed)}")
     return dict(state)
 
 
-def _file_head(state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log: Log) -> Head | None:
-    """Remove the head's tensors from `state`; the file's head where it is complete and fits the features."""
-    prefix = f"{head.name}."
-    others = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
-    weight, bias = others.pop(f"{prefix}weight", None), others.pop(f"{prefix}bias", None)
+def _file_head(
+    state: dict[str, Tensor], head: Head, checkpoint: Checkpoint, log: Log
+) -> list[tuple[Tensor, Tensor]] | None:
+    """Remove the head's tensors from `state`; the weight [K, d] and bias [K] of each of the linear layers of the file's
+    head, where it is complete and fits the features.
+    """
+    layers, others = [], []
+    for name, (_, part) in zip(head.names, head.shares(), strict=True):
+        found = {key: state.pop(key) for key in list(state) if key.startswith(f"{name}.")}
+        layers.append(_file_layer(found, name, part.weight.shape[1], checkpoint, log))
+        others += list(found)
     if others:
         log.note(
             f"{checkpoint.where}: left out tensors beside the head that the model has no place for: {first_few(others)}"
         )
+    complete = [layer for layer in layers if layer is not None]
+    if len(complete) < len(layers):
+        return None
+    if len({len(bias) for _, bias in complete}) > 1:
+        log.note(f"{checkpoint.where}: left out its head, whose layers are not of one number of classes")
+        return None
+    return complete
+
+
+def _file_layer(
+    found: dict[str, Tensor], name: str, width: int, checkpoint: Checkpoint, log: Log
+) -> tuple[Tensor, Tensor] | None:
+    """Take a linear layer's weight [K, width] and bias [K] out of `found`; None where it does not fit."""
+    weight, bias = found.pop(f"{name}.weight", None), found.pop(f"{name}.bias", None)
     if weight is None or bias is None:
         if weight is not None or bias is not None:
             log.note(f"{checkpoint.where}: left out its head, which lacks the {'bias' if bias is None else 'weight'}")
         return None
-    K, D = bias.numel(), head.weight.shape[1]
-    if bias.ndim != 1 or not K or tuple(weight.shape) not in ((K, D), (K, D, 1, 1)):
-        log.note(f"{checkpoint.where}: left out its head {tuple(weight.shape)}, the model's has {D} features")
+    K = bias.numel()
+    if bias.ndim != 1 or not K or tuple(weight.shape) not in ((K, width), (K, width, 1, 1)):
+        log.note(f"{checkpoint.where}: left out its head {tuple(weight.shape)}, the model's has {width} features")
         return None
-    _check_values({f"{prefix}weight": weight, f"{prefix}bias": bias}, checkpoint)
-    return Head(head.name, weight.flatten(1), bias)  # [K, D], [K]
+    _check_values({f"{name}.weight": weight, f"{name}.bias": bias}, checkpoint)
+    return weight.flatten(1), bias
 
 
 def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
@@ -206,12 +233,13 @@ def _check_answers(head: Head, checkpoint: Checkpoint, log: Log) -> None:
 
 
 def _check_body(
-    model: nn.Module, state: dict[str, Tensor], head: str, checkpoint: Checkpoint, model_config: ModelConfig
+    model: nn.Module, state: dict[str, Tensor], heads: Sequence[str], checkpoint: Checkpoint, model_config: ModelConfig
 ) -> None:
     """Raises RequestError where names, shapes or values of the body's tensors are not as the model needs them."""
-    body = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{head}.")}
+    prefixes = tuple(f"{name}." for name in heads)
+    body = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(prefixes)}
     if mismatch := find_mismatch(state, body):
-        raise mismatch_error(mismatch, list(body), head, checkpoint, model_config)
+        raise mismatch_error(mismatch, list(body), heads, checkpoint, model_config)
     _check_values({n: t for n, t in state.items() if body[n].is_floating_point()}, checkpoint)
 
 

@@ -46,11 +46,11 @@ def find_mismatch(state: Mapping[str, Tensor], body: Mapping[str, Tensor]) -> Mi
 
 
 def mismatch_error(
-    mismatch: Mismatch, body: Sequence[str], head: str, checkpoint: Checkpoint, model_config: ModelConfig
+    mismatch: Mismatch, body: Sequence[str], heads: Sequence[str], checkpoint: Checkpoint, model_config: ModelConfig
 ) -> RequestError:
     """What does not fit, and the option that mends it; where none does, what the file is.
 
-    body: names of the tensors of the network's body; head: name of its classifier.
+    body: names of the tensors of the network's body; heads: paths of its classifier's layers.
     """
     problem = f"{checkpoint.where} does not fit {model_config.name}, tensors {mismatch}"
     absent = len(mismatch.missing) + len(mismatch.reshaped)
@@ -66,7 +66,7 @@ def mismatch_error(
         return RequestError(problem, f"the file fits {' and '.join(others)}: type --model {others[0]}")
     first_names = {name.split(".")[0] for name in body}
     if not absent and not any(name.split(".")[0] in first_names for name in mismatch.unexpected):
-        leftover = prefixes_of(mismatch.unexpected, [*body, f"{head}."])
+        leftover = prefixes_of(mismatch.unexpected, [*body, *(f"{head}." for head in heads)])
         return RequestError(problem, f"leave out what the model has no place for: --drop-prefix {','.join(leftover)}")
     description = describe_file(mismatch, checkpoint, model_config, len(body))
     other = absent * 2 > len(body) and "rename" not in description

@@ -10,7 +10,7 @@ from ftcli.report.choice_tables import choice_tables
 from ftcli.report.figures.learning_curves import learning_curve_panels
 from ftcli.report.html.components import Figure, Paragraph, Part, Section
 from ftcli.report.html.rich_tables import WIDTH, from_rich
-from ftcli.report.tables import grid_table, oracle_table, picked_runs, picks_line, seeds_table
+from ftcli.report.tables import averages_tables, grid_table, oracle_table, picked_runs, picks_line, seeds_table
 from ftcli.report.types import Choice, Report
 
 CURVES = (
@@ -29,6 +29,8 @@ def training(report: Report) -> Section:
         parts.append(Figure("Learning curves", panels, CURVES))
     if any(axis is not UNSET for run in picked_runs(report) for axis in (run.C, run.lr)):
         parts.append(from_rich(grid_table(report)))
+    if report.averages is not UNSET:
+        parts += [from_rich(table) for table in averages_tables(report.averages, WIDTH)]
     if report.seeds is not UNSET and len(report.seeds) > 1:
         parts.append(from_rich(seeds_table(report.seeds, WIDTH)))
     if report.oracle is not UNSET:

@@ -1,0 +1,1 @@
+"""Options of averages of trained weights."""

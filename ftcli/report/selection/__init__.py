@@ -1,0 +1,1 @@
+"""What a report says of picks by another rule than the usual one."""
