@@ -53,6 +53,7 @@ from ftcli.report.budget.describe import describe_budget
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
+from ftcli.report.heads.describe import describe_heads
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
 from ftcli.report.types import Choice, Stage
 from ftcli.run_folder.options import command_of
@@ -96,6 +97,7 @@ def train(config: Training) -> Answer:
             }
             measure_picks = partial(results_of, network=loaded.model, inputs=inputs, log=context.log)
             parts |= {"budget": describe_budget(trained, measure_picks)}
+            parts |= {"heads": describe_heads(trained, loaded, inputs)}
             parts |= {"stages": stages_of(trained, results, loaded.model, inputs, context.log)}
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
             parts |= changes_of(start, trained, loaded, inputs, config, context.log)

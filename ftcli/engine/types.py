@@ -68,6 +68,13 @@ class RunScores(Record):
     epochs: list[EpochScores]
 
 
+class HeadNorms(Record):
+    """Of a head the Frobenius norm of its weights and the norm of its bias, over the classes with training examples."""
+
+    weight: float
+    bias: float
+
+
 class Selected(Record, kw_only=True):
     """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several."""
 

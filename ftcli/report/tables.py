@@ -29,6 +29,7 @@ from ftcli.report.adaptation_tables import adaptation_table
 from ftcli.report.budget.lines import budget_lines
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
+from ftcli.report.heads.table import heads_table
 from ftcli.report.model_tables import models_table
 from ftcli.report.types import Published, Report, SeedResult
 
@@ -70,6 +71,8 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
         shown.append(seeds_table(report.seeds, width))
     if any(axis is not UNSET for run in picked_runs(report) for axis in (run.C, run.lr)):
         shown.append(grid_table(report))
+    if heads := heads_table(report):
+        shown.append(heads)
     if report.oracle is not UNSET:
         shown.append(oracle_table(report.oracle))
     for name, row in COMMANDS.items():

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ftcli.engine.budget.types import Budget
-from ftcli.engine.types import OraclePick, RunRecord, RunScores, Selected, Timing
+from ftcli.engine.types import HeadNorms, OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
 from ftcli.records import Count, Foreign, Fraction, Record
 from ftcli.safe_text import printable
@@ -214,6 +214,7 @@ class Report(Record, kw_only=True):
     before: FiguresBySet | UnsetType = UNSET
     stages: dict[str, Stage] | UnsetType = UNSET
     choices: dict[str, Choice] | UnsetType = UNSET
+    heads: dict[str, HeadNorms] | UnsetType = UNSET  # of the probe, of the start if it is scaled, of the saved model
     budget: Budget | UnsetType = UNSET  # how the grid was halved
     oracle: dict[str, OraclePick] | UnsetType = UNSET
     timing: Timing

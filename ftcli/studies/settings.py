@@ -17,6 +17,7 @@ from ftcli.safe_text import shortest_unique_suffixes
 GRID = "lr"  # the option whose values are candidates of one run
 CHECKPOINT = "checkpoint"  # the option whose values are comparisons of their own: no selection is among them
 NEVER_TYPED = ("config", "overwrite", "resume")  # options of cells that a study gives them where they are needed
+COMPARED = ("probe_c",)  # options that take a list, whose values commas part too: each is a row
 LISTS = (Numbers, Words, Triple)  # types of options that take a list
 
 
@@ -88,10 +89,12 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
 
 
 def setting_of(option: str, values: str) -> Setting:
-    """An option's values: parted by ';' where the option takes a list, else by ',' (or ';' where there is one)."""
+    """An option's values: parted by ';' where the option takes a list and its values are none of `COMPARED`, else by
+    ',' (or ';' where there is one).
+    """
     known = [settings_of(name).get(option) for name in ("surgical", "lpft", "finetune", "probe")]
     typed, is_list = next((one for one in known if one), (f"--{option.replace('_', '-')}", False))
-    parts = values.split(";" if is_list or ";" in values else ",")
+    parts = values.split(";" if (is_list and option not in COMPARED) or ";" in values else ",")
     if not all(part.strip() for part in parts):
         raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type --set {option}=A,B")
     return Setting(option, typed, tuple(dict.fromkeys(part.strip() for part in parts)))
