@@ -82,6 +82,7 @@ MAX_SEEDS = 10**5  # runs of one command
 MAX_JOBS = 1024  # cells of a study at the same time on one machine
 MAX_CELLS = 20_000  # of a study
 MAX_MIXUP = 1000  # α of mixup; a larger one mixes half and half, as this does
+MAX_DRAWS = 10_000  # balanced subsets, with a fit each
 MAX_HEAD_SCALE = 10**4  # factor on a head; a larger one overflows
 MAX_PATH_POINTS = 1000  # values of C; more lie closer together than the accuracy on ID-val can tell apart
 MAX_INPUT_SIDE = 4096  # pixels of a model's input, as typed

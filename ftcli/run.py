@@ -70,6 +70,7 @@ def train(config: Training) -> Answer:
         opened = context.open_sets()
         loaded = load_initial_model(len(opened.classes), config, checkpoint, context.log)
         task = context.read(opened, loaded.data_config)
+        task = import_named(command.arrange)(task, config) if command.arrange else task
         loaded = match_head_of(loaded, task, config, context.log)
         inputs = context.inputs(task, loaded.data_config)
         count_trainable = import_named(command.choices)

@@ -82,17 +82,18 @@ class SetData(Record):
 
 
 class Data(Record, kw_only=True):
-    """The classes, and every set."""
+    """The classes, and every set. `retrain`: half of ID-val, where the head is fitted to it; `id_val` is the other."""
 
     classes: list[str]
     train: SetData | UnsetType = UNSET
+    retrain: SetData | UnsetType = UNSET
     id_val: SetData | UnsetType = UNSET
     id_test: SetData | UnsetType = UNSET
     ood: dict[str, SetData]
 
     def by_set(self) -> dict[str, SetData]:
         """The sets by name, training set first."""
-        inside = {"train": self.train, "id_val": self.id_val, "id_test": self.id_test}
+        inside = {"train": self.train, "retrain": self.retrain, "id_val": self.id_val, "id_test": self.id_test}
         return {name: data for name, data in inside.items() if data is not UNSET} | self.ood
 
 

@@ -8,6 +8,7 @@ import torch
 from msgspec import UNSET
 from torch import Tensor
 
+from ftcli.config.heads.dfr import Dfr
 from ftcli.config.training import Training
 from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import KIND as PIXELS
@@ -46,6 +47,8 @@ def estimate_time(
     """
     if inputs.machine.processes > 1:
         return None, "the time of several processes is not estimated"
+    if isinstance(config, Dfr):
+        return None, "the time of last-layer retraining is not estimated"
     opening = time.perf_counter() - started
     try:
         trial = run_trial(method, loaded, inputs, config, searches)
