@@ -137,13 +137,13 @@ def check_groups(fitted: ImageSet, judges: _Judges, log: Log) -> None:
             "give a larger set, or --on train",
         )
     kind = "class" if fitted.groups is None else "group"
-    smallest = int(counts.min())
-    log.note(f"a subset has {counted(smallest, 'image', 'images')} of every {kind}")
-    if smallest < FEW:
+    images, name = counted(int(counts.min()), "image", "images"), quoted(str(groups[counts.argmin()]))
+    log.note(f"a subset has {images} of every {kind}")
+    if counts.min() < FEW:
         log.warn(
             "small-groups",
-            f"the smallest {kind} of {fitted.spec}, {quoted(str(groups[counts.argmin()]))}, has {counted(smallest, 'image', 'images')}, so a"
-            f" subset has {smallest} of every {kind}: the head depends on which",
+            f"the smallest {kind} of {fitted.spec}, {name}, has {images}, and a subset as many of every {kind}:"
+            " the head depends on which",
         )
     if other := sorted(set(groups.tolist()) ^ set(judges.groups.tolist())):
         log.warn(
