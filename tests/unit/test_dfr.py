@@ -55,7 +55,7 @@ def groups(data: Any) -> np.ndarray:
 
 def features_of(network: Loaded, loader: Any) -> np.ndarray:
     with torch.inference_mode():
-        pixels = [batch.images for batch in loader]
+        pixels = [batch.images for batch in loader.ordered()]
         return torch.cat([features(network.model, images) for images in pixels]).numpy()
 
 
@@ -76,10 +76,11 @@ def check_against_plain_rule(folder: Path, grouped: bool, on: str) -> Trained:
     assert data is not None and inputs.task.id_val is not None
     of_fitted, of_id_val = (one.groups if grouped else one.labels.astype(str) for one in (data, inputs.task.id_val))
     draws = [balanced(of_fitted, derive_seed("dfr", 0, draw)).tolist() for draw in range(DRAWS)]
+    numbers = np.unique(of_fitted, return_inverse=True)[1]
     picking = halves(inputs.task.id_val, 0)[1] if on == "train" else np.arange(len(id_val))
     worst = {}
     for run in trained.runs:
-        W, b = plain(fitted, data.labels, of_fitted, run.C, draws, scale_from=train)
+        W, b = plain(fitted, data.labels, numbers, run.C, draws, scale_from=train)
         correct = (id_val.astype(float) @ W.T + b).argmax(axis=1) == inputs.task.id_val.labels
         assert run.id_val.accuracy == pytest.approx(correct.mean())
         names = of_id_val[picking]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ftcli.config.declare import TRAINING, option
-from ftcli.config.training import Training
+from ftcli.config.declare import TRAINING, Numbers, option, spec
+from ftcli.config.loop import rates
+from ftcli.config.training import FINETUNE_RATES, Training
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_DRAWS
 
@@ -15,6 +16,10 @@ DRAWS = {"train": 10, "id-val": 20}  # Kirichenko et al. 2023
 class Dfr(Training):
     """Options of `ftcli dfr`."""
 
+    id_val: Annotated[str | None, spec("ID validation set: C is selected on half of it.", "cut from train, 10 %")] = (
+        None
+    )
+    lr: Annotated[Numbers, rates(FINETUNE_RATES, ", of no use here")] = Numbers(FINETUNE_RATES)
     on: Annotated[
         Literal["train", "id-val"],
         option("Images to fit the head to: train, or half of ID-val, whose other half selects.", panel=TRAINING),
