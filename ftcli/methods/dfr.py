@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ftcli.config.heads.dfr import Dfr
 from ftcli.config.training import LOOP_OPTIONS, Training
-from ftcli.data.cuts.balance import balanced, groups_of, halves, with_half_of_id_val
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.features.feature_matrix import FeatureMatrix
@@ -31,6 +30,7 @@ from ftcli.engine.training_run import snapshot
 from ftcli.engine.types import RunRecord
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.methods.balance import balanced, groups_of, halves, with_half_of_id_val
 from ftcli.methods.probe import check_head
 from ftcli.model.head import classifier_tensors, set_head
 from ftcli.model.loading.load import Loaded

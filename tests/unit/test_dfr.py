@@ -13,13 +13,13 @@ import torch
 from ftcli.cli.main import configuration_of
 from ftcli.commands import method_of
 from ftcli.config.heads.dfr import Dfr
-from ftcli.data.cuts.balance import balanced, halves
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.standard_scale import StandardScale, rows_of
 from ftcli.engine.grid import Trained
 from ftcli.engine.run_inputs import RunInputs, run_inputs_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
+from ftcli.methods.balance import balanced, halves
 from ftcli.methods.dfr import CS, arrange
 from ftcli.model.head import features
 from ftcli.model.loading.load import Loaded
