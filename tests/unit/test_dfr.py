@@ -188,6 +188,8 @@ def test_dfr_on_id_val_has_a_name_of_its_own_and_the_figures_of_the_other_half(t
     assert (
         read(tmp_path / "usual")["results"]["id_val"]["n"] == 90 and "retrain" not in read(tmp_path / "usual")["data"]
     )
+    planned = inside(*words, "--dry-run")
+    assert "test_resnet; 1 run\n" in planned.stdout and "is not estimated" in planned.stdout
     both = inside("compare", tmp_path / "out", tmp_path / "usual")
     assert [line.split()[0] for line in both.stdout.splitlines()[3:5]] == ["dfr_val", "dfr"]
 
