@@ -5,6 +5,7 @@ A row names code by "module:name", which is imported when it is used: nothing is
 methods/ and a row below; a measure is one folder in explain/ and a row below.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ class Command(NamedTuple):
     title: str = ""  # what tables call the method
     method: str = ""  # of a training method: (loaded, inputs, options, log) -> Trained
     match_head: str = ""  # of a method that starts from the checkpoint's head: (loaded, task, options, log) -> Loaded
+    arrange: str = ""  # of a method that has roles of its own for the sets: (task, options) -> Task
     choices: str = ""  # of a method that compares choices: (model, options) -> {choice: number of trainable parameters}
     parts: str = ""  # keys that only its reports have: {key: type}
     tables: str = ""  # (report, width) -> tables, shown in place of the standard ones
@@ -63,6 +65,10 @@ COMMANDS: dict[str, Command] = {
         module="surgical",
         match_head="ftcli.methods.surgical:match_head", choices="ftcli.methods.surgical:trainable_by_choice",
     ),
+    "dfr": training_row(
+        "dfr", "DFR", "Last-layer retraining: fit the head alone, on groups or classes of equal size.",
+        module="heads.dfr", arrange="ftcli.methods.dfr:arrange",
+    ),
     "adapt": Command(
         "Train", "Test-time adaptation without labels, set by set (TENT, MEMO).", "ftcli.config.adapting:Adapt",
         "ftcli.run:adapt",
@@ -100,6 +106,17 @@ COMMANDS: dict[str, Command] = {
     "cache": looking_row("cache", "Show or clear cached images and features.", "manage_cache"),
     "schema": looking_row("schema", "The JSON Schema of report.json and study.json."),
 }  # fmt: skip
+
+
+def called(command: str, options: Mapping[str, Any]) -> str:
+    """What a command with these options is called: by a name of its own where it fits the head to ID-val images."""
+    return "dfr_val" if command == "dfr" and options.get("on") == "id-val" else command
+
+
+def title_of(command: str, options: Mapping[str, Any]) -> str:
+    """What tables call the method of a command with these options; empty of a command that has none."""
+    name = called(command, options)
+    return COMMANDS[command].title if name == command else name
 
 
 def import_named(name: str) -> Any:

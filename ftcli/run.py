@@ -55,6 +55,7 @@ from ftcli.report.budget.describe import describe_budget
 from ftcli.report.build import temperature_of
 from ftcli.report.choices import describe_choices
 from ftcli.report.dry_run import plan_answer
+from ftcli.report.heads.describe import describe_heads
 from ftcli.report.predictions import check_targets, check_top, label_table, labels_answer
 from ftcli.report.selection.usual import usual_pick
 from ftcli.report.types import Choice, Stage
@@ -72,6 +73,7 @@ def train(config: Training) -> Answer:
         opened = context.open_sets()
         loaded = load_initial_model(len(opened.classes), config, checkpoint, context.log)
         task = context.read(opened, loaded.data_config)
+        task = import_named(command.arrange)(task, config) if command.arrange else task
         loaded = match_head_of(loaded, task, config, context.log)
         inputs = context.inputs(task, loaded.data_config)
         count_trainable = import_named(command.choices)
@@ -104,6 +106,7 @@ def train(config: Training) -> Answer:
             parts |= {"choices": results_by_choice(trained, results, loaded, inputs, config, context.log)}
             parts["averages"], average = measure_averages(trained, results, loaded, inputs, config, context.log)
             saved = average.model if average else with_weights(loaded.model, trained.best.state)
+            parts["heads"] = describe_heads(trained, saved, inputs)
             parts |= changes_of(start, saved, loaded, inputs, config, context.log)
             if average:
                 parts["selected"], results = average.selected, [average.results]

@@ -52,6 +52,10 @@ USES: dict[str, Use] = {
         "ftcli surgical --preset digits --blocks each,all",
         "ftcli surgical --checkpoint my-model/ --train target/ --id-test target-test/ --auto rgn --out runs/surgical",
     ), ("--blocks", "--auto")),
+    "dfr": Use((
+        "ftcli dfr --preset digits",
+        "ftcli dfr --checkpoint my-model/ --train 'a.csv?group=y+place' --id-val 'b.csv?group=y+place' --out runs/dfr",
+    ), ("--on", "--draws")),
     "adapt": Use((
         "ftcli adapt --preset digits --blocks all,first,none",
         "ftcli adapt --checkpoint runs/lpft --ood sketch=sketches/ --method memo --out runs/memo",

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ftcli.commands import called
 from ftcli.comparison.predictions import SetPredictions, read_predictions
 from ftcli.console.cells import interval_of
 from ftcli.errors import RequestError
@@ -79,7 +80,7 @@ def open_reports(files: Sequence[Path]) -> list[ComparedReport]:
     for path, content in contents.items():
         if content["command"] in NOT_OF_ONE_MODEL:
             refuse(f"{str(path)!r} is a report of `{content['command']}`, which has no figures of one model")
-    names = report_names(list(paths), [content["command"] for content in contents.values()])
+    names = report_names(list(paths), [called(content["command"], content["config"]) for content in contents.values()])
     return [open_report(name, path, content) for name, (path, content) in zip(names, contents.items(), strict=True)]
 
 
@@ -96,7 +97,7 @@ def open_report(name: str, path: Path, content: Foreign) -> ComparedReport:
     if content["command"] == "adapt" and content.get("choices"):
         choice = f"{content['config']['method']} {next(iter(content['choices']))}"
     return ComparedReport(
-        name, path, content["command"], choice, accuracies,
+        name, path, called(content["command"], content["config"]), choice, accuracies,
         seed_accuracies={entry["selected"]["seed"]: accuracies_of(entry) for entry in content.get("seeds") or []},
         selected_seed=selected.get("seed"),
         ood_sets=frozenset(content["results"].get("ood") or {}),

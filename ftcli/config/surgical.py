@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import TRAINING, Numbers, Words, option, words
 from ftcli.config.loop import BLOCK_WORDS, L1, BatchNorm, Epochs, Merge, Mixup, Optimizer, Schedule, WeightDecay, rates
+from ftcli.config.training import ProbeC
 from ftcli.errors import RequestError
 
 SURGICAL_RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # Lee et al. 2022
@@ -41,6 +42,7 @@ class Surgical(Averaged):
         Literal["auto", "keep", "probe"],
         option("Initial head: the checkpoint's (keep) or a new probe; auto: keep if its classes fit.", panel=TRAINING),
     ] = "auto"
+    probe_c: ProbeC = None
     snr_threshold: Annotated[
         float,
         option(
@@ -65,4 +67,8 @@ class Surgical(Averaged):
         if not self.blocks and not self.auto:
             raise RequestError(
                 "Nothing says what shall train.", "--blocks each tries every block, --auto rgn lets gradients decide"
+            )
+        if self.probe_c and self.head == "keep":
+            raise RequestError(
+                f"--head keep trains no probe, and --probe-c {self.probe_c} is one's.", "leave one of the two out"
             )

@@ -216,6 +216,16 @@ PathPoints = Annotated[
         metavar="COUNT",
     ),
 ]
+ProbeC = Annotated[
+    Numbers | None,
+    option(
+        "Values of C of the exact probe instead of its path; ID-val selects among several.",
+        panel=TRAINING,
+        default="the path",
+        metavar="A,B,…",
+        parser=numbers(float, 1e-12),
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -8,8 +8,9 @@ from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
 from ftcli.config.loop import L1, BatchNorm, Mixup, Project, SelectionRule, rates
 from ftcli.config.shared import weights
-from ftcli.config.training import PathPoints
+from ftcli.config.training import PathPoints, ProbeC
 from ftcli.errors import RequestError
+from ftcli.limits import MAX_HEAD_SCALE
 
 # From a probed head the best rate can lie thousands of times below the best one from a fresh head.
 LPFT_RATES = (3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
@@ -119,8 +120,29 @@ class Lpft(Tuning):
 
     path_points: PathPoints = 100
     rule: SelectionRule = "best"
+    probe_c: ProbeC = None
+    head_scale: Annotated[
+        float,
+        option(
+            "Factor on the probed head's weights and bias, before the second stage.",
+            panel=TRAINING,
+            min=0.0,
+            max=MAX_HEAD_SCALE,
+            metavar="FACTOR",
+        ),
+    ] = 1.0
     lr: Annotated[Numbers, rates(LPFT_RATES)] = Numbers(LPFT_RATES)
     bn: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head_scale == 0:
+            raise RequestError("--head-scale 0 takes away all that the probe found.", "give a factor above 0, as 0.1")
+        if self.probe_c and self.path_points != Lpft.path_points:
+            raise RequestError(
+                f"--probe-c {self.probe_c} takes the place of the path of --path-points {self.path_points}.",
+                "give one of the two",
+            )
 
     @property
     def training_transforms(self) -> tuple[str, ...]:

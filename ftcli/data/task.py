@@ -35,6 +35,7 @@ class Task:
     id_val: ImageSet | None
     id_test: ImageSet | None
     ood: dict[str, ImageSet]
+    retrain: ImageSet | None = None  # a half of ID-val that a head is fitted to; `id_val` is then the other
 
     def sets(self) -> dict[str, ImageSet]:
         """The reported sets in order: id_val, id_test, then the OOD sets by name."""

@@ -15,7 +15,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
 from ftcli.engine.training_run import Run
-from ftcli.engine.types import RunRecord, RunScores, Timing
+from ftcli.engine.types import HeadNorms, RunRecord, RunScores, Timing
 from ftcli.engine.workload import search_work
 from ftcli.log import Log
 
@@ -37,6 +37,7 @@ class Trained:
     seconds: float = 0.0  # of one of several choices
     choices: dict[str, "Trained"] = field(default_factory=dict)  # the result of every choice; this is one of them
     choice: str | None = None  # the name of this one
+    heads: dict[str, HeadNorms] = field(default_factory=dict)  # of a probed head: "probe", "start" if it is scaled
     budget: Budget | None = None  # how the grid was halved
     audits: Sequence[AuditedPicks] = ()  # of halved grids
 

@@ -23,6 +23,7 @@ class RunInputs:
     Attributes:
         sets: a loader for each set but the training set, by name, with the transform of evaluation.
         train: the training set with the augmentation of training. plain: with the transform of evaluation.
+        retrain: the task's, with the transform of evaluation.
         checkpointer: saves the states of runs; None saves none.
     """
 
@@ -32,6 +33,7 @@ class RunInputs:
     feature_cache: FeatureCache
     train: Loader | None = None
     plain: Loader | None = None
+    retrain: Loader | None = None
     checkpointer: Checkpointer | None = None
 
     @property
@@ -69,4 +71,5 @@ def run_inputs_of(
         # Imported code may compute other features next time.
         FeatureCache(machine, None if config.import_ else cache), train,
         plain=None if task.train is None else loader(task.train, plain),
+        retrain=None if task.retrain is None else loader(task.retrain, plain),
     )  # fmt: skip

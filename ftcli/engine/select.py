@@ -27,6 +27,7 @@ class Candidate:
     epoch: int | None = None
     lr: float | None = None
     C: float | None = None
+    worst_group: float | None = None  # its accuracy, where that picks
     edge_of_grid: bool = False
     usual: "Candidate | None" = field(
         default=None, compare=False, repr=False
@@ -34,9 +35,12 @@ class Candidate:
     state: "dict[str, Tensor]" = field(default_factory=dict, compare=False, repr=False)
 
     def sort_key(self) -> tuple[float, ...]:
-        """Smaller is better: accuracy, then loss, then the smaller rate (or C), the earlier epoch, the smaller seed."""
+        """Smaller is better: accuracy, then loss, then the smaller rate (or C), the earlier epoch, the smaller seed.
+
+        Before all of them the accuracy of the worst group, where it picks.
+        """
         rate = self.C if self.lr is None else self.lr
-        return (-self.accuracy, self.loss, rate or 0.0, self.epoch or 0, self.seed)
+        return (-(self.worst_group or 0.0), -self.accuracy, self.loss, rate or 0.0, self.epoch or 0, self.seed)
 
     @property
     def score(self) -> Score:
@@ -48,6 +52,7 @@ class Candidate:
         return Selected(
             choice=choice or UNSET, rule="se" if self.usual else UNSET, seed=self.seed, lr=self.lr, epoch=self.epoch,
             C=self.C, edge_of_grid=self.edge_of_grid, id_val=self.score,
+            worst_group_accuracy=UNSET if self.worst_group is None else self.worst_group,
         )  # fmt: skip
 
 

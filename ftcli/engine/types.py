@@ -29,6 +29,7 @@ class RunRecord(Record, kw_only=True):
     eliminated: the epoch after which `--budget` ended it.
 
     duality_gap: of the exact probe, a proven upper bound on (F - F*) / F, with the objective F and its least value F*.
+    worst_group_accuracy: where that picks, on the images that pick.
     """
 
     choice: str | UnsetType = UNSET
@@ -38,6 +39,7 @@ class RunRecord(Record, kw_only=True):
     duality_gap: Fraction | UnsetType = UNSET
     epoch: Count | UnsetType | None = UNSET
     id_val: Score | None
+    worst_group_accuracy: Fraction | UnsetType = UNSET
     diverged: bool
     reason: str | UnsetType | None = UNSET
     eliminated: Count | UnsetType = UNSET
@@ -68,6 +70,13 @@ class RunScores(Record):
     epochs: list[EpochScores]
 
 
+class HeadNorms(Record):
+    """Of a head the Frobenius norm of its weights and the norm of its bias, over the classes with training examples."""
+
+    weight: float
+    bias: float
+
+
 class Selected(Record, kw_only=True):
     """A pick: one epoch of one run, or one C of the probe's path. choice: of a command that compares several. average:
     the name of the average that is saved in its place, which then has `id_val`. rule: "se" of one by the
@@ -83,6 +92,7 @@ class Selected(Record, kw_only=True):
     C: float | None
     edge_of_grid: bool
     id_val: Score
+    worst_group_accuracy: Fraction | UnsetType = UNSET
 
 
 class OraclePick(Record, kw_only=True):

@@ -1,17 +1,19 @@
-"""The head that runs start from: drawn afresh, or the checkpoint's own with its rows in the task's order of classes."""
+"""The head that runs start from: drawn afresh, scaled, or the checkpoint's own with its rows in the task's order."""
 
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 from torch import nn
 
 from ftcli.data.classes.alignment import correspond
 from ftcli.data.classes.labels import are_names, numbers
 from ftcli.data.task import Task
 from ftcli.engine.run_inputs import RunInputs
+from ftcli.engine.types import HeadNorms
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.model.head import fresh_head, head_of, set_head
+from ftcli.model.head import Head, fresh_head, head_of, set_head
 from ftcli.model.loading.load import Loaded
 from ftcli.safe_text import listed
 
@@ -83,3 +85,17 @@ def reorder_head(model: nn.Module, order: list[int]) -> None:
     """Put the rows of a model's head in this order."""
     head = head_of(model)
     set_head(model, head.weight[order], head.bias[order])
+
+
+def scale_head(model: nn.Module, factor: float) -> None:
+    """Multiply weights and bias of a model's head by a factor above 0: every prediction stays, every margin changes."""
+    head = head_of(model)
+    set_head(model, factor * head.weight, factor * head.bias)
+
+
+def norms_of_head(head: Head, inputs: RunInputs) -> HeadNorms:
+    """The norms of a head, of the rows of those classes that the training set has an example of."""
+    assert inputs.task.train is not None
+    seen = np.unique(inputs.task.train.labels)
+    weight, bias = head.weight[seen].double(), head.bias[seen].double()
+    return HeadNorms(weight=float(weight.norm()), bias=float(bias.norm()))

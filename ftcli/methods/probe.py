@@ -8,7 +8,9 @@ import torch
 from msgspec import UNSET
 from torch import Tensor, nn
 
+from ftcli.config.surgical import Surgical
 from ftcli.config.training import LOOP_OPTIONS, Probe, Training
+from ftcli.config.tuning import Lpft
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained, search
@@ -43,17 +45,22 @@ def probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trai
             "unused-option",
             f"the exact probe makes no use of {' and '.join(unused)}: it takes no steps and draws no numbers",
         )
-    return linear_probe(loaded, inputs, config, log, values_of_C(config.path_points))
+    return linear_probe(loaded, inputs, config, log)
 
 
-def linear_probe(
-    loaded: Loaded, inputs: RunInputs, config: Training, log: Log, Cs: Sequence[float] = DEFAULT_CS
-) -> Trained:
+def path_of(config: Training) -> Sequence[float]:
+    """The values of C of the exact probe: those of --probe-c, or the path."""
+    if isinstance(config, Lpft | Surgical) and config.probe_c:
+        return config.probe_c
+    return values_of_C(config.path_points) if isinstance(config, Probe | Lpft) else DEFAULT_CS
+
+
+def linear_probe(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Trained:
     """The exact probe. The head of `loaded.model` becomes the picked one, in place."""
     model, seed = inputs.machine.place(loaded.model), config.seed_list()[0]
     log.begin_stage("exact probe")
     rule = getattr(config, "rule", "best")
-    candidates, gaps, pick, features_s = fit_head(model, inputs, Cs, seed, log, rule)
+    candidates, gaps, pick, features_s = fit_head(model, inputs, path_of(config), seed, log, rule)
     runs = [
         RunRecord(seed=seed, C=c.C or UNSET, id_val=c.score, diverged=False, duality_gap=gap)
         for c, gap in zip(candidates, gaps, strict=True)
@@ -102,7 +109,7 @@ def fit_head(
             f" {FINE.gap_if_settled:.0e} is",
         )
     check_head(body, inputs, scaled @ weight.T + bias, log)
-    edge = index in (0, len(candidates) - 1)
+    edge = len(candidates) > 1 and index in (0, len(candidates) - 1)
     if edge:
         log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
     return candidates, solutions.gaps, replace(pick, edge_of_grid=edge), features_s

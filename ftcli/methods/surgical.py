@@ -25,11 +25,11 @@ from ftcli.engine.training_run import snapshot
 from ftcli.engine.types import Epoch, RunRecord
 from ftcli.engine.workload import search_work
 from ftcli.log import EpochEnd, Log
-from ftcli.methods.initial_head import match_head_to_task
+from ftcli.methods.initial_head import match_head_to_task, norms_of_head
 from ftcli.methods.probe import linear_probe
 from ftcli.methods.variants import blocks_started
 from ftcli.model.block_names import ModelBlocks, model_blocks
-from ftcli.model.head import classifier_tensors
+from ftcli.model.head import classifier_tensors, head_of
 from ftcli.model.loading.load import Loaded
 from ftcli.model.normalization import norm_tensors
 
@@ -44,7 +44,10 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
     searched = {choice: plan for choice, plan in plans.items() if plan.trainable(config.epochs)}
     log.plan({choice: search_work(loaded.model, plan, config, inputs) for choice, plan in searched.items()})
     earlier_stages = {} if loaded.head_loaded else {"probe": linear_probe(loaded, inputs, config, log)}
+    if config.probe_c and not earlier_stages:
+        log.warn("unused-option", "--probe-c has no effect: the head has the target's classes, and is not probed")
     model = inputs.machine.place(loaded.model)
+    heads = {"probe": norms_of_head(head_of(model), inputs)} if earlier_stages else {}
     choices: dict[str, Trained] = {}
     of_one = share_of_budget(config, len(searched))
     for choice, plan in plans.items():
@@ -60,6 +63,7 @@ def surgical(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
         runs=runs,
         earlier_stages=earlier_stages,
         stage="surgical",
+        heads=heads,
         images=images,
         choices=choices,
         choice=picked,

@@ -13,6 +13,7 @@ from dataclasses import MISSING, fields
 from msgspec import UNSET
 
 from ftcli.commands import COMMANDS, options_class
+from ftcli.commands import title_of as method_title
 from ftcli.comparison.export import escape_markdown, markdown_table
 from ftcli.console.cells import interval, percent, set_name
 from ftcli.measures.types import Figures, FiguresBySet
@@ -74,7 +75,7 @@ def model_card(report: Report, base_model: str | None = None) -> str:
 
 
 def title_of(report: Report) -> str:
-    return COMMANDS[report.command].title or report.command
+    return method_title(report.command, report.config) or report.command
 
 
 def saved_figures(report: Report) -> FiguresBySet:

@@ -113,7 +113,7 @@ def describe_model(loaded: Loaded, moved: Collection[str] = ()) -> Model:
 
 def describe_data(task: Task) -> Data:
     """Every set: where it came from, how many examples of how many classes, and its fingerprint."""
-    roles = {"train": task.train, "id_val": task.id_val, "id_test": task.id_test}
+    roles = {"train": task.train, "retrain": task.retrain, "id_val": task.id_val, "id_test": task.id_test}
     return Data(
         classes=list(task.classes),
         **{role: describe_set(data) for role, data in roles.items() if data is not None},

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftcli.averages.types import Average, Averages
-from ftcli.commands import COMMANDS, import_named
+from ftcli.commands import COMMANDS, called, import_named, title_of
 from ftcli.console.answer import Answer, show_parts
 from ftcli.console.cells import (
     BETWEEN,
@@ -30,6 +30,7 @@ from ftcli.report.adaptation_tables import adaptation_table
 from ftcli.report.budget.lines import budget_lines
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
+from ftcli.report.heads.table import heads_table
 from ftcli.report.model_tables import models_table
 from ftcli.report.types import Published, Report, SeedResult
 from ftcli.safe_text import counted
@@ -73,6 +74,8 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
         shown.append(seeds_table(report.seeds, width))
     if any(axis is not UNSET for run in picked_runs(report) for axis in (run.C, run.lr)):
         shown.append(grid_table(report))
+    if heads := heads_table(report):
+        shown.append(heads)
     if report.oracle is not UNSET:
         shown.append(oracle_table(report.oracle))
     for name, row in COMMANDS.items():
@@ -91,7 +94,7 @@ def stages(report: Report) -> dict[str, FiguresBySet]:
         choices = {name: choice.results for name, choice in report.choices.items() if choice.results}
         return before | probed | choices
     if not earlier:
-        return {COMMANDS[report.command].title: results_of_pick(report)} | usual
+        return {title_of(report.command, report.config): results_of_pick(report)} | usual
     last = list(earlier)[-1]
     rows = {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
     return rows | usual
@@ -186,7 +189,7 @@ def made_of(average: Average) -> str:
 
 def picks_line(report: Report) -> str:
     """What was picked, in words."""
-    picks = {report.command: report.selected}
+    picks = {called(report.command, report.config): report.selected}
     if report.stages is not UNSET:
         picks = {name: stage.selected for name, stage in report.stages.items()}
     lines = [f"{name}: {picked(selected)}" for name, selected in picks.items() if selected]
@@ -201,6 +204,8 @@ def picked(selected: Selected) -> str:
     words += [] if selected.choice is UNSET else [selected.choice]
     if selected.C:
         words += [f"C = {selected.C:.3g}", f"seed {selected.seed}"]
+        if selected.worst_group_accuracy is not UNSET:
+            words += [f"worst group {percent(selected.worst_group_accuracy)} %"]
     elif selected.lr is None:
         words += ["as it is"]
     else:
@@ -245,11 +250,18 @@ def grid_table(report: Report) -> Table:
     positions = [values.index(value) for _, value in picks]
     shown = around(values, positions)
     left_out = "" if len(shown) == len(values) else f"; {len(shown)} of {len(values)} values shown"
-    if runs[0].duality_gap is not UNSET and any(abs(i - j) > 1 for i in range(len(values)) for j in positions):
+    worst = runs[0].worst_group_accuracy is not UNSET  # every value is solved finely then
+    if (
+        not worst
+        and runs[0].duality_gap is not UNSET
+        and any(abs(i - j) > 1 for i in range(len(values)) for j in positions)
+    ):
         left_out += "; ID-val of other C than the pick and its neighbours may be approximate"
     left_out += "; † eliminated by --budget" if any(run.eliminated is not UNSET for run in runs) else ""
     of_choice = "" if runs[0].choice is UNSET else f" of {runs[0].choice}"
-    table = new_table(f"ID-val accuracy in per cent, over the grid{of_choice}", f"* the seed's pick{left_out}")
+    left_out += "; on the half of ID-val that picks" if worst else ""
+    of_what = "Accuracy of the worst group" if worst else "ID-val accuracy"
+    table = new_table(f"{of_what} in per cent, over the grid{of_choice}", f"* the seed's pick{left_out}")
     table.add_column(axis, justify="right")
     for seed in seeds:
         table.add_column(f"seed {seed}", justify="right")
@@ -265,7 +277,8 @@ def grid_cell(run: RunRecord | None, *, picked: bool) -> str:
     if run.diverged or run.id_val is None:
         return "diverged"
     mark = "*" if picked else " " if run.eliminated is UNSET else "†"
-    return percent(run.id_val.accuracy) + mark
+    shown = run.id_val.accuracy if run.worst_group_accuracy is UNSET else run.worst_group_accuracy
+    return percent(shown) + mark
 
 
 def picked_runs(report: Report) -> list[RunRecord]:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ftcli.averages.types import Averages, Picked
 from ftcli.engine.budget.types import Budget
-from ftcli.engine.types import OraclePick, RunRecord, RunScores, Selected, Timing
+from ftcli.engine.types import HeadNorms, OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
 from ftcli.records import Count, Foreign, Fraction, Record
 from ftcli.safe_text import printable
@@ -83,17 +83,18 @@ class SetData(Record):
 
 
 class Data(Record, kw_only=True):
-    """The classes, and every set."""
+    """The classes, and every set. `retrain`: half of ID-val, where the head is fitted to it; `id_val` is the other."""
 
     classes: list[str]
     train: SetData | UnsetType = UNSET
+    retrain: SetData | UnsetType = UNSET
     id_val: SetData | UnsetType = UNSET
     id_test: SetData | UnsetType = UNSET
     ood: dict[str, SetData]
 
     def by_set(self) -> dict[str, SetData]:
         """The sets by name, training set first."""
-        inside = {"train": self.train, "id_val": self.id_val, "id_test": self.id_test}
+        inside = {"train": self.train, "retrain": self.retrain, "id_val": self.id_val, "id_test": self.id_test}
         return {name: data for name, data in inside.items() if data is not UNSET} | self.ood
 
 
@@ -217,6 +218,7 @@ class Report(Record, kw_only=True):
     choices: dict[str, Choice] | UnsetType = UNSET
     usual_pick: Picked | UnsetType = UNSET  # of the usual rule, where another has picked
     averages: Averages | UnsetType = UNSET
+    heads: dict[str, HeadNorms] | UnsetType = UNSET  # of the probe, of the start if it is scaled, of the saved model
     budget: Budget | UnsetType = UNSET  # how the grid was halved
     oracle: dict[str, OraclePick] | UnsetType = UNSET
     timing: Timing

@@ -65,7 +65,7 @@ class Request(Record):
 
 def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine: Machine) -> Request:
     """Everything on which the result of a command depends, in types of JSON."""
-    train = {"train": task.train} if task.train else {}
+    fitted = {name: data for name, data in (("train", task.train), ("retrain", task.retrain)) if data}
     request = {
         "command": command_of(config),
         "version": __version__,
@@ -76,7 +76,7 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
         "models": [model_facts(model) for model in loaded],
         "imported code": code_digests(config.import_) if config.import_ else {},
         "classes": list(task.classes),
-        "data": {name: data_digests(data) for name, data in {**train, **task.sets()}.items()},
+        "data": {name: data_digests(data) for name, data in {**fitted, **task.sets()}.items()},
     }
     return decoded(json.loads(json.dumps(plain(request), default=repr)), Request)
 

@@ -56,7 +56,10 @@ class FinishedCell:
     def candidate(self) -> Candidate:
         """The pick of this cell as a candidate of the selection rule."""
         pick = self.selected
-        return Candidate(self.cell.seed, pick.id_val.accuracy, pick.id_val.loss, epoch=pick.epoch, lr=pick.lr, C=pick.C)
+        return Candidate(
+            self.cell.seed, pick.id_val.accuracy, pick.id_val.loss, epoch=pick.epoch, lr=pick.lr, C=pick.C,
+            worst_group=pick.worst_group_accuracy or None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class MethodRow:
     @property
     def draws_numbers(self) -> bool:
         """Whether another seed could give another result."""
-        return self.best.selected.C is None
+        return self.best.cell.command != "probe" or self.best.selected.C is None
 
     def correct(self, name: str) -> np.ndarray | None:
         """What each seed got right on a set: [S, N] boolean; None where the seeds did not predict the same examples."""

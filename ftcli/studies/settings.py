@@ -18,6 +18,7 @@ from ftcli.studies.cells import DATA
 GRID = "lr"  # the option whose values are candidates of one run
 CHECKPOINT = "checkpoint"  # the option whose values are comparisons of their own: no selection is among them
 NEVER_TYPED = ("config", "overwrite", "resume")  # options of cells that a study gives them where they are needed
+COMPARED = ("probe_c",)  # options that take a list, whose values commas part too: each is a row
 LISTS = (Numbers, Words, Triple)  # types of options that take a list
 
 
@@ -104,9 +105,11 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
 
 
 def setting_of(option: str, values: str) -> Setting:
-    """An option's values: parted by ';' where the option takes a list, else by ',' (or ';' where there is one)."""
+    """An option's values: parted by ';' where the option takes a list and its values are none of `COMPARED`, else by
+    ',' (or ';' where there is one).
+    """
     typed, is_list = declared(option)
-    parts = values.split(";" if is_list or ";" in values else ",")
+    parts = values.split(";" if (is_list and option not in COMPARED) or ";" in values else ",")
     if not all(part.strip() for part in parts):
         raise RequestError(f"--set {option}={values!r} holds an empty value.", f"type {several(option)}")
     return Setting(option, typed, tuple(dict.fromkeys(part.strip() for part in parts)))
@@ -120,7 +123,8 @@ def declared(option: str) -> tuple[str, bool]:
 
 def several(option: str) -> str:
     """How several values of an option are typed."""
-    return f"--set '{option}=A;B'" if declared(option)[1] else f"--set {option}=A,B"
+    by_semicolons = declared(option)[1] and option not in COMPARED
+    return f"--set '{option}=A;B'" if by_semicolons else f"--set {option}=A,B"
 
 
 def label_of(words: Sequence[str], pairs: Sequence[tuple[Setting, str]]) -> str:

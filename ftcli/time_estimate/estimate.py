@@ -8,8 +8,8 @@ import torch
 from msgspec import UNSET
 from torch import Tensor
 
-from ftcli.config.training import Probe, Training
-from ftcli.config.tuning import Lpft
+from ftcli.config.heads.dfr import Dfr
+from ftcli.config.training import Training
 from ftcli.data.loader import Loader
 from ftcli.data.pixel_cache import KIND as PIXELS
 from ftcli.data.pixel_cache import pixels_key
@@ -20,10 +20,10 @@ from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
 from ftcli.engine.probe.curvature_pairs import MEMORY, CurvaturePairs
 from ftcli.engine.probe.logistic_loss import softmax_loss
-from ftcli.engine.probe.regularization_path import DEFAULT_CS
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.errors import FtcliError
 from ftcli.log import Log
+from ftcli.methods.probe import path_of
 from ftcli.model.head import head_of
 from ftcli.model.loading.load import Loaded
 from ftcli.time_estimate.trial import Method, Trial, run_trial
@@ -47,6 +47,8 @@ def estimate_time(
     """
     if inputs.machine.processes > 1:
         return None, "the time of several processes is not estimated"
+    if isinstance(config, Dfr):
+        return None, "the time of last-layer retraining is not estimated"
     opening = time.perf_counter() - started
     try:
         trial = run_trial(method, loaded, inputs, config, searches)
@@ -200,9 +202,8 @@ class Counts:
     def path_seconds(self) -> float:
         """Seconds of the exact probe: of the trial, and of evaluations with all examples and all classes."""
         assert self.inputs.plain is not None
-        path_points = self.config.path_points if isinstance(self.config, Probe | Lpft) else len(DEFAULT_CS)
         N, D, K = self.inputs.plain.n, head_of(self.loaded.model).width, self.inputs.num_classes
-        evaluations, device = FIRST_EVALUATIONS + EVALUATIONS * path_points, self.inputs.machine.device
+        evaluations, device = FIRST_EVALUATIONS + EVALUATIONS * len(path_of(self.config)), self.inputs.machine.device
         each = N / TIMED_ROWS * evaluation_seconds(D, K, device) + step_seconds(K * (min(N, D) + 1), device)
         return self.trial.stopwatch.stages[PROBE] + evaluations * each
 

@@ -60,6 +60,18 @@ def test_a_grid_is_parted_by_semicolons() -> None:
     assert {cell.method for cell in found} == {"finetune"}  # rows are joined
 
 
+def test_every_c_of_the_probe_is_a_row_of_its_own() -> None:
+    found = cells(*TYPED, "--methods", "lpft", "--set", "probe_c=1e-3,1")
+    assert [word for cell in found for word in cell.words if word.startswith("--probe-c")] == [
+        "--probe-c=1e-3", "--probe-c=1",
+    ]  # fmt: skip
+    assert len({cell.method for cell in found}) == 2
+    found = cells(*TYPED, "--methods", "lpft", "--set", "probe_c=1e-3,1;10")
+    assert [word for cell in found for word in cell.words if word.startswith("--probe-c")] == [
+        "--probe-c=1e-3,1", "--probe-c=10",
+    ]  # fmt: skip
+
+
 def test_every_checkpoint_is_a_comparison_of_its_own(tmp_path: Path) -> None:
     """Rows have no checkpoint in their names; folders, lines and comparisons tell checkpoints apart."""
     several = ("--set", "checkpoint=x/m,y/m,z", "--methods", "finetune", "--set", "l2_sp=0,1", "--ood", "art=a")

@@ -51,6 +51,11 @@ def per_class(strata: np.ndarray, n: int, seed: int, skip: int = 0) -> np.ndarra
     return _first_of_each(strata, np.clip(np.bincount(strata) - skip, 0, n), seed, skip)
 
 
+def half(strata: np.ndarray, seed: int) -> np.ndarray:
+    """Half of the rows of each stratum, rounded down: sorted indices."""
+    return _first_of_each(strata, np.bincount(strata) // 2, seed)
+
+
 def _first_of_each(strata: np.ndarray, take: np.ndarray, seed: int, skip: int = 0) -> np.ndarray:
     """Rows skip … skip + take[s] - 1 of every stratum s in the seeded order: sorted indices."""
     order = seeded_order(len(strata), seed)

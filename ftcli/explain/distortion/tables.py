@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.commands import COMMANDS
+from ftcli.commands import title_of
 from ftcli.console.cells import Layout, first_fitting, set_name, text
 from ftcli.explain.distortion.types import Matrix, ModelDistance
 from ftcli.figures.panels import BarChart, HeatMap, Panel
@@ -37,7 +37,7 @@ MOVED = "weights: ‖θ - θ₀‖, and over ‖θ₀‖"
 def compared(report: Report) -> list[ModelDistance]:
     """Each model that is compared with another, with its label."""
     first = ModelDistance(
-        label=COMMANDS[report.command].title or report.command,
+        label=title_of(report.command, report.config) or report.command,
         distortion=report["distortion"],
         similarity=report["similarity"],
         parameters=report["parameters"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from ftcli.commands import COMMANDS
+from ftcli.commands import title_of
 from ftcli.data.images import ImageSet
 from ftcli.files import make_folder, write_atomically
 from ftcli.report.figures.answers import answers_of
@@ -30,7 +30,7 @@ def run_page(report: Report, folder: Path, images: Mapping[str, ImageSet] | None
         calibration(report, answers), classes(report, answers), mistakes(answers, images), provenance(report),
         glossary(),
     ]  # fmt: skip
-    method = COMMANDS[report.command].title
+    method = title_of(report.command, report.config)
     what = method if method and report.selected else report.command
     title = what if report.model is UNSET else f"{what}, {report.model.name}"
     return page(title, sections, f"A run of ftcli {report.command}, {report.created[:10]}")

@@ -1,0 +1,1 @@
+"""Options of the methods that train the head alone, and take no steps."""
