@@ -26,6 +26,8 @@ def find_reports(typed: Sequence[Path]) -> tuple[list[Path], list[str]]:
         if (path / CELLS).is_file():
             raise holds_study(path)
         found = find_runs(path)
+        if (study := study_above(path)) and len({run.folder.parent for run in found}) < len(found):
+            raise holds_study(path, study)
         problems = [problem_of(run) for run in found]
         left_out = [f"left out: {problem}" for problem in problems if problem]
         finished = [run.folder for run, problem in zip(found, problems, strict=True) if not problem]
@@ -43,6 +45,11 @@ def find_reports(typed: Sequence[Path]) -> tuple[list[Path], list[str]]:
         files += finished
         notes += left_out
     return files, notes
+
+
+def study_above(path: Path) -> Path | None:
+    """The study that a folder is a part of."""
+    return next((parent for parent in path.absolute().parents if (parent / CELLS).is_file()), None)
 
 
 def problem_of(run: Found) -> str:

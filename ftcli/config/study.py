@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 import typer
 
 from ftcli.config.declare import DATA, MACHINE, OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, words
+from ftcli.config.loop import rates
 from ftcli.config.shared import Common
 from ftcli.config.slurm import sbatch_options
 from ftcli.config.training import Training
@@ -25,6 +26,7 @@ PASSED_ON = tuple(one.name for one in fields(Training) if one.name not in NOT_PA
 def _shared_options() -> type[Common]:
     """The options of every training command without their defaults: None is what the method or the preset says."""
     hints = get_type_hints(Training, include_extras=True)
+    hints["lr"] = Annotated[Numbers, rates((), "the method's")]  # each has a grid of its own
     made: Any = make_dataclass(
         "Shared", [(name, hints[name], field(default=None)) for name in PASSED_ON], bases=(Common,), kw_only=True,
         frozen=True, repr=False, eq=False, namespace={"__module__": __name__},

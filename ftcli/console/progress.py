@@ -132,7 +132,9 @@ def halved(searches: Iterable[SearchWork]) -> str:
     """What `--budget` leaves of the epochs of all searches; empty without it."""
     bounds = [work.bounds for work in searches if work.bounds]
     low, high = (sum(ends) for ends in zip(*bounds, strict=True)) if bounds else (0, 0)
-    return f" at most, {low} to {high} epochs in all" if bounds else ""
+    if not bounds:
+        return ""
+    return f" at most, {counted(low, 'epoch', 'epochs') if low == high else f'{low} to {high} epochs'} in all"
 
 
 def in_columns(text: str, columns: int) -> str:

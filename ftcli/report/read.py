@@ -62,12 +62,14 @@ def read_both(path: Path) -> tuple[dict[str, Any], Report]:
         ) from None
 
 
-def holds_study(path: Path) -> RequestError:
-    """The error that a folder is that of a study, in which a run is one seed of a method."""
-    page = f" and are in {path / PAGE}" if (path / PAGE).is_file() else ""
+def holds_study(path: Path, study: Path | None = None) -> RequestError:
+    """The error that a folder is that of a study, or below it, in which a run is one seed of a method."""
+    page = (study or path) / PAGE
+    where = f" and are in {page}" if page.is_file() else ""
+    part = "a part of a study" if study else "a study"
     return RequestError(
-        f"{str(path)!r} holds a study, and its runs are single seeds.",
-        f"its tables, seeds joined, are printed when the study is typed again{page}; or name run folders below it",
+        f"{str(path)!r} holds {part}, and its runs are single seeds.",
+        f"its tables, seeds joined, are printed when the study is typed again{where}; or name run folders below it",
     )
 
 

@@ -360,7 +360,10 @@ def test_compare_and_report_do_not_take_seeds_for_methods(task: Work, engine: In
         assert ended.returncode == 2 and "holds a study" in ended.stderr and str(out / "report.html") in ended.stderr
     (out / "report.html").unlink()
     assert "report.html" not in (ended := inside("report", out)).stderr and "typed again" in ended.stderr
-    assert inside("compare", out / "data").returncode == inside("report", out / "data/finetune/seed-0").returncode == 0
+    below = inside("compare", out / "data")
+    assert below.returncode == 2 and "holds a part of a study" in below.stderr
+    folders = [out / f"data/finetune/seed-{seed}" for seed in (0, 1)]
+    assert inside("compare", *folders).returncode == inside("report", folders[0]).returncode == 0
 
 
 def test_a_run_folder_is_no_study(task: Work, engine: InsideEngine, tmp_path: Path) -> None:
