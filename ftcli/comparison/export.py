@@ -54,7 +54,7 @@ def to_csv(comparison: Comparison) -> str:
             if cell is not None:
                 low, high = cell.interval or (None, None)
                 write(
-                    kind="accuracy", name=row.name, command=row.command, set=name, n=cell.n,
+                    kind="accuracy", name=row.name, command=row.command, set=name,
                     accuracy=cell.accuracy, low=low, high=high, interval=cell.kind, seeds=row.seeds,
                 )  # fmt: skip
     commands = {row.name: row.command for row in comparison.rows}

@@ -136,23 +136,19 @@ def test_a_lock_of_a_moment_is_waited_for(tmp_path: Path) -> None:
 def test_a_retry_at_once_after_a_kill_with_workers(place: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     asked = words(place, "finetune", out, "--workers", 2)
-    if not (child := os.fork()):
-        try:
-            with (
-                mock.patch.object(Checkpointer, "due", lambda _: True),
-                mock.patch.object(Checkpointer, "check", killed),
-            ):
-                inside(*asked)
-        finally:
-            os._exit(99)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    code = (
+        "import os, signal, sys; from unittest import mock; from ftcli.cli.main import process_entry\n"
+        "from ftcli.engine.resume.checkpointer import Checkpointer\n"
+        f"sys.argv = ['ftcli', *{[str(word) for word in asked]!r}]\n"
+        "kill = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with mock.patch.multiple(Checkpointer, due=lambda _: True, check=kill):\n"
+        "    process_entry()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert ended.returncode == -signal.SIGKILL
     done = inside(*asked)
     assert done.returncode == 0, done.stderr
     assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
-
-
-def killed(_: Checkpointer) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_step_that_never_ends_is_not_waited_for(tmp_path: Path) -> None:

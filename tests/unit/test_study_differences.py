@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+from msgspec import UNSET
 
 from ftcli.engine.select import Candidate
 from ftcli.measures.types import MeanAccuracy
@@ -61,7 +62,8 @@ def test_different_seeds_are_noted_of_all_that_draw_numbers() -> None:
     def seeded(command: str, *seeds: int, C: float | None = None) -> Any:
         picks = [
             SimpleNamespace(
-                cell=SimpleNamespace(command=command, seed=seed), results=SimpleNamespace(ood={}), data={}, rates=(),
+                cell=SimpleNamespace(command=command, seed=seed), results=SimpleNamespace(ood={}, unlabelled=UNSET),
+                data={}, rates=(),
                 report=SimpleNamespace(model=SimpleNamespace(sha256="w"), warnings=[], config={}),
                 selected=SimpleNamespace(C=C, edge_of_grid=False), candidate=Candidate(seed, 0.5, 1.0),
             )

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ftcli.config.averages.lines import Lines
-from ftcli.config.declare import OUTPUT, TRAINING, Words, option, words
+from ftcli.config.averages.lines import lines_option
+from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, option, words
 from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
@@ -38,7 +38,7 @@ class Averaged(Training):
             metavar="A,B,…",
         ),
     ] = None
-    lines: Lines = None
+    lines: Annotated[Numbers | None, lines_option(TRAINING)] = None
     save: Annotated[
         str,
         option(

@@ -5,8 +5,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from ftcli.config.averages.lines import Lines
-from ftcli.config.declare import MEASURE, MODEL, OUTPUT, figure, flag, option, spec
+from ftcli.config.averages.lines import lines_option
+from ftcli.config.declare import MEASURE, MODEL, OUTPUT, Numbers, figure, flag, option, spec
 from ftcli.config.measuring import Measuring
 from ftcli.config.tuning import HeadWeights
 from ftcli.errors import RequestError
@@ -50,7 +50,7 @@ class Interpolate(Measuring):
             metavar="WHERE",
         ),
     ] = None
-    lines: Lines = None
+    lines: Annotated[Numbers | None, lines_option(MEASURE)] = None
     save_best: Annotated[bool, flag("Save what is best on ID-val: point, soup, or scaled.", "--save-best", OUTPUT)] = (
         False
     )
