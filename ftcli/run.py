@@ -5,11 +5,12 @@
     checkpoint ───────────┘
 
 A task holds the sets of images in their roles; inputs hold the loaders of these sets, the machine and the caches. A run
-of the grid puts forward one epoch, its candidate; the best candidate of a seed is its pick; the best pick is saved.
-`train` and `adapt` lock the run folder. If it holds the state of an interrupted run, they resume it.
+of the grid puts forward one epoch, its candidate; the best candidate of a seed is its pick; the best pick is saved, or
+the average of the runs' weights that --save names. `train` and `adapt` lock the run folder. If it holds the state of an
+interrupted run, they resume it.
 
 Four stories: train, evaluate, adapt, predict. What every command opens is in context.py; which method a command runs is
-in commands.py; the commands that compare models are in explain/.
+in commands.py; the commands that compare models are in explain/, those that run many trainings in studies/.
 """
 
 from collections.abc import Mapping, Sequence
