@@ -14,7 +14,7 @@ from ftcli.config.training import Training
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_JOBS, MAX_SEEDS
 
-TABLES = ("published", "feature-quality", "early-stopping", "pretraining", "surgical-tasks")
+TABLES = ("published", "feature-quality", "early-stopping", "pretraining", "surgical-tasks", "robustness")
 DEFAULT_METHODS = ("probe", "finetune", "lpft")
 # What a study decides for each of its cells, or says in another way.
 NOT_PASSED_ON = (
@@ -96,7 +96,7 @@ class Study(Shared):  # type: ignore[misc]
     tables: Annotated[
         Words | None,
         option(
-            f"Tables of papers to add to the answer: {', '.join(TABLES)}.", panel=OUTPUT, default="none",
+            f"Tables to add to the answer: {', '.join(TABLES)}.", panel=OUTPUT, default="none",
             metavar="A,B,…", parser=words(TABLES),
         ),
     ] = None  # fmt: skip

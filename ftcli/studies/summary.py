@@ -16,11 +16,11 @@ from ftcli.processes import command_line
 from ftcli.records import decoded
 from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.registry import make_tables
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, contender, deciding_set, differences_of, verdict_of
 from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of, without_settings
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.paper_tables.registry import make_tables
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
 # Warnings of a cell that say nothing of its figures.

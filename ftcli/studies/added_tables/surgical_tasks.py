@@ -14,11 +14,11 @@ from ftcli.errors import RequestError
 from ftcli.measures.intervals import deviation
 from ftcli.measures.joining import join_figures
 from ftcli.measures.types import FiguresBySet
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.types import SurgicalChoice, SurgicalTasksTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.differences import OOD_MEAN, deciding_set
 from ftcli.studies.joining import MethodRow, choices_of, is_picked
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.types import SurgicalChoice, SurgicalTasksTable
 
 COMMAND, REFERENCE = "surgical", "all"
 
