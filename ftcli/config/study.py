@@ -93,6 +93,14 @@ class Study(Shared):  # type: ignore[misc]
             parser=numbers(int, 0, 2**63),
         ),
     ] = None  # fmt: skip
+    rule: Annotated[
+        Literal["best", "se"],
+        option(
+            "Row that is picked among the values of a strength in --set (ldifs, l1_sp, l2_sp, project): the best on "
+            "ID-val, or the strongest within one standard error of it (se); a note then has both.",
+            panel=TRAINING,
+        ),
+    ] = "best"
     tables: Annotated[
         Words | None,
         option(

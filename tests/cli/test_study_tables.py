@@ -351,6 +351,22 @@ def check_robustness(row: dict[str, Any], by_seed: list[dict[str, Any]]) -> None
         assert row[key] == pytest.approx(fmean(one[key] for one in ood), abs=1e-12)
 
 
+def test_the_strongest_row_within_one_standard_error_is_picked(task: Work, tmp_path: Path) -> None:
+    """On the few ID-val images the standard error is large, so the strongest is; the usual pick is said beside it."""
+    words = ["--epochs", 1, "--lr", "1e-4", "--methods", "lpft", "--set", "ldifs=0,0.01,0.02"]
+    found = {}
+    for rule in ("best", "se"):
+        ended = study(task, tmp_path / "s", *words, "--rule", rule)
+        assert ended.returncode == 0, ended.stderr
+        rows = answer(tmp_path / "s")["benchmarks"]["data"]["methods"]
+        found[rule] = next(row["method"] for row in rows if row["picked"])
+    accuracies = {row["method"]: row["results"]["id_val"]["accuracy"] for row in rows}
+    assert len(set(accuracies.values())) == 1  # so all of them are within the error
+    assert found["se"] == "lpft --ldifs=0.02" and ("one-standard-error" in ended.stdout) == (
+        found["best"] != found["se"]
+    )
+
+
 def test_every_recipe_is_a_study() -> None:
     """Its options are the study's; it says what it is."""
     assert recipe_names() == ["early-stopping", "feature-quality", "pretraining", "robust", "surgical-tasks", "ten"]

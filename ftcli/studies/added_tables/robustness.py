@@ -34,7 +34,8 @@ def check(planned: Sequence[Planned], benchmarks: Sequence[str]) -> None:
 
 def make(study: Material) -> RobustnessTable:
     """A row for each method, and below it one for each average that all its seeds have."""
-    rows, missing = [], []
+    rows: list[RobustnessRow] = []
+    missing: list[str] = []
     for name, comparison in study.comparisons.items():
         for row in comparison.rows:
             rows += rows_of(name, row)
