@@ -7,6 +7,7 @@ from statistics import fmean
 
 from msgspec import UNSET, UnsetType
 from rich.table import Table
+from rich.text import Text
 
 from ftcli.averages.types import Average
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, interval, percent, set_name, text
@@ -140,7 +141,7 @@ def layout_of(rows: Sequence[RobustnessRow], between: str) -> Layout:
             "-" if row.seconds is UNSET else f"{row.seconds:.0f}",
         ]  # fmt: skip
         name = text(row.method) if row.average is UNSET else text(f"  {row.average}")
-        lines.append([name, *map(text, words)])
+        lines.append([name, *map(Text, words)])
     return Layout(heads, lines)
 
 
