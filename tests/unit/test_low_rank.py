@@ -54,7 +54,7 @@ def run(name: str, folder: Path, **options: Any) -> tuple[Trained, dict[str, Ten
     class Recorded(LowRankNetwork):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
-            for path in self.paths:
+            for path in self.layers:
                 drawn[path] = self.module.get_parameter(self.names(f"{path}.weight")[0]).detach().clone()
 
     with mock.patch("ftcli.engine.train.LowRankNetwork", Recorded):
@@ -172,7 +172,7 @@ def test_merged_weights_compute_the_same(name: str) -> None:
         assert all(tensor.equal(start[key]) for key, tensor in model.state_dict().items())  # B is 0
         torch.testing.assert_close(network.module(x), before)
         pairs = {
-            path: [network.module.get_parameter(n) for n in network.names(f"{path}.weight")] for path in network.paths
+            path: [network.module.get_parameter(n) for n in network.names(f"{path}.weight")] for path in network.layers
         }
         for _, B in pairs.values():
             B.normal_(0, 0.3)

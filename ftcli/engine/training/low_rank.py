@@ -4,12 +4,14 @@ import re
 from collections.abc import Collection
 from copy import deepcopy
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
 from ftcli.config.loop import INSTALL_PEFT
 from ftcli.errors import RequestError
+from ftcli.model.classifier import Linear
 from ftcli.safe_text import reason
 from ftcli.seeds import derive_seed
 
@@ -33,30 +35,32 @@ class LowRankNetwork:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError as error:
             raise RequestError(f"--tune lora:{rank} needs PEFT: {reason(error)}.", INSTALL_PEFT) from error
-        self.plain, self.paths = plain, frozenset(paths)
+        self.plain = plain
         tensors = chain(plain.parameters(), plain.buffers())
         copy = deepcopy(plain, {id(tensor): tensor for tensor in tensors})
         # As a list, PEFT would take the paths for endings of paths too.
-        exactly = "|".join(map(re.escape, sorted(self.paths)))
+        exactly = "|".join(map(re.escape, sorted(paths)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("low-rank matrices", seed))
             self.module = inject_adapter_in_model(
                 LoraConfig(r=rank, lora_alpha=rank, target_modules=exactly), copy, ADAPTER
             )
-        for path in self.paths:
+        self.layers: dict[str, tuple[Any, Linear]] = {}  # by path: PEFT's layer, and the plain one
+        for path in paths:
             layer = plain.get_submodule(path)
+            assert isinstance(layer, Linear)
             layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+            self.layers[path] = self.module.get_submodule(path), layer
 
     def names(self, name: str) -> list[str]:
         """The names in `module` of the parameters that move a parameter of `plain`."""
         path, _, kind = name.rpartition(".")
-        if path in self.paths and kind == "weight":
+        if path in self.layers and kind == "weight":
             return [f"{path}.lora_{matrix}.{ADAPTER}.weight" for matrix in "AB"]
         return [name]
 
     @torch.no_grad()
     def merge(self) -> None:
         """Give the plain network the present W + BA, in place; while B is 0, the bits of W."""
-        for path in self.paths:
-            layer = self.module.get_submodule(path)
-            self.plain.get_submodule(path).weight.copy_(layer.base_layer.weight + layer.get_delta_weight(ADAPTER))
+        for trained, plain in self.layers.values():
+            plain.weight.copy_(trained.base_layer.weight + trained.get_delta_weight(ADAPTER))
