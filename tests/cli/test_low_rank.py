@@ -38,7 +38,7 @@ except ImportError:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("low-rank")
     coloured(root / "train", each=16, noise=150)
-    for name in ("test_vit", "test_convnext"):
+    for name in ("test_vit", "test_convnext", "test_resnet"):
         start = loaded(name, 3)
         save_model(root / name, start, start.model, None)
     return root
@@ -113,10 +113,19 @@ def test_wrong_values(value: str, place: Path, tmp_path: Path) -> None:
 
 
 def test_averages_are_those_of_the_merged_weights(place: Path, tmp_path: Path) -> None:
+    """BatchNorm is frozen, so its statistics are those of the start in every member, and in the average."""
     rates = ["--lr", "0.03,0.1", "--tune", "lora:2", "--pick", "last"]
     done = inside(
         *asked(
-            place, "finetune", "test_vit", tmp_path / "o", *rates, "--average", "uniform", "--save", "average:uniform"
+            place,
+            "finetune",
+            "test_resnet",
+            tmp_path / "o",
+            *rates,
+            "--average",
+            "uniform",
+            "--save",
+            "average:uniform",
         )
     )
     assert done.returncode == 0, done.stderr
@@ -124,7 +133,7 @@ def test_averages_are_those_of_the_merged_weights(place: Path, tmp_path: Path) -
     members = []
     for rate in ("0.03", "0.1"):
         single = ["--lr", rate, *rates[2:]]
-        assert inside(*asked(place, "finetune", "test_vit", tmp_path / rate, *single)).returncode == 0
+        assert inside(*asked(place, "finetune", "test_resnet", tmp_path / rate, *single)).returncode == 0
         members.append(load_file(tmp_path / rate / "model.safetensors"))
     assert len(report["averages"]["members"]) == 2 and report["averages"]["statistics"] == "raw"
     for name, tensor in load_file(tmp_path / "o" / "model.safetensors").items():
