@@ -85,6 +85,8 @@ def test_the_saved_folder_answers_as_the_network_that_trained(
     saved = load_file(tmp_path / "o" / "model.safetensors")
     assert saved.keys() == before.keys()
     check_report(read(tmp_path / "o"), saved, before, done.stdout)
+    assert inside("report", tmp_path / "o", "--html", tmp_path / "page.html").returncode == 0
+    assert "LoRA of rank 4" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def check_report(report: dict[str, Any], saved: dict[str, Tensor], before: dict[str, Tensor], table: str) -> None:
@@ -115,19 +117,8 @@ def test_wrong_values(value: str, place: Path, tmp_path: Path) -> None:
 def test_averages_are_those_of_the_merged_weights(place: Path, tmp_path: Path) -> None:
     """BatchNorm is frozen, so its statistics are those of the start in every member, and in the average."""
     rates = ["--lr", "0.03,0.1", "--tune", "lora:2", "--pick", "last"]
-    done = inside(
-        *asked(
-            place,
-            "finetune",
-            "test_resnet",
-            tmp_path / "o",
-            *rates,
-            "--average",
-            "uniform",
-            "--save",
-            "average:uniform",
-        )
-    )
+    average = ["--average", "uniform", "--save", "average:uniform"]
+    done = inside(*asked(place, "finetune", "test_resnet", tmp_path / "o", *rates, *average))
     assert done.returncode == 0, done.stderr
     report = read(tmp_path / "o")
     members = []
