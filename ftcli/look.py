@@ -207,7 +207,7 @@ def cache(config: options.Cache) -> Answer:
 def schema(config: options.Schema) -> Answer:
     """`schema`: the JSON Schema of report.json, or of study.json."""
     from ftcli.report.schema import report_schema, schema_of
-    from ftcli.studies.types import SCHEMA, StudyReport
+    from ftcli.studies.types.study import SCHEMA, StudyReport
 
     content = schema_of(StudyReport, SCHEMA, "Study of ftcli") if config.of == "study" else report_schema()
     return Answer(content, lambda _: write_json(content))

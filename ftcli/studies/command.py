@@ -37,7 +37,7 @@ from ftcli.studies.settings import checkpoint_names
 from ftcli.studies.summary import reports_of, summarize
 from ftcli.studies.tables import dry_run_tables, study_answer
 from ftcli.studies.time import CellWork, total_seconds, work_of
-from ftcli.studies.types import StudyReport
+from ftcli.studies.types.study import StudyReport
 
 ANSWER = "study.json"
 # No figure depends on these.

@@ -10,7 +10,7 @@ from ftcli.comparison.compare import ALL_PAIRS_UP_TO
 from ftcli.comparison.verdict import Contender, difference_of, verdict
 from ftcli.measures.paired import holm
 from ftcli.studies.joining import MethodRow
-from ftcli.studies.types import MethodDifference, Verdict
+from ftcli.studies.types.study import MethodDifference, Verdict
 
 OOD_MEAN = "ood_mean"
 

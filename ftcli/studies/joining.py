@@ -21,7 +21,7 @@ from ftcli.report.types import Report
 from ftcli.run_folder.names import PREDICTIONS
 from ftcli.studies.cells import Cell
 from ftcli.studies.selection.among_values import Rival, Rule, picked_rows, without_values
-from ftcli.studies.types import MethodResult, SeedPick
+from ftcli.studies.types.study import MethodResult, SeedPick
 
 
 class Seen(NamedTuple):

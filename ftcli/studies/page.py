@@ -16,7 +16,7 @@ from ftcli.report.types import Report
 from ftcli.safe_text import counted
 from ftcli.studies.added_tables.registry import shown_tables
 from ftcli.studies.tables import accuracy_tables, difference_table, rank_table
-from ftcli.studies.types import Benchmark, StudyReport
+from ftcli.studies.types.study import Benchmark, StudyReport
 
 
 def study_page(study: StudyReport, reports: Mapping[str, Mapping[str, Report]]) -> str:

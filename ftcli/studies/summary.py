@@ -23,7 +23,7 @@ from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, contender, deciding_set, differences_of, verdict_of
 from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, result_of
 from ftcli.studies.selection.among_values import without_values
-from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
+from ftcli.studies.types.study import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
 # Warnings of a cell that say nothing of its figures.
 NO_FIGURE = ("unused-option", "cache-damaged", "cache-unusable", "tracker-failed", "no-lock", "no-pictures")

@@ -27,7 +27,7 @@ from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 from ftcli.studies.added_tables.registry import shown_tables
 from ftcli.studies.cells import Planned
 from ftcli.studies.time import CellWork
-from ftcli.studies.types import Benchmark, CellState, MethodDifference, Rank, StudyReport
+from ftcli.studies.types.study import Benchmark, CellState, MethodDifference, Rank, StudyReport
 
 ALPHA = 0.05
 DIFFERENCE_HEADS = (["", "points", "interval", "p", "p Holm"], ["", "points, interval", "p", "p Holm"])

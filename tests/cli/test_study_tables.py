@@ -18,7 +18,7 @@ from ftcli.studies import time as study_time
 from ftcli.studies.added_tables.feature_quality import sign_of
 from ftcli.studies.added_tables.published import half_width
 from ftcli.studies.added_tables.surgical_tasks import choice_of, ranks_of
-from ftcli.studies.added_tables.types import FeatureQualityRow
+from ftcli.studies.types.added_tables import FeatureQualityRow
 from tests.cli.test_study import InsideEngine, answer, study
 from tests.helpers import miniatures
 from tests.helpers.program import Work, checkpoint, inside, read, work

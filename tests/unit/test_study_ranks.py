@@ -14,7 +14,7 @@ from ftcli.engine.select import Candidate
 from ftcli.measures.types import MeanAccuracy
 from ftcli.studies.joining import MethodRow, with_selection
 from ftcli.studies.summary import ranks_of
-from ftcli.studies.types import Rank
+from ftcli.studies.types.study import Rank
 
 
 def row(method: str, accuracy: float, *, sets: tuple[str, ...] = ("a", "b"), data: str = "", val: float = 0.5) -> Any:

@@ -14,8 +14,8 @@ from ftcli.studies.added_tables import (
     surgical_tasks,
 )
 from ftcli.studies.added_tables.material import Material
-from ftcli.studies.added_tables.types import AddedTables
 from ftcli.studies.cells import Planned
+from ftcli.studies.types.added_tables import AddedTables
 
 
 class AddedTable(NamedTuple):

@@ -16,9 +16,9 @@ from ftcli.measures.joining import ID_SETS, join_figures
 from ftcli.measures.types import FiguresBySet
 from ftcli.model.names import PENULTIMATE
 from ftcli.studies.added_tables.material import Material
-from ftcli.studies.added_tables.types import RobustnessRow, RobustnessTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.joining import FinishedCell, MethodRow
+from ftcli.studies.types.added_tables import RobustnessRow, RobustnessTable
 
 CAPTION = (
     "[low, high]: 90 % interval of the mean over seeds (Student's t). Above the pick: the average minus the pick of "

@@ -15,10 +15,10 @@ from ftcli.measures.intervals import deviation
 from ftcli.measures.joining import join_figures
 from ftcli.measures.types import FiguresBySet
 from ftcli.studies.added_tables.material import Material
-from ftcli.studies.added_tables.types import SurgicalChoice, SurgicalTasksTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.differences import OOD_MEAN, deciding_set
 from ftcli.studies.joining import MethodRow, choices_of
+from ftcli.studies.types.added_tables import SurgicalChoice, SurgicalTasksTable
 
 COMMAND, REFERENCE = "surgical", "all"
 

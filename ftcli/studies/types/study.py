@@ -8,7 +8,7 @@ from ftcli.engine.types import Selected, Timing
 from ftcli.measures.types import FiguresBySet
 from ftcli.records import Count, Foreign, Fraction, Interval, Record
 from ftcli.report.types import Published, ReportWarning
-from ftcli.studies.added_tables.types import AddedTables
+from ftcli.studies.types.added_tables import AddedTables
 
 SCHEMA = "ftcli/study/1"
 

@@ -1,0 +1,1 @@
+"""What study.json holds, as types."""
