@@ -127,8 +127,9 @@ def describe_data(task: Task, config: Common) -> Data:
 
 def policy_of(config: Common) -> str | None:
     """timm's policy that a command augments images by, where it augments them and the policy is one of timm's."""
-    trains = isinstance(config, Training) and "augmented" in config.training_transforms
-    if trains or (isinstance(config, Adapt) and config.method == "memo"):
+    if isinstance(config, Training) and "augmented" in config.training_transforms:
+        return POLICIES.get(config.augment)
+    if isinstance(config, Adapt) and config.method == "memo":
         return POLICIES.get(config.augment)
     return None
 
