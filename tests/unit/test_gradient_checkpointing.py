@@ -129,6 +129,7 @@ def fitted(folder: Path, name: str, plan: dict[str, Any], enabled: bool, **optio
         ({}, {"bn": "train", "clip_norm": 1.0}),
         ({}, {"bn": "eval", "ema": 0.9}),
         ({"ldifs": 1.0}, {"bn": "train"}),
+        ({"ldifs": 1.0}, {"bn": "train", "precision": "bf16"}),
         ({"l2": 0.1, "project": "spd:1", "mixup": 0.7}, {"bn": "train"}),
     ],
 )
