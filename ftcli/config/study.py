@@ -14,7 +14,7 @@ from ftcli.config.training import Training
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_JOBS, MAX_SEEDS
 
-TABLES = ("published", "feature-quality", "early-stopping", "pretraining", "surgical-tasks")
+TABLES = ("published", "feature-quality", "early-stopping", "pretraining", "surgical-tasks", "robustness")
 DEFAULT_METHODS = ("probe", "finetune", "lpft")
 # What a study decides for each of its cells, or says in another way.
 NOT_PASSED_ON = (
@@ -93,10 +93,18 @@ class Study(Shared):  # type: ignore[misc]
             parser=numbers(int, 0, 2**63),
         ),
     ] = None  # fmt: skip
+    rule: Annotated[
+        Literal["best", "se"],
+        option(
+            "Row that is picked among the values of a strength in --set (ldifs, l1_sp, l2_sp, project): the best on "
+            "ID-val, or the strongest within one standard error of it (se); a note then has both.",
+            panel=TRAINING,
+        ),
+    ] = "best"
     tables: Annotated[
         Words | None,
         option(
-            f"Tables of papers to add to the answer: {', '.join(TABLES)}.", panel=OUTPUT, default="none",
+            f"Tables to add to the answer: {', '.join(TABLES)}.", panel=OUTPUT, default="none",
             metavar="A,B,…", parser=words(TABLES),
         ),
     ] = None  # fmt: skip

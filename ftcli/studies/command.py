@@ -27,9 +27,9 @@ from ftcli.run_folder.folder import choose_output_folder, resume_command
 from ftcli.run_folder.lock import LOCK, locked
 from ftcli.run_folder.names import CELLS, PAGE, REPORT
 from ftcli.safe_text import counted
+from ftcli.studies.added_tables.registry import check_tables
 from ftcli.studies.cells import LOGS, Cell, Planned, cells_as_text, is_started, read_cells
 from ftcli.studies.engines.engine import Engine, open_engine
-from ftcli.studies.paper_tables.registry import check_tables
 from ftcli.studies.plan import plan_cells
 from ftcli.studies.progress import StudyProgress
 from ftcli.studies.run_cells import Ended, run_cells

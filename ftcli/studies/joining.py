@@ -1,9 +1,9 @@
 """The reports of a study's cells as rows: of one method and seed the pick, then all its seeds joined."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from ftcli.report.read import read_report
 from ftcli.report.types import Report
 from ftcli.run_folder.names import PREDICTIONS
 from ftcli.studies.cells import Cell
+from ftcli.studies.selection.among_values import Rival, Rule, picked_rows, without_values
 from ftcli.studies.types import MethodResult, SeedPick
 
 
@@ -64,16 +65,29 @@ class FinishedCell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """A row of a benchmark: the picked cell of every seed, ascending."""
+    """A row of a benchmark: the picked cell of every seed, ascending.
+
+    picked, usual: whether the rule of the study, or the usual one, takes it among the rows that differ by --set only.
+    """
 
     method: str
     picks: tuple[FinishedCell, ...]
+    picked: bool = True
+    usual: bool = True
 
     @property
     def best(self) -> FinishedCell:
         """The cell whose model is the method's: of the seeds' picks the one that the selection rule takes."""
         pick = best(one.candidate for one in self.picks)
         return next(one for one in self.picks if one.candidate == pick)
+
+    @property
+    def rival(self) -> Rival:
+        """The row as the selection among rows has it."""
+        scores = [one.candidate for one in self.picks]
+        accuracy, loss = fmean(one.accuracy for one in scores), fmean(one.loss for one in scores)
+        figures = self.best.results.id_val
+        return Rival(self.method, self.best.cell.command, accuracy, loss, 1 if figures is UNSET else figures.n)
 
     @property
     def draws_numbers(self) -> bool:
@@ -104,10 +118,10 @@ class Comparison:
 
     def row_of(self, command: str) -> MethodRow | None:
         """The row of a command that the selection rule takes, of several the first; None where there is none."""
-        return next((row for row in self.rows if row.best.cell.command == command and is_picked(row, self.rows)), None)
+        return next((row for row in self.rows if row.best.cell.command == command and row.picked), None)
 
 
-def comparisons_of(cells: Sequence[Cell], study: Path) -> dict[str, Comparison]:
+def comparisons_of(cells: Sequence[Cell], study: Path, rule: Rule = "best") -> dict[str, Comparison]:
     """The comparisons of a study by name, in the order of their first cells; one without a finished cell has no rows.
 
     Raises RequestError for a report or predictions that cannot be read.
@@ -116,7 +130,9 @@ def comparisons_of(cells: Sequence[Cell], study: Path) -> dict[str, Comparison]:
     found = {}
     for name, first in {cell.comparison: cell for cell in reversed(cells)}.items():
         own = [one for one in finished if one.cell.comparison == name]
-        found[name] = Comparison(first.benchmark, first.checkpoint, tuple(own), tuple(rows_of(own)))
+        found[name] = Comparison(
+            first.benchmark, first.checkpoint, tuple(own), tuple(with_selection(rows_of(own), rule))
+        )
     return {name: found[name] for name in dict.fromkeys(cell.comparison for cell in cells)}
 
 
@@ -186,32 +202,21 @@ def picked(cells: Sequence[FinishedCell]) -> FinishedCell:
     return replace(next(one for one in cells if one.candidate == pick), rates=tuple(sorted(rates)))
 
 
-def is_picked(row: MethodRow, rows: Sequence[MethodRow]) -> bool:
-    """Whether the selection rule takes this row, by mean ID-val accuracy and loss, among those of the same command."""
-    rivals = [one for one in rows if one.best.cell.command == row.best.cell.command and same_words(one, row)]
-    return min(rivals, key=id_val_key) is row
+def with_selection(rows: Sequence[MethodRow], rule: Rule) -> list[MethodRow]:
+    """The rows, each told whether it is picked among those that differ from it by --set only."""
+    picks = picked_rows([row.rival for row in rows], rule)
+    return [
+        replace(row, picked=row.method == by_rule, usual=row.method == by_usual)
+        for row in rows
+        for by_rule, by_usual in [picks[without_values(row.method)]]
+    ]
 
 
-def same_words(one: MethodRow, other: MethodRow) -> bool:
-    """Whether two rows differ by --set only, whose values are typed as one word."""
-    return without_settings(one) == without_settings(other)
-
-
-def without_settings(row: MethodRow) -> str:
-    """What a row is called without the values of --set."""
-    return shlex.join(word for word in shlex.split(row.method) if not (word.startswith("--") and "=" in word))
-
-
-def id_val_key(row: MethodRow) -> tuple[float, float]:
-    accuracies = [one.candidate.accuracy for one in row.picks]
-    return -float(np.mean(accuracies)), float(np.mean([one.candidate.loss for one in row.picks]))
-
-
-def result_of(row: MethodRow, rows: Sequence[MethodRow]) -> MethodResult:
+def result_of(row: MethodRow) -> MethodResult:
     """A row as study.json has it."""
     published = row.best.report.published
     return MethodResult(
-        method=row.method, command=row.best.cell.command, picked=is_picked(row, rows), folder=row.best.cell.name,
+        method=row.method, command=row.best.cell.command, picked=row.picked, folder=row.best.cell.name,
         selected=row.best.selected, results=join_figures([one.results for one in row.picks]),
         seeds=[
             SeedPick(seed=one.cell.seed, folder=one.cell.name, selected=one.selected, results=one.results)

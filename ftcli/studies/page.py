@@ -14,7 +14,7 @@ from ftcli.report.html.provenance import data_table, glossary, named
 from ftcli.report.html.rich_tables import WIDTH, from_rich
 from ftcli.report.types import Report
 from ftcli.safe_text import counted
-from ftcli.studies.paper_tables.registry import shown_tables
+from ftcli.studies.added_tables.registry import shown_tables
 from ftcli.studies.tables import accuracy_tables, difference_table, rank_table
 from ftcli.studies.types import Benchmark, StudyReport
 

@@ -10,17 +10,19 @@ from typing import Any
 from msgspec import UNSET
 
 from ftcli import __version__
+from ftcli.console.cells import percent
 from ftcli.engine.types import Timing
 from ftcli.log import Log
 from ftcli.processes import command_line
 from ftcli.records import decoded
 from ftcli.report.types import Report, ReportWarning
 from ftcli.safe_text import redacted_spec
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.registry import make_tables
 from ftcli.studies.cells import Cell
 from ftcli.studies.differences import accuracy, contender, deciding_set, differences_of, verdict_of
-from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, is_picked, result_of, without_settings
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.paper_tables.registry import make_tables
+from ftcli.studies.joining import FinishedCell, MethodRow, comparisons_of, result_of
+from ftcli.studies.selection.among_values import without_values
 from ftcli.studies.types import SCHEMA, Benchmark, CellState, Rank, StudyReport
 
 # Warnings of a cell that say nothing of its figures.
@@ -34,7 +36,7 @@ def summarize(
     """The report of a study from the reports of its cells. failed: what each failed cell said, by name; not_here: why
     the data of a benchmark cannot be used; checkpoints: what they are called, in the order typed.
     """
-    comparisons = comparisons_of(cells, study)
+    comparisons = comparisons_of(cells, study, options.get("rule") or "best")
     notes: list[str] = []
     benchmarks = {name: benchmark_of(name, one.rows, notes) for name, one in comparisons.items()}
     benchmarks |= {name: Benchmark(methods=[], differences=[], not_here=why) for name, why in not_here.items()}
@@ -61,9 +63,9 @@ def reports_of(cells: Sequence[Cell], study: Path) -> dict[str, dict[str, Report
 def benchmark_of(name: str, rows: Sequence[MethodRow], notes: list[str]) -> Benchmark:
     """A benchmark's part; `notes` gets what limits the comparison of its rows."""
     notes += notes_on(name, rows)
-    picked = [row for row in rows if is_picked(row, rows)]
+    picked = [row for row in rows if row.picked]
     return Benchmark(
-        methods=[result_of(row, rows) for row in rows], differences=differences_of(picked),
+        methods=[result_of(row) for row in rows], differences=differences_of(picked),
         verdict=verdict_of(picked) if picked else UNSET,
     )  # fmt: skip
 
@@ -94,6 +96,12 @@ def notes_on(name: str, rows: Sequence[MethodRow]) -> list[str]:
     if len({frozenset(row.picks[0].results.ood) for row in rows}) > 1:
         each = ", ".join(f"{row.method} {len(row.picks[0].results.ood)}" for row in rows)
         notes.append(f"{name}: the OOD means are over different sets and do not compare; sets of each: {each}")
+    for row in (one for one in rows if one.picked and not one.usual):
+        usual = next(one for one in rows if one.usual and without_values(one.method) == without_values(row.method))
+        notes.append(
+            f"{name}: {row.method} is picked by the one-standard-error rule, ID-val {percent(row.rival.accuracy)}; the "
+            f"usual rule picks {usual.method}, ID-val {percent(usual.rival.accuracy)}"
+        )
     return notes + warnings_of(name, rows)
 
 
@@ -147,7 +155,7 @@ def ranks_of(rows: Mapping[str, Sequence[MethodRow]], notes: list[str]) -> list[
     """The methods with their mean ranks over the benchmarks, best first, then those that not every benchmark has; empty
     where fewer than two benchmarks or methods can be ranked. rows: by benchmark. `notes` gets what is left out.
     """
-    picked = {name: [row for row in found if is_picked(row, found)] for name, found in rows.items() if found}
+    picked = {name: [row for row in found if row.picked] for name, found in rows.items() if found}
     if len(picked) < 2 or max(map(len, picked.values())) < 2:
         return []
     by_benchmark = {}
@@ -158,7 +166,7 @@ def ranks_of(rows: Mapping[str, Sequence[MethodRow]], notes: list[str]) -> list[
         elif len(found) == 1:
             notes.append(f"{name}: left out of the ranks, as it has results of {found[0].method} alone")
         else:
-            known = {without_settings(row): accuracy(row, decides) for row in found}
+            known = {without_values(row.method): accuracy(row, decides) for row in found}
             by_benchmark[name] = {method: mine for method, mine in known.items() if mine is not None}
     having = Counter(method for of_benchmark in by_benchmark.values() for method in of_benchmark)
     complete = [method for method, count in having.items() if count == len(by_benchmark)]
@@ -192,5 +200,5 @@ def names_over(rows: Sequence[MethodRow]) -> dict[str, str]:
     """
     labels: dict[str, set[str]] = {}
     for row in rows:
-        labels.setdefault(without_settings(row), set()).add(row.method)
+        labels.setdefault(without_values(row.method), set()).add(row.method)
     return {method: next(iter(found)) if len(found) == 1 else method for method, found in labels.items()}

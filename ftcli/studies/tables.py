@@ -24,8 +24,8 @@ from ftcli.console.cells import (
 from ftcli.console.overall import duration
 from ftcli.console.streams import Console
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
+from ftcli.studies.added_tables.registry import shown_tables
 from ftcli.studies.cells import Planned
-from ftcli.studies.paper_tables.registry import shown_tables
 from ftcli.studies.time import CellWork
 from ftcli.studies.types import Benchmark, CellState, MethodDifference, Rank, StudyReport
 

@@ -15,10 +15,10 @@ from ftcli.presets import read_preset
 from ftcli.recipes import load_recipe, read_recipe, recipe_names
 from ftcli.studies import command as study_command
 from ftcli.studies import time as study_time
-from ftcli.studies.paper_tables.feature_quality import sign_of
-from ftcli.studies.paper_tables.published import half_width
-from ftcli.studies.paper_tables.surgical_tasks import choice_of, ranks_of
-from ftcli.studies.types import FeatureQualityRow
+from ftcli.studies.added_tables.feature_quality import sign_of
+from ftcli.studies.added_tables.published import half_width
+from ftcli.studies.added_tables.surgical_tasks import choice_of, ranks_of
+from ftcli.studies.added_tables.types import FeatureQualityRow
 from tests.cli.test_study import InsideEngine, answer, study
 from tests.helpers import miniatures
 from tests.helpers.program import Work, checkpoint, inside, read, work
@@ -312,13 +312,68 @@ def test_relative_accuracy_and_ranks_over_tasks() -> None:
     assert "standard_error" not in choice_of("rgn", tasks, None)
 
 
+def test_robustness_has_each_method_and_its_averages(task: Work, tmp_path: Path) -> None:
+    """Against plain means over the reports of the cells; an average against the pick of its own seed."""
+    words = ["--ood", f"near={task.train}", "--seeds", 3, "--epochs", 2, "--tables", "robustness"]
+    methods = ["--method", "probe --measure distortion"]
+    methods += ["--method", "lpft --average uniform --lines 0.5 --lr 1e-5,2e-5"]
+    methods += ["--method", "lpft --average stock --lr 1e-4"]  # a single run, so no average
+    ended = study(task, tmp_path / "s", *words, *methods)
+    assert ended.returncode == 0, ended.stderr
+    found = tables(tmp_path / "s", "robustness")
+    probe, lpft, *averages, single = found["rows"]
+    assert found["missing"] == [f"data, {single['method']}: stock"] and "so left out" in " ".join(ended.stdout.split())
+    assert [row.get("average") for row in (probe, lpft, *averages)] == [None, None, "uniform", "lines-0.5"]
+    assert set(probe["distortion"]) == {"id_val", "ood"} and not any("distortion" in row for row in (lpft, *averages))
+    picks = reports(tmp_path / "s", lpft["method"])
+    check_robustness(lpft, [report["results"] for report in picks])
+    assert lpft["seconds"] == pytest.approx(fmean(report["timing"]["total_s"] for report in picks))
+    for row in averages:
+        mine = [report["averages"]["by_name"][row["average"]]["results"] for report in picks]
+        check_robustness(row, mine)
+        above = [
+            one["ood_mean"]["accuracy"] - report["results"]["ood_mean"]["accuracy"]
+            for one, report in zip(mine, picks, strict=True)
+        ]
+        half = stats.t.ppf(0.975, 2) * stdev(above) / math.sqrt(3)
+        assert row["above_pick"] == pytest.approx(fmean(above), abs=1e-12)
+        assert row["interval"] == pytest.approx([fmean(above) - half, fmean(above) + half], abs=1e-12)
+    assert "above the pick" in " ".join(ended.stdout.split()) and "lines-0.5" in ended.stdout
+    assert "lines-0.5" in (tmp_path / "s" / "report.html").read_text("utf-8")
+
+
+def check_robustness(row: dict[str, Any], by_seed: list[dict[str, Any]]) -> None:
+    ood = [figures for results in by_seed for figures in results["ood"].values()]
+    assert row["n_seeds"] == len(by_seed)
+    assert row["ood_mean"]["accuracy"] == pytest.approx(fmean(one["accuracy"] for one in ood), abs=1e-12)
+    assert row["id_test"] == pytest.approx(fmean(one["id_test"]["accuracy"] for one in by_seed), abs=1e-12)
+    for key in ("ece", "ece_calibrated", "worst_class_recall"):
+        assert row[key] == pytest.approx(fmean(one[key] for one in ood), abs=1e-12)
+
+
+def test_the_strongest_row_within_one_standard_error_is_picked(task: Work, tmp_path: Path) -> None:
+    """On the few ID-val images the standard error is large, so the strongest is; the usual pick is said beside it."""
+    words = ["--epochs", 1, "--lr", "1e-4", "--methods", "lpft", "--set", "ldifs=0,0.01,0.02"]
+    found = {}
+    for rule in ("best", "se"):
+        ended = study(task, tmp_path / "s", *words, "--rule", rule)
+        assert ended.returncode == 0, ended.stderr
+        rows = answer(tmp_path / "s")["benchmarks"]["data"]["methods"]
+        found[rule] = next(row["method"] for row in rows if row["picked"])
+    accuracies = {row["method"]: row["results"]["id_val"]["accuracy"] for row in rows}
+    assert len(set(accuracies.values())) == 1  # so all of them are within the error
+    assert found["se"] == "lpft --ldifs=0.02" and ("one-standard-error" in ended.stdout) == (
+        found["best"] != found["se"]
+    )
+
+
 def test_every_recipe_is_a_study() -> None:
     """Its options are the study's; it says what it is."""
-    assert recipe_names() == ["early-stopping", "feature-quality", "pretraining", "surgical-tasks", "ten"]
+    assert recipe_names() == ["early-stopping", "feature-quality", "pretraining", "robust", "surgical-tasks", "ten"]
     for name in recipe_names():
         content = read_recipe(name)
         assert content["title"] and content["about"] and not {"title", "about"} & set(load_recipe(name))
-        assert content["tables"] == ["published" if name == "ten" else name]
+        assert content["tables"] == [{"ten": "published", "robust": "robustness"}.get(name, name)]
 
 
 def test_an_unknown_recipe_lists_the_others(tmp_path: Path) -> None:

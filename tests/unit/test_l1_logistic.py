@@ -9,13 +9,13 @@ from ftcli.engine.probe.l1_logistic import GAP, l1_logistic
 from ftcli.engine.probe.sparse_quadratic import feature_sign_search, minimise_quadratic
 
 CS = (0.01, 0.03, 0.07, 0.1, 0.3, 0.7, 1.0)
-KINDS = ("noisy", "separable", "wide", "copies", "constant", "unscaled")
+KINDS = ("noisy", "separable", "wide", "copies", "constant", "unscaled", "features")
 
 
 def problem(kind: str) -> tuple[Tensor, Tensor]:
     """Features [N, D] and three columns of targets."""
     rng = np.random.default_rng(len(kind))
-    N, D = (24, 60) if kind == "wide" else (150, 20)
+    N, D = {"wide": (24, 60), "features": (90, 250)}.get(kind, (150, 20))
     labels = np.arange(N) % 3
     X = rng.normal(size=(N, D)) + (6.0 if kind == "separable" else 0.6) * rng.normal(size=(3, D))[labels]
     if kind == "copies":
@@ -24,6 +24,10 @@ def problem(kind: str) -> tuple[Tensor, Tensor]:
         X[:, 3] = 0.0
     if kind == "unscaled":
         X *= np.logspace(-4, 4, D)
+    if kind == "features":  # as of a network: more than images, not below 0, and much alike
+        base = rng.normal(size=(N, 30)) + 1.5 * np.eye(3, 30)[labels]
+        X = np.maximum(base @ rng.normal(size=(30, D)) + 0.3 * rng.normal(size=(N, D)), 0)
+        X = 10 * (X - X.mean(axis=0)) / X.std(axis=0)
     return torch.from_numpy(X), torch.from_numpy(labels[:, None] == np.arange(3))
 
 
@@ -59,7 +63,7 @@ def test_the_gap_is_never_too_small(kind: str) -> None:
         assert F - least <= float(rough.gaps[0, k]) * F + 1e-9 * F
 
 
-@pytest.mark.parametrize("kind", ["noisy", "separable", "wide"])
+@pytest.mark.parametrize("kind", ["noisy", "separable", "wide", "features"])
 def test_equals_liblinear(kind: str) -> None:
     pytest.importorskip("sklearn")
     from tests.helpers.plain_rules.heads import l1_logistic as plain

@@ -10,9 +10,10 @@ from rich.console import Console, RenderableType
 from ftcli.console.answer import show_parts
 from ftcli.console.cells import Layout, text
 from ftcli.console.streams import Console as Output
-from ftcli.studies.paper_tables import feature_quality
+from ftcli.studies.added_tables import feature_quality
+from ftcli.studies.added_tables.types import FeatureQualityRow, FeatureQualityTable
 from ftcli.studies.tables import benchmark_tables, failed_cells
-from ftcli.studies.types import Benchmark, CellState, FeatureQualityRow, FeatureQualityTable
+from ftcli.studies.types import Benchmark, CellState
 
 METHODS = ("probe", "finetune", "surgical")
 OOD = ("photo", "inverted", "coloured")

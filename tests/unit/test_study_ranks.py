@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from ftcli.engine.select import Candidate
 from ftcli.measures.types import MeanAccuracy
-from ftcli.studies.joining import MethodRow
+from ftcli.studies.joining import MethodRow, with_selection
 from ftcli.studies.summary import ranks_of
 from ftcli.studies.types import Rank
 
@@ -21,7 +21,10 @@ def row(method: str, accuracy: float, *, sets: tuple[str, ...] = ("a", "b"), dat
     """A method with one seed. data: tells its images from those of other rows. val: ID-val accuracy."""
     figures = SimpleNamespace(accuracy=accuracy)
     results = SimpleNamespace(
-        ood=dict.fromkeys(sets, figures), ood_mean=MeanAccuracy(accuracy), by_set=lambda: dict.fromkeys(sets, figures)
+        id_val=SimpleNamespace(n=100),
+        ood=dict.fromkeys(sets, figures),
+        ood_mean=MeanAccuracy(accuracy),
+        by_set=lambda: dict.fromkeys(sets, figures),
     )
     cell = SimpleNamespace(command=method.split()[0], name=method, seed=0)
     pick = SimpleNamespace(
@@ -34,7 +37,7 @@ def row(method: str, accuracy: float, *, sets: tuple[str, ...] = ("a", "b"), dat
 
 def ranks(rows: dict[str, list[Any]]) -> tuple[list[Rank], str]:
     notes: list[str] = []
-    found = ranks_of(rows, notes)
+    found = ranks_of({name: with_selection(of, "best") for name, of in rows.items()}, notes)
     return found, " ".join(notes)
 
 

@@ -3,7 +3,7 @@
 SPD: Tian, Huang and Kira 2024 (arXiv 2411.01713). FTP: Tian, Liu, Smith and Kira 2023 (arXiv 2310.19182).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import torch
@@ -24,7 +24,7 @@ class Projection(Protocol):
         """The optimizer has moved the weights; they are projected in place."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it holds besides θ⁰, by "NAME.KIND"; the rest of the run depends on it."""
+        """What it holds besides θ⁰, by name; the rest of the run depends on it."""
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Put the result of `tensors` back."""
@@ -40,27 +40,27 @@ class SelectiveProjection:
     def __init__(self, parameters: Mapping[str, Parameter], strength: float) -> None:
         self.strength = strength
         self.anchored = [(parameter, parameter.detach().clone()) for parameter in parameters.values()]
-        self.before: list[tuple[Tensor, Tensor]] = []  # of each: ⟨g, W - W⁰⟩ and ‖W - W⁰‖
+        self.moving: list[tuple[Parameter, Tensor]] = []  # those with a gradient in this step, M of them
+        self.slopes, self.radii = torch.empty(0), torch.empty(0)  # [M], of each ⟨g, W - W⁰⟩ and ‖W - W⁰‖
 
     @torch.no_grad()
     def before_step(self) -> None:
-        self.before = []
-        for parameter, start in self.anchored:
-            if parameter.grad is None:
-                self.before.append((start.new_zeros(()), start.new_zeros(())))
-                continue
-            offset = parameter - start
-            self.before.append(((parameter.grad * offset).sum(), torch.linalg.vector_norm(offset)))
+        self.moving = [(parameter, start) for parameter, start in self.anchored if parameter.grad is not None]
+        slopes, radii = [], []
+        for parameter, start in self.moving:
+            offset = (parameter - start).flatten()
+            assert parameter.grad is not None
+            slopes.append(torch.dot(parameter.grad.flatten(), offset))
+            radii.append(torch.linalg.vector_norm(offset))
+        self.slopes, self.radii = _stacked(slopes), _stacked(radii)
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for (parameter, start), (slope, radius) in zip(self.anchored, self.before, strict=True):
-            if parameter.grad is None:
-                continue
-            offset = parameter - start
-            length = torch.linalg.vector_norm(offset)
-            rho = ((length - radius) / length).clamp(0, 1)
-            parameter.sub_(offset * torch.where(slope > 0, self.strength * rho, 0.0))
+        lengths = _stacked([torch.linalg.vector_norm(parameter - start) for parameter, start in self.moving])
+        rho = ((lengths - self.radii) / lengths).clamp(0, 1)
+        shares = torch.where(self.slopes > 0, self.strength * rho, 0.0)
+        for (parameter, start), share in zip(self.moving, shares.unbind(), strict=True):
+            parameter.lerp_(start, share)
 
     def tensors(self) -> dict[str, Tensor]:
         return {}
@@ -82,50 +82,73 @@ class FastTrainableProjection:
     def __init__(self, parameters: Mapping[str, Parameter], strength: float) -> None:
         self.strength = strength
         self.anchored = {name: (parameter, parameter.detach().clone()) for name, parameter in parameters.items()}
-        self.kept: dict[str, Tensor] = {}  # by "NAME.KIND": offset W̃ - W⁰ of the last step, radius γ, m and v, count
-        self.slopes: dict[str, Tensor] = {}  # by name: the gradient with respect to γ
+        like = next((start for _, start in self.anchored.values()), torch.empty(0))
+        zeros = like.new_zeros(len(self.anchored))
+        # [T], of every tensor γ, the moments of its Adam and their count.
+        self.state = {"radius": zeros + SMALLEST, "m": zeros.clone(), "v": zeros.clone(), "count": zeros.clone()}
+        self.offsets: dict[str, Tensor] = {}  # W̃ - W⁰ of the last step, of those that have had one
+        self.norms: dict[str, Tensor] = {}  # of their rows, [R]
+        self.slopes: dict[str, Tensor] = {}  # the gradient with respect to γ
 
     @torch.no_grad()
     def before_step(self) -> None:
         self.slopes = {}
         for name, (parameter, _) in self.anchored.items():
-            offset = self.kept.get(f"{name}.offset")
-            if parameter.grad is not None and offset is not None:
-                rows = _rows(parameter.grad * offset).sum(1) / _norms(offset)
-                self.slopes[name] = rows.sum().nan_to_num(0.0, 0.0, 0.0)  # not finite: the loss scaler leaves it out
+            if parameter.grad is not None and name in self.offsets:
+                rows = _rows(parameter.grad * self.offsets[name]).sum(1) / self.norms[name]
+                self.slopes[name] = rows.sum()
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for name, (parameter, start) in self.anchored.items():
-            if parameter.grad is None:
-                continue
-            offset = parameter - start
-            norms = _norms(offset)
-            radius = torch.minimum(self._radius(name, start), norms.max()).clamp_min(SMALLEST)
-            self.kept |= {f"{name}.radius": radius, f"{name}.offset": offset}
+        moving = {name: pair for name, pair in self.anchored.items() if pair[0].grad is not None}
+        if not moving:
+            return
+        for name, (parameter, start) in moving.items():
+            self.offsets[name] = torch.sub(parameter, start, out=self.offsets.get(name))
+            self.norms[name] = _norms(self.offsets[name])
+        places = self._places(moving)
+        longest = torch.stack([self.norms[name].max() for name in moving])
+        self._move_radii()
+        radii = torch.minimum(self.state["radius"][places], longest).clamp_min(SMALLEST)
+        self.state["radius"][places] = radii
+        for (name, (parameter, start)), radius in zip(moving.items(), radii.unbind(), strict=True):
+            shares = (radius / self.norms[name]).clamp_max(1)
             shape = (-1, *[1] * (parameter.ndim - 1)) if parameter.ndim > 1 else (1,) * parameter.ndim
-            parameter.copy_(start + (radius / norms).clamp_max(1).view(shape) * offset)
+            torch.addcmul(start, self.offsets[name], shares.view(shape), out=parameter)
 
-    def _radius(self, name: str, start: Tensor) -> Tensor:
-        """γ after Adam's step, before it is held within its bounds."""
-        if name not in self.slopes:
-            return self.kept.get(f"{name}.radius", start.new_tensor(SMALLEST))
-        slope = self.slopes[name]
+    def _move_radii(self) -> None:
+        """Adam's step of the radii that have a gradient, before they are held within their bounds."""
+        if not self.slopes:
+            return
+        places = self._places(self.slopes)
+        radius, m, v, t = (self.state[key][places] for key in ("radius", "m", "v", "count"))
+        slope = torch.stack(list(self.slopes.values())).nan_to_num(0.0, 0.0, 0.0)  # the loss scaler leaves it out
         slope = torch.where(slope > 0, self.strength * slope, slope)
-        zero = start.new_zeros(())
-        t = self.kept.get(f"{name}.count", zero) + 1
-        m = torch.lerp(slope, self.kept.get(f"{name}.m", zero), BETAS[0])
-        v = torch.lerp(slope.square(), self.kept.get(f"{name}.v", zero), BETAS[1])
-        self.kept |= {f"{name}.count": t, f"{name}.m": m, f"{name}.v": v}
+        t, m, v = t + 1, torch.lerp(slope, m, BETAS[0]), torch.lerp(slope.square(), v, BETAS[1])
         corrected = m / (1 - BETAS[0] ** t), v / (1 - BETAS[1] ** t)
-        return self.kept[f"{name}.radius"] - RADIUS_RATE * corrected[0] / (corrected[1].sqrt() + EPSILON)
+        radius = radius - RADIUS_RATE * corrected[0] / (corrected[1].sqrt() + EPSILON)
+        for key, moved in {"radius": radius, "m": m, "v": v, "count": t}.items():
+            self.state[key][places] = moved
+
+    def _places(self, names: Iterable[str]) -> Tensor:
+        """Where tensors are in the state."""
+        known = {name: place for place, name in enumerate(self.anchored)}
+        return torch.tensor([known[name] for name in names], device=self.state["radius"].device)
 
     def tensors(self) -> dict[str, Tensor]:
-        return self.kept
+        return self.state | {f"{name}.offset": offset for name, offset in self.offsets.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        device = next(iter(self.anchored.values()))[1].device if self.anchored else None
-        self.kept = {key: tensor.to(device, copy=True) for key, tensor in tensors.items()}
+        device = self.state["radius"].device
+        own = {key: tensor.to(device, copy=True) for key, tensor in tensors.items()}
+        self.state = {key: own.pop(key) for key in self.state}
+        self.offsets = {key.removesuffix(".offset"): offset for key, offset in own.items()}
+        self.norms = {name: _norms(offset) for name, offset in self.offsets.items()}
+
+
+def _stacked(values: list[Tensor]) -> Tensor:
+    """Scalars as one tensor."""
+    return torch.stack(values) if values else torch.empty(0)
 
 
 def _rows(values: Tensor) -> Tensor:
@@ -135,7 +158,7 @@ def _rows(values: Tensor) -> Tensor:
 
 def _norms(offset: Tensor) -> Tensor:
     """The norm of every row, [R]."""
-    return _rows(offset).abs().sum(1) + SMALLEST
+    return torch.linalg.vector_norm(_rows(offset), ord=1, dim=1) + SMALLEST
 
 
 def projection_of(rule: str | None, parameters: Mapping[str, Parameter]) -> Projection | None:

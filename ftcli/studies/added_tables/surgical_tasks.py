@@ -14,11 +14,11 @@ from ftcli.errors import RequestError
 from ftcli.measures.intervals import deviation
 from ftcli.measures.joining import join_figures
 from ftcli.measures.types import FiguresBySet
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.types import SurgicalChoice, SurgicalTasksTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.differences import OOD_MEAN, deciding_set
-from ftcli.studies.joining import MethodRow, choices_of, is_picked
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.types import SurgicalChoice, SurgicalTasksTable
+from ftcli.studies.joining import MethodRow, choices_of
 
 COMMAND, REFERENCE = "surgical", "all"
 
@@ -35,7 +35,7 @@ def make(study: Material) -> SurgicalTasksTable:
     """Every choice over the tasks, the best mean rank first."""
     sets, tasks = {}, {}
     for name, comparison in study.comparisons.items():
-        mine = [row for row in comparison.rows if row.best.cell.command == COMMAND and is_picked(row, comparison.rows)]
+        mine = [row for row in comparison.rows if row.best.cell.command == COMMAND and row.picked]
         if mine:
             sets[name] = deciding_set(mine)
             tasks[name] = accuracies_of(mine, sets[name])

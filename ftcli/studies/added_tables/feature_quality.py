@@ -13,11 +13,11 @@ from rich.table import Table
 
 from ftcli.console.cells import Layout, interval, percent, set_name, text
 from ftcli.errors import RequestError
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.types import FeatureQualityRow, FeatureQualityTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.differences import OOD_MEAN, accuracy, difference_on
 from ftcli.studies.joining import Comparison
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.types import FeatureQualityRow, FeatureQualityTable
 
 Sign = Literal["as published", "probe always", "finetune always", "mixed"]
 WORDS: dict[Sign, str] = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ftcli.engine.types import Epoch, RunRecord, Score
-from ftcli.studies.paper_tables.early_stopping import at_the_end, measured_runs
-from ftcli.studies.paper_tables.pretraining import SHARE, epochs_to
+from ftcli.studies.added_tables.early_stopping import at_the_end, measured_runs
+from ftcli.studies.added_tables.pretraining import SHARE, epochs_to
 
 
 def run(lr: float, accuracies: list[float], *, ood: bool = True, diverged: bool = False) -> RunRecord:

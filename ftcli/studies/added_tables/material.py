@@ -1,4 +1,4 @@
-"""What the tables of papers are made of."""
+"""What the added tables are made of."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

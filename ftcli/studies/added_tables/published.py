@@ -20,10 +20,10 @@ from ftcli.presets import preset_names, read_preset
 from ftcli.presets.placing import put_root
 from ftcli.presets.published import published_for
 from ftcli.presets.sets import sets_of
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.types import PublishedMean, PublishedRow, PublishedTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.joining import Comparison, FinishedCell
-from ftcli.studies.paper_tables.material import Material
-from ftcli.studies.types import PublishedMean, PublishedRow, PublishedTable
 
 LEVEL = 0.90
 PAPER_SEEDS, PAPER_QUANTILE = 3, 1.645

@@ -13,11 +13,11 @@ from ftcli.console.cells import Layout, percent, set_name, text
 from ftcli.engine.select import Candidate, oracle
 from ftcli.engine.types import Epoch, RunRecord
 from ftcli.errors import RequestError
+from ftcli.studies.added_tables.material import Material, mean_by_set
+from ftcli.studies.added_tables.types import EarlyStoppingRow, EarlyStoppingTable, EpochPick
 from ftcli.studies.cells import Planned
 from ftcli.studies.differences import OOD_MEAN
 from ftcli.studies.joining import Comparison, FinishedCell, MethodRow
-from ftcli.studies.paper_tables.material import Material, mean_by_set
-from ftcli.studies.types import EarlyStoppingRow, EarlyStoppingTable, EpochPick
 
 Rule = Callable[[Sequence[RunRecord], FinishedCell], tuple[RunRecord, Epoch]]
 

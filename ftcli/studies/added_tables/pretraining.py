@@ -10,12 +10,12 @@ from rich.table import Table
 from ftcli.console.cells import Layout, percent, text
 from ftcli.engine.types import Epoch
 from ftcli.errors import RequestError
+from ftcli.studies.added_tables.feature_quality import check_checkpoints
+from ftcli.studies.added_tables.material import Material
+from ftcli.studies.added_tables.types import PretrainingRow, PretrainingTable
 from ftcli.studies.cells import Planned
 from ftcli.studies.joining import Comparison, FinishedCell, MethodRow
-from ftcli.studies.paper_tables.feature_quality import check_checkpoints
-from ftcli.studies.paper_tables.material import Material
 from ftcli.studies.plan import draws_numbers
-from ftcli.studies.types import PretrainingRow, PretrainingTable
 
 SHARE = 0.9  # of the final accuracy
 ROUNDING = 1e-9  # two accuracies closer than this are equal
