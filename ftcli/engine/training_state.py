@@ -50,7 +50,7 @@ class TrainingState:
         self.anchor_penalty = AnchorPenalty(anchored.values(), plan.l2, plan.l1)
         self.projection = projection_of(plan.project, anchored)
         self.feature_anchor = feature_anchor
-        self.checkpointing = GradientCheckpointing(model, uses_checkpointing(config))
+        self.checkpointing = GradientCheckpointing(self.model, uses_checkpointing(config))
         factors = [(parameter, plan.factors.get(name, 1.0)) for name, parameter in self.parameters.items()]
         self.optimizer = make_optimizer(
             factors, config.optimizer, lr, config.momentum, config.weight_decay, group_each=plan.scoring is not None
