@@ -81,6 +81,7 @@ MAX_PREDICTION_NAME_BYTES = 2**29  # bytes of all names together, repeated in ev
 MAX_SEEDS = 10**5  # runs of one command
 MAX_JOBS = 1024  # cells of a study at the same time on one machine
 MAX_CELLS = 20_000  # of a study
+MAX_LORA_RANK = 1024  # a layer of twice as many inputs and outputs has no fewer numbers of its own
 MAX_MIXUP = 1000  # α of mixup; a larger one mixes half and half, as this does
 MAX_DRAWS = 10_000  # balanced subsets, with a fit each
 MAX_HEAD_SCALE = 10**4  # factor on a head; a larger one overflows

@@ -59,8 +59,8 @@ def check_averages(config: object, model: nn.Module, searches: int, processes: i
 
 
 def reestimates(config: Averaged, model: nn.Module) -> bool:
-    """Whether running statistics have trained, so that those of an average are estimated anew."""
-    return config.bn == "train" and has_statistics(model)
+    """Whether running statistics have trained, so that those of an average are estimated anew: not with LoRA."""
+    return config.bn == "train" and has_statistics(model) and getattr(config, "lora_rank", None) is None
 
 
 def initial_weights(trained: Trained, loaded: Loaded, inputs: RunInputs, seed: int, log: Log) -> dict[str, Tensor]:

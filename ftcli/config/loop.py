@@ -8,7 +8,7 @@ import typer
 
 from ftcli.config.declare import TRAINING, numbers, option
 from ftcli.config.schedule import FORMS, complete_schedule, schedule
-from ftcli.limits import MAX_MIXUP
+from ftcli.limits import MAX_LORA_RANK, MAX_MIXUP
 
 
 def rates(default: Sequence[float], note: str = "") -> Any:
@@ -34,6 +34,28 @@ def mixup(value: Any) -> float | None:
     if not 0 < alpha <= MAX_MIXUP:
         raise typer.BadParameter(f"{value!r} is not allowed: above 0, at most {MAX_MIXUP:g}, or none.")
     return alpha
+
+
+TUNED = ("all", "no-embedding", "bn-affine")  # of --tune, beside lora:R
+LORA = "lora:"
+INSTALL_PEFT = "python -m pip install peft, or in a clone of ftcli: python -m pip install '.[peft]'"
+
+
+def tune(value: Any) -> str:
+    """Parser of what trains: one of TUNED, or "lora:R" with the rank R."""
+    word = str(value).strip()
+    rank = word.removeprefix(LORA)
+    if word in TUNED:
+        return word
+    if word == rank or not (rank.isascii() and rank.isdecimal() and len(rank) < 10 and 0 < int(rank) <= MAX_LORA_RANK):
+        allowed = f"{', '.join(TUNED)}, or {LORA}R with a rank R from 1 to {MAX_LORA_RANK}, e.g. {LORA}8"
+        raise typer.BadParameter(f"{value!r} is not allowed: {allowed}.")
+    return f"{LORA}{int(rank)}"
+
+
+def complete_tune(incomplete: str) -> list[str]:
+    """What a shell may complete the beginning of a value of --tune to."""
+    return [word for word in (*TUNED, f"{LORA}8") if word.startswith(incomplete)]
 
 
 def project(value: Any) -> str | None:
@@ -82,6 +104,17 @@ Mixup = Annotated[
         parser=mixup,
         default="none",
         metavar="ALPHA",
+    ),
+]
+Tune = Annotated[
+    str,
+    option(
+        "What trains: all; all except block 0; scale and shift of BatchNorm, and the head; matrices of rank R beside"
+        " the layers of attention, or beside all where there is none, and the head (LoRA).",
+        panel=TRAINING,
+        parser=tune,
+        autocompletion=complete_tune,
+        metavar=f"{'|'.join(TUNED)}|{LORA}R",
     ),
 ]
 Project = Annotated[

@@ -1,12 +1,13 @@
 """Options of `finetune` and `lpft`."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 from ftcli.config.averages.options import Averaged
 from ftcli.config.declare import MODEL, TRAINING, Numbers, option
-from ftcli.config.loop import L1, BatchNorm, Mixup, Project, SelectionRule, rates
+from ftcli.config.loop import INSTALL_PEFT, L1, LORA, BatchNorm, Mixup, Project, SelectionRule, Tune, rates
 from ftcli.config.shared import weights
 from ftcli.config.training import PathPoints, ProbeC
 from ftcli.errors import RequestError
@@ -30,10 +31,7 @@ HeadWeights = Annotated[
 class Tuning(Averaged):
     """How fine-tuning treats the parts of a network: which train, when, how fast, and what holds them back."""
 
-    tune: Annotated[
-        Literal["all", "no-embedding", "bn-affine"],
-        option("What trains: all; all except block 0; scale and shift of BatchNorm, and the head.", panel=TRAINING),
-    ] = "all"
+    tune: Tune = "all"
     unfreeze: Annotated[
         Literal["at-once", "first-to-last", "last-to-first"],
         option("Gradual unfreezing: off (at-once), or one more of L blocks every epochs/L epochs.", panel=TRAINING),
@@ -79,6 +77,29 @@ class Tuning(Averaged):
             raise RequestError(
                 f"--project {self.project} takes the place of --weight-decay {self.weight_decay:g}.", "leave one out"
             )
+        if self.lora_rank is not None:
+            self.check_lora()
+
+    def check_lora(self) -> None:
+        """Raises RequestError for what does not go with matrices of low rank, and where PEFT is not installed."""
+        whole = {"--l2-sp": self.l2_sp, "--l1-sp": self.l1_sp, "--project": self.project}
+        if given := [f"{option} {value}" for option, value in whole.items() if value]:
+            raise RequestError(
+                f"--tune {self.tune}: {given[0]} acts on the weights W of the body, of which only W + BA trains here.",
+                "leave it out; a lower rank, rate or number of epochs holds the weights back too",
+            )
+        if self.random_body:
+            raise RequestError(
+                f"--tune {self.tune} changes pretrained weights little, and --init random has none.",
+                "--tune all",
+            )
+        if find_spec("peft") is None:
+            raise RequestError(f"--tune {self.tune} needs PEFT, which is not installed.", INSTALL_PEFT)
+
+    @property
+    def lora_rank(self) -> int | None:
+        """R of --tune lora:R; None where something else trains."""
+        return int(self.tune.removeprefix(LORA)) if self.tune.startswith(LORA) else None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

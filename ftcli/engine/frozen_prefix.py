@@ -147,10 +147,10 @@ def same_in_every_epoch(train: Loader, mixup: bool) -> bool:
 def has_frozen_prefix(model: nn.Module, plan: Plan, config: Training, machine: Machine) -> bool:
     """Whether some of the network is the same in every epoch of a plan, and its outputs can be stored.
 
-    They cannot with a running mean of the weights, which is a network of its own; where gradients are scored, or the
-    outputs of all blocks are held against those of the start; in several processes, which would need each other's rows;
-    and compiled, because every run would compile anew.
+    They cannot with a running mean of the weights, or where weights train as W + BA: a network of its own is evaluated
+    then; where gradients are scored, or the outputs of all blocks are held against those of the start; in several
+    processes, which would need each other's rows; and compiled, because every run would compile anew.
     """
-    mean = config.ema is not None or config.ma
-    whole = mean or plan.scoring is not None or plan.ldifs > 0 or machine.processes > 1 or machine.compiled
+    other = config.ema is not None or config.ma or plan.low_rank is not None
+    whole = other or plan.scoring is not None or plan.ldifs > 0 or machine.processes > 1 or machine.compiled
     return not whole and not plan.trainable(config.epochs) >= {name for name, _ in model.named_parameters()}

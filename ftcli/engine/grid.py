@@ -15,9 +15,10 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
 from ftcli.engine.training_run import Run
-from ftcli.engine.types import HeadNorms, RunRecord, RunScores, Timing
+from ftcli.engine.types import HeadNorms, LowRankLayers, RunRecord, RunScores, Timing
 from ftcli.engine.workload import search_work
 from ftcli.log import Log
+from ftcli.model.low_rank import LowRank
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Trained:
     heads: dict[str, HeadNorms] = field(default_factory=dict)  # of a probed head: "probe", "start" if it is scaled
     budget: Budget | None = None  # how the grid was halved
     audits: Sequence[AuditedPicks] = ()  # of halved grids
+    low_rank: LowRankLayers | None = None  # of layers that trained as W + BA
 
     @property
     def best(self) -> Candidate:
@@ -106,7 +108,19 @@ def search(
     return Trained(
         runs, picks, images=passes * len(inputs.task.train), trained_parameters=plan.trainable(config.epochs),
         scores=scores, budget=halved.result() if halved else None, audits=halved.audits if halved else (),
+        low_rank=described(plan.low_rank) if plan.low_rank else None,
     )  # fmt: skip
+
+
+def described(low_rank: LowRank) -> LowRankLayers:
+    """The layers that trained as W + BA, for the report."""
+    return LowRankLayers(
+        rank=low_rank.rank,
+        alpha=low_rank.rank,
+        layers=list(low_rank.parameters),
+        parameters=sum(low_rank.parameters.values()),
+        left_out={why: list(paths) for why, paths in low_rank.left_out.items()},
+    )
 
 
 def drop_weights(inputs: RunInputs, seed: int, choice: str, lr: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from ftcli.engine.gradient_scores import Scoring
+from ftcli.model.low_rank import LowRank
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Plan:
         mixup: α of mixup on the training images; None trains on the images themselves.
         project: the projection of every step's result, of the anchored parameters, as "spd:λ" or "ftp:k".
         ldifs: α of the penalty on the change of the blocks' outputs.
+        low_rank: the weights that train as W + BA, those of them that train; all others train as they are.
     """
 
     tensors_in: Callable[[int], Collection[str]]
@@ -30,6 +32,7 @@ class Plan:
     mixup: float | None = None
     project: str | None = None
     ldifs: float = 0.0
+    low_rank: LowRank | None = None
 
     def trainable(self, epochs: int) -> set[str]:
         """Names of the parameters that train in at least one of so many epochs."""

@@ -29,6 +29,7 @@ from ftcli.engine.training.divergence import Diverged
 from ftcli.engine.training.feature_anchor import FeatureAnchor
 from ftcli.engine.training.gradient_checkpointing import uses_checkpointing
 from ftcli.engine.training.loss import BatchLoss, balanced_class_weights
+from ftcli.engine.training.low_rank import LowRankNetwork
 from ftcli.engine.training_run import Run, copy_to_cpu
 from ftcli.engine.training_state import TrainingState
 from ftcli.engine.types import Epoch, EpochScores
@@ -52,7 +53,7 @@ def fit(
     Data order, augmentation and dropout depend only on (seed, epoch), dropout also on the process: not on workers, on
     what ran before, or on the learning rate. A diverged run stops, is recorded and puts no candidate forward.
     """
-    run, state = Run(seed, lr, choice=choice), training_state(model, plan, lr, config, inputs, log)
+    run, state = Run(seed, lr, choice=choice), training_state(model, plan, lr, config, inputs, seed, log)
     checkpoint = RunCheckpoint(inputs.checkpointer, name, lambda: capture_run(run, state, position))
     end = config.epochs if until is None else until
     restored = checkpoint.restore(partial(restore_run, run=run, state=state, epochs=config.epochs, until=end))
@@ -150,7 +151,7 @@ def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tenso
 
 
 def training_state(
-    model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, log: Log
+    model: nn.Module, plan: Plan, lr: float, config: Training, inputs: RunInputs, seed: int, log: Log
 ) -> TrainingState:
     """The state before the first step. Raises RequestError for batches too small for BatchNorm."""
     train, machine, weights = inputs.train, inputs.machine, None
@@ -167,11 +168,14 @@ def training_state(
         weights = balanced_class_weights(inputs.task.train.labels, inputs.num_classes).to(machine.device)
     loss_function = BatchLoss(weights, config.label_smoothing)
     steps_per_epoch = train.steps(skip_single=batch_statistics)
-    anchor = None
+    anchor, low_rank = None, None
+    if plan.low_rank:
+        low_rank = LowRankNetwork(model, plan.low_rank.parameters, plan.low_rank.rank, seed)
     if plan.ldifs:
         same = machine.processes == 1 and same_in_every_epoch(train, plan.mixup is not None)
-        anchor = FeatureAnchor(model, plan.ldifs, machine, train if same else None, log, uses_checkpointing(config))
-    return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log, anchor)
+        trained, again = low_rank.module if low_rank else model, uses_checkpointing(config)
+        anchor = FeatureAnchor(trained, plan.ldifs, machine, train if same else None, log, again)
+    return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log, anchor, low_rank)
 
 
 def check_batch_size(model: nn.Module, batch_size: int, n: int, processes: int) -> None:
@@ -242,6 +246,7 @@ def evaluate_epoch(
     started: of time.perf_counter. Raises Diverged if the loss on ID-val has blown up: with one step an epoch, the
     training loss was computed before that step.
     """
+    state.merge()
     if layers := state.layers_of_mean(epoch):
         assert inputs.plain is not None
         reestimate(state.eval_model, inputs.plain, inputs.machine, run.seed, log, "BatchNorm of the mean", layers)

@@ -1,6 +1,6 @@
 """What the steps of a run change, and checkpoints hold: weights, running mean, optimizer, schedule, loss scaler."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ftcli.engine.training.divergence import LossWatch
 from ftcli.engine.training.feature_anchor import FeatureAnchor
 from ftcli.engine.training.gradient_checkpointing import GradientCheckpointing, uses_checkpointing
 from ftcli.engine.training.loss import BatchLoss
+from ftcli.engine.training.low_rank import LowRankNetwork
 from ftcli.engine.training.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
 from ftcli.engine.training.projection import projection_of
 from ftcli.engine.training.running_mean import UniformMean, running_mean_of
@@ -28,30 +29,37 @@ class TrainingState:
     """A model under training with everything that a step reads and changes.
 
     Attributes:
-        parameters: by name, those that train in some epoch of the plan.
-        trainable: names of those that train now; None before the first epoch.
-        network: the model as a step calls it: wrapped for several processes and compiled where asked for.
-        eval_model: the model that is evaluated and saved: the running mean of the weights where one is asked for.
+        model: the network that trains: where weights train as W + BA, the one that has A and B.
+        parameters: by their names in `model`, those that train in some epoch of the plan.
+        trainable: names, as the plan has them, of those that train now; None before the first epoch.
+        network: `model` as a step calls it: wrapped for several processes and compiled where asked for.
+        eval_model: the model that is evaluated and saved, a plain one: the running mean of the weights where one is
+            asked for.
         weights: the tensors of `eval_model`, parameters and buffers; a step changes them in place.
         changeable: those of `weights` that a step of the plan may change.
+        resumed: names in `model` of the tensors that a step may change: a saved state has these.
     """
 
     def __init__(
         self, model: nn.Module, plan: Plan, lr: float, config: Training, loss_function: BatchLoss, steps_per_epoch: int,
         machine: Machine, log: Log, feature_anchor: FeatureAnchor | None = None,
+        low_rank: LowRankNetwork | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.plan, self.lr, self.loss_function, self.machine = model, plan, lr, loss_function, machine
+        """low_rank: of `model`, where weights train as W + BA."""
+        self.plan, self.lr, self.loss_function, self.machine = plan, lr, loss_function, machine
+        self.low_rank, self.model = low_rank, low_rank.module if low_rank else model
         self.bn, self.clip_norm, self.steps_per_epoch = config.bn, config.clip_norm, steps_per_epoch
         trainable = plan.trainable(config.epochs)
-        self.parameters = {name: tensor for name, tensor in model.named_parameters() if name in trainable}
+        planned = {own: name for name in trainable for own in self.names([name])}  # by the names in self.model
+        self.parameters = {name: tensor for name, tensor in self.model.named_parameters() if name in planned}
         self.trainable: set[str] | None = None
-        self.network = model
+        self.network = self.model
         anchored = {name: parameter for name, parameter in self.parameters.items() if name in plan.anchored}
         self.anchor_penalty = AnchorPenalty(anchored.values(), plan.l2, plan.l1)
         self.projection = projection_of(plan.project, anchored)
         self.feature_anchor = feature_anchor
         self.checkpointing = GradientCheckpointing(self.model, uses_checkpointing(config))
-        factors = [(parameter, plan.factors.get(name, 1.0)) for name, parameter in self.parameters.items()]
+        factors = [(parameter, plan.factors.get(planned[name], 1.0)) for name, parameter in self.parameters.items()]
         self.optimizer = make_optimizer(
             factors, config.optimizer, lr, config.momentum, config.weight_decay, group_each=plan.scoring is not None
         )
@@ -62,12 +70,15 @@ class TrainingState:
         self.running_mean = running_mean_of(model, config, steps_per_epoch)
         self.eval_model = self.running_mean.module if self.running_mean else model
         self.weights = self.eval_model.state_dict()
-        constant = {name for name, _ in model.named_parameters()} - trainable  # not the second name of a shared tensor
-        if config.bn == "eval":
-            constant.update(name for name, _ in model.named_buffers())
-        self.changeable = {name: tensor for name, tensor in self.weights.items() if name not in constant}
+        changeable = changeable_names(model, trainable, config.bn)
+        self.changeable = {name: tensor for name, tensor in self.weights.items() if name in changeable}
+        self.resumed = changeable_names(self.model, self.parameters, config.bn)
         self.loss_watch = LossWatch(machine)
         self.micro_batches = micro_batches_of(model, config.bn, config.batch_size, machine, log)
+
+    def names(self, planned: Iterable[str]) -> list[str]:
+        """The names in the model that trains of parameters that the plan names."""
+        return [own for name in planned for own in (self.low_rank.names(name) if self.low_rank else [name])]
 
     def rate_at_end_of(self, epoch: int) -> float | None:
         """The learning rate in the last step of an epoch; None of epoch 0, which has none."""
@@ -83,7 +94,7 @@ class TrainingState:
             trainable = {name for name in trainable if rate_shares[name]}
             self.schedule.set_peaks([self.lr * rate_shares[name] for name in self.parameters])
         if trainable != self.trainable:
-            freeze_all_but(self.model, trainable)
+            freeze_all_but(self.model, self.names(trainable))
             self.optimizer.zero_grad(set_to_none=True)
             self.network = self.machine.wrap_for_training(self.model) if trainable else self.model
             self.trainable = trainable
@@ -94,7 +105,13 @@ class TrainingState:
     def update_mean(self) -> None:
         """Take the weights after a step into their running mean."""
         if self.running_mean:
-            self.running_mean.update(self.model)
+            self.merge()
+            self.running_mean.update(self.low_rank.plain if self.low_rank else self.model)
+
+    def merge(self) -> None:
+        """Bring the plain network up to date, whose weights are W + BA."""
+        if self.low_rank:
+            self.low_rank.merge()
 
     def layers_of_mean(self, epoch: int) -> list[_BatchNorm]:
         """The layers whose statistics those of the mean's weights are not: BatchNorm that has trained by this epoch."""
@@ -122,7 +139,7 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensor]:
         """All tensors that the rest of the run depends on: weights, running mean, what the optimizer holds."""
         own = self.model.state_dict()
-        tensors = {f"model.{name}": own[name] for name in self.changeable}
+        tensors = {f"model.{name}": own[name] for name in own if name in self.resumed}
         if self.running_mean:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.changeable.items()}
         if self.projection:
@@ -156,6 +173,14 @@ class TrainingState:
             self.running_mean.steps = numbers["updates"]
         self.loss_watch.ceiling = numbers["ceiling"]
         self.scaler.load_state_dict(numbers["scaler"])
+
+
+def changeable_names(model: nn.Module, trainable: Collection[str], bn: str) -> set[str]:
+    """Names of the tensors of a model that steps may change, where these parameters train."""
+    constant = {name for name, _ in model.named_parameters()}.difference(trainable)
+    if bn == "eval":
+        constant.update(name for name, _ in model.named_buffers())
+    return set(model.state_dict()) - constant  # with the second name of a shared tensor
 
 
 def micro_batches_of(model: nn.Module, bn: str, batch_size: int, machine: Machine, log: Log) -> MicroBatches:

@@ -70,6 +70,18 @@ class RunScores(Record):
     epochs: list[EpochScores]
 
 
+class LowRankLayers(Record, kw_only=True):
+    """What `--tune lora:R` trained: layers whose weights are W + (alpha/rank)·BA; parameters: numbers in all A and B;
+    left_out: layers of the same kind that stayed as they were, by the reason.
+    """
+
+    rank: Count
+    alpha: Count
+    layers: list[str]
+    parameters: Count
+    left_out: dict[str, list[str]]
+
+
 class HeadNorms(Record):
     """Of a head the Frobenius norm of its weights and the norm of its bias, over the classes with training examples."""
 

@@ -13,7 +13,7 @@ from ftcli.engine.grid import Trained, search
 from ftcli.engine.run_inputs import RunInputs
 from ftcli.log import Log
 from ftcli.methods.initial_head import copy_with_fresh_head
-from ftcli.methods.variants import tuning_plan
+from ftcli.methods.variants import low_rank_of, tuning_plan
 from ftcli.model.head import head_of, set_head
 from ftcli.model.head_weights import read_head_weights
 from ftcli.model.loading.load import Loaded
@@ -37,7 +37,8 @@ def finetune(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> T
         body = random_body(loaded, seed) if config.init == "random" else loaded.model
         return copy_with_fresh_head(body, inputs, seed)
 
-    tuned = search(start, tuning_plan(loaded.model, config), config, inputs, log)
+    plan = tuning_plan(loaded.model, config, low_rank_of(loaded, config, log))
+    tuned = search(start, plan, config, inputs, log)
     return replace(tuned, own_heads=not given)
 
 

@@ -1,7 +1,7 @@
 """Makes the report: what was asked, what was done and what came out."""
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from ftcli.measures.results import Results, join_seeds
 from ftcli.measures.types import FiguresBySet
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
+from ftcli.model.low_rank import weight_of
 from ftcli.presets.published import published_for
 from ftcli.processes import command_line
 from ftcli.records import decoded, plain
@@ -45,8 +46,8 @@ def build(
     commands have, by its key.
     """
     report: dict[str, object] = {
-        "environment": environment(machine),
-        "model": describe_model(loaded, trained.trained_parameters if trained else ()),
+        "environment": environment(machine, config),
+        "model": describe_model(loaded, trained),
         "data": describe_data(task, config),
         "runs": trained.runs if trained else [],
         "selected": trained.best.selected(trained.choice) if trained else None,
@@ -61,6 +62,8 @@ def build(
             SeedResult(selected=pick.selected(), results=of.figures, temperature=of.temperature)
             for pick, of in zip(trained.picks, results, strict=True)
         ]
+    if trained and trained.low_rank:
+        report["lora"] = trained.low_rank
     if trained and (picks := oracle(trained.runs)):
         report["oracle"] = picks
     timing = trained.timing(seconds) if trained else Timing(round(seconds, 3))
@@ -86,11 +89,11 @@ def temperature_of(results: Sequence[Results], trained: Trained | None) -> float
     return next(of_saved, None)
 
 
-def environment(machine: Machine) -> Environment:
+def environment(machine: Machine, config: Common) -> Environment:
     """What the numbers depend on besides the request. No host, no user."""
     described = {
         "python": platform.python_version(),
-        **libraries(),
+        **libraries(config),
         "device": machine.name,
         "precision": machine.precision,
         "processes": machine.processes,
@@ -99,16 +102,21 @@ def environment(machine: Machine) -> Environment:
     return decoded(described, Environment)
 
 
-def describe_model(loaded: Loaded, moved: Collection[str] = ()) -> Model:
-    """The model as it was trained: its sizes, and where its weights came from. `moved`: the tensors that trained."""
+def describe_model(loaded: Loaded, trained: Trained | None = None) -> Model:
+    """The model as it was trained: its sizes, and where its weights came from. Of tensors W + BA, A and B count as
+    trained.
+    """
     body, head = blocks_of(loaded.model)
     sizes = {name: parameter.numel() for name, parameter in loaded.model.named_parameters()}
+    moved = trained.trained_parameters if trained else ()
+    low_rank = trained.low_rank if trained else None
+    merged = {weight_of(path) for path in low_rank.layers} if low_rank else set()
     return Model(
         name=loaded.name,
         checkpoint=loaded.checkpoint.where if loaded.checkpoint else None,
         sha256=loaded.checkpoint.sha256 if loaded.checkpoint else None,
         parameters=sum(sizes.values()),
-        trainable=sum(sizes[name] for name in moved),
+        trainable=sum(sizes[name] for name in moved if name not in merged) + (low_rank.parameters if low_rank else 0),
         blocks=[BlockSize(block.name, block.parameters) for block in [*body, head]],
         input=plain(dict(loaded.data_config)),
     )

@@ -31,6 +31,7 @@ from ftcli.report.budget.lines import budget_lines
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
 from ftcli.report.heads.table import heads_table
+from ftcli.report.low_rank.line import low_rank_line
 from ftcli.report.model_tables import models_table
 from ftcli.report.types import Published, Report, SeedResult
 from ftcli.safe_text import counted
@@ -68,6 +69,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
             else [adaptation_table(report.choices, report.config["method"], width)]
         )
     shown.append(text(picks_line(report)))
+    shown += [] if report.lora is UNSET else [text(low_rank_line(report.lora))]
     shown += [] if report.averages is UNSET else averages_tables(report.averages, width)
     shown += [] if report.budget is UNSET else [text(line) for line in budget_lines(report.budget, report.runs)]
     if report.seeds is not UNSET and len(report.seeds) > 1:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ftcli.averages.types import Averages, Picked
 from ftcli.engine.budget.types import Budget
-from ftcli.engine.types import HeadNorms, OraclePick, RunRecord, RunScores, Selected, Timing
+from ftcli.engine.types import HeadNorms, LowRankLayers, OraclePick, RunRecord, RunScores, Selected, Timing
 from ftcli.measures.types import Difference, FiguresBySet
 from ftcli.records import Count, Foreign, Fraction, Record
 from ftcli.safe_text import printable
@@ -178,6 +178,7 @@ class Environment(Record, kw_only=True):
     scikit_learn: str | UnsetType | None = msgspec.field(name="scikit-learn", default=UNSET)
     pillow: str | UnsetType | None = UNSET
     libjpeg: str | UnsetType | None = UNSET
+    peft: str | UnsetType | None = UNSET
     device: str
     precision: str
     processes: Count
@@ -223,6 +224,7 @@ class Report(Record, kw_only=True):
     usual_pick: Picked | UnsetType = UNSET  # of the usual rule, where another has picked
     averages: Averages | UnsetType = UNSET
     heads: dict[str, HeadNorms] | UnsetType = UNSET  # of the probe, of the start if it is scaled, of the saved model
+    lora: LowRankLayers | UnsetType = UNSET  # which layers trained by matrices of low rank
     budget: Budget | UnsetType = UNSET  # how the grid was halved
     oracle: dict[str, OraclePick] | UnsetType = UNSET
     timing: Timing

@@ -13,7 +13,7 @@ from PIL import features
 
 from ftcli import __version__
 from ftcli.cache.cache import key
-from ftcli.config.shared import Resumable
+from ftcli.config.shared import Common, Resumable
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.device import Machine
@@ -69,7 +69,7 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
     request = {
         "command": command_of(config),
         "version": __version__,
-        "libraries": libraries(),
+        "libraries": libraries(config),
         "machine": {"device": machine.device.type, "precision": machine.precision, "processes": machine.processes},
         "options": options_in_request(config),
         "weights": [model.checkpoint.sha256 if model.checkpoint else None for model in loaded] + head_digests(config),
@@ -81,10 +81,12 @@ def request_of(config: Resumable, task: Task, loaded: Sequence[Loaded], machine:
     return decoded(json.loads(json.dumps(plain(request), default=repr)), Request)
 
 
-def libraries() -> dict[str, str | None]:
-    """The versions of LIBRARIES and of the JPEG decoder in Pillow; None where a library does not state its version."""
+def libraries(config: Common) -> dict[str, str | None]:
+    """The versions of LIBRARIES, of PEFT where the options need it, and of the JPEG decoder in Pillow; None where a
+    library does not state its version.
+    """
     versions: dict[str, str | None] = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, "peft") if getattr(config, "lora_rank", None) else LIBRARIES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

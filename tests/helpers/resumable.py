@@ -60,6 +60,8 @@ COMMANDS: dict[str, list[Any]] = {
         "--save",
         "average:wise-0.5",
     ],
+    "lora": ["finetune", "--epochs", 2, "--lr", "1e-2,1e-1", "--tune", "lora:2", "--average", "wise,uniform"],
+    "lora-ma": ["lpft", "--epochs", 3, "--lr", "1e-2", "--tune", "lora:2", "--ma", "--optimizer", "adamw"],
     "rgn": ["surgical", "--blocks", "last,none", "--auto", "rgn,gradual-last", "--epochs", 2, "--lr", "1e-2"],
     "tent": ["adapt", "--blocks", "all,first,none", "--steps", 2, "--lr", "1e-2"],
     "memo": ["adapt", "--method", "memo", "--blocks", "all", "--augmentations", 2, "--mode", "online"],

@@ -108,7 +108,7 @@ def test_files_are_short() -> None:
 
 
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose name is not that of what is imported
-OPTIONAL = {"matplotlib", "mlflow", "wandb", "ray", "submitit"}  # of an extra, or of who uses it
+OPTIONAL = {"matplotlib", "mlflow", "wandb", "ray", "submitit", "peft"}  # of an extra, or of who uses it
 
 
 def undeclared(paths: list[Path], dependencies: list[str]) -> set[str]:

@@ -10,6 +10,7 @@ from ftcli.report.choice_tables import choice_tables
 from ftcli.report.figures.learning_curves import learning_curve_panels
 from ftcli.report.html.components import Figure, Paragraph, Part, Section
 from ftcli.report.html.rich_tables import WIDTH, from_rich
+from ftcli.report.low_rank.line import low_rank_line
 from ftcli.report.tables import averages_tables, grid_table, oracle_table, picked_runs, picks_line, seeds_table
 from ftcli.report.types import Choice, Report
 
@@ -25,6 +26,8 @@ def training(report: Report) -> Section:
     if report.runs is UNSET or not report.runs:
         return Section("Training and selection", [])
     parts: list[Part] = [Paragraph(f"{picks_line(report)}.")]
+    if report.lora is not UNSET:
+        parts.append(Paragraph(f"{low_rank_line(report.lora)}."))
     if panels := learning_curve_panels(report):
         parts.append(Figure("Learning curves", panels, CURVES))
     if any(axis is not UNSET for run in picked_runs(report) for axis in (run.C, run.lr)):

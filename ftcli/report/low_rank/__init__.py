@@ -1,0 +1,1 @@
+"""The report's `lora`: which layers trained by matrices of low rank."""
