@@ -170,3 +170,15 @@ def test_networks_that_have_none_are_seen() -> None:
         model = timm.create_model("densenet121")
     assert can_checkpoint(model)
     assert not any(getattr(module, "grad_checkpointing", False) for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_low_rank_changes_are_the_same(folder: Path, name: str) -> None:
+    pytest.importorskip("peft")
+    states = []
+    for enabled in (False, True):
+        inputs, asked = world(
+            folder, "finetune", epochs=2, lr=ONE_RATE, tune="lora:2", ldifs=1.0, grad_checkpointing=enabled
+        )
+        states.append(method_of("finetune")(loaded(name), inputs, asked, Log()).best.state)
+    assert all(torch.equal(states[1][key], tensor) for key, tensor in states[0].items())
