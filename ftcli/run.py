@@ -36,6 +36,7 @@ from ftcli.engine.evaluate import frozen_logits
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.grid import Trained
 from ftcli.engine.run_inputs import RunInputs
+from ftcli.engine.training.gradient_checkpointing import check_checkpointing
 from ftcli.engine.tta.batches import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
@@ -73,6 +74,7 @@ def train(config: Training) -> Answer:
         checkpoint = open_initial_checkpoint(config, context.log)
         opened = context.open_sets()
         loaded = load_initial_model(len(opened.classes), config, checkpoint, context.log)
+        check_checkpointing(config, loaded.model, loaded.name)
         task = context.read(opened, loaded.data_config)
         task = import_named(command.arrange)(task, config) if command.arrange else task
         loaded = match_head_of(loaded, task, config, context.log)

@@ -8,7 +8,7 @@ from ftcli.config.following import LogWith
 from ftcli.config.loop import BLOCK_WORDS, Merge
 from ftcli.config.preparation import CropScale, check_crop_scale
 from ftcli.config.shared import Detailed, Resumable, check_finite, weights
-from ftcli.data.augmentation import LEAST_SHARE, Augmentation
+from ftcli.data.augmentation.kinds import LEAST_SHARE, POLICY_HELP, Augmentation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_SEED, MAX_VIEWS
 
@@ -68,7 +68,7 @@ class Adapt(Detailed, Resumable):
         Augmentation,
         option(
             "Random views for memo: none; flip: horizontal flip; light: random crop and flip; standard:"
-            " RandomResizedCrop and flip.",
+            f" RandomResizedCrop and flip; {POLICY_HELP}.",
             panel=DATA,
         ),
     ] = "light"

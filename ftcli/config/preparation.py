@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from ftcli.config.declare import DATA, option
-from ftcli.data.augmentation import LEAST_SHARE, Augmentation
+from ftcli.data.augmentation.kinds import LEAST_SHARE, POLICY_HELP, Augmentation
 from ftcli.errors import RequestError
 
 PREPARATION = ("crop_mode", "crop_pct", "interpolation")  # of timm's data configuration
@@ -40,7 +40,8 @@ Interpolation = Annotated[
 Augment = Annotated[
     Augmentation,
     option(
-        "Augmentation: none; flip: horizontal flip; light: random crop and flip; standard: RandomResizedCrop and flip.",
+        "Augmentation: none; flip: horizontal flip; light: random crop and flip; standard: RandomResizedCrop and flip;"
+        f" {POLICY_HELP}.",
         panel=DATA,
     ),
 ]

@@ -11,7 +11,7 @@ from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, SelectionR
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
 from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
-from ftcli.data.augmentation import LEAST_SHARE
+from ftcli.data.augmentation.kinds import LEAST_SHARE
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS
 

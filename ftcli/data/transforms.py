@@ -18,7 +18,8 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from ftcli.data.augmentation import LEAST_SHARE, Augmentation
+from ftcli.data.augmentation.kinds import LEAST_SHARE, POLICIES, Augmentation
+from ftcli.data.augmentation.policies import NUMBERS, Policy
 from ftcli.data.shifts.permutation import check_blocks, permute
 from ftcli.data.shifts.shift import Shuffle
 from ftcli.errors import RequestError, RunError, choose
@@ -32,6 +33,7 @@ MADE_BY = " ".join(f"{name} {version(name)}" for name in ("pillow", "torchvision
 
 DataConfig = Mapping[str, Any]  # timm's data configuration: input_size, mean, std, interpolation, crop_pct, crop_mode
 Step = Callable[[Image.Image], Image.Image]
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ class Transform:
     key: str  # all that `prepare` depends on but the image
     size: tuple[int, int]  # (H, W) of what `draw` gives
     prepare: Callable[[Image.Image], np.ndarray]  # RGB image to uint8 [h, w, 3]
-    draw: Callable[
-        [np.ndarray, np.ndarray], np.ndarray
-    ]  # prepared pixels, float64 [numbers] in [0, 1) to uint8 [H, W, 3]
+    draw: Draw  # prepared pixels, float64 [numbers] in [0, 1) to uint8 [H, W, 3]
     numbers: int  # uniform random numbers that `draw` needs for one example; with 0 it changes nothing
     mean: tuple[float, ...]  # [3], of values in [0, 1]
     std: tuple[float, ...]  # [3]
@@ -124,7 +124,7 @@ def augmentation(cfg: DataConfig, name: str, least_share: float = LEAST_SHARE) -
 
     "none" is `evaluation`; "flip" the same and a flip; "light" a random crop from a slightly larger image, resized or
     padded, and a flip; "standard" a random crop of `least_share` to all of the image's area resized to H x W, and a
-    flip.
+    flip; "randaugment" and "augmix" are "light", and then timm's policy of that name.
 
     Raises:
         RequestError: another name.
@@ -139,6 +139,10 @@ def augmentation(cfg: DataConfig, name: str, least_share: float = LEAST_SHARE) -
     if name == "flip":  # of pixels that are those of evaluation, under one key
         return replace(evaluated, draw=_flip_half, numbers=1)
     size, mean, std = _size(cfg), tuple(cfg["mean"]), tuple(cfg["std"])
+    if name in POLICIES:  # of pixels that are those of light, under one key
+        light = augmentation(cfg, "light")
+        draw = partial(_by_policy, light.draw, Policy.of(POLICIES[name], mean, cfg["interpolation"]))
+        return replace(light, draw=draw, numbers=light.numbers + NUMBERS)
     if name == "light":
         larger = _larger(size, cfg["interpolation"], squash=cfg["crop_mode"] == "squash")
         prepare = partial(_with_room, size, _steps(cfg)[0], larger)
@@ -212,6 +216,11 @@ def _crop_and_flip(size: tuple[int, int], pixels: np.ndarray, u: np.ndarray) -> 
     (h, w), (H, W) = pixels.shape[:2], size
     top, left = int(u[0] * (h - H + 1)), int(u[1] * (w - W + 1))
     return _flip(pixels[top : top + H, left : left + W], u[2])
+
+
+def _by_policy(draw: Draw, policy: Policy, pixels: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """What a policy makes of a crop."""
+    return policy(draw(pixels, u[:-NUMBERS]), u[-NUMBERS:])
 
 
 def _resized_crop_and_flip(

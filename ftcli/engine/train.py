@@ -27,6 +27,7 @@ from ftcli.engine.run_inputs import RunInputs
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.training.divergence import Diverged
 from ftcli.engine.training.feature_anchor import FeatureAnchor
+from ftcli.engine.training.gradient_checkpointing import uses_checkpointing
 from ftcli.engine.training.loss import BatchLoss, balanced_class_weights
 from ftcli.engine.training.low_rank import LowRankNetwork
 from ftcli.engine.training_run import Run, copy_to_cpu
@@ -136,14 +137,16 @@ def forward_and_backward(state: TrainingState, network: Callable[[Tensor], Tenso
     """
     anchor = state.feature_anchor
     recording: AbstractContextManager[list[Tensor]] = anchor.recording(batch.images) if anchor else nullcontext([])
-    with state.machine.autocast(), recording as outputs:
-        logits = network(batch.images)  # [b, K]
-    loss = state.loss_function(logits.float(), batch)
-    if state.trainable:
-        objective = loss + anchor.penalty(outputs, batch) if anchor else loss
-        # DDP averages gradients over processes, and shares must be summed: so times the number of processes.
-        processes = state.machine.processes
-        state.scaler.scale(objective * processes if processes > 1 else objective).backward()
+    with state.checkpointing.on():
+        with state.machine.autocast(), recording as outputs:
+            logits = network(batch.images)  # [b, K]
+        loss = state.loss_function(logits.float(), batch)
+        if state.trainable:
+            objective = loss + anchor.penalty(outputs, batch) if anchor else loss
+            # DDP averages gradients over processes, and shares must be summed: so times the number of processes.
+            processes = state.machine.processes
+            with state.checkpointing.same_statistics():
+                state.scaler.scale(objective * processes if processes > 1 else objective).backward()
     return loss.detach()
 
 
@@ -170,8 +173,8 @@ def training_state(
         low_rank = LowRankNetwork(model, plan.low_rank.parameters, plan.low_rank.rank, seed)
     if plan.ldifs:
         same = machine.processes == 1 and same_in_every_epoch(train, plan.mixup is not None)
-        trained = low_rank.module if low_rank else model
-        anchor = FeatureAnchor(trained, plan.ldifs, machine, train if same else None, log)
+        trained, again = low_rank.module if low_rank else model, uses_checkpointing(config)
+        anchor = FeatureAnchor(trained, plan.ldifs, machine, train if same else None, log, again)
     return TrainingState(model, plan, lr, config, loss_function, steps_per_epoch, machine, log, anchor, low_rank)
 
 
@@ -211,7 +214,8 @@ def begin_epoch(
         shares = state.plan.scoring.rate_shares(scores)
     state.begin_epoch(epoch, shares)
     network: Callable[[Tensor], Tensor] = state.network
-    if prefix and (suffix := prefix.training_forward(state.trainable or ())):
+    # What follows the stored outputs would run without checkpointing: it is made of the parts of the blocks.
+    if prefix and not state.checkpointing.enabled and (suffix := prefix.training_forward(state.trainable or ())):
         loader, network = suffix.loader, suffix.network
     state.loss_watch.losses = list(position.losses)
     if position.updates:

@@ -14,6 +14,7 @@ from ftcli.engine.plan import Plan
 from ftcli.engine.training.anchor import AnchorPenalty
 from ftcli.engine.training.divergence import LossWatch
 from ftcli.engine.training.feature_anchor import FeatureAnchor
+from ftcli.engine.training.gradient_checkpointing import GradientCheckpointing, uses_checkpointing
 from ftcli.engine.training.loss import BatchLoss
 from ftcli.engine.training.low_rank import LowRankNetwork
 from ftcli.engine.training.optim import Schedule, load_optimizer_tensors, make_optimizer, optimizer_tensors, rate_factor
@@ -57,6 +58,7 @@ class TrainingState:
         self.anchor_penalty = AnchorPenalty(anchored.values(), plan.l2, plan.l1)
         self.projection = projection_of(plan.project, anchored)
         self.feature_anchor = feature_anchor
+        self.checkpointing = GradientCheckpointing(self.model, uses_checkpointing(config))
         factors = [(parameter, plan.factors.get(planned[name], 1.0)) for name, parameter in self.parameters.items()]
         self.optimizer = make_optimizer(
             factors, config.optimizer, lr, config.momentum, config.weight_decay, group_each=plan.scoring is not None

@@ -11,6 +11,7 @@ from ftcli.engine.frozen_prefix import has_frozen_prefix, same_in_every_epoch
 from ftcli.engine.plan import Plan
 from ftcli.engine.predict import batch_sizes
 from ftcli.engine.run_inputs import RunInputs
+from ftcli.engine.training.gradient_checkpointing import uses_checkpointing
 from ftcli.model.head import classifier_tensors
 from ftcli.workload import BACKWARD, EPOCH_PASS, STEP, Loop, SearchWork
 
@@ -26,7 +27,9 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
     suffix = share_behind(order, tuned) if stored else 1.0
     evaluated = ["id_val", *(inputs.task.labelled_ood if config.ood_every_epoch else ())]
     same = same_in_every_epoch(inputs.train, plan.mixup is not None)
-    forward = suffix if same else 1.0 + (plan.ldifs > 0)  # of the training images; LDIFS has two networks
+    again = uses_checkpointing(config)  # runs the forward pass of what trains a second time
+    forward = suffix if same and not again else 1.0 + (plan.ldifs > 0)  # of the training images; LDIFS has two networks
+    forward += behind / config.epochs if again else 0.0
     estimated = 0  # batches of the pass for the BatchNorm statistics of a mean
     if config.ma and config.bn == "train" and has_statistics(model) and inputs.plain is not None:
         estimated = inputs.plain.steps(skip_single=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Collection
 from types import MethodType
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+KEPT_BIASES = "attention_bias_cache"  # of LeViT, EfficientFormer, EfficientViT and TinyViT: biases by position
 
 
 def freeze_all_but(model: nn.Module, names: Collection[str]) -> None:
@@ -25,11 +28,15 @@ def training_mode(model: nn.Module, bn: str) -> None:
     a BatchNorm without parameters trains only where all of its parent does: its statistics are all it has.
     bn="eval": the whole network is in eval, and its parameters may still get gradients.
 
-    Frozen modules ignore `.train()` until the next call of this function, or `release`. Copies keep that.
+    Frozen modules ignore `.train()` until the next call of this function, or `release`. Copies keep that. What timm's
+    attention keeps in eval mode of its parameters, it computes anew from now on: the parameters will change.
     """
     if bn not in ("train", "eval"):
         raise ValueError(f"bn is {bn!r}, allowed: train, eval")
     release(model)
+    for module in model.modules():
+        if hasattr(module, KEPT_BIASES):
+            setattr(module, KEPT_BIASES, _ReadOnce())
     if bn == "eval":
         for module in model.modules():
             _keep_in_eval(module)
@@ -71,3 +78,13 @@ def _keep_in_eval(module: nn.Module) -> None:
 
 def _stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:
     return nn.Module.train(self, False)
+
+
+class _ReadOnce(dict[str, Any]):
+    """A cache that has nothing: what is put in is taken out by the next look."""
+
+    def __contains__(self, key: object) -> bool:
+        return False
+
+    def __getitem__(self, key: str) -> Any:
+        return self.pop(key)

@@ -11,7 +11,10 @@ import torch
 from msgspec import UNSET
 
 from ftcli import __version__
+from ftcli.config.adapting import Adapt
 from ftcli.config.shared import Common, resolved
+from ftcli.config.training import Training
+from ftcli.data.augmentation.kinds import POLICIES
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.engine.device import Machine
@@ -45,7 +48,7 @@ def build(
     report: dict[str, object] = {
         "environment": environment(machine, config),
         "model": describe_model(loaded, trained),
-        "data": describe_data(task),
+        "data": describe_data(task, config),
         "runs": trained.runs if trained else [],
         "selected": trained.best.selected(trained.choice) if trained else None,
         "results": join_seeds(results) if results else FiguresBySet(ood={}, ood_mean=None),
@@ -119,14 +122,24 @@ def describe_model(loaded: Loaded, trained: Trained | None = None) -> Model:
     )
 
 
-def describe_data(task: Task) -> Data:
+def describe_data(task: Task, config: Common) -> Data:
     """Every set: where it came from, how many examples of how many classes, and its fingerprint."""
     roles = {"train": task.train, "retrain": task.retrain, "id_val": task.id_val, "id_test": task.id_test}
     return Data(
         classes=list(task.classes),
         **{role: describe_set(data) for role, data in roles.items() if data is not None},
         ood={name: describe_set(data) for name, data in task.ood.items()},
+        policy=policy_of(config) or UNSET,
     )
+
+
+def policy_of(config: Common) -> str | None:
+    """timm's policy that a command augments images by, where it augments them and the policy is one of timm's."""
+    if isinstance(config, Training) and "augmented" in config.training_transforms:
+        return POLICIES.get(config.augment)
+    if isinstance(config, Adapt) and config.method == "memo":
+        return POLICIES.get(config.augment)
+    return None
 
 
 def describe_set(data: ImageSet) -> SetData:

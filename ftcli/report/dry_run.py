@@ -48,7 +48,9 @@ def plan_answer(
     exact = single or command == "dfr"
     searches = sum(map(bool, choices.values())) if choices else 1
     runs = 1 if single else searches * (1 if exact else len(config.lr)) * len(config.seed_list())
-    plan = Plan(command, resolved(config), loaded.name, describe_data(task), runs, choices or UNSET, time or UNSET)
+    plan = Plan(
+        command, resolved(config), loaded.name, describe_data(task, config), runs, choices or UNSET, time or UNSET
+    )  # fmt: skip
     each = "" if exact else f" of {counted(config.epochs, 'epoch', 'epochs')} each"
     return Answer(plan.to_dict(), lambda out: show_plan(out, plan, each, no_time))
 

@@ -83,7 +83,10 @@ class SetData(Record):
 
 
 class Data(Record, kw_only=True):
-    """The classes, and every set. `retrain`: half of ID-val, where the head is fitted to it; `id_val` is the other."""
+    """The classes, and every set. `retrain`: half of ID-val, where the head is fitted to it; `id_val` is the other.
+
+    policy: as timm writes it, where images are augmented by one of its policies.
+    """
 
     classes: list[str]
     train: SetData | UnsetType = UNSET
@@ -91,6 +94,7 @@ class Data(Record, kw_only=True):
     id_val: SetData | UnsetType = UNSET
     id_test: SetData | UnsetType = UNSET
     ood: dict[str, SetData]
+    policy: str | UnsetType = UNSET
 
     def by_set(self) -> dict[str, SetData]:
         """The sets by name, training set first."""

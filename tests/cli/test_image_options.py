@@ -113,3 +113,37 @@ def test_mixup_is_taken_back_by_none(tmp_path: Path, place: Path) -> None:
         )
         assert done.returncode == 0 and done.report["config"]["mixup"] == expected
         assert done.report["config"]["schedule"] == "step:1,2"
+
+
+@pytest.mark.parametrize(("name", "policy"), [("randaugment", "rand-m9-mstd0.5-inc1"), ("augmix", "augmix-m3-w3")])
+def test_policies_of_timm_are_named_and_train_on_grey_images(
+    name: str, policy: str, tmp_path: Path, place: Path
+) -> None:
+    """With workers or without: the same weights. `light` alone gives others."""
+    for label in range(3):
+        (tmp_path / "grey" / f"class{label}").mkdir(parents=True)
+        for i in range(10):
+            pixels = np.random.default_rng(10 * label + i).integers(0, 256, (33, 40)) // (label + 1)
+            file = tmp_path / "grey" / f"class{label}" / f"{i}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(file)  # of mode L
+    weights = {}
+    for augment, workers in ((name, 0), (name, 2), ("light", 0)):
+        out = tmp_path / f"{augment}{workers}"
+        more = ["--train", tmp_path / "grey", "--augment", augment, "--workers", workers, "--out", out]
+        done = inside(*words(place, *more))
+        assert done.returncode == 0, done.stderr
+        weights[augment, workers] = (out / "model.safetensors").read_bytes()
+        assert read(out)["data"].get("policy") == (None if augment == "light" else policy)
+    assert weights[name, 0] == weights[name, 2] != weights["light", 0]
+
+
+def test_a_policy_that_nothing_uses_is_not_named(tmp_path: Path, place: Path) -> None:
+    """The exact probe sees images as evaluation does."""
+    more = ["--image-size", SIDE, "--threads", 1, "--augment", "augmix", "--json", "--out", tmp_path / "probe"]
+    done = inside("probe", "--checkpoint", place / "start", "--train", place / "train", *more)
+    assert done.returncode == 0, done.stderr
+    assert "policy" not in read(tmp_path / "probe")["data"]
+    views = ["--method", "memo", "--augment", "augmix", "--augmentations", 2, "--json", "--out", tmp_path / "memo"]
+    done = inside("adapt", "--checkpoint", tmp_path / "probe", "--ood", f"far={place / 'train'}", *views)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "memo")["data"]["policy"] == "augmix-m3-w3"

@@ -29,6 +29,7 @@ EVERY = {
     "rgn": (3, 7),
     "halving": (9,),
     "averages": (5,),
+    "policy": (3,),
     "lora-ma": (5,),
 }  # states
 EVERY |= {name: (3, 7) for name in COMMANDS if name not in EVERY}

@@ -44,6 +44,7 @@ COMMANDS: dict[str, list[Any]] = {
     "audit": ["lpft", "--epochs", 2, "--lr", "1e-5,1e-3,1e-1", "--budget", "audit", "--optimizer", "adam"],
     "ftp": ["lpft", "--epochs", 3, "--lr", "1e-2", "--project", "ftp:0.5", "--ma", "--bn", "train"],
     "ldifs": ["finetune", "--epochs", 2, "--lr", "1e-3,1e-2", "--ldifs", 1, "--project", "spd"],
+    "policy": ["finetune", "--epochs", 2, "--lr", "1e-2", "--augment", "randaugment", "--grad-checkpointing"],
     "averages": [
         "finetune",
         "--epochs",

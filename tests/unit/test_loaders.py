@@ -121,7 +121,7 @@ def test_real_pictures_come_out_as_timm_alone_makes_them(data_dir: Path, cache: 
         assert torch.equal(flat(loader.ordered())[0], expected)
 
 
-@pytest.mark.parametrize("name", ["none", "light", "standard"])
+@pytest.mark.parametrize("name", ["none", "light", "standard", "randaugment"])
 def test_cold_warm_and_no_cache_are_the_same(data: ImageSet, cache: Cache, name: str) -> None:
     transform = augmentation(CONFIG, name)
     without = Loader(data, transform, batch_size=4)
@@ -162,9 +162,10 @@ def test_shuffled_shows_every_example_once_in_an_order_of_its_seed_and_epoch(dat
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data: ImageSet) -> None:
+@pytest.mark.parametrize("name", ["standard", "randaugment", "augmix"])
+def test_augmentation_of_an_example_depends_on_seed_epoch_and_example_only(data: ImageSet, name: str) -> None:
     """Another batch size cuts the epoch otherwise; the picture that an example gives is the same."""
-    transform = augmentation(CONFIG, "standard")
+    transform = augmentation(CONFIG, name)
     small = Loader(data, transform, batch_size=2)
     large = Loader(data, transform, batch_size=7)
     assert torch.equal(
@@ -189,8 +190,9 @@ def test_no_two_examples_epochs_or_seeds_share_their_random_numbers(data: ImageS
     assert len(set(rows.ravel().tolist())) == rows.size
 
 
-def test_workers_change_nothing_and_live_through_epochs(data: ImageSet, cache: Cache) -> None:
-    transform = augmentation(CONFIG, "light")
+@pytest.mark.parametrize("name", ["light", "randaugment", "augmix"])
+def test_workers_change_nothing_and_live_through_epochs(data: ImageSet, cache: Cache, name: str) -> None:
+    transform = augmentation(CONFIG, name)
     here, there, kept = (
         Loader(data, transform, batch_size=4, workers=workers, cache=place)
         for workers, place in ((0, None), (2, None), (2, cache))
@@ -202,12 +204,13 @@ def test_workers_change_nothing_and_live_through_epochs(data: ImageSet, cache: C
         assert same(here.ordered(), loader.ordered())
 
 
-def test_global_generators_are_left_alone(data: ImageSet) -> None:
+@pytest.mark.parametrize("name", ["standard", "randaugment", "augmix"])
+def test_global_generators_are_left_alone(data: ImageSet, name: str) -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     random.seed(1)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
-    loader = Loader(data, augmentation(CONFIG, "standard"), batch_size=4)
+    loader = Loader(data, augmentation(CONFIG, name), batch_size=4)
     for balanced in (False, True):
         for _ in loader.shuffled(0, 0, skip_single=False, balanced=balanced):
             pass
@@ -239,7 +242,7 @@ def test_ordered_deals_whole_batches_out(data: ImageSet, world: int) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
-@pytest.mark.parametrize("name", ["light", "standard"])
+@pytest.mark.parametrize("name", ["light", "standard", "augmix"])
 @pytest.mark.parametrize("balanced", [False, True])
 def test_shares_of_a_shuffled_epoch_are_the_batches_of_one_process(
     data: ImageSet, world: int, name: str, balanced: bool

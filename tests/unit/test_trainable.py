@@ -5,9 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ftcli.model.blocks import blocks_of
 from ftcli.model.trainable import freeze_all_but, release, training_mode
+from tests.helpers.families import family, side_of
 from tests.helpers.tiny import SIX, images, tiny
 
 
@@ -114,3 +116,29 @@ def test_wrong_words() -> None:
         freeze_all_but(model, ["layer9.weight"])
     with pytest.raises(ValueError, match="frozen"):
         training_mode(model, "frozen")
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "efficientformer_l1"])
+def test_biases_that_timm_keeps_in_eval_mode_train(name: str) -> None:
+    """Held against timm's own way, in which `.eval()` before every step forgets them."""
+    ours, plain = family(name), family(name)
+    training_mode(ours, "eval")
+    batch = images(4, side_of(name))
+    with torch.no_grad():
+        ours(batch)  # a pass without gradients before the first step, as of an evaluation
+    for _ in range(3):
+        plain.eval()
+        for model in (ours, plain):
+            model.zero_grad()
+            cross_entropy(model(batch), torch.arange(4)).backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.grad is not None:
+                        parameter -= 0.1 * parameter.grad
+    assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), plain.parameters(), strict=True))
+    trained = dict(ours.named_parameters())
+    biases = [key for key in trained if key.endswith("attention_biases")]
+    assert any(
+        not torch.equal(trained[key], tensor) for key, tensor in family(name).named_parameters() if key in biases
+    )
+    copy.deepcopy(ours)  # nothing of a graph is kept

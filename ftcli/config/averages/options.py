@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ftcli.config.averages.lines import lines_option
-from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, option, words
+from ftcli.config.declare import MACHINE, OUTPUT, TRAINING, Numbers, Words, flag, option, words
 from ftcli.config.training import Training
 from ftcli.errors import RequestError
 
@@ -26,7 +26,16 @@ def saved(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Averaged(Training):
-    """What every command shares that averages the weights of its own runs."""
+    """What every command shares that trains the body: averages of the weights of its own runs, memory."""
+
+    grad_checkpointing: Annotated[
+        bool,
+        flag(
+            "Gradient checkpointing: compute activations again in the backward pass, for less memory.",
+            "--grad-checkpointing",
+            MACHINE,
+        ),
+    ] = False
 
     average: Annotated[
         Words | None,
@@ -51,6 +60,11 @@ class Averaged(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.grad_checkpointing and self.compile:
+            raise RequestError(
+                "--grad-checkpointing runs blocks again, and --compile decides by itself what is computed again.",
+                "leave one of the two out",
+            )
         names = self.average_names()
         if self.saved_average and self.saved_average not in names:
             there = f"there are {', '.join(names)}" if names else "no average is asked for"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ftcli.data.loader import Batch, Loader
 from ftcli.engine.device import Machine
+from ftcli.engine.training.gradient_checkpointing import GradientCheckpointing
 from ftcli.log import Log
 from ftcli.model.block_outputs import BlockEnd, find_block_ends, first_tensor, hooked, pool
 from ftcli.model.head import features
@@ -28,11 +29,16 @@ class FeatureAnchor:
     The blocks are those that feature distortion is measured on.
 
     same: the training images, where they are the same in every epoch: f⁰ is then computed once, before the first step.
+    checkpointing: whether the model runs with gradient checkpointing, which passes over modules that only hold others.
     """
 
-    def __init__(self, model: nn.Module, strength: float, machine: Machine, same: Loader | None, log: Log) -> None:
+    def __init__(
+        self, model: nn.Module, strength: float, machine: Machine, same: Loader | None, log: Log,
+        checkpointing: bool = False,
+    ) -> None:  # fmt: skip
         self.model, self.strength, self.machine, self.same, self.log = model, strength, machine, same, log
         self.start = deepcopy(model).eval().requires_grad_(False)
+        self.checkpointing = GradientCheckpointing(self.start, checkpointing)
         self._ends: tuple[list[BlockEnd], list[BlockEnd]] | None = None
 
     @cached_property
@@ -76,7 +82,8 @@ class FeatureAnchor:
         """The ends of the blocks in the frozen copy and in the model."""
         if self._ends is None:
             names = {module: name for name, module in self.start.named_modules()}
-            of_start = find_block_ends(self.start, images[:1])
+            with self.checkpointing.on():
+                of_start = find_block_ends(self.start, images[:1])
             of_model = [
                 BlockEnd(end.block, self.model.get_submodule(names[end.module]), end.channels) for end in of_start
             ]

@@ -1,0 +1,1 @@
+"""Augmentation of training images: the kinds by name, and timm's policies with random numbers of an example's own."""
