@@ -6,19 +6,16 @@ spelling, and is not run twice.
 
 import itertools
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from ftcli.api import to_argv
 from ftcli.cli.main import configuration_of
-from ftcli.commands import COMMANDS
 from ftcli.config.shared import Common
-from ftcli.config.study import NOT_PASSED_ON, Study
+from ftcli.config.study import Study
 from ftcli.config.training import LOOP_OPTIONS
-from ftcli.errors import DataNotHere, RequestError, choose
+from ftcli.errors import DataNotHere, RequestError
 from ftcli.limits import MAX_CELLS
 from ftcli.report.read import read_report
 from ftcli.report.types import Report
@@ -26,26 +23,18 @@ from ftcli.run_folder.options import options_in_request
 from ftcli.run_folder.options import other_options as other_options_of
 from ftcli.studies.cells import DATA, Cell, Planned, folder_name, planned, sets_of, without_separator
 from ftcli.studies.evaluations import evaluations
+from ftcli.studies.lines import Line, check_given_once, has_option, read_line
 from ftcli.studies.settings import (
     Setting,
     checkpoint_of,
-    flags_of,
     label_of,
     rates_of,
     read_settings,
-    settings_of,
     several,
 )
 
 TYPED_DATA = "data"  # the name of the benchmark whose sets are typed
 NO_STEPS = (*LOOP_OPTIONS, "budget")  # options that the exact probe has no use for
-
-
-class Line(NamedTuple):
-    """A method as typed: its command, and its own options."""
-
-    command: str
-    options: tuple[str, ...]
 
 
 def plan_cells(config: Study, earlier: Sequence[Cell], study: Path) -> tuple[list[Planned], dict[str, str]]:
@@ -122,8 +111,7 @@ def requested(config: Study, known: Sequence[Planned]) -> tuple[list[Planned], d
     """
     lines = [read_line(text) for text in config.method_lines()]
     settings = read_settings(config.set or ())
-    for setting in settings:
-        check_used(setting, lines)
+    check_given_once(settings, lines, config)
     found: list[Planned] = []
     not_here: dict[str, str] = {}
     for benchmark in config.preset or (TYPED_DATA,):
@@ -183,53 +171,6 @@ def is_used(setting: Setting, words: Sequence[str]) -> bool:
         return False
     loop_alone = words[0] == "probe" and setting.option in NO_STEPS
     return not loop_alone or draws_numbers(configuration_of(words))
-
-
-def read_line(text: str) -> Line:
-    """A method as typed. Raises RequestError for no training command, and for an option that is the study's."""
-    try:
-        command, *options = shlex.split(text) or [""]
-    except ValueError as error:
-        raise RequestError(f"--method {text!r} is not parted into words: {error}.", "check its quotes") from None
-    training = [name for name, row in COMMANDS.items() if row.method]
-    if command not in training:
-        what = "--methods" if not options else "--method"
-        raise RequestError(f"{what} {command!r} is no command that trains.", choose(command, training))
-    for word in options:
-        name = word.partition("=")[0].lstrip("-").replace("-", "_")
-        of_study = name in (*NOT_PASSED_ON, *DATA, "ood", "html")
-        if word.startswith("-o") or (word.startswith("--") and of_study):
-            raise RequestError(
-                f"--method {text!r}: {word.partition('=')[0]} is decided by the study.", "give it to the study itself"
-            )
-    # An option and its value are two words, as only the values of --set are joined by "=" in the name of a row.
-    pairs = [word.split("=", 1) if word.startswith("--") else [word] for word in options]
-    return Line(command, tuple(word for pair in pairs for word in pair))
-
-
-def has_option(command: str, option: str) -> bool:
-    return option in settings_of(command)
-
-
-def check_used(setting: Setting, lines: Sequence[Line]) -> None:
-    """Raises RequestError for an option that none of the methods has, or that one of them has a value for."""
-    for line in lines:
-        if setting.typed in (word.partition("=")[0] for word in line.options):
-            raise RequestError(
-                f"--set {setting.option}: --method {shlex.join([line.command, *line.options])!r} has a value for it.",
-                "leave it out of one of the two",
-            )
-    if flagged := next((line.command for line in lines if setting.option in flags_of(line.command)), None):
-        raise RequestError(
-            f"--set {setting.option}: {setting.typed} is on or off, and has no values.",
-            f"--method {flagged} --method '{flagged} {setting.typed}'",
-        )
-    if not any(has_option(line.command, setting.option) for line in lines):
-        every = {name for line in lines for name in settings_of(line.command)}
-        raise RequestError(
-            f"--set {setting.option}: no method of the study has an option {setting.typed}.",
-            choose(setting.option, sorted(every)),
-        )
 
 
 def draws_numbers(config: Common) -> bool:

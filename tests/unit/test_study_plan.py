@@ -42,10 +42,23 @@ def test_methods_times_settings_times_seeds() -> None:
 
 def test_the_exact_probe_has_one_cell() -> None:
     """It draws no numbers and takes no steps: neither seeds nor rates make cells of it."""
-    found = cells(*TYPED, "--methods", "probe", "--seeds", "3", "--set", "lr=1e-3;1e-2", "--lr", "1e-2")
+    found = cells(*TYPED, "--methods", "probe", "--seeds", "3", "--set", "lr=1e-3;1e-2")
     assert len(found) == 1 and not any(word.startswith(("--seed", "--lr")) for word in found[0].words)
     by_steps = cells(*TYPED, "--method", "probe --solver sgd", "--seeds", "3", "--set", "lr=1e-3;1e-2")
     assert len(by_steps) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "lr=1e-3;1e-2", "--lr", "1e-4"], "--set lr=1e-3,1e-2: the study also has --lr 0.0001"),
+        (["--method", "lpft --ma", "--method", "lpft  --ma"], "--method 'lpft --ma' is given twice"),
+    ],
+)
+def test_what_is_given_twice_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(RequestError) as error:
+        cells(*TYPED, *words)
+    assert said in error.value.problem
 
 
 def test_a_budget_is_for_the_methods_with_epochs() -> None:
