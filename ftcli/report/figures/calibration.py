@@ -35,7 +35,7 @@ def reliability_panels(report: Report, answers: Mapping[str, Answers]) -> list[P
     panels: list[Panel] = []
     for name in shown:
         after = figures[name].ece_calibrated if name in figures else UNSET
-        scaled = "" if after is UNSET else f", with temperature {100 * after:.1f} %"
+        scaled = "" if after is UNSET else f" ({100 * after:.1f} % after temperature scaling)"
         panels.append(diagram(f"Calibration on {set_name(name)}", scaled, answers[name], BANDS + few))
     return panels
 
