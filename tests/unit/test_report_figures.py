@@ -160,7 +160,7 @@ def test_a_reliability_diagram_is_of_the_saved_model_and_adds_up_to_its_error(tm
     (panel,) = reliability_panels(report, answers_of(report, tmp_path))
     assert isinstance(panel, LinePlot) and panel.diagonal
     expected = ece(confidence, correct)
-    assert panel.title == f"Calibration on art: ECE {100 * expected:.1f} %, with temperature 7.1 %"
+    assert panel.title == f"Calibration on art: ECE {100 * expected:.1f} % (7.1 % after temperature scaling)"
     (curve,) = panel.curves
     bins = np.ceil(confidence * 15) - 1
     for x, y, k in zip(curve.x, curve.y, range(15), strict=True):
