@@ -278,13 +278,8 @@ def _restricted(name: str, images: ImageSet, log: Log) -> ImageSet:
 
 def warn_few_to_pick(task: Task, log: Log) -> None:
     """Warn where ID-val is too small to tell one candidate from another, or lacks classes that are trained."""
-    if task.id_val is not None and (n := len(task.id_val)) < FEWEST_TO_PICK:
-        log.warn(
-            "few-to-pick",
-            f"ID-val has {counted(n, 'example', 'examples')}: the standard error of an accuracy on it is up to "
-            f"{100 * (0.25 / n) ** 0.5:.1f} points, and a pick among candidates that lie closer is chance; give a "
-            "larger set with --id-val",
-        )
+    if task.id_val is not None and len(task.id_val) < FEWEST_TO_PICK:
+        warn_of_few(len(task.id_val), "ID-val", log)
     if task.train is not None and task.id_val is not None:
         absent = [task.classes[label] for label in np.setdiff1d(task.train.labels, task.id_val.labels)]
         if absent:
@@ -292,6 +287,16 @@ def warn_few_to_pick(task: Task, log: Log) -> None:
                 "classes-not-picked-on",
                 f"ID-val has no example of {listed(absent)}: what is picked on it may be wrong on all of them",
             )
+
+
+def warn_of_few(n: int, name: str, log: Log) -> None:
+    """Warn that the n examples that pick are few."""
+    log.warn(
+        "few-to-pick",
+        f"{name} has {counted(n, 'example', 'examples')}: the standard error of an accuracy on it is up to "
+        f"{100 * (0.25 / n) ** 0.5:.1f} points, and a pick among candidates that lie closer is chance; give a "
+        "larger set with --id-val",
+    )
 
 
 def _warn_untrained(train: ImageSet, log: Log) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ftcli.config.heads.dfr import Dfr
 from ftcli.config.training import LOOP_OPTIONS, Training
 from ftcli.data.images import ImageSet
-from ftcli.data.task import Task
+from ftcli.data.task import FEWEST_TO_PICK, Task, warn_of_few
 from ftcli.engine.features.feature_matrix import FeatureMatrix
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.features.standard_scale import StandardScale, rows_of
@@ -97,7 +97,11 @@ def dfr(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Traine
             log.warn("not-converged", f"seed {seed}: at C = {pick.C:g} the fit is proven to {gaps[index]:.1e} only")
         set_head(model, *scale.undone(*heads[index]))
         check_head(body, inputs, id_val @ heads[index][0].T + heads[index][1], log)
-        picks.append(replace(pick, state=snapshot(model), edge_of_grid=index in (0, len(CS) - 1)))
+        edge = index in (0, len(CS) - 1)
+        if edge:
+            side = "smallest" if index == 0 else "largest"
+            log.warn("edge-of-grid", f"seed {seed}: the picked C = {pick.C:g} is the {side} that is tried")
+        picks.append(replace(pick, state=snapshot(model), edge_of_grid=edge))
         runs += [
             RunRecord(
                 seed=seed, C=c.C or UNSET, id_val=c.score, worst_group_accuracy=c.worst_group or 0.0, diverged=False,
@@ -122,6 +126,9 @@ def judges_of(inputs: RunInputs, features: Tensor, config: Dfr, log: Log) -> _Ju
     data = inputs.task.id_val
     assert data is not None
     picking = halves(data, config.split_seed)[1] if inputs.retrain is None else np.arange(len(data))
+    whole = len(data) + (0 if inputs.task.retrain is None else len(inputs.task.retrain))
+    if len(picking) < FEWEST_TO_PICK <= whole:  # of a small ID-val the warning has been given
+        warn_of_few(len(picking), "the half of ID-val that picks C", log)
     return _Judges(features, torch.from_numpy(data.labels), picking, groups_of(data)[picking])
 
 

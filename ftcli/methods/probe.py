@@ -98,7 +98,8 @@ def fit_head(
     if rule == "se":
         set_scaled_head(model, solutions, candidates.index(usual), mean, std)
         pick = replace(strongest_within_error(candidates, len(labels)), usual=replace(usual, state=snapshot(model)))
-        warn_of_rule(pick, usual, len(labels), log)
+        if pick.C != usual.C:
+            warn_of_rule(pick, usual, len(labels), log)
     index = candidates.index(pick)
     weight, bias = set_scaled_head(model, solutions, index, mean, std)
     if (gap := solutions.gaps[index]) > FINE.gap_if_settled:
@@ -111,7 +112,8 @@ def fit_head(
     check_head(body, inputs, scaled @ weight.T + bias, log)
     edge = len(candidates) > 1 and index in (0, len(candidates) - 1)
     if edge:
-        log.warn("edge-of-grid", f"the picked C = {pick.C:g} lies at the edge of the path")
+        side = "smallest" if index == 0 else "largest"
+        log.warn("edge-of-grid", f"the picked C = {pick.C:g} is the {side} of {len(Cs)} values")
     return candidates, solutions.gaps, replace(pick, edge_of_grid=edge), features_s
 
 

@@ -88,7 +88,7 @@ def run_tables(report: Report, width: int) -> list[RenderableType]:
 
 def stages(report: Report) -> dict[str, FiguresBySet]:
     """The rows of the run's table: each choice or stage with its results, or the one method."""
-    usual = {} if report.usual_pick is UNSET else {f"{COMMANDS['probe'].title}, usual C": report.usual_pick.results}
+    others = other_rows(report)
     before = {} if report.before is UNSET else {"before": report.before}
     earlier = {} if report.stages is UNSET else report.stages
     if report.choices is not UNSET:
@@ -96,10 +96,22 @@ def stages(report: Report) -> dict[str, FiguresBySet]:
         choices = {name: choice.results for name, choice in report.choices.items() if choice.results}
         return before | probed | choices
     if not earlier:
-        return {title_of(report.command, report.config): results_of_pick(report)} | usual
+        return {title_of(report.command, report.config): results_of_pick(report)} | others
     last = list(earlier)[-1]
     rows = {COMMANDS[report.command if name == last else name].title: stage.results for name, stage in earlier.items()}
-    return rows | usual
+    return rows | others
+
+
+def other_rows(report: Report) -> dict[str, FiguresBySet]:
+    """The probe at the C of the usual rule, where another C is picked, and the average that is saved."""
+    rows: dict[str, FiguresBySet] = {}
+    if report.usual_pick is not UNSET and report.selected:
+        probed = report.selected if report.stages is UNSET else report.stages["probe"].selected
+        if probed.C != report.usual_pick.selected.C:
+            rows[f"{COMMANDS['probe'].title}, usual C"] = report.usual_pick.results
+    if report.selected and report.selected.average is not UNSET:
+        rows[f"{report.selected.average}, saved"] = report.results
+    return rows
 
 
 def results_of_pick(report: Report) -> FiguresBySet:
@@ -196,14 +208,13 @@ def picks_line(report: Report) -> str:
         picks = {name: stage.selected for name, stage in report.stages.items()}
     lines = [f"{name}: {picked(selected)}" for name, selected in picks.items() if selected]
     if report.selected and report.selected.average is not UNSET and report.stages is not UNSET:
-        lines.append(f"saved: the average {report.selected.average}")
+        lines.append(f"saved in its place: the average {report.selected.average}")
     return "picked on ID-val: " + "; ".join(lines) if lines else NOTHING.get(report.command, "nothing was trained")
 
 
 def picked(selected: Selected) -> str:
     """One pick: which choice, at which C or rate and epoch, of which seed."""
-    words = [] if selected.average is UNSET else [f"the average {selected.average}, compared with"]
-    words += [] if selected.choice is UNSET else [selected.choice]
+    words = [] if selected.choice is UNSET else [selected.choice]
     if selected.C:
         words += [f"C = {selected.C:.3g}", f"seed {selected.seed}"]
         if selected.worst_group_accuracy is not UNSET:
@@ -213,7 +224,8 @@ def picked(selected: Selected) -> str:
     else:
         words += [f"lr {selected.lr:g}", f"epoch {selected.epoch}", f"seed {selected.seed}"]
     words += [] if selected.rule is UNSET else ["by the one-standard-error rule"]
-    return ", ".join(words)
+    saved = "" if selected.average is UNSET else f"; saved in its place: the average {selected.average}"
+    return ", ".join(words) + saved
 
 
 def seeds_table(seeds: list[SeedResult], width: int) -> Table:

@@ -145,6 +145,8 @@ def test_weights_are_those_of_separate_runs_to_the_byte(name: str, place: Path, 
     assert all(found[key].equal(tensor) for key, tensor in expected.items())
     assert report["selected"]["average"] == name and picked == read(grid)["selected"]
     assert report["results"] == report["averages"]["by_name"][name]["results"]
+    shown = inside("report", saved).stdout
+    assert f"{name}, saved" in shown and f"saved in its place: the average {name}" in " ".join(shown.split())
     assert report["selected"]["id_val"]["accuracy"] == report["results"]["id_val"]["accuracy"]
     judged = inside(
         "evaluate", saved, *sets(place)[:-2], *SMALL[:4], "--threads", 1, "--json", "--out", saved / "again"

@@ -316,7 +316,7 @@ def test_robustness_has_each_method_and_its_averages(task: Work, tmp_path: Path)
     """Against plain means over the reports of the cells; an average against the pick of its own seed."""
     words = ["--ood", f"near={task.train}", "--seeds", 3, "--epochs", 2, "--tables", "robustness"]
     methods = ["--method", "probe --measure distortion"]
-    methods += ["--method", "lpft --average uniform --lines 0.5 --lr 1e-5,2e-5"]
+    methods += ["--method", "lpft --average uniform --lines 0.5 --save average:uniform --lr 1e-5,2e-5"]
     methods += ["--method", "lpft --average stock --lr 1e-4"]  # a single run, so no average
     ended = study(task, tmp_path / "s", *words, *methods)
     assert ended.returncode == 0, ended.stderr
@@ -332,7 +332,7 @@ def test_robustness_has_each_method_and_its_averages(task: Work, tmp_path: Path)
         mine = [report["averages"]["by_name"][row["average"]]["results"] for report in picks]
         check_robustness(row, mine)
         above = [
-            one["ood_mean"]["accuracy"] - report["results"]["ood_mean"]["accuracy"]
+            one["ood_mean"]["accuracy"] - report["averages"]["pick"]["results"]["ood_mean"]["accuracy"]
             for one, report in zip(mine, picks, strict=True)
         ]
         half = stats.t.ppf(0.975, 2) * stdev(above) / math.sqrt(3)

@@ -24,7 +24,7 @@ from ftcli.methods.dfr import CS, arrange
 from ftcli.model.head import features
 from ftcli.model.loading.load import Loaded
 from ftcli.seeds import derive_seed
-from tests.helpers.program import PAINT, inside, read, work
+from tests.helpers.program import PAINT, checkpoint, inside, read, work
 from tests.helpers.worlds import CONFIG_OF, DATA_CONFIG, coloured, loaded, world
 
 DRAWS = 3
@@ -197,3 +197,16 @@ def test_dfr_on_id_val_has_a_name_of_its_own_and_the_figures_of_the_other_half(t
 def test_a_budget_is_refused() -> None:
     with pytest.raises(RequestError, match="no epochs"):
         configuration_of(["dfr", "--checkpoint=x", "--train=y", "--budget=halving"])
+
+
+@pytest.mark.parametrize("on", ["train", "id-val"])
+def test_few_that_pick_and_the_edge_of_the_grid_are_said(tmp_path: Path, on: str) -> None:
+    train, start = coloured(tmp_path / "train", each=360, noise=300), checkpoint(tmp_path / "checkpoint")
+    words = ["--checkpoint", start, "--train", train, "--on", on, "--draws", 2, "--device", "cpu"]
+    ended = inside("dfr", *words, "--out", tmp_path / "run")
+    report = read(tmp_path / "run")
+    codes = {warning["code"]: warning["text"] for warning in report["warnings"]}
+    n = report["data"]["id_val"]["n"] // (2 if on == "train" else 1)
+    assert 40 < n < 100 and f"has {n} examples" in codes["few-to-pick"] and "half of ID-val" in codes["few-to-pick"]
+    at_edge = report["selected"]["C"] in (CS[0], CS[-1])
+    assert report["selected"]["edge_of_grid"] == at_edge == ("edge-of-grid" in codes), ended.stderr

@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from ftcli.cli.main import configuration_of
 from ftcli.commands import method_of
 from ftcli.config.declare import Numbers
+from ftcli.engine.device import machine_of
 from ftcli.engine.plan import always
 from ftcli.engine.select import Candidate, best
 from ftcli.engine.train import fit
+from ftcli.engine.training.divergence import Diverged, LossWatch
 from ftcli.engine.training.optim import rate_factor
 from ftcli.engine.training_run import snapshot
 from ftcli.errors import RunError
@@ -149,6 +152,17 @@ def test_divergence_is_recorded_and_never_picked(folder: Path) -> None:
     inputs, config = world(folder, "finetune", epochs=2, lr=Numbers((1e30,)))
     with pytest.raises(RunError, match="diverged"):
         method_of("finetune")(loaded("test_resnet"), inputs, config, Log())
+
+
+@pytest.mark.parametrize(("first", "ceiling"), [(1e-9, 1e4), (0.5, 1e4), (2.0, 2e4)])
+def test_a_start_that_fits_the_first_batch_has_a_loss_near_0(first: float, ceiling: float) -> None:
+    """So the ceiling has a floor: an ordinary loss after it is no divergence."""
+    watch = LossWatch(machine_of(configuration_of(["finetune", "--train", "x", "--device", "cpu"])))
+    watch.add([torch.tensor(first, dtype=torch.float64)])
+    watch.read()
+    watch.check(0.99 * ceiling)
+    with pytest.raises(Diverged):
+        watch.check(1.01 * ceiling)
 
 
 def test_a_run_does_not_depend_on_what_ran_before(folder: Path) -> None:

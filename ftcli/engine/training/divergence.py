@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ftcli.engine.device import Machine
 
-BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged
+BLOWN_UP = 1e4  # a loss this many times the first one counts as diverged …
+LEAST_FIRST = 1.0  # … where that is at least so many nats: a head that fits the first batch has a loss near 0
 
 
 class Diverged(Exception):
@@ -45,7 +46,7 @@ class LossWatch:
         for value in self.machine.sum(together).tolist():
             self.check(value)
             if self.ceiling == sys.float_info.max:
-                self.ceiling = BLOWN_UP * max(value, sys.float_info.epsilon)
+                self.ceiling = BLOWN_UP * max(value, LEAST_FIRST)
             self.losses.append(value)
         self.unread = []
 

@@ -27,6 +27,7 @@ CAPTION = (
     "the OOD sets. Moved: relative distance of the head's input from that of the checkpoint. Seconds: the whole "
     "command for one seed"
 )
+LEFT_OUT = ". Not made with every seed, or not measured on every set, so left out: "
 
 
 def check(planned: Sequence[Planned], benchmarks: Sequence[str]) -> None:
@@ -72,10 +73,15 @@ def described(benchmark: str, row: MethodRow, by_seed: Sequence[FiguresBySet]) -
 
 
 def averages_of(picks: Sequence[FinishedCell]) -> dict[str, list[Average]]:
-    """Each average of the runs that every seed has, by name."""
+    """Each average of the runs that every seed has, on the sets of the method's own row, by name."""
     by_seed = [averages_in(pick) for pick in picks]
     found = {name: [average for one in by_seed if (average := one.get(name))] for name in by_seed[0]}
-    return {name: known for name, known in found.items() if len(known) == len(picks)}
+    return {
+        name: known
+        for name, known in found.items()
+        if len(known) == len(picks)
+        and all(one.results.ood.keys() == pick.results.ood.keys() for one, pick in zip(known, picks, strict=True))
+    }
 
 
 def averages_in(pick: FinishedCell) -> dict[str, Average | None]:
@@ -85,12 +91,10 @@ def averages_in(pick: FinishedCell) -> dict[str, Average | None]:
 
 def above_pick(row: RobustnessRow, averages: Sequence[Average], picks: Sequence[FinishedCell]) -> RobustnessRow:
     """The row with its distance to the picks on the mean over the OOD sets, seed by seed."""
-    pairs = [(one.results.ood_mean, pick.results.ood_mean) for one, pick in zip(averages, picks, strict=True)]
-    differences = [one.accuracy - pick.accuracy for one, pick in pairs if one and pick]
-    same_sets = all(
-        one.results.ood.keys() == pick.results.ood.keys() for one, pick in zip(averages, picks, strict=True)
-    )
-    if differences and same_sets:
+    of_picks = [one.report.averages.pick.results for one in picks if one.report.averages is not UNSET]
+    pairs = [(one.results.ood_mean, of_pick.ood_mean) for one, of_pick in zip(averages, of_picks, strict=True)]
+    differences = [one.accuracy - of_pick.accuracy for one, of_pick in pairs if one and of_pick]
+    if differences:
         row.above_pick = fmean(differences)
         row.interval = student(differences, 0.95) if len(differences) > 1 else UNSET
     return row
@@ -117,7 +121,7 @@ def shown(table: RobustnessTable, width: int) -> list[Table]:
         rows = [row for row in table.rows if row.benchmark == name]
         layouts = (layout_of(rows, between) for between in BETWEEN)
         lacking = [one.removeprefix(f"{name}, ") for one in table.missing if one.startswith(f"{name}, ")]
-        caption = CAPTION + f". Not made with every seed, so left out: {'; '.join(lacking)}" * bool(lacking)
+        caption = CAPTION + f"{LEFT_OUT}{'; '.join(lacking)}" * bool(lacking)
         tables += first_fitting(layouts, width).tables(width, f"{name}: robustness, in per cent", caption)
     return tables
 

@@ -176,7 +176,7 @@ class RobustnessRow(Record, kw_only=True):
 
 class RobustnessTable(Record):
     """Every method of every benchmark, each with the averages of its runs below it; missing: averages that some seed
-    does not have, as too few of its runs came near the pick.
+    does not have, as too few of its runs came near the pick, or that were not measured on every set.
     """
 
     rows: list[RobustnessRow]
