@@ -41,6 +41,7 @@ CS = (0.01, 0.03, 0.07, 0.1, 0.3, 0.7, 1.0)
 FEW = 10  # examples of each group in a subset: with fewer, the head depends on which they are
 PROVEN = 1e-4  # of the objective: the largest gap that is no warning
 USED = ("seeds", "seed")  # of the options of the loop
+OF_NO_USE = (*(name for name in LOOP_OPTIONS if name not in USED), "epochs", "augment")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def dfr(loaded: Loaded, inputs: RunInputs, config: Training, log: Log) -> Traine
 def warn_unused(config: Dfr, log: Log) -> None:
     """Warn of options of the training loop."""
     defaults = {field.name: field.default for field in fields(config)}
-    unused = [name for name in LOOP_OPTIONS if name not in USED and getattr(config, name) != defaults[name]]
+    unused = [name for name in OF_NO_USE if getattr(config, name) != defaults[name]]
     if unused:
         typed = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
         log.warn("unused-option", f"dfr makes no use of {typed}: it has no training loop")
@@ -126,8 +127,7 @@ def judges_of(inputs: RunInputs, features: Tensor, config: Dfr, log: Log) -> _Ju
     data = inputs.task.id_val
     assert data is not None
     picking = halves(data, config.split_seed)[1] if inputs.retrain is None else np.arange(len(data))
-    whole = len(data) + (0 if inputs.task.retrain is None else len(inputs.task.retrain))
-    if len(picking) < FEWEST_TO_PICK <= whole:  # of a small ID-val the warning has been given
+    if len(picking) < FEWEST_TO_PICK:
         warn_of_few(len(picking), "the half of ID-val that picks C", log)
     return _Judges(features, torch.from_numpy(data.labels), picking, groups_of(data)[picking])
 

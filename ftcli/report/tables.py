@@ -230,7 +230,8 @@ def picked(selected: Selected) -> str:
 
 def seeds_table(seeds: list[SeedResult], width: int) -> Table:
     """The pick of every seed and what it reaches on every set; a seed is a row, or a column where rows are too wide."""
-    heads = ["seed", "lr", "epoch", *entries(seeds[0].results)]
+    pick = ["C"] if all(seed.selected.C for seed in seeds) else ["lr", "epoch"]
+    heads = ["seed", *pick, *entries(seeds[0].results)]
     lines = [heads, *map(seed_line, seeds)]
     layouts = (
         Layout(list(first), [[*map(text, row)] for row in rest]) for first, *rest in (lines, zip(*lines, strict=True))
@@ -239,10 +240,11 @@ def seeds_table(seeds: list[SeedResult], width: int) -> Table:
 
 
 def seed_line(seed: SeedResult) -> list[str]:
-    """Seed, rate, epoch, and the accuracy on every set."""
+    """Seed, rate and epoch or C, and the accuracy on every set."""
     selected = seed.selected
-    pick = [str(selected.seed), rate_of(selected), "-" if selected.epoch is None else str(selected.epoch)]
-    return [*pick, *(accuracy_of(entry) for entry in entries(seed.results).values())]
+    pick = [rate_of(selected), "-" if selected.epoch is None else str(selected.epoch)]
+    pick = [f"{selected.C:g}"] if selected.C else pick
+    return [str(selected.seed), *pick, *(accuracy_of(entry) for entry in entries(seed.results).values())]
 
 
 def accuracy_of(entry: Entry) -> str:

@@ -156,7 +156,7 @@ class RobustnessRow(Record, kw_only=True):
     ece, ece_calibrated, worst_class_recall: means over the OOD sets, where there are none of ID-test. distortion: the
     relative distance that the head's input has moved from the checkpoint's, by "id_val" and "ood" (the mean over the
     OOD sets). above_pick: the OOD mean of an average minus that of the pick of the same seed; interval: 95 %, Student's
-    t over the seeds. seconds: training of one seed's cell.
+    t over the seeds. seconds: all cells of one seed.
     """
 
     benchmark: str
