@@ -76,7 +76,8 @@ def initial_weights(trained: Trained, loaded: Loaded, inputs: RunInputs, seed: i
 
 
 def members_of(trained: Trained, start: Mapping[str, Tensor], loaded: Loaded, inputs: RunInputs) -> list[Kept]:
-    """Every run that came to its end and reached the pick's ID-val accuracy, less `WITHIN`; by seed and rate.
+    """Every run that came to its end, has trained and reached the pick's ID-val accuracy, less `WITHIN`; by seed and
+    rate.
 
     start: θ⁰.
     """
@@ -91,6 +92,8 @@ def members_of(trained: Trained, start: Mapping[str, Tensor], loaded: Loaded, in
         if run.id_val.accuracy < trained.best.accuracy - WITHIN - ROUNDING:
             continue
         assert isinstance(run.epoch, int)
+        if run.epoch == 0:  # with --epoch-zero: θ⁰ itself
+            continue
         if trained.own_heads and run.seed not in heads:
             heads[run.seed] = head_of_seed(loaded, inputs, run.seed)
         name = run_name(run.seed, run.lr, trained.choice or "")

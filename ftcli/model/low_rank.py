@@ -71,7 +71,22 @@ def low_rank_layers(model: nn.Module, rank: int, input_size: Sequence[int]) -> L
         raise RequestError(
             f"--tune lora:{rank}: no layer of the body of {type(model).__name__} can be changed ({why}).", "--tune all"
         )
+    check_rank(model, rank, parameters)
     return LowRank(rank, parameters, left_out)
+
+
+def check_rank(model: nn.Module, rank: int, parameters: Mapping[str, int]) -> None:
+    """Raises RequestError where A and B have no fewer numbers than the weights W that they change.
+
+    parameters: numbers in A and B, by the path of the layer.
+    """
+    weights = sum(model.get_parameter(weight_of(path)).numel() for path in parameters)
+    if sum(parameters.values()) >= weights:
+        raise RequestError(
+            f"--tune lora:{rank}: its matrices have {sum(parameters.values()):,} numbers, and the layers of"
+            f" {type(model).__name__} that they change {weights:,}.",
+            "a lower rank, as lora:4, or --tune all",
+        )
 
 
 def obstacle(layer: Linear) -> str | None:

@@ -19,7 +19,7 @@ from ftcli.console.cells import interval, percent, set_name
 from ftcli.measures.types import Figures, FiguresBySet
 from ftcli.model_card.local_paths import last_name, of_prose, of_spec, of_value, of_word
 from ftcli.model_card.metadata import front_matter
-from ftcli.report.tables import picked
+from ftcli.report.selection.tables import picked
 from ftcli.report.types import Report
 from ftcli.run_folder.options import NO_EFFECT
 from ftcli.safe_text import printable, shortened

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
 from rich.table import Table
 
 from ftcli.console.cells import Layout, text
@@ -16,7 +17,8 @@ def models_table(models: Sequence[ComparedModel]) -> Table:
     for letter, model in zip(letters(len(models)), models, strict=True):
         made = model.made_by or NOTHING_KNOWN
         rate = f"{made.lr:g}" if made.lr else f"C = {made.C:.3g}" if made.C else "-"
-        cells = (made.command or "-", rate, str(made.epoch or "-"), made.bn or "-")
+        average = "" if made.average is UNSET else f", average {made.average}"
+        cells = (f"{made.command or '-'}{average}", rate, str(made.epoch or "-"), made.bn or "-")
         rows.append([*map(text, (f"{letter}  {model.label}", model.name, *cells))])
     layout = Layout(["", "architecture", "made by", "rate", "epoch", "BatchNorm"], rows)
     return layout.table("Models", left=("", "architecture", "made by", "BatchNorm"))

@@ -36,4 +36,6 @@ def made_by(folder: Path) -> MadeBy | None:
         return None
     pick = report.selected or None
     bn = report.config.get("bn") if pick and pick.lr else None
-    return MadeBy(report.command, pick and pick.lr, pick and pick.C, pick and pick.epoch, bn)
+    return MadeBy(
+        report.command, pick and pick.lr, pick and pick.C, pick and pick.epoch, bn, pick.average if pick else UNSET
+    )

@@ -130,6 +130,7 @@ class MadeBy(Record):
     C: float | None
     epoch: Count | None
     bn: str | None
+    average: str | UnsetType = UNSET  # of the run's weights, that was saved in place of this pick
 
 
 class ComparedModel(Model, kw_only=True):

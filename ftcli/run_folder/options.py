@@ -36,8 +36,13 @@ def options_in_request(config: Common) -> Foreign:
     return json.loads(json.dumps({name: value for name, value in resolved(config).items() if name not in NO_EFFECT}))
 
 
+def typed(value: Any) -> str:
+    """A value as it is typed: a list with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def other_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name, value in now.items():
         if before.get(name) != value:
-            return f"--{name.replace('_', '-')} {before.get(name)}, and this one has {value}"
+            return f"--{name.replace('_', '-')} {typed(before.get(name))}, and this one has {typed(value)}"
     return ""

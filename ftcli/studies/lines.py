@@ -8,6 +8,7 @@ from ftcli.commands import COMMANDS
 from ftcli.config.study import NOT_PASSED_ON, Study
 from ftcli.errors import RequestError, choose
 from ftcli.studies.cells import DATA
+from ftcli.studies.selection.among_values import STRENGTHS
 from ftcli.studies.settings import Setting, flags_of, settings_of
 
 
@@ -41,13 +42,18 @@ def read_line(text: str) -> Line:
 
 
 def check_given_once(settings: Sequence[Setting], lines: Sequence[Line], config: Study) -> None:
-    """Raises RequestError for a setting that no method uses, for an option with two values, and for a method that is
-    given twice.
+    """Raises RequestError for a setting that no method uses, for an option with two values, for a method that is given
+    twice, and for a rule that has nothing to choose among.
     """
     for line in lines:
         if lines.count(line) > 1:
             words = shlex.join([line.command, *line.options])
             raise RequestError(f"--method {words!r} is given twice.", "leave one out; --seeds 3 repeats every method")
+    if config.rule == "se" and not any(one.option in STRENGTHS and len(one.values) > 1 for one in settings):
+        raise RequestError(
+            "--rule se: no strength has several values in --set.",
+            "--set ldifs=0.1,1,10, or for the C of the probe --method 'lpft --rule se'",
+        )
     shared = config.passed_on()
     for setting in settings:
         check_used(setting, lines)

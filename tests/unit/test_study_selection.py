@@ -31,7 +31,8 @@ def test_projections_of_one_rule_are_compared() -> None:
     """Without a projection is the weakest of any; spd and ftp have strengths that do not compare."""
     accuracies = {"--project=none": 0.9, "--project=spd:0.5": 0.89, "--project=spd": 0.88}
     assert picks(accuracies, "se") == ("--project=spd", "--project=none")
-    assert picks(accuracies | {"--project=ftp:1": 0.9}, "se")[0] == "--project=none"
+    assert picks(accuracies | {"--project=ftp:1": 0.875}, "se")[0] == "--project=spd"
+    assert picks(accuracies | {"--project=ftp:1": 0.885}, "se")[0] == "--project=ftp:1"
     usual = {"--project=spd:0.5": 0.91, "--project=spd:2": 0.9, "--project=ftp:1": 0.9, "--project=none": 0.9}
     assert picks(usual, "se")[0] == "--project=spd:2"
 

@@ -31,7 +31,8 @@ def heads_table(report: Report) -> Table | None:
         ]
         for name, norms in report.heads.items()
     ]  # fmt: skip
-    caption = f"ECE and feature change on {set_name(shown)}, in per cent; T: with the temperature fitted on ID-val"
+    measured = "ECE and feature change" if "distortion" in report else "ECE"
+    caption = f"{measured} on {set_name(shown)}, in per cent; T: with the temperature fitted on ID-val"
     layout = Layout(HEADS, [[text(cell) for cell in row] for row in rows])
     return layout.without([] if "distortion" in report else HEADS[-1:]).table("Head", caption)
 

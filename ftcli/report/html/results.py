@@ -8,7 +8,9 @@ from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
 from ftcli.report.figures.accuracy import id_ood_panels
 from ftcli.report.html.components import Cell, Column, DataTable, Facts, Figure, Paragraph, Part, Section
 from ftcli.report.html.rich_tables import from_rich
-from ftcli.report.tables import picks_line, published_of, run_table, stages
+from ftcli.report.selection.results import stages
+from ftcli.report.selection.tables import picks_line
+from ftcli.report.tables import published_of, run_table
 from ftcli.report.types import Data, Report
 from ftcli.safe_text import counted
 

@@ -11,7 +11,14 @@ from ftcli.report.figures.learning_curves import learning_curve_panels
 from ftcli.report.html.components import Figure, Paragraph, Part, Section
 from ftcli.report.html.rich_tables import WIDTH, from_rich
 from ftcli.report.low_rank.line import low_rank_line
-from ftcli.report.tables import averages_tables, grid_table, oracle_table, picked_runs, picks_line, seeds_table
+from ftcli.report.selection.tables import (
+    averages_tables,
+    grid_table,
+    oracle_table,
+    picked_runs,
+    picks_line,
+    seeds_table,
+)
 from ftcli.report.types import Choice, Report
 
 CURVES = (

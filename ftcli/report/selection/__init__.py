@@ -1,1 +1,1 @@
-"""What a report says of picks by another rule than the usual one."""
+"""What a report says of picks: another rule's, the results of each, the tables."""

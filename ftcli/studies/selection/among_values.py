@@ -65,19 +65,22 @@ def _usual(group: Sequence[Rival]) -> Rival:
 
 def _strongest(usual: Rival, group: Sequence[Rival]) -> Rival:
     """The most regularised row within one standard error of the usual pick, among those that differ from it by one
-    strength alone; the usual pick, where no strength has several values.
+    strength alone; of two rules of projection the better of both on ID-val. The usual pick, where there is none.
     """
     for option in STRENGTHS:
         if option not in usual.values:
             continue
         others = [one for one in group if _without(option, one) == _without(option, usual)]
         kinds = {_kind(one.values[option]) for one in others} - {NONE}
-        kind = _kind(usual.values[option])
-        of_kind = [one for one in others if _kind(one.values[option]) in (NONE, *([kind] if kind != NONE else kinds))]
-        if len(of_kind) > 1 and (kind != NONE or len(kinds) == 1):
+        own = _kind(usual.values[option])
+        found = []
+        for kind in sorted(kinds if own == NONE else [own]):
+            of_kind = [one for one in others if _kind(one.values[option]) in (NONE, kind)]
             strong_first = sorted(of_kind, key=lambda one: -_strength(one.values[option]))
             pick = strongest_within_error([one.candidate for one in strong_first], usual.n, usual.accuracy)
-            return next(one for one in strong_first if one.candidate == pick)
+            found.append(next(one for one in strong_first if one.candidate == pick))
+        if strong := [one for one in found if one is not usual]:
+            return _usual(strong)
     return usual
 
 
