@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import UNSET
+
 from ftcli.errors import RequestError
 from ftcli.model.loading.load import Loaded
 from ftcli.records import decoded
@@ -36,6 +38,5 @@ def made_by(folder: Path) -> MadeBy | None:
         return None
     pick = report.selected or None
     bn = report.config.get("bn") if pick and pick.lr else None
-    return MadeBy(
-        report.command, pick and pick.lr, pick and pick.C, pick and pick.epoch, bn, pick.average if pick else UNSET
-    )
+    average = pick.average if pick else UNSET
+    return MadeBy(report.command, pick and pick.lr, pick and pick.C, pick and pick.epoch, bn, average)
