@@ -70,7 +70,9 @@ def engine() -> Iterator[InsideEngine]:
 
 
 def study(task: Work, out: Path, *words: Any) -> Ended:
-    return inside("study", *task.words, "--out", out, *words)
+    """The study of the task; where --set names checkpoints, those in place of the task's."""
+    own = any(str(word).startswith("checkpoint=") for word in words)
+    return inside("study", *(task.words[2:] if own else task.words), "--out", out, *words)
 
 
 def answer(out: Path) -> dict[str, Any]:
