@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -40,9 +40,15 @@ def locked(folder: Path, log: Log) -> Iterator[None]:
 
 
 def check_unlocked(folder: Path) -> None:
-    """Raises RequestError where another process has locked the folder."""
+    """Raises RequestError where another process has locked the folder. The lock of a process that ended is removed: the
+    other may end, and remove it, while this one looks, which then makes it anew.
+    """
     if os.path.lexists(folder / LOCK):
-        acquired(folder).release()
+        lock = acquired(folder)
+        if lock.is_locked:
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def acquired(folder: Path) -> FileLock:

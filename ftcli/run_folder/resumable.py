@@ -55,6 +55,7 @@ def resumable_run(
             with checkpointer.handling_signals(), history_written(folder, log) if has_history else nullcontext():
                 yield folder, checkpointer
         except Unusable:
+            (folder / LOCK).unlink(missing_ok=True)  # of this process, in the folder of another run
             raise
         except BaseException as error:
             limit = isinstance(error, ResourceLimit)

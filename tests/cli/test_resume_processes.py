@@ -203,6 +203,19 @@ def test_two_that_start_together(place: Path, undisturbed: Path, tmp_path: Path)
     assert not (out / LOCK).exists() and not (out / STATE).exists()
 
 
+def test_looking_at_a_lock_leaves_none(tmp_path: Path) -> None:
+    """The other run may end, and remove its lock, while this one looks."""
+    (tmp_path / LOCK).touch()
+    check_unlocked(tmp_path)
+    assert not (tmp_path / LOCK).exists()
+    with locked(tmp_path, Log()):
+        check_in_other = (
+            f"from pathlib import Path; from ftcli.run_folder.lock import *; check_unlocked(Path({str(tmp_path)!r}))"
+        )
+        ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
+        assert "is in use by process" in ended.stderr and (tmp_path / LOCK).exists()
+
+
 def test_one_that_comes_late_keeps_what_is_finished(place: Path, undisturbed: Path, tmp_path: Path) -> None:
     """The other run ends between the first look at the folder and the lock."""
     out, plain = tmp_path / "o", unfinished.resumable_run
@@ -215,6 +228,7 @@ def test_one_that_comes_late_keeps_what_is_finished(place: Path, undisturbed: Pa
         done = inside(*words(place, "finetune", out))
     assert done.returncode == 2 and "holds a finished run" in done.stderr
     assert (out / "report.json").read_bytes() == (undisturbed / "report.json").read_bytes()
+    assert not (out / LOCK).exists()
     assert not (out / LOCK).exists()
 
 
