@@ -209,9 +209,7 @@ def test_looking_at_a_lock_leaves_none(tmp_path: Path) -> None:
     check_unlocked(tmp_path)
     assert not (tmp_path / LOCK).exists()
     with locked(tmp_path, Log()):
-        check_in_other = (
-            f"from pathlib import Path; from ftcli.run_folder.lock import *; check_unlocked(Path({str(tmp_path)!r}))"
-        )
+        look = f"from ftcli.run_folder.lock import *; check_unlocked(Path({str(tmp_path)!r}))"
         ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
         assert "is in use by process" in ended.stderr and (tmp_path / LOCK).exists()
 
