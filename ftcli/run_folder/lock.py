@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from ftcli.errors import RequestError
 from ftcli.files import read_beginning, resource_limit
 from ftcli.log import Log
+from ftcli.run_folder.names import STATE
 
 LOCK = ".lock"
 LOCK_TIMEOUT = 0.5  # seconds: `check_unlocked` of another command has the lock for a moment
@@ -40,12 +41,12 @@ def locked(folder: Path, log: Log) -> Iterator[None]:
 
 
 def check_unlocked(folder: Path) -> None:
-    """Raises RequestError where another process has locked the folder. The lock of a process that ended is removed: the
-    other may end, and remove it, while this one looks, which then makes it anew.
+    """Raises RequestError where another process has locked the folder. Where no run is unfinished the lock is removed:
+    the other process may end, and remove it, while this one looks, which then makes it anew.
     """
     if os.path.lexists(folder / LOCK):
         lock = acquired(folder)
-        if lock.is_locked:
+        if lock.is_locked and not (folder / STATE).exists():
             with suppress(OSError):
                 (folder / LOCK).unlink(missing_ok=True)
         lock.release()

@@ -13,7 +13,6 @@ import pytest
 from ftcli.config.slurm import sbatch_options
 from ftcli.config.study import Study
 from ftcli.errors import RequestError
-from ftcli.run_folder.lock import LOCK
 from ftcli.run_folder.names import STATE
 from ftcli.studies.cells import Cell
 from ftcli.studies.engines import slurm
@@ -76,17 +75,9 @@ def until_ended(engine: Engine, count: int = 1) -> dict[str, int]:
 def process_in(folder: Path) -> int:
     """The number of the process that runs in a run folder, once its state has been saved."""
     until = time.monotonic() + MINUTE
-    while time.monotonic() < until and not ((folder / STATE).is_dir() and holder_of(folder)):
+    while time.monotonic() < until and not (folder / STATE).is_dir():
         time.sleep(0.1)
-    return holder_of(folder)
-
-
-def holder_of(folder: Path) -> int:
-    """The number of the process that has locked a folder; 0 where there is no lock, as for a moment when one begins."""
-    try:
-        return int((folder / LOCK).read_text("ascii") or 0)
-    except FileNotFoundError:
-        return 0
+    return int((folder / ".lock").read_text("ascii"))
 
 
 @pytest.fixture
@@ -124,7 +115,7 @@ def test_contract(opened: Engine, long: Callable[[Engine], Path], tmp_path: Path
 
     folder = long(opened)
     number = process_in(folder)
-    while holder_of(folder) in (0, number) and not Path(f"/proc/{number}").exists():
+    while int((folder / ".lock").read_text("ascii")) == number and not Path(f"/proc/{number}").exists():
         time.sleep(0.1)  # until the second process has the folder
     number = process_in(folder)
     opened.stop()
