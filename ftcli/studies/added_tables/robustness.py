@@ -48,6 +48,7 @@ def make(study: Material) -> RobustnessTable:
 
 
 def rows_of(benchmark: str, row: MethodRow, comparison: Comparison) -> Iterator[RobustnessRow]:
+    """The row of a method, then those of the averages of its runs."""
     joined = described(benchmark, row, [one.results for one in row.picks])
     joined.distortion = distortion_of(row.picks)
     same = [one for one in comparison.finished if one.cell.method == row.method]
