@@ -24,7 +24,7 @@ from ftcli.engine.select import oracle
 from ftcli.engine.types import Timing
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
-from ftcli.measures.types import FiguresBySet
+from ftcli.measures.types import Figures, FiguresBySet, Unlabelled
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from ftcli.model.low_rank import weight_of
@@ -76,7 +76,7 @@ def build(
 
 def warn_of_no_line(figures: FiguresBySet, log: Log) -> None:
     """Warn of the sets for which the agreements of the seeds gave no line."""
-    of_all = {**figures.ood, **figures.without_labels()}
+    of_all: dict[str, Figures | Unlabelled] = {**figures.ood, **figures.without_labels()}
     for name, entry in of_all.items():
         if entry.estimates is not UNSET and f"{ALINE}_slope" not in entry.estimates:
             log.warn(

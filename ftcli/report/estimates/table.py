@@ -9,7 +9,7 @@ from rich.text import Text
 from ftcli.config.details.estimates import ON_THE_LINE, STANDARD
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, percent, set_name, text
 from ftcli.measures.estimates.types import Estimate, Estimates
-from ftcli.measures.types import FiguresBySet
+from ftcli.measures.types import Figures, FiguresBySet, Unlabelled
 
 HEADS = {
     "atc": "ATC",
@@ -45,7 +45,7 @@ def estimates_table(results: FiguresBySet, width: int) -> Table | None:
 
 def estimates_by_set(results: FiguresBySet) -> dict[str, Estimates]:
     """The estimates of every set that has some."""
-    of_all = {**results.by_set(), **results.without_labels()}
+    of_all: dict[str, Figures | Unlabelled] = {**results.by_set(), **results.without_labels()}
     return {name: entry.estimates for name, entry in of_all.items() if entry.estimates is not UNSET and entry.estimates}
 
 
