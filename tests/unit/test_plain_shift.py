@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from tests.helpers.plain_shift import estimates
+from tests.helpers.plain_shift import estimates, label_shift, two_samples
 
 
 def near(values: object, expected: object, atol: float = 1e-12) -> None:
@@ -195,3 +195,181 @@ def test_dis2() -> None:
     # −log(3/4) on V; on U: z'_0 = log 3 against the mean of 1 and −1: log(1 + 3).
     z = math.log(3)
     near(estimates.critic_loss([[z, 0]], [0], [[z, 1, -1]], [0]), -math.log(0.75) + math.log(4))
+
+
+# Label shift
+
+
+def test_bbse() -> None:
+    # Of 4 of class 0 three are right, of 4 of class 1 two: C = [[3, 2], [1, 2]] / 8.
+    labels, predicted = [0] * 4 + [1] * 4, [0, 0, 0, 1, 0, 0, 1, 1]
+    C = label_shift.joint_matrix(predicted, labels, 2)
+    near(C, [[3 / 8, 2 / 8], [1 / 8, 2 / 8]])
+    # μ = (11/16, 5/16): 3w_0 + 2w_1 = 5.5, w_0 + 2w_1 = 2.5: w = (1.5, 0.5), q = (0.75, 0.25).
+    near(label_shift.bbse(predicted, labels, [0] * 11 + [1] * 5, 2), [0.75, 0.25])
+    # μ = (1, 0): 3w_0 + 2w_1 = 8, w_0 + 2w_1 = 0: w = (4, −2), so q = (1, 0).
+    near(label_shift.bbse(predicted, labels, [0], 2), [1, 0])
+    # V's own predictions: V's own shares.
+    near(label_shift.bbse(predicted, labels, predicted, 2), [0.5, 0.5])
+    near(label_shift.bbse([0], [0], [0], 1), [1])  # one class
+    near(label_shift.weighted_shares([1, 3], [0.75, 0.25]), [0.5, 0.5])
+    with pytest.raises(np.linalg.LinAlgError):
+        label_shift.bbse([0, 0], [0, 1], [0], 2)  # class 1 is never predicted
+
+
+def test_condition() -> None:
+    assert label_shift.condition([[0.5, 0], [0, 0.125]]) == 4
+    assert label_shift.condition([[0.5, 0.5], [0, 0]]) == math.inf
+
+
+def test_rlls_theta() -> None:
+    half, none = [[0.5, 0], [0, 0.5]], [0, 0]
+    # ‖θ/2 − d‖ + λ‖θ‖: a loss of ½ − λ per unit on the way to θ = 2d.
+    near(label_shift.rlls_theta(half, [0.3, -0.4], 0.49), [0.6, -0.8])
+    near(label_shift.rlls_theta(half, [0.3, -0.4], 0.51), none)
+    # Bound: |θ/2 + 1| falls down to −2, but θ ≥ −1.
+    near(label_shift.rlls_theta(half, [-1, 0], 0.1), [-1, 0])
+    # √((θ − 2)² + 1) + 0.6 θ: (θ − 2) / √… = −0.6, so 2 − θ = 3/4.
+    near(label_shift.rlls_theta([[1, 0], [0, 0]], [2, 1], 0.6), [1.25, 0], 1e-11)
+    near(label_shift.rlls_objective([1.25, 0], [[1, 0], [0, 0]], [2, 1], 0.6), 2)
+    # The same at K = 1: |2θ − 1| + λ|θ|.
+    near(label_shift.rlls_theta([[2]], [1], 1.9), [0.5])
+    near(label_shift.rlls_theta([[2]], [1], 2.1), [0])
+
+
+def test_rlls_theta_is_the_smallest() -> None:
+    random = np.random.default_rng(0)
+    for strength in (0.01, 0.05, 0.1, 0.2):
+        C = random.dirichlet(np.ones(16)).reshape(4, 4)
+        d = random.dirichlet(np.ones(4)) - random.dirichlet(np.ones(4))
+        theta = label_shift.rlls_theta(C, d, strength)
+        least = label_shift.rlls_objective(theta, C, d, strength)
+        assert theta.min() >= -1
+        for size in (1e-6, 1e-4, 1e-2, 1):
+            for step in size * random.normal(size=(200, 4)):
+                other = np.maximum(theta + step, -1)
+                assert label_shift.rlls_objective(other, C, d, strength) >= least - 1e-15
+
+
+def test_rlls() -> None:
+    # log(2 · 2 / 0.05) = log 80; n = 8.
+    near(label_shift.rlls_rho(8, 2), math.log(80) / 4 + 1.5 * math.sqrt(math.log(80)))
+    near(label_shift.rlls_rho(8, 2, 4 / math.e), 3 * (2 / 24 + 0.5))  # a logarithm of 1
+    # Strength 0.01 · ρ ≈ 0.042, below the smallest singular value of C (0.121): exactly BBSE's w = (1.5, 0.5).
+    labels, predicted = [0] * 4 + [1] * 4, [0, 0, 0, 1, 0, 0, 1, 1]
+    near(label_shift.rlls(predicted, labels, [0] * 11 + [1] * 5, 2), [1.5, 0.5])
+    near(label_shift.rlls(predicted, labels, predicted, 2), [1, 1])
+
+
+def test_em() -> None:
+    near(label_shift.em([[1, 0], [1, 0], [0, 1], [1, 0]], [0.5, 0.5]), [0.75, 0.25])
+    # From even shares: (0.8, 0.2); then 0.64 : 0.04.
+    p = [[0.8, 0.2]]
+    near(label_shift.em(p, [0.5, 0.5], rounds=1), [0.8, 0.2])
+    near(label_shift.em(p, [0.5, 0.5], rounds=2), [16 / 17, 1 / 17])
+    near(label_shift.em(p, [0.5, 0.5], tolerance=0.31), [0.8, 0.2])  # the first change, 0.3, ends it
+    # From (0.2, 0.8): p again; then 0.8 · 0.8 / 0.2 : 0.2 · 0.2 / 0.8 = 3.2 : 0.05.
+    near(label_shift.em(p, [0.2, 0.8], rounds=2), [64 / 65, 1 / 65])
+    # Two examples that mirror each other stay where they are.
+    near(label_shift.em([[0.8, 0.2], [0.2, 0.8]], [0.5, 0.5]), [0.5, 0.5])
+    near(label_shift.em([[0.5, 0.3, 0.2]], [0.625, 0.375, 0], rounds=1), [0.625, 0.375, 0])  # class 2 is not in V
+    near(label_shift.em([[1.0]], [1.0]), [1])
+    near(label_shift.corrected_logits([[1, 2]], [0.8, 0.2], [0.4, 0.4]), [[1 + math.log(2), 2 - math.log(2)]])
+
+
+def test_homogeneity() -> None:
+    # 6 and 4 against 2 and 8: expected 4 and 6 in both; 4 · (1/4 + 1/6) · 2 = 10/3.
+    v, u = [0] * 6 + [1] * 4, [0] * 2 + [1] * 8
+    statistic, freedom, p = label_shift.homogeneity(v, u, 3)
+    near(statistic, 10 / 3)
+    assert freedom == 1
+    near(p, math.erfc(math.sqrt(10 / 3 / 2)))  # one degree of freedom: P(|N| > √χ²)
+    # Two degrees of freedom: exp(−χ²/2). Counts 2, 0, 2 against 0, 2, 2: expected 1, 1, 2; χ² = 4.
+    near(label_shift.homogeneity([0, 0, 2, 2], [1, 1, 2, 2], 3), [4, 2, math.exp(-2)])
+    # Not equal in size: 1, 1 against 4, 2: expected 5/4, 3/4, 15/4, 9/4, all off by 1/4.
+    near(label_shift.homogeneity([0, 1], [0] * 4 + [1] * 2, 2)[0], (4 / 5 + 4 / 3 + 4 / 15 + 4 / 9) / 16)
+    assert label_shift.homogeneity([1, 1], [1], 3) == (0, 0, 1)
+
+
+def test_expected_accuracy() -> None:
+    recall = label_shift.recalls([0, 0, 0, 1, 1], [0, 0, 0, 0, 1], 3)
+    near(recall, [0.75, 1, math.nan])
+    near(label_shift.expected_accuracy([0.4, 0.6, 0], recall), 0.9)
+    near(label_shift.expected_accuracy([0.8, 0.2, 0], recall), 0.8)  # V's own shares: V's accuracy
+    assert math.isnan(label_shift.expected_accuracy([0, 0.5, 0.5], recall))
+
+
+# Two samples
+
+
+def test_two_proportions() -> None:
+    # 0.9 and 0.7 of 100 each: a = 0.8; √(0.16 · 0.02) = 0.04 · √2.
+    z, p = two_samples.two_proportions(90, 100, 70, 100)
+    near(z, 0.2 / (0.04 * math.sqrt(2)))
+    near(p, math.erfc(z / math.sqrt(2)) / 2)
+    # 8/10 and 10/40: a = 18/50; √(0.36 · 0.64 · 0.125) = 0.48 · √(1/8).
+    near(two_samples.two_proportions(8, 10, 10, 40)[0], 0.55 / (0.48 * math.sqrt(1 / 8)))
+    assert two_samples.two_proportions(3, 3, 1, 1) == two_samples.two_proportions(0, 3, 0, 1) == (0, 0.5)
+    near(two_samples.two_proportions(70, 100, 90, 100)[0], -z)
+
+
+def test_power() -> None:
+    # α = ½: z_{1 − α} = 0. a = 0.8, b = 0.5: s₁ = √(0.16/16 + 0.25/25) = √0.02.
+    near(two_samples.power(0.8, 0.3, 16, 25, alpha=0.5), norm.cdf(0.3 / math.sqrt(0.02)))
+    # a = 0.9, b = 0.7, 100 each: s₀ = 0.04 · √2, s₁ = √(0.0009 + 0.0021).
+    z = 2.3263478740408408  # of 0.99
+    expected = norm.cdf((0.2 - z * 0.04 * math.sqrt(2)) / math.sqrt(0.003))
+    near(two_samples.power(0.9, 0.2, 100, 100), expected)
+    near(two_samples.power(0.9, 0.0, 100, 100), 0.01)  # nothing to find: the level
+    assert two_samples.power(1.0, 1.0, 10, 10) == 1
+    assert two_samples.power(1.0, 1.0, 1, 1) == 0  # s₀ = √(¼ · 2), · 2.33 > 1
+
+
+def test_smallest_drop() -> None:
+    for accuracy, n, m in ((0.9, 130, 300), (0.5, 1000, 50), (1.0, 100, 100)):
+        drop = two_samples.smallest_drop(accuracy, n, m)
+        near(two_samples.power(accuracy, drop, n, m), 0.8)
+        assert two_samples.power(accuracy, drop - 1e-6, n, m) < 0.8
+    assert math.isnan(two_samples.smallest_drop(0.1, 10, 10))
+    assert math.isnan(two_samples.smallest_drop(0.0, 10, 10))
+    # (2.3263 + 0.8416) · √(0.25 · 0.02) at 0.5 and 100 each.
+    short = (2.3263478740408408 + 0.8416212335729143) * math.sqrt(0.005)
+    near(two_samples.smallest_drop_of_equal_variance(0.5, 100, 100), short)
+
+
+def test_auc() -> None:
+    # Pairs: 2 > 1; 2 = 2; 2 < 3; 4 > 1, 2, 3: 4.5 of 6.
+    assert two_samples.auc([1, 2, 3], [2, 4]) == 0.75
+    assert two_samples.auc([1], [1]) == 0.5
+    assert (two_samples.auc([1, 2], [3]), two_samples.auc([3], [1, 2])) == (1, 0)
+
+
+def test_mann_whitney() -> None:
+    # No ties: 2 · 2 / 12 · 5 = 5/3; U = 4 of an expected 2.
+    near(two_samples.mann_whitney([1, 2], [3, 4])[0], 2 / math.sqrt(5 / 3))
+    # One tie of two: (8 − 2) / (5 · 4) = 0.3 off 6; variance 6 / 12 · 5.7; U = 4.5 of an expected 3.
+    near(two_samples.mann_whitney([1, 2, 3], [2, 4])[0], 1.5 / math.sqrt(2.85))
+    assert two_samples.mann_whitney([1, 1], [1, 1]) == (0, 0.5)
+
+
+def test_divergence() -> None:
+    assert two_samples.gaussian_divergence([3], [2], [3], [2]) == 0
+    # The same deviation 2, means 1 apart: both (1/4) / 2.
+    near(two_samples.gaussian_divergence([0], [2], [1], [2]), 1 / 8)
+    # σ_V = 1, σ_U = 2, the same mean: U to V −log 2 + 2 − ½, V to U log 2 + 1/8 − ½; half the sum.
+    near(two_samples.gaussian_divergence([5], [1], [5], [2]), 9 / 16)
+    near(two_samples.gaussian_divergence([0, 5], [2, 1], [1, 5], [2, 2]), (1 / 8 + 9 / 16) / 2)
+    # Both: means 1 apart too: (1 / 2 + 1 / 8) / 2 more.
+    near(two_samples.gaussian_divergence([5], [1], [6], [2]), 9 / 16 + 5 / 16)
+    near(two_samples.moments([[1, 0], [3, 4]]), [[2, 2], [1, 2]])
+    near(two_samples.moment_divergence([[0.0], [4]], [[1.0], [5]]), 1 / 8)
+    near(two_samples.divergence_over_noise([[0.0], [4]], [[1.0], [5]], [[0.0], [4]], [[0.5], [4.5]]), 3 / 32)
+
+
+def test_gradients() -> None:
+    gradients, weights = {"a": [[3.0, 0]], "b": [4.0], "c": [1.0]}, {"a": [[6.0, 0]], "b": [8.0], "c": [4.0]}
+    blocks = {"a": "first", "b": "first", "c": "last"}
+    assert two_samples.relative_gradient_norms(gradients, weights, blocks) == {"first": 0.5, "last": 0.25}
+    # Signs + + +, + − 0, + − −: 1, 0 and 1/3.
+    near(two_samples.sign_agreement([[1, 2, 3], [9, -1, -4], [0.1, 0, -1]]), (1 + 0 + 1 / 3) / 3)
+    assert two_samples.sign_agreement([[1, -2, 0]]) == 2 / 3  # one batch
