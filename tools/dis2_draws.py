@@ -50,8 +50,8 @@ def main(draws: int, folders: list[str]) -> None:
         print(f"{draw} {folders[i]} {name}: bound {lower:.3f}, accuracy {accuracy:.3f}", file=sys.stderr, flush=True)
     for folder, of_run in sorted(held.items()):
         print(f"{folder}: {sum(of_run)} of {len(of_run)}")
-    print(f"all: {sum(map(sum, held.values()))} of {draws}; accuracy - bound: median {100 * np.median(gaps):.1f}
-    points")
+    median = 100 * np.median(gaps)
+    print(f"all: {sum(map(sum, held.values()))} of {draws}; accuracy - bound: median {median:.1f} points")
 
 
 if __name__ == "__main__":
