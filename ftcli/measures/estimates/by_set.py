@@ -63,7 +63,7 @@ def estimates_by_set(
         if left_out and details.on_labelled:
             log.warn(
                 "left-out-by-chance",
-                f"{name}: {listed(list(left_out))} are left out, because chance alone makes the class shares of so few "
+                f"{name}: {' and '.join(left_out)} are left out, because chance alone makes the class shares of so few "
                 f"examples differ by {100 * chance:.0f} points, which they would take for errors",
             )
         shift = data.shift.name if data.shift else None
