@@ -1,4 +1,4 @@
-"""The outputs of a model's blocks for images, pooled to a number or two per channel, and the features before the head."""
+"""The outputs of a model's blocks for images, pooled over positions, and the features before the head."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -53,7 +53,7 @@ def set_features(model: nn.Module, loader: Loader, machine: Machine, log: Log, l
 def batch_statistics_logits(
     model: nn.Module, loader: Loader, machine: Machine, seed: int, log: Log
 ) -> np.ndarray | None:
-    """The logits [N, K] where every BatchNorm uses the statistics of its batch, in an order drawn by `seed`: one pass.
+    """The logits [N, K] where every BatchNorm uses the statistics of its batch: one pass, in an order drawn by `seed`.
 
     NaN for a last batch of one image. None where no layer keeps statistics. The model is left as it was.
     """

@@ -83,8 +83,8 @@ def label_shift_of(
     K = len(names)
     C = shift.joint_confusion(source.predicted, source.labels, K)
     p = shift.shares_of(source.labels, K)
-    counts = [np.bincount(of.predicted, minlength=K) for of in (source, target)]
-    chi2, p_value = shift.homogeneity(*counts, seed=seed)
+    first, second = (np.bincount(of.predicted, minlength=K) for of in (source, target))
+    chi2, p_value = shift.homogeneity(first, second, seed)
     mu = shift.shares_of(target.predicted, K)
     bbse = shift.bbse(C, mu)
     em = shift.em(shift.calibrated(target.logits, shift.calibrate(source.logits, source.labels)), p)

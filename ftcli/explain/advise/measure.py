@@ -131,7 +131,9 @@ def covered_classes(sets: dict[str, ImageSet], K: int) -> list[int]:
 
 
 def side_of(features: SetFeatures, data: ImageSet | None, covered: list[int]) -> Side:
-    """A set among some classes; of a set with labels only the images of those. data: None of labels that do not count."""
+    """A set among some classes; of a set with labels only the images of those. data: None where its
+    labels do not count.
+    """
     logits = features.logits[:, covered]
     if data is None or not data.labelled:
         return Side(features, Predictions(logits, None))

@@ -16,6 +16,7 @@ MEANING = {
     "output": "other labels for the same features: tune the head",
     "mixed": "no single kind: compare the blocks",
 }
+TESTS = {"images": "features", "predicted class": "by_prediction", "class": "by_class"}  # by column
 MEASURED_BY_LEE = (
     "Lee et al. 2022 measured: corrupted images, first block; subclasses, middle block; flipped labels and spurious "
     "attributes, last layer"
@@ -108,29 +109,25 @@ def regained_rows(evidence: Evidence) -> list[list[str]]:
 
 def block_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     """A row for each block."""
-    columns = {"images": "features", "predicted": "by_prediction", "class": "by_class"}
-    used = {head: kind for head, kind in columns.items() if kind in evidence.pairs}
-    heads = ["block", *(head for name in used for head in (f"AUC {name}", f"p {name}")), "divergence", "RGN", "signs"]
-    rows = []
-    for name, block in evidence.blocks.items():
-        cells = [text(name)]
-        for kind in used.values():
-            cells += separability_cells(block[kind] if kind in block else UNSET)
-        rows.append(cells + number_cells(block))
+    used = {head: kind for head, kind in TESTS.items() if kind in evidence.pairs}
+    heads = ["block", *used, "divergence", "RGN", "signs"]
+    rows = [
+        [text(name), *(separability(block.get(kind)) for kind in used.values()), *number_cells(block)]
+        for name, block in evidence.blocks.items()
+    ]
     pairs = ", ".join(f"{name} {evidence.pairs[kind]:,}" for name, kind in used.items())
     caption = (
-        "AUC with which held-out images of ID-val and the target are told apart: as they are (images), with equally many "
-        f"of each predicted class, of each class; p: over all blocks together; images of each side: {pairs}; "
-        "divergence: of the channels' distributions, less that between halves of ID-val; RGN: ‖g‖/‖θ‖; signs: agreement "
-        "over batches"
+        "AUC with which held-out images of ID-val and the target are told apart, and its p over all blocks together: "
+        "as they are (images), with equally many of each predicted class, of each class; images of each side: "
+        f"{pairs}; divergence: of the channels' distributions, less that between halves of ID-val; RGN: norm of the "
+        "gradient over that of the weights; signs: agreement over batches"
     )
     return list(Layout(heads, rows).tables(width, "Blocks", caption, ("block",)))
 
 
-def separability_cells(found: object) -> list[Text]:
-    if not isinstance(found, Separability):
-        return [Text("-"), Text("-")]
-    return [Text(f"{found.auc:.2f}"), Text(p_value(found.p))]
+def separability(found: Separability | None) -> Text:
+    """An AUC and its p value; a dash for the head."""
+    return Text(f"{found.auc:.2f}  {found.p:.3f}" if found else "-")
 
 
 def number_cells(block: BlockEvidence) -> list[Text]:

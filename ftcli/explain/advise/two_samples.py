@@ -1,11 +1,11 @@
 """Can a linear classifier tell the source's features from the target's? A test of every block of a network.
 
 At each block a logistic regression with an L2 penalty is fitted to standardised features, reduced by PCA; both are
-fitted to four fifths of the examples, and the last fifth is scored (Lopez-Paz and Oquab 2017). The statistic is the area
-under the ROC curve (AUC), the mean over five folds. Its null distribution comes from permutations of the memberships
-that go through the whole of it, the fits included: permuting only held-out scores would be cheaper and wrong, because
-the folds share their training examples, which doubles the variance of the mean. The largest AUC over the blocks is taken
-of each permutation, so that the p values hold for all blocks together.
+fitted to four fifths of the examples, and the last fifth is scored (Lopez-Paz and Oquab 2017). The statistic is the
+area under the ROC curve (AUC), the mean over five folds. Its null distribution comes from permutations of the
+memberships that go through the whole of it, the fits included: permuting only held-out scores would be cheaper and
+wrong, because the folds share their training examples, which doubles the variance of the mean. Of each permutation the
+largest AUC over the blocks counts, so that the p values hold for all blocks together.
 
 Strata: with a stratum for every example, both sides have equally many of each stratum, and memberships are permuted
 within them. That compares p(x | stratum), whatever the shares of the strata.
@@ -138,7 +138,7 @@ def logistic_weights(X: np.ndarray, members: np.ndarray) -> np.ndarray:
     memberships: it is factorised once for all permutations (Böhning and Lindsay 1988). The last column of X, of ones,
     is not penalised.
     """
-    n, d = X.shape
+    d = X.shape[1]
     penalty = np.full(d, PENALTY)
     penalty[-1] = 1e-8
     inverse = np.linalg.inv(X.T @ X / 4 + np.diag(penalty))
