@@ -146,7 +146,7 @@ def two_sample_tests(
     if labelled is not None:
         assert of_source.labels is not None and labelled[1].labels is not None
         by_class = compare_blocks(
-            features.blocks, labelled[0].blocks, (of_source.labels, labelled[1].labels), seed=seed
+            features.blocks, labelled[0].blocks, (of_source.labels, labelled[1].labels), within=True, seed=seed
         )  # fmt: skip
     predicted = of_source.predicted, of_target.predicted
     return TwoSampleTests(

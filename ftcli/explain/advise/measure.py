@@ -26,13 +26,12 @@ from ftcli.explain.advise.gradients import block_gradients
 from ftcli.explain.advise.interventions import fresh_head_correct, regained
 from ftcli.explain.advise.options import TARGET, UNLABELLED
 from ftcli.explain.advise.rule import ALPHA, FEW, Decision, decide
-from ftcli.explain.advise.two_samples import FOLDS
+from ftcli.explain.advise.two_samples import FEWEST_PAIRS
 from ftcli.explain.advise.types import Cost, Evidence, LabelShift, Regained
 from ftcli.log import Log
 from ftcli.safe_text import counted, listed
 
 SOURCE = "id_val"
-LEAST = 2 * FOLDS  # images of each side
 
 
 @dataclass
@@ -148,10 +147,10 @@ def check_enough(sets: dict[str, ImageSet], covered: list[int], log: Log) -> Non
     for name, data in sets.items():
         n = int(np.isin(data.labels, covered).sum()) if name == SOURCE else len(data)
         called = "ID-val" if name == SOURCE else f"the set {name}"
-        if n < LEAST:
+        if n < FEWEST_PAIRS:
             among = " of the target's classes" if name == SOURCE and n < len(data) else ""
             raise RequestError(
-                f"{called} has {counted(n, 'image', 'images')}{among}: too few to compare, {LEAST} are needed.",
+                f"{called} has {counted(n, 'image', 'images')}{among}: too few to compare, {FEWEST_PAIRS} are needed.",
                 "give a larger one" + (" with --id-val SPEC" if name == SOURCE else ""),
             )
         if n < FEW:

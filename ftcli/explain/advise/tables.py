@@ -118,7 +118,7 @@ def block_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     pairs = ", ".join(f"{name} {evidence.pairs[kind]:,}" for name, kind in used.items())
     caption = (
         "AUC with which held-out images of ID-val and the target are told apart, and its p over all blocks together: "
-        "as they are (images), with equally many of each predicted class, of each class; images of each side: "
+        "as they are (images), with equally many of each predicted class, within classes; images of each side: "
         f"{pairs}; divergence: of the channels' distributions, less that between halves of ID-val; RGN: norm of the "
         "gradient over that of the weights; signs: agreement over batches"
     )

@@ -8,7 +8,8 @@ wrong, because the folds share their training examples, which doubles the varian
 largest AUC over the blocks counts, so that the p values hold for all blocks together.
 
 Strata: with a stratum for every example, both sides have equally many of each stratum, and memberships are permuted
-within them. That compares p(x | stratum), whatever the shares of the strata.
+within them. One classifier of all strata then compares p(x) as it were with equal shares of the strata; `within`, a
+classifier for each stratum compares p(x | stratum) itself, and the statistic is the mean of their AUC.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 FOLDS = 5
+FEWEST_PAIRS = 2 * FOLDS
 DIMENSIONS = 64  # of PCA at most
 EXAMPLES_PER_DIMENSION = 5  # for training, at least: with fewer, the classifier would fit noise
 PENALTY = 1.0
@@ -40,24 +42,27 @@ class TwoSampleTest:
 
 def compare_blocks(
     source: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray],
-    strata: tuple[np.ndarray, np.ndarray] | None = None, *, permutations: int = PERMUTATIONS, seed: int = 0,
+    strata: tuple[np.ndarray, np.ndarray] | None = None, *, within: bool = False, permutations: int = PERMUTATIONS,
+    seed: int = 0,
 ) -> TwoSampleTest | None:  # fmt: skip
     """The test of every block's features: {block: [n, D]} of the source, {block: [m, D]} of the target.
 
-    strata: one [n] and one [m]; None compares p(x) itself. None where fewer than ten pairs remain.
+    strata: one [n] and one [m], of integers; None compares p(x) itself. within: a classifier for each stratum of ten
+    pairs or more, and one for all the others. None where fewer than ten pairs remain.
     """
     n, m = len(next(iter(source.values()))), len(next(iter(target.values())))
     rng = np.random.default_rng(seed)
     of_source, of_target = strata or (np.zeros(n, np.int64), np.zeros(m, np.int64))
     rows = matched_rows(of_source, of_target, rng)
     pairs = len(rows[0])
-    if pairs < 2 * FOLDS:
+    if pairs < FEWEST_PAIRS:
         return None
     stratum = np.concatenate([of_source[rows[0]], of_target[rows[1]]])
     members = permuted_memberships(np.arange(2 * pairs) >= pairs, stratum, permutations, rng)  # [2 pairs, 1 + P]
     folds = rng.permutation(2 * pairs) % FOLDS
+    groups = grouped(stratum) if within else np.zeros(2 * pairs, np.int64)
     curves = {
-        block: separation(np.concatenate([source[block][rows[0]], target[block][rows[1]]]), members, folds)
+        block: mean_separation(np.concatenate([source[block][rows[0]], target[block][rows[1]]]), members, folds, groups)
         for block in source
     }
     largest = np.max([curve[1:] for curve in curves.values()], axis=0)  # [P]
@@ -92,6 +97,26 @@ def permuted_memberships(
         rows = np.flatnonzero(strata == stratum)
         permuted[rows, 1:] = rng.permuted(permuted[rows, 1:], axis=0)
     return permuted
+
+
+def grouped(strata: np.ndarray) -> np.ndarray:
+    """The group of every example [N], of strata that have both sides equally often: its stratum, or -1 where that has
+    fewer than ten pairs.
+    """
+    values, index, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.where(counts >= 2 * FEWEST_PAIRS, values, -1)[index]
+
+
+def mean_separation(features: np.ndarray, members: np.ndarray, folds: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The AUC [P] of one classifier for each group, the mean weighted by their examples; groups [N]. Groups of fewer
+    than ten pairs are left out.
+    """
+    total, weight = np.zeros(members.shape[1]), 0
+    for group in np.unique(groups):
+        rows = groups == group
+        if (count := int(rows.sum())) >= 2 * FEWEST_PAIRS:
+            total, weight = total + count * separation(features[rows], members[rows], folds[rows]), weight + count
+    return total / weight if weight else np.full(members.shape[1], 0.5)
 
 
 def separation(features: np.ndarray, members: np.ndarray, folds: np.ndarray) -> np.ndarray:

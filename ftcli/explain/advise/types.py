@@ -73,7 +73,7 @@ class Separability(Record):
 
 class BlockEvidence(Record, kw_only=True):
     """One block; the head has gradients only. `features`: images as they are; `by_prediction`: equally many of each
-    predicted class on both sides; `by_class`: of each class. `divergence`: of the channels' distributions, less
+    predicted class on both sides; `by_class`: within classes. `divergence`: of the channels' distributions, less
     `noise`, that between halves of ID-val. `gradient`: its norm over that of the weights; `sign_agreement`: over the
     batches.
     """
