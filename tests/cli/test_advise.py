@@ -132,6 +132,16 @@ def test_classes_that_the_target_lacks(place: Path, tmp_path: Path) -> None:
     assert advice["evidence"]["label_shift"]["source"]["class0"] == 0.5
 
 
+def test_a_target_by_the_name_of_an_ood_set(place: Path, tmp_path: Path) -> None:
+    """As a preset gives several; the others play no part."""
+    sets = ["--id-val", place / "val", "--ood", f"x={place / 'same'}", "--ood", f"y={place / 'prior'}", "--target", "x"]
+    done = inside("advise", place / "model", *sets, *MODEL, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    report = read(tmp_path / "out")
+    assert list(report["data"]["ood"]) == ["target"] and report["data"]["ood"]["target"]["spec"] == str(place / "same")
+    assert f"target={place / 'same'}" in report["advice"]["command"]
+
+
 def two_classes(folder: Path) -> Path:
     (folder / "map.json").write_text('{"class2": null}')
     return folder / "map.json"
@@ -155,7 +165,7 @@ def test_the_report_shows_the_same_tables(place: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "problem"), [
     (["--train", "train"], "No target is given"),
     (["--target", "same"], "No ID-val is given"),
-    (["--train", "train", "--target", "same", "--ood", "x=same"], "advise is about one target"),
+    (["--train", "train", "--ood", "x=same"], "add --target x"),
     (["--train", "train", "--id-val", "val?limit=6", "--target", "same"], "ID-val has 6 images"),
     (["--id-val", "val", "--target", "same?limit=9"], "the set target has 9 images"),
 ])  # fmt: skip

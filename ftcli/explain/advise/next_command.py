@@ -19,7 +19,7 @@ def next_command(config: Advise, decision: Decision, folder: Path, *, labelled: 
     folder: of the corrected model, where the class shares have shifted. labelled: whether the target has labels to tune
     on. batch_norm: whether the model has BatchNorm, whose statistics can be estimated on the target without labels.
     """
-    target = str(config.target or config.unlabelled)
+    target = str(config.target_spec() or config.unlabelled)
     if decision.shift == "label":
         return line(["evaluate", str(folder), *processing(config), "--ood", f"{TARGET}={target}"])
     model = ["--checkpoint", config.checkpoint, *processing(config)]

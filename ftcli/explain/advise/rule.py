@@ -104,7 +104,7 @@ def with_labels(s: Signals) -> Decision:
         reason = "the class shares differ, they alone explain the accuracy, and within classes no feature differs"
         return Decision("label", "sure" if clear else "leaning", "R1", [], reason)
     if s.unchanged:
-        reason = "accuracy falls though no block's features differ: the labels of the same images have changed"
+        reason = "accuracy falls though no block's features differ: p(y | x) has changed, the labels of such images"
         return Decision("output", "sure" if min(s.p) > CLEAR else "leaning", "R2", ["head"], reason)
     return input_shift(s) or head_suffices(s) or feature_shift(s) or mixed(s)
 
