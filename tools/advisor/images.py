@@ -16,6 +16,7 @@ from tools.advisor.worlds import PRIOR_DRAWS
 DIGITS = [str(digit) for digit in range(10)]
 PARTS = {"source": 597, "val": 300, "target": 300, "extra": 100, "test": 500}  # of the 1797 digits, in random order
 CIFAR_PARTS = {"val": 1000, "target": 300, "extra": 1700, "test": 2000}  # of the 5000 images of CIFAR-10's test set
+HARD = {"cat": 0.3, "dog": 0.3, "bird": 0.15, "deer": 0.15}  # class shares of a target of difficult classes
 ALIKE = ("06", "17", "38", "49", "25")  # digits of about one shape: superclasses of two subclasses, the first is source
 SPURIOUS = {"spurious": 0.95, "spurious-99": 0.99}  # share of the source where the background belongs to the class
 
@@ -42,12 +43,16 @@ def drawn_parts(sizes: dict[str, int], rng: np.random.Generator) -> list[str]:
     return rng.permutation(np.repeat(list(sizes), list(sizes.values()))).tolist()
 
 
-def prior_parts(labels: np.ndarray, parts: list[str], rng: np.random.Generator, most: dict[str, int]) -> list[str]:
-    """The parts target and test with class shares from Dirichlet(0.5), as large as the classes allow without a copy.
+def prior_parts(
+    labels: np.ndarray, parts: list[str], rng: np.random.Generator, most: dict[str, int],
+    shares: np.ndarray | None = None,
+) -> list[str]:  # fmt: skip
+    """The parts target and test with class shares from Dirichlet(0.5), or these, as large as the classes allow without
+    a copy.
 
     The target takes from what was target, extra and half of test, the test from the other half.
     """
-    shares = rng.dirichlet(np.full(labels.max() + 1, 0.5))
+    shares = rng.dirichlet(np.full(labels.max() + 1, 0.5)) if shares is None else shares
     old, half = np.array(parts), rng.random(len(parts)) < 0.5
     pools = {
         "target": np.isin(old, ("target", "extra")) | ((old == "test") & half), "test": (old == "test") & ~half
@@ -101,6 +106,9 @@ def make_cifar(folder: Path, data: Path) -> None:
     write(folder / "cifar.parquet", images, labels.tolist(), parts, names)
     changed = prior_parts(labels, parts, rng, {"target": 300, "test": 1000})
     write(folder / "cifar-prior.parquet", images, labels.tolist(), changed, names)
+    hard = np.array([HARD.get(name, (1 - sum(HARD.values())) / (len(names) - len(HARD))) for name in names])
+    changed = prior_parts(labels, parts, rng, {"target": 300, "test": 1000}, hard)
+    write(folder / "cifar-hard.parquet", images, labels.tolist(), changed, names)
 
 
 def make_entity13(folder: Path, data: Path) -> None:

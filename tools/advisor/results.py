@@ -93,6 +93,8 @@ def mean_regrets(found: list[Outcome]) -> str:
     """Over all worlds, and over those of each kind."""
     heads = ["worlds", "number", "advice", "untouched", "all", "first", "Auto-RGN", "random", "within 2 points"]
     groups = {"all": found} | {kind: [of for of in found if of.world.kind == kind] for kind in SHIFTS}
+    digits = [of for of in found if of.world.source not in ("cifar", "entity13")]
+    groups |= {"digits": digits, "CIFAR and tiny100": [of for of in found if of not in digits]}
     groups["accuracy falls"] = [of for of in found if of.advice["evidence"]["accuracy"]["p"] <= 0.01]
     rows = []
     for name, members in groups.items():

@@ -69,6 +69,7 @@ WORLDS = [
     pair("cifar-noise", "input", "cifar", "cifar", "&shift=gaussian_noise:5"),
     pair("cifar-flip", "output", "cifar", "cifar", "&labels=flip"),
     pair("cifar-prior", "label", "cifar", "cifar-prior"),
+    pair("cifar-hard", "label", "cifar", "cifar-hard"),
 ]
 
 

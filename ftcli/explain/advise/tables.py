@@ -19,7 +19,7 @@ MEANING = {
 TESTS = {"images": "features", "predicted class": "by_prediction", "class": "by_class"}  # by column
 MEASURED_BY_LEE = (
     "Lee et al. 2022 measured as best: input, first block (CIFAR-C, ImageNet-C); feature, a middle one (Living-17, "
-    "Entity-30); output, the last layer (flipped labels, Waterbirds, CelebA); Camelyon17, the embedding; FMoW, the last "
+    "Entity-30); output, the last layer (flipped labels, Waterbirds, CelebA); Camelyon17, embedding; FMoW, last "
     "three blocks"
 )
 
