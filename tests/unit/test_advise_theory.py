@@ -32,10 +32,18 @@ def advice(seed: int, A: np.ndarray, sign: int) -> Decision:
     assert found is not None and head is not None
     return decide(
         Signals(
-            n=N, loss=drop.difference, loss_p=drop.p, detectable=drop.detectable, labels_p=1.0, explained=False,
-            by_class_p=ALPHA, blocks=["first"], auc=list(found.auc.values()), p=list(found.p.values()),
+            n=N,
+            loss=drop.difference,
+            loss_p=drop.p,
+            detectable=drop.detectable,
+            labels_p=1.0,
+            explained=False,
+            by_class_p=ALPHA,
+            blocks=["first"],
+            auc=list(found.auc.values()),
+            p=list(found.p.values()),
             head=regained(head, correct, seed),
-        )  # fmt: skip
+        )
     )
 
 
