@@ -72,11 +72,12 @@ def test_flipped_labels_and_the_command_that_follows(place: Path, tmp_path: Path
     advice = report["advice"]
     assert (advice["shift"], advice["blocks"]) == ("output", ["head"])
     words = shlex.split(advice["command"])
-    assert words[0] == "ftcli" and words[1] == "surgical" and words[-2:] == ["--blocks", "head"]
-    more = ["--epochs", 1, "--lr", "1e-2", "--augment", "none", "--out", tmp_path / "next"]
-    done = inside(*words[1:], *more)
+    assert words[:2] == ["ftcli", "probe"]
+    done = inside(*words[1:], "--out", tmp_path / "next")
     assert done.returncode == 0, done.stderr
-    assert list(read(tmp_path / "next")["choices"]) == ["head"]
+    after, before = (of["results"] for of in (read(tmp_path / "next"), report))
+    assert after["id_test"]["accuracy"] > before["ood"]["target"]["accuracy"] + 0.2
+    assert after["ood"]["source"]["accuracy"] < before["id_val"]["accuracy"]  # of the labels before the flip
 
 
 def test_a_shifted_prior_is_corrected(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

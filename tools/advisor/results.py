@@ -139,11 +139,24 @@ def shares(found: list[Outcome]) -> str:
     return table(["world", "images", "p", "source", "BBSE", "RLLS", "EM", "accuracy explained"], rows)
 
 
+def heads(folder: Path, found: list[Outcome]) -> str:
+    """The exact head that advice of an output shift prints, beside the choices of `ftcli surgical`."""
+    rows = []
+    for of in found:
+        report = folder / "heads" / of.world.name / "report.json"
+        if report.exists():
+            exact = 100 * read(report)["results"]["id_test"]["accuracy"]
+            tuned = [of.accuracy[choice] for choice in ("none", "head", of.best, "all")]
+            rows.append([of.world.name, f"{exact:.1f}", *(f"{value:.1f}" for value in tuned)])
+    return table(["world", "exact head", "untouched", "`head`", "best", "`all`"], rows)
+
+
 def main(folder: Path) -> None:
     """Print the tables."""
     found = [of for world in WORLDS if (of := outcome(folder, world))]
     missing = [world.name for world in WORLDS if world.name not in {of.world.name for of in found}]
     print(*(text(found) for text in (by_world, mean_regrets, confusion, shares)), sep="\n\n")
+    print("\n" + heads(folder, found))
     if missing:
         print("\nmissing:", ", ".join(missing))
 

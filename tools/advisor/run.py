@@ -8,6 +8,7 @@
 Finished runs are kept; what a command prints goes to FOLDER/logs.
 """
 
+import json
 import shlex
 import subprocess
 import sys
@@ -56,6 +57,13 @@ def evaluate_command(folder: Path, world: World) -> list[str]:
     return ["evaluate", *where, "--id-test", spec(folder, world.test), *out]
 
 
+def head_command(folder: Path, world: World) -> list[str]:
+    """The exact head of the target, which advice of an output shift prints."""
+    where = ["--checkpoint", model_of(folder, world.source), *importing(folder, world.source)]
+    sets = ["--train", spec(folder, world.target), "--id-test", spec(folder, world.test)]
+    return ["probe", *where, *sets, "--threads", "1", "--out", str(folder / "heads" / world.name)]
+
+
 def run(words: list[str], log: Path, report: Path) -> bool:
     """Run a command of ftcli unless its report is there; what it prints goes to a log. Whether it succeeded."""
     if report.exists():
@@ -100,6 +108,9 @@ def advise(folder: Path, names: list[str] = typer.Argument(None)) -> None:  # no
         if (advice / "model.safetensors").exists():
             report = folder / "corrected" / world.name / "report.json"
             done &= run(evaluate_command(folder, world), folder / f"logs/corrected-{world.name}.txt", report)
+        if done and json.loads((advice / "report.json").read_text(encoding="utf-8"))["advice"]["shift"] == "output":
+            report = folder / "heads" / world.name / "report.json"
+            done &= run(head_command(folder, world), folder / f"logs/head-{world.name}.txt", report)
         print(world.name, "done" if done else "failed", flush=True)
 
 

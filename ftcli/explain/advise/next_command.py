@@ -29,6 +29,8 @@ def next_command(config: Advise, decision: Decision, folder: Path, *, labelled: 
         method = [] if batch_norm else ["--method", "memo"]
         return line(["adapt", *model, "--ood", f"{TARGET}={target}", *method])
     source = ["--ood", f"{SOURCE}={config.id_val}"] if config.id_val else []
+    if decision.shift == "output":  # the head alone: its exact solution, which steps of any rate only approach
+        return line(["probe", *model, "--train", target, *source])
     blocks = ["each", "--budget", "halving"] if decision.shift == "mixed" else [",".join(decision.blocks)]
     return line(["surgical", *model, "--train", target, *source, "--blocks", *blocks])
 
