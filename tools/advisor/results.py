@@ -139,13 +139,21 @@ def shares(found: list[Outcome]) -> str:
     return table(["world", "images", "p", "source", "BBSE", "RLLS", "EM", "accuracy explained"], rows)
 
 
+def as_printed(folder: Path, of: Outcome) -> Outcome:
+    """With the exact head where the advice prints that."""
+    report = folder / "heads" / of.world.name / "report.json"
+    if not report.exists():
+        return of
+    return of._replace(choice="exact head", advised=100 * read(report)["results"]["id_test"]["accuracy"])
+
+
 def heads(folder: Path, found: list[Outcome]) -> str:
     """The exact head that advice of an output shift prints, beside the choices of `ftcli surgical`."""
     rows = []
     for of in found:
-        report = folder / "heads" / of.world.name / "report.json"
-        if report.exists():
-            exact = 100 * read(report)["results"]["id_test"]["accuracy"]
+        printed = as_printed(folder, of)
+        if printed.choice == "exact head":
+            exact = printed.advised
             tuned = [of.accuracy[choice] for choice in ("none", "head", of.best, "all")]
             rows.append([of.world.name, f"{exact:.1f}", *(f"{value:.1f}" for value in tuned)])
     return table(["world", "exact head", "untouched", "`head`", "best", "`all`"], rows)
@@ -157,6 +165,7 @@ def main(folder: Path) -> None:
     missing = [world.name for world in WORLDS if world.name not in {of.world.name for of in found}]
     print(*(text(found) for text in (by_world, mean_regrets, confusion, shares)), sep="\n\n")
     print("\n" + heads(folder, found))
+    print("\n" + mean_regrets([as_printed(folder, of) for of in found]))
     if missing:
         print("\nmissing:", ", ".join(missing))
 
