@@ -93,6 +93,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "criticality": measure_row("criticality", "How much resetting or perturbing each block raises the error."),
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "rank": measure_row("rank", "Which checkpoint to start from: how well the features of each fit a training set."),
     "study": Command(
         "Study", "Run methods, benchmarks and seeds as one study, and name the winner.", "ftcli.config.study:Study",
         "ftcli.studies.command:study", light=True,
