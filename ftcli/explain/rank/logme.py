@@ -34,13 +34,13 @@ def _evidence(sizes: np.ndarray, x: np.ndarray, rest: float, shape: tuple[int, .
     rest: of the squared targets, what lies outside.
     """
     N, D = shape
-    alpha = beta = 1.0
+    alpha = beta = np.float64(1.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(ROUNDS):
             ratio = alpha / beta
-            effective = float((sizes / (sizes + ratio)).sum())
-            weights = float((sizes * x / (sizes + ratio) ** 2).sum())
-            errors = float((x / (1 + sizes / ratio) ** 2).sum()) + rest
+            effective = (sizes / (sizes + ratio)).sum()
+            weights = (sizes * x / (sizes + ratio) ** 2).sum()
+            errors = (x / (1 + sizes / ratio) ** 2).sum() + rest
             alpha, beta = effective / (weights + SMALL), (N - effective) / (errors + SMALL)
             if not abs(alpha / beta - ratio) / ratio > SETTLED:
                 break

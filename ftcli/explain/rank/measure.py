@@ -57,8 +57,8 @@ def scores_of(
     """All scores of one checkpoint.
 
     features: float32 [N, D] of the training set, as the network gives them. own_posterior: float64 [N, Z], the softmax
-    of its own head; None where it has none. outside: float32 [M, D] of each OOD set, by the names of `sets`. label: what
-    warnings call it. A score that cannot be computed is None, and a warning says why.
+    of its own head; None where it has none. outside: float32 [M, D] of each OOD set, by the names of `sets`. label: its
+    name in warnings. A score that cannot be computed is None, and a warning says why.
     """
     try:
         scaled = standardised(features.numpy())
