@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ftcli.config.declare import MEASURE, OUTPUT, flag, option, spec
+from ftcli.config.details.options import Detailed
 from ftcli.config.shared import (
     SETTINGS,
     CutBy,
-    Detailed,
     ModelArgument,
     Overwrite,
     Reporting,
