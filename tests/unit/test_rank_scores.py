@@ -168,7 +168,7 @@ def test_one_class_has_no_score(name: str) -> None:
 
 
 def test_scores_without_a_value() -> None:
-    features, labels = world()
+    features, _ = world()
     with pytest.raises(UndefinedScore, match="one example"):
         gbc(features[:3], np.array([0, 0, 1]))
     with pytest.raises(UndefinedScore, match="one class"):

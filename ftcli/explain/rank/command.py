@@ -12,13 +12,13 @@ from ftcli.context import Context, open_context
 from ftcli.data.task import Task
 from ftcli.engine.features.frozen_body import FrozenBody
 from ftcli.engine.run_inputs import RunInputs
+from ftcli.errors import RequestError
 from ftcli.explain.models import warn_identical_files
 from ftcli.explain.rank.held_out import FOLDS, folds_of
 from ftcli.explain.rank.measure import MOST_GROUPS, CheckpointScores, TrainingSet, scores_of
 from ftcli.explain.rank.options import Rank
 from ftcli.explain.rank.tables import panels
 from ftcli.explain.rank.types import RankedCheckpoint
-from ftcli.errors import RequestError
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.measures.calibration import softmax

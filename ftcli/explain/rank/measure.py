@@ -8,10 +8,11 @@ import torch
 from msgspec import UNSET, UnsetType
 from torch import Tensor
 
+from ftcli.config.details.estimates import STANDARD
 from ftcli.data.images import ImageSet
 from ftcli.explain.rank.class_separation import gbc, h_score, transrate
 from ftcli.explain.rank.components import Components, standardised
-from ftcli.explain.rank.held_out import fitted_logits, held_out_logits, probe_folds
+from ftcli.explain.rank.held_out import Probed, fitted_logits, held_out_logits, probe_folds
 from ftcli.explain.rank.leep import cluster_posterior, leep
 from ftcli.explain.rank.logme import logme
 from ftcli.explain.rank.nearest import knn_accuracy
@@ -19,6 +20,7 @@ from ftcli.explain.rank.types import LeftOutGroups, RankedSet
 from ftcli.explain.rank.undefined import UndefinedScore
 from ftcli.log import Log
 from ftcli.measures.accuracy import group_figures, predictions
+from ftcli.measures.estimates.estimate import LabelledSet, estimates_of
 from ftcli.measures.intervals import wilson
 
 GBC_COMPONENTS = 64  # as published
@@ -87,11 +89,10 @@ def scores_of(
             values[name] = None
             log.warn("no-score", f"{label} has no {name}: {error}")
     groups = left_out_groups(small, training, probed.C)
-    wide = features.double()
-    moments = float(wide.mean()), float(wide.std(correction=0))
+    mean, deviation = float(features.double().mean()), float(features.double().std(correction=0))
+    fitted = FittedProbe(small, training, probed)
     ood = {
-        name: on_ood_set(small, training, probed.C, ((of.double() - moments[0]) / moments[1]).float(), sets[name])
-        for name, of in outside.items()
+        name: fitted.on_ood_set(((of.double() - mean) / deviation).float(), sets[name]) for name, of in outside.items()
     }
     return CheckpointScores(values, probed.C, correct, groups, ood)
 
@@ -105,14 +106,27 @@ def left_out_groups(features: Tensor, training: TrainingSet, C: float) -> LeftOu
         return UNSET
     logits = held_out_logits(features, training.labels, training.num_classes, group, C)
     figures = group_figures(predictions(logits.numpy())[0] == training.labels, training.groups)
-    accuracies = [one.accuracy for one in figures]
-    return LeftOutGroups({one.name: one.accuracy for one in figures}, float(np.mean(accuracies)), min(accuracies))
+    by_group = {one.name: one.accuracy for one in figures}
+    return LeftOutGroups(by_group, sum(by_group.values()) / len(by_group), min(by_group.values()))
 
 
-def on_ood_set(features: Tensor, training: TrainingSet, C: float, others: Tensor, images: ImageSet) -> RankedSet:
-    """The probe of the whole training set on an OOD set, whose features `others` are float32 [M, D]."""
-    if not images.labelled:
-        return RankedSet(n=len(images))
-    logits = fitted_logits(features, training.labels, training.num_classes, C, others).numpy()
-    accuracy = float((predictions(logits, images.restrict)[0] == images.labels).mean())
-    return RankedSet(n=len(images), oracle=accuracy, oracle_ci95=wilson(accuracy, len(images)))
+@dataclass(frozen=True)
+class FittedProbe:
+    """The probe of the whole training set. features: float32 [N, D], scaled; held_out: that of its folds."""
+
+    features: Tensor
+    training: TrainingSet
+    held_out: Probed
+
+    def on_ood_set(self, others: Tensor, images: ImageSet) -> RankedSet:
+        """Its accuracy on an OOD set, or estimates of it. others: float32 [M, D], scaled as the training set's are.
+
+        The estimates compare the set with the training set as the probes of the other folds answer for it.
+        """
+        labels, K = self.training.labels, self.training.num_classes
+        logits = fitted_logits(self.features, labels, K, self.held_out.C, others).numpy()
+        if not images.labelled:
+            answered = LabelledSet(self.held_out.logits.numpy(), labels)
+            return RankedSet(n=len(images), estimates=estimates_of(answered, logits, STANDARD))
+        accuracy = float((predictions(logits, images.restrict)[0] == images.labels).mean())
+        return RankedSet(n=len(images), oracle=accuracy, oracle_ci95=wilson(accuracy, len(images)))

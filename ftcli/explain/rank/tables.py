@@ -1,6 +1,6 @@
 """The ranking of checkpoints as tables: what a head on their features reaches, the scores, the OOD sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 from rich.console import RenderableType
@@ -24,6 +24,11 @@ ORDER = (
 GROUPS = "; groups: the probe of the other groups on each group of the training set, mean and worst"
 HIGHER = "higher is better, if a score is right: it is a guess, and the probe is the one to beat; LEEP: of its own head"
 ORACLE = "oracle: accuracy of the probe of the training set; it needs labels that a choice of a checkpoint must not use"
+ORACLE_TITLE = "OOD sets with labels: oracle, not for a choice"
+ESTIMATES = (
+    "not measured: the set has no labels; from the probe's answers there and for the images that it is not fitted to"
+)
+ESTIMATES_TITLE = "estimated accuracy of the probe"
 NARROWER = ((), ("features",), ("features", "input"), ("features", "input", "parameters"))  # columns left out
 
 
@@ -80,20 +85,35 @@ def number(value: float) -> str:
 
 
 def ood_tables(rows: Sequence[RankedCheckpoint], width: int) -> list[Table]:
-    """A column for each labelled OOD set."""
+    """A column for each set with labels, and one for each estimate on a set without."""
     by_row = [{} if row.ood is UNSET else row.ood for row in rows]
-    names = list(dict.fromkeys(name for sets in by_row for name, found in sets.items() if found.oracle is not UNSET))
-    cells = [
-        [text(row.label), *(oracle_cell(sets.get(name)) for name in names)]
-        for row, sets in zip(rows, by_row, strict=True)
-    ]
-    layout = Layout([NAME, *map(set_name, names)], cells)
-    return layout.tables(width, "OOD sets with labels: oracle, not for a choice", ORACLE, left=(NAME,)) if names else []
+    known = {name: found for sets in by_row for name, found in sets.items()}
+    shown = []
+    if labelled := [name for name, found in known.items() if found.oracle is not UNSET]:
+        cells = [[percent_or_nothing(sets, name, "oracle") for name in labelled] for sets in by_row]
+        shown += tables_of(rows, [*map(set_name, labelled)], cells, width, ORACLE_TITLE, ORACLE)
+    for name, found in known.items():
+        if found.estimates is not UNSET:
+            estimates = list(found.estimates)
+            cells = [[percent_or_nothing(sets, name, "estimates", key) for key in estimates] for sets in by_row]
+            shown += tables_of(rows, estimates, cells, width, f"{set_name(name)}: {ESTIMATES_TITLE}", ESTIMATES)
+    return shown
 
 
-def oracle_cell(found: RankedSet | None) -> Text:
-    """The accuracy on one set; a dash where it is not known."""
-    return Text(NOTHING if found is None or found.oracle is UNSET else percent(found.oracle))
+def tables_of(
+    rows: Sequence[RankedCheckpoint], heads: list[str], cells: list[list[Text]], width: int, title: str, caption: str
+) -> list[Table]:
+    """Cells of each checkpoint under some heads."""
+    layout = Layout([NAME, *heads], [[text(row.label), *of] for row, of in zip(rows, cells, strict=True)])
+    return layout.tables(width, title, caption, left=(NAME,))
+
+
+def percent_or_nothing(sets: Mapping[str, RankedSet], name: str, key: str, estimate: str = "") -> Text:
+    """A figure on one set in per cent; a dash where a checkpoint has none."""
+    value = sets[name].get(key) if name in sets else None
+    if estimate and value:
+        value = value[estimate].value if estimate in value else None
+    return Text(NOTHING if value is None else percent(value))
 
 
 def panels(report: Report) -> list[Panel]:

@@ -2,15 +2,19 @@
 
 from msgspec import UNSET, UnsetType
 
+from ftcli.measures.estimates.types import Estimate
 from ftcli.records import Count, Fraction, Interval, Record
 
 
 class RankedSet(Record, kw_only=True):
-    """One OOD set. oracle: accuracy there of the probe of the whole training set, which needs the set's labels."""
+    """One OOD set, under the probe of the whole training set. oracle: its accuracy there, which needs the set's labels.
+    estimates: of that accuracy, on a set without labels.
+    """
 
     n: Count
     oracle: Fraction | UnsetType = UNSET
     oracle_ci95: Interval | UnsetType = UNSET
+    estimates: dict[str, Estimate] | UnsetType = UNSET
 
 
 class LeftOutGroups(Record, kw_only=True):
