@@ -31,9 +31,9 @@ def h_score(components: Components, labels: np.ndarray) -> float:
 def gbc(features: np.ndarray, labels: np.ndarray) -> float:
     """Minus the sum of the Bhattacharyya coefficients of all ordered pairs of classes (Pándy et al. 2022); at most 0.
 
-    Each class is a Gaussian with one variance for all directions, the mean of those of its features. The factor D of the
-    log term, which the published code leaves out for such classes, is there. features: float64 [N, D]; labels:
-    int64 [N]. Raises UndefinedScore for one class, or a class with one example, whose variance is unknown.
+    Each class is a Gaussian with one variance for all directions, the mean of those of its features. The log term has
+    its factor D, which the published code leaves out for such classes. features: float64 [N, D]; labels: int64 [N].
+    Raises UndefinedScore for one class, or a class with one example, whose variance is unknown.
     """
     _check_classes(labels)
     means, counts = _class_means(features, labels)

@@ -11,7 +11,7 @@ from ftcli.safe_text import reason
 VARIANCE = 0.8  # share that the principal components of NLEEP keep
 PER_CLASS = 5  # clusters
 FEWEST = 5  # examples of a cluster, on average
-MOST = 1000  # clusters
+MOST = 200  # clusters: the time of a fit grows with their number
 
 
 def leep(posterior: np.ndarray, labels: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def cluster_posterior(components: Components, num_classes: int, seed: int) -> np
     """p(z|x) of the Gaussian mixture of NLEEP (Li et al. 2021), float64 [N, Z]; NLEEP is the LEEP of it.
 
     The mixture lies on the principal components that keep 80 % of the variance. It has 5 clusters per class, but not
-    more than N / 5 and not more than 1000, with diagonal covariances: full ones would have more parameters than most
+    more than N / 5 and not more than 200, with diagonal covariances: full ones would have more parameters than most
     training sets have numbers. seed: of its start. Raises UndefinedScore where the mixture cannot be fitted.
     """
     from sklearn.exceptions import ConvergenceWarning

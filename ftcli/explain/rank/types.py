@@ -17,7 +17,7 @@ class RankedSet(Record, kw_only=True):
     estimates: dict[str, Estimate] | UnsetType = UNSET
 
 
-class LeftOutGroups(Record, kw_only=True):
+class LeftOutGroups(Record):
     """Accuracy on each group of the training set of a probe that is fitted to the other groups."""
 
     by_group: dict[str, Fraction]
