@@ -16,6 +16,7 @@ from ftcli.explain.rank.leep import cluster_posterior, leep
 from ftcli.explain.rank.logme import logme
 from ftcli.explain.rank.nearest import knn_accuracy
 from ftcli.explain.rank.undefined import UndefinedScore
+from tests.helpers.plain_shift import scores
 
 CLASSES = ("a", "b", "c")
 
@@ -211,3 +212,27 @@ def test_a_fold_whose_complement_has_one_class() -> None:
     features = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 3.0]])
     found = probe_folds(features, np.array([0, 0, 0, 0, 1]), 2, np.array([4, 3, 2, 1, 0]))
     assert found.logits.isfinite().all() and found.logits[4].argmax() == 0
+
+
+@pytest.mark.parametrize("shape", [(60, 5), (20, 40)], ids=["N>D", "N<D"])
+def test_scores_are_those_of_plain_formulas(shape: tuple[int, int]) -> None:
+    features, labels = world(*shape)
+    components, classes = Components(features), labels.tolist()
+    posterior = cluster_posterior(components, 3, 0)
+    pairs = {
+        "logme": (logme(features, labels), scores.logme(features, classes)),
+        "leep": (leep(posterior, labels), scores.leep(posterior, classes)),
+        "h_score": (h_score(components, labels), scores.h_score(features, classes, ddof=1)),
+        "gbc": (gbc(features, labels), scores.gbc(features, classes)),
+        "transrate": (transrate(components, labels), scores.transrate(features, classes)),
+    }
+    for name, (ours, plain) in pairs.items():
+        assert ours == pytest.approx(plain, rel=1e-10, abs=1e-10), name
+
+
+def test_neighbours_are_those_of_a_plain_count() -> None:
+    features, labels = world(n=80, apart=0.5)
+    two, folds = np.minimum(labels, 1), np.arange(80) % FOLDS
+    for k in (1, 5, 19):  # an odd number of two classes: no ties
+        expected = scores.nearest_neighbour_accuracy(features, two.tolist(), k, folds.tolist())
+        assert knn_accuracy(features, two, folds, k) == pytest.approx(expected, abs=1e-12)

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import norm
 
 LEAST_MODELS, LEAST_PAIRS = 5, 10
-ON_THE_LINE = 0.95  # R² from which on agreements count as on a line
 RANGE = (0.05, 0.98)  # of agreements that count
 
 

@@ -58,6 +58,7 @@ def estimates_by_set(
         estimates = estimates_of(v, logits[name], of_one, restrict=data.restrict, leave_out=shift)
         if not estimates:
             log.warn("no-estimates", f"{name}: ID-val has no example of the classes that it covers")
+            continue
         found.estimates[name] = estimates
         if agreeing and (among := calibrated(v.logits, v.labels, data.restrict)):
             found.predicted[name] = Predicted.of(among, logits[name])

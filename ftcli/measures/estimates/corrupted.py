@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
+from ftcli.config.details.estimates import MOST_CORRUPTED
 from ftcli.data.loader import Loader
 from ftcli.data.shifts.shift import CORRUPTION_NAMES, SEVERITIES, Shift
 from ftcli.engine.features.feature_cache import feature_key, network_digest
@@ -15,8 +16,6 @@ from ftcli.errors import RequestError
 from ftcli.log import Log
 from ftcli.measures.estimates.estimate import CorruptedSet
 from ftcli.seeds import derive_seed
-
-MOST_IMAGES = 500
 
 
 def corrupted_id_val(model: nn.Module, inputs: RunInputs, log: Log) -> CorruptedSet:
@@ -29,7 +28,7 @@ def corrupted_id_val(model: nn.Module, inputs: RunInputs, log: Log) -> Corrupted
             f"--estimate nuclear corrupts the images of ID-val, and those of {loader.data.spec} are corrupted already.",
             "leave nuclear out, or give an --id-val without shift=",
         )
-    rows = np.random.default_rng(derive_seed("corrupted")).permutation(loader.n)[:MOST_IMAGES]
+    rows = np.random.default_rng(derive_seed("corrupted")).permutation(loader.n)[:MOST_CORRUPTED]
     data, digest = loader.data.select(np.sort(rows)), network_digest(model)
     logits = {}
     for name in CORRUPTION_NAMES:
