@@ -3,8 +3,8 @@
     python -m tools.rank_agreement RANKING=STUDY …
 
 RANKING is the output folder of `ftcli rank`, STUDY that of `ftcli study --methods finetune --set checkpoint=…` with the
-same checkpoints. For each pair of them, a table in Markdown: per score the weighted Kendall τ, the accuracy of its first
-choice over the best accuracy, and the points that this choice loses.
+same checkpoints. For each pair of them, a table in Markdown: for each score the weighted Kendall τ, the accuracy of its
+first choice over the best accuracy, and the points that this choice loses.
 """
 
 import json

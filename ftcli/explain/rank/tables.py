@@ -10,6 +10,7 @@ from rich.text import Text
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, interval, percent, set_name, text
 from ftcli.explain.rank.types import RankedCheckpoint, RankedSet
 from ftcli.figures.panels import BarChart, Panel
+from ftcli.report.estimates.table import HEADS
 from ftcli.report.types import Report
 
 NOTHING = "-"
@@ -96,7 +97,8 @@ def ood_tables(rows: Sequence[RankedCheckpoint], width: int) -> list[Table]:
         if found.estimates is not UNSET:
             estimates = list(found.estimates)
             cells = [[percent_or_nothing(sets, name, "estimates", key) for key in estimates] for sets in by_row]
-            shown += tables_of(rows, estimates, cells, width, f"{set_name(name)}: {ESTIMATES_TITLE}", ESTIMATES)
+            heads = [HEADS[key] for key in estimates]
+            shown += tables_of(rows, heads, cells, width, f"{set_name(name)}: {ESTIMATES_TITLE}", ESTIMATES)
     return shown
 
 
