@@ -8,9 +8,8 @@ first choice over the best accuracy, and the points that this choice loses.
 """
 
 import json
-import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from scipy.stats import weightedtau
@@ -18,20 +17,39 @@ from scipy.stats import weightedtau
 SCORES = ("parameters", "probe", "knn", "logme", "nleep", "h_score", "gbc", "transrate", "leep")
 
 
+class Judgement(NamedTuple):
+    """Of one score on one data set: τ_w, accuracy of its first choice over the best, and the points that it loses."""
+
+    tau: float
+    relative: float
+    regret: float
+
+
 def compare(pairs: Annotated[list[str], typer.Argument(metavar="RANKING=STUDY…", show_default=False)]) -> None:
-    """Print a table for each pair."""
+    """Print a table of the checkpoints for each pair, then one of the scores over all of them."""
+    judgements: dict[str, list[Judgement]] = {name: [] for name in SCORES}
     for pair in pairs:
         ranking, _, study = pair.partition("=")
         rows = json.loads((Path(ranking) / "report.json").read_text(encoding="utf-8"))["ranking"]
         reached = accuracies(json.loads((Path(study) / "study.json").read_text(encoding="utf-8")))
-        print(f"\n{ranking}: {len(rows)} checkpoints, fine-tuned accuracy on ID-test in per cent\n")
-        print("| checkpoint | fine-tuned | " + " | ".join(SCORES) + " |\n" + "|---|" + "---:|" * (len(SCORES) + 1))
+        print(
+            f"\n{ranking}\n\n| checkpoint | fine-tuned | "
+            + " | ".join(SCORES)
+            + " |\n|---|---:|"
+            + "---:|" * len(SCORES)
+        )
         for row in sorted(rows, key=lambda row: -reached[row["label"]]):
-            figures = " | ".join(written(name, row[name]) for name in SCORES)
+            figures = " | ".join(written(name, row.get(name)) for name in SCORES)
             print(f"| {row['label']} | {100 * reached[row['label']]:.1f} | {figures} |")
-        print("\n| score | τ_w | rel@1 | regret |\n|---|---:|---:|---:|")
-        for name in SCORES:
-            print(f"| {name} | " + " | ".join(judged(rows, reached, name)) + " |")
+        for name, found in judgements.items():
+            found.append(judged(rows, reached, name))
+    print(
+        "\n| score | " + " | ".join(f"τ_w, rel@1, regret: {pair.partition('=')[0]}" for pair in pairs) + " | mean τ_w |"
+    )
+    print("|---|" + "---:|" * (len(pairs) + 1))
+    for name, found in judgements.items():
+        cells = " | ".join(f"{one.tau:.2f}, {one.relative:.2f}, {one.regret:.1f}" for one in found)
+        print(f"| {name} | {cells} | {sum(one.tau for one in found) / len(found):.2f} |")
 
 
 def accuracies(study: dict[str, Any]) -> dict[str, float]:
@@ -43,15 +61,13 @@ def accuracies(study: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def judged(rows: list[dict[str, Any]], reached: dict[str, float], name: str) -> tuple[str, str, str]:
-    """τ_w, rel@1 and regret in points of one score, over the checkpoints that have it."""
+def judged(rows: list[dict[str, Any]], reached: dict[str, float], name: str) -> Judgement:
+    """One score, over the checkpoints that have it."""
     known = [row for row in rows if row.get(name) is not None]
     scores, accuracy = [row[name] for row in known], [reached[row["label"]] for row in known]
-    tau = weightedtau(scores, accuracy).statistic if len(known) > 1 else math.nan
-    top = max(scores)
-    chosen = [reached[row["label"]] for row in known if row[name] == top]
+    chosen = [one for score, one in zip(scores, accuracy, strict=True) if score == max(scores)]
     pick, best = sum(chosen) / len(chosen), max(reached.values())  # of equal scores, the mean
-    return f"{tau:.2f}", f"{pick / best:.2f}", f"{100 * (best - pick):.1f}"
+    return Judgement(float(weightedtau(scores, accuracy).statistic), pick / best, 100 * (best - pick))
 
 
 def written(name: str, value: float | None) -> str:
