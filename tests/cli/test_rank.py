@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import jsonschema
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -77,6 +78,7 @@ def test_a_checkpoint_without_scores_says_why(report: dict[str, Any]) -> None:
     blind = report["ranking"][2]
     assert all(blind[name] is None for name in (*SCORES, "probe_ci95", "p_holm", "C")) and "ood" not in blind
     texts = [warning["text"] for warning in report["warnings"] if warning["code"] == "no-score"]
+    assert "few-for-estimates" in [warning["code"] for warning in report["warnings"]]
     assert texts == ["blind has no scores: its features are the same for every image"]
 
 
@@ -131,7 +133,7 @@ def test_every_group_is_left_out_once(place: Path, tmp_path: Path) -> None:
     for i, file in enumerate(sorted((place / "train").rglob("*.png"))):
         lines.append(f"{file},{file.parent.name},{'north' if i % 2 else 'south'}")
     (place / "train.csv").write_text("\n".join(lines) + "\n")
-    sets = ["--train", f"{place / 'train.csv'}?group=place&root={place}"]
+    sets: list[Any] = ["--train", f"{place / 'train.csv'}?group=place&root={place}"]
     sets += ["--id-val", place / "far", "--id-test", place / "far"]
     done = inside("rank", place / "a", *sets, *MODEL, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -143,18 +145,16 @@ def test_every_group_is_left_out_once(place: Path, tmp_path: Path) -> None:
     features = tmp_path / "features.parquet"
     done = inside("predict", place / "a", place / "train", *MODEL, "--features", features, "--out", tmp_path / "p.csv")
     assert done.returncode == 0, done.stderr
-    import pyarrow.parquet as pq
-
     table = pq.read_table(features)
     paths = [Path(example) for example in table["example"].to_pylist()]
     order = sorted(range(len(paths)), key=lambda i: (paths[i].parent.name, paths[i].name))
     phi = torch.tensor(table["features"].to_pylist(), dtype=torch.float64)[order]
-    phi = ((phi - phi.mean()) / phi.std(correction=0)).numpy()
+    scaled = ((phi - phi.mean()) / phi.std(correction=0)).numpy()
     labels = [paths[i].parent.name for i in order]
     north = [i for i in range(60) if i % 2]
     south = [i for i in range(60) if not i % 2]
     fitted = LogisticRegression(C=row["C"], max_iter=10_000, tol=1e-8)
-    right = fitted.fit(phi[south], [labels[i] for i in south]).predict(phi[north]) == [labels[i] for i in north]
+    right = fitted.fit(scaled[south], [labels[i] for i in south]).predict(scaled[north]) == [labels[i] for i in north]
     assert groups["by_group"]["north"] == pytest.approx(right.mean(), abs=0.04)  # an image on the border, at most
 
 

@@ -22,6 +22,7 @@ from ftcli.explain.rank.types import RankedCheckpoint
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.measures.calibration import softmax
+from ftcli.measures.estimates.by_set import FEWEST
 from ftcli.measures.intervals import wilson
 from ftcli.measures.paired import holm, mcnemar
 from ftcli.model.head import head_of
@@ -66,6 +67,12 @@ def training_set(task: Task, seed: int, log: Log) -> TrainingSet:
             "many-groups",
             f"{data.spec} has {count} groups: no probe leaves one out where there are more than {MOST_GROUPS}",
         )
+    if len(data) < FEWEST and any(not images.labelled for images in task.ood.values()):
+        log.warn(
+            "few-for-estimates",
+            f"estimates of accuracy rest on the {len(data)} examples of the training set: below {FEWEST} they are "
+            "uncertain by several points",
+        )
     folds = folds_of(data.labels, task.classes, data.pixel_digests, seed)
     return TrainingSet(data.labels, len(task.classes), folds, groups, seed)
 
@@ -106,7 +113,8 @@ def row_of(
 
 def ranked(rows: Sequence[RankedCheckpoint], scored: Sequence[CheckpointScores]) -> list[RankedCheckpoint]:
     """The rows by the accuracy of the probe, the highest first, ties as typed; each tested against the first."""
-    order = sorted(range(len(rows)), key=lambda i: -1.0 if rows[i].probe is None else rows[i].probe, reverse=True)
+    accuracies = [-1.0 if row.probe is None else row.probe for row in rows]
+    order = sorted(range(len(rows)), key=accuracies.__getitem__, reverse=True)
     first, *others = [(rows[i], scored[i].correct) for i in order]
     tested = [correct for _, correct in others if correct is not None]
     p_values = iter(holm([mcnemar_of(first[1], correct) for correct in tested]) if first[1] is not None else [])
