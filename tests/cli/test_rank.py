@@ -99,7 +99,7 @@ def test_tables_fit_a_terminal(place: Path, report: dict[str, Any]) -> None:
     captions = ("sorted", "higher", "oracle:", "not measured", "warning")
     lines = [line for line in done.stdout.splitlines() if not line.startswith(captions)]
     assert all(len(line) <= 80 for line in lines), max(lines, key=len)
-    for word in ("probe", "k-NN", "LogME", "NLEEP", "H-score", "GBC", "TransRate", "LEEP", "oracle", "COT", "blind"):
+    for word in ("probe", "k-NN", "LogME", "NLEEP", "H-score", "GBC", "TransRate", "LEEP", "oracle", "ATC", "blind"):
         assert word in done.stdout
 
 

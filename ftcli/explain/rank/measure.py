@@ -21,6 +21,7 @@ from ftcli.explain.rank.undefined import UndefinedScore
 from ftcli.log import Log
 from ftcli.measures.accuracy import group_figures, predictions
 from ftcli.measures.estimates.estimate import LabelledSet, estimates_of
+from ftcli.measures.estimates.transported import left_out_by_chance
 from ftcli.measures.intervals import wilson
 
 GBC_COMPONENTS = 64  # as published
@@ -127,6 +128,9 @@ class FittedProbe:
         logits = fitted_logits(self.features, labels, K, self.held_out.C, others).numpy()
         if not images.labelled:
             answered = LabelledSet(self.held_out.logits.numpy(), labels)
-            return RankedSet(n=len(images), estimates=estimates_of(answered, logits, STANDARD))
+            shares = np.bincount(labels, minlength=K) / len(labels)
+            left_out = left_out_by_chance(shares, len(labels), len(images))
+            names = [name for name in STANDARD if name not in left_out]
+            return RankedSet(n=len(images), estimates=estimates_of(answered, logits, names))
         accuracy = float((predictions(logits, images.restrict)[0] == images.labels).mean())
         return RankedSet(n=len(images), oracle=accuracy, oracle_ci95=wilson(accuracy, len(images)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from msgspec import structs
 
-from ftcli.config.details.estimates import OF_SEVERAL, STANDARD, TRANSPORTED
+from ftcli.config.details.estimates import OF_SEVERAL, STANDARD
 from ftcli.config.details.options import Details
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
@@ -14,7 +14,7 @@ from ftcli.log import Log
 from ftcli.measures.estimates.agreeing import Predicted
 from ftcli.measures.estimates.calibrated import calibrated
 from ftcli.measures.estimates.estimate import CorruptedSet, LabelledSet, estimates_of
-from ftcli.measures.estimates.transported import MOST_CHANCE, chance_difference
+from ftcli.measures.estimates.transported import chance_difference, left_out_by_chance
 from ftcli.measures.estimates.types import Estimates
 from ftcli.safe_text import counted, listed
 
@@ -58,13 +58,13 @@ def estimates_by_set(
         if among is None:
             log.warn("no-estimates", f"{name}: ID-val has no example of the classes that it covers")
             continue
-        chance = chance_difference(among.shares, len(among.labels), len(data))
-        left_out = TRANSPORTED if chance > MOST_CHANCE else ()
+        sizes = among.shares, len(among.labels), len(data)
+        left_out = left_out_by_chance(*sizes)
         if left_out and details.on_labelled:
             log.warn(
                 "left-out-by-chance",
                 f"{name}: {' and '.join(left_out)} are left out, because chance alone makes the class shares of so few "
-                f"examples differ by {100 * chance:.0f} points, which they would take for errors",
+                f"examples differ by {100 * chance_difference(*sizes):.0f} points, which they would take for errors",
             )
         shift = data.shift.name if data.shift else None
         of_one = [one for one in names if one not in (*OF_SEVERAL, *left_out)]

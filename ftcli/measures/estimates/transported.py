@@ -5,6 +5,7 @@ Probabilities float64 [N, K]; shares float64 [K], of the classes among the label
 
 import numpy as np
 
+from ftcli.config.details.estimates import TRANSPORTED
 from ftcli.measures.estimates.transport import transport
 
 MOST_VARIABLES = 1_000_000  # of one transport, examples times classes; of a larger set a random part is transported
@@ -52,3 +53,10 @@ def chance_difference(shares: np.ndarray, n: int, m: int) -> float:
     rows = min(m, MOST_VARIABLES // len(shares))
     deviations = np.sqrt(shares * (1 - shares) * (1 / n + 1 / rows))
     return float(np.sqrt(2 / np.pi) * deviations.sum() / 2)
+
+
+def left_out_by_chance(shares: np.ndarray, n: int, m: int) -> tuple[str, ...]:
+    """The names of the estimates that mean nothing for a set of m examples, where chance moves its class shares too
+    far.
+    """
+    return TRANSPORTED if chance_difference(shares, n, m) > MOST_CHANCE else ()
