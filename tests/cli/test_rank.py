@@ -27,11 +27,11 @@ SCORES = ("probe", "knn", "logme", "nleep", "h_score", "gbc", "transrate")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints: two families, one of another normalisation; one without a head; one that gives every image the same
+    """Checkpoints: two families, of different normalisation, one of them with two; one without a head; one that gives every image the same
     features. A training set, and a shifted set.
     """
     root = tmp_path_factory.mktemp("rank")
-    for name, family, mean in (("a", "test_resnet", 0.5), ("b", "test_vit", 0.3)):
+    for name, family, mean in (("a", "test_resnet", 0.5), ("b", "test_vit", 0.3), ("brighter", "test_vit", 0.1)):
         network = loaded(family, 5)
         network = replace(network, data_config={**network.data_config, "mean": (mean,) * 3})
         save_model(root / name, network, network.model, None)
@@ -91,6 +91,14 @@ def test_a_row_depends_on_its_checkpoint_alone(place: Path, report: dict[str, An
     assert len(alone) == 1 and alone[0]["p_holm"] is None
     assert [alone[0][name] for name in (*SCORES, "leep")] == [among[name] for name in (*SCORES, "leep")]
     assert alone[0]["ood"]["far"] == among["ood"]["far"]
+
+
+def test_each_sees_images_in_its_own_normalisation(place: Path, tmp_path: Path) -> None:
+    """Of the same weights with another mean the scores are others."""
+    done = inside(*words(place, "b", "brighter"), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    one, other = read(tmp_path / "out")["ranking"]
+    assert one["logme"] != other["logme"]
 
 
 def test_tables_fit_a_terminal(place: Path, report: dict[str, Any]) -> None:
