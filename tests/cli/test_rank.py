@@ -27,8 +27,8 @@ SCORES = ("probe", "knn", "logme", "nleep", "h_score", "gbc", "transrate")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints: two families, of different normalisation, one of them with two; one without a head; one that gives every image the same
-    features. A training set, and a shifted set.
+    """Checkpoints of two families, one of them in two normalisations; one without a head that gives every image the
+    same features. A training set, and a shifted set.
     """
     root = tmp_path_factory.mktemp("rank")
     for name, family, mean in (("a", "test_resnet", 0.5), ("b", "test_vit", 0.3), ("brighter", "test_vit", 0.1)):
