@@ -93,6 +93,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "criticality": measure_row("criticality", "How much resetting or perturbing each block raises the error."),
     "theory": measure_row("theory", "Simulate LP, FT and LP-FT in two-layer linear networks."),
+    "advise": measure_row(
+        "advise", "Which kind of shift lies between a model's data and a target, and which blocks to tune.",
+        figure=False,
+    ),
     "rank": measure_row("rank", "Which checkpoint to start from: how well the features of each fit a training set."),
     "study": Command(
         "Study", "Run methods, benchmarks and seeds as one study, and name the winner.", "ftcli.config.study:Study",

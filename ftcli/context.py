@@ -21,7 +21,7 @@ from msgspec import UNSET
 from ftcli.cache.cache import Cache, open_cache
 from ftcli.config.adapting import Adapt
 from ftcli.config.details.options import Detailed
-from ftcli.config.measuring import Measuring
+from ftcli.config.measuring import TrainingSets
 from ftcli.config.shared import Common, Reporting, Resumable, RunFolder, Running
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
@@ -91,11 +91,11 @@ class Context(Generic[Options]):
         config = self.config
         assert isinstance(config, Reporting)
         opened = open_sets(
-            train=config.train if isinstance(config, Training | Measuring) else None, id_val=config.id_val,
+            train=config.train if isinstance(config, Training | TrainingSets) else None, id_val=config.id_val,
             id_test=config.id_test, ood=config.ood_sets(), log=self.log,
             classes=model.label_names if model else None,
             num_classes=len(head_of(model.model).bias) if model else None, cache=self.cache,
-            cut_by=config.cut_by if isinstance(config, Training | Measuring) else None,
+            cut_by=config.cut_by if isinstance(config, Training | TrainingSets) else None,
         )  # fmt: skip
         if isinstance(config, Detailed) and config.details().counts:
             check_pairs(len(opened.classes))
@@ -106,7 +106,7 @@ class Context(Generic[Options]):
         config = self.config
         assert isinstance(config, Reporting)
         task = read_task(
-            opened, split_seed=config.split_seed if isinstance(config, Training | Measuring) else 0,
+            opened, split_seed=config.split_seed if isinstance(config, Training | TrainingSets) else 0,
             damaged=config.damaged, log=self.log, cache=self.cache, transforms=self.transforms(data_config),
         )  # fmt: skip
         if config.picks_on_id_val:

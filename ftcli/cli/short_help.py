@@ -76,6 +76,10 @@ USES: dict[str, Use] = {
         "ftcli distortion my-model/ runs/lpft runs/finetune --train photos/ --ood sketch=sketches/",
         "ftcli distortion my-model/ runs/lpft --id-test test/ --matrix --plot cka.svg",
     ), ("--matrix",)),
+    "advise": Use((
+        "ftcli advise runs/lpft --train photos/ --target night/",
+        "ftcli advise runs/lpft --train photos/ --target 'new.parquet?labels=none' --out runs/advice",
+    ), ("--target", "--unlabelled")),
     "agreement": Use((
         "ftcli agreement runs/lpft runs/finetune --id-test test/ --ood sketch=sketches/",
         "ftcli agreement runs/lpft runs/finetune --id-test test/ --sheet wrong.png --mistakes g2",

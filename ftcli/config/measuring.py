@@ -76,15 +76,9 @@ class Predict(Running):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Measuring(Reporting):
-    """What every command that holds models against each other shares."""
+class TrainingSets(Reporting):
+    """What every command shares that measures on the sets of a training, cut from its training set as there."""
 
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="Models, each a folder that ftcli saved or any checkpoint.", metavar="A B…", show_default=False
-        ),
-    ]
     train: Annotated[
         str | None, spec(f"ID training set; missing ID sets are cut from it as in training. {SETTINGS}.", "none")
     ] = None
@@ -102,6 +96,18 @@ class Measuring(Reporting):
             metavar="SEED",
         ),
     ] = 0
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Measuring(TrainingSets):
+    """What every command that holds models against each other shares."""
+
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models, each a folder that ftcli saved or any checkpoint.", metavar="A B…", show_default=False
+        ),
+    ]
 
     def __post_init__(self) -> None:
         super().__post_init__()

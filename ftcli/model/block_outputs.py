@@ -1,4 +1,4 @@
-"""The outputs of a model's blocks for images, pooled to one number per channel, and the features before the head."""
+"""The outputs of a model's blocks for images, pooled over positions, and the features before the head."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from ftcli.model.blocks import blocks_of
 from ftcli.model.head import features
 from ftcli.model.names import PENULTIMATE
+
+Pooling = Callable[[Tensor, int], Tensor]  # of an output [B, …] with the dimension of its channels
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,13 @@ def model_is_channels_last(model: nn.Module) -> bool:
     return str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
 
 
-def pooled_outputs(model: nn.Module, ends: list[BlockEnd], images: Tensor) -> dict[str, Tensor]:
-    """Images [B, C, H, W] to {block: [B, C], …, "penultimate": [B, D]}, averaged over positions or tokens."""
+def pooled_outputs(
+    model: nn.Module, ends: list[BlockEnd], images: Tensor, pooling: Pooling | None = None
+) -> dict[str, Tensor]:
+    """Images [B, C, H, W] to {block: [B, C], …, "penultimate": [B, D]}, averaged over positions or tokens.
+
+    pooling: of a block's output, in place of `pool`.
+    """
     outputs: dict[str, Tensor] = {}
     by_module = {end.module: end for end in ends}
 
@@ -88,7 +95,7 @@ def pooled_outputs(model: nn.Module, ends: list[BlockEnd], images: Tensor) -> di
         tensor = first_tensor(output)
         assert tensor is not None
         end = by_module[module]
-        outputs[end.block] = pool(tensor, end.channels)
+        outputs[end.block] = (pooling or pool)(tensor, end.channels)
 
     with hooked(list(by_module), keep_pooled):
         phi = features(model, images)
@@ -101,6 +108,14 @@ def pool(output: Tensor, channels: int) -> Tensor:
         return output
     others = [i for i in range(1, output.ndim) if i != channels % output.ndim]
     return output.mean(others)
+
+
+def pool_moments(output: Tensor, channels: int) -> Tensor:
+    """[B, …] to [B, 2C]: the mean over everything but images and channels, then the standard deviation."""
+    if output.ndim == 2:
+        return torch.cat([output, torch.zeros_like(output)], 1)
+    others = [i for i in range(1, output.ndim) if i != channels % output.ndim]
+    return torch.cat([output.mean(others), output.std(others, correction=0)], 1)
 
 
 def first_tensor(output: Any) -> Tensor | None:

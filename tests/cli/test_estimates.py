@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from tests.helpers.program import SMALL, Work, inside, read, work
+from tests.helpers.program import PAINT, SMALL, Work, inside, read, work
+from tests.helpers.worlds import coloured
 
-STANDARD = ["atc", "cot", "average_confidence", "doc", "atc_entropy", "cott"]
+ALL = ["cott", "cot", "atc_entropy", "atc", "average_confidence", "doc"]
+STANDARD = ["atc_entropy", "atc", "average_confidence", "doc"]  # of few images: no estimate by transport
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +44,28 @@ def test_a_set_without_labels_has_them_unasked(probed: Path) -> None:
         assert set(estimate) == {"accuracy"} and 0 <= estimate["accuracy"] <= 1
     assert any("below 500" in warning["text"] for warning in read(probed)["warnings"])
     shown = inside("report", probed, COLUMNS="80").stdout
-    assert "Estimated accuracy, in per cent" in shown and "ATC: the default" in shown
+    assert "Estimated accuracy, in per cent" in shown and "the first is the default" in shown
 
 
 def test_a_set_with_labels_has_the_error_of_each(tiny: Work, probed: Path, tmp_path: Path) -> None:
     results = evaluated(probed, tiny, tmp_path / "e", "--estimate", "standard,dis2")["results"]
     far = results["ood"]["far"]
-    assert list(far["estimates"]) == [*STANDARD, "dis2"] and "estimates" not in results["id_val"]
+    assert list(far["estimates"]) == [*ALL, "dis2"] and "estimates" not in results["id_val"]
     for name, estimate in far["estimates"].items():
         value = estimate["lower_bound" if name == "dis2" else "accuracy"]
         assert estimate["error"] == pytest.approx(value - far["accuracy"], abs=1e-12)
-    assert far["estimates"]["cot"]["accuracy"] <= far["estimates"]["average_confidence"]["accuracy"] + 1e-12
+
+
+def test_more_images_have_the_estimates_by_transport_too(tiny: Work, probed: Path, tmp_path: Path) -> None:
+    many = coloured(tmp_path / "many", each=40)
+    (many / "class1").rename(many / PAINT)
+    sets = ["--id-val", many, "--ood", f"few={many}?limit=20:1", "--ood", f"many={many}", "--estimate", "standard"]
+    done = inside("evaluate", probed, *sets, "--image-size", 32, "--threads", 1, "--out", tmp_path / "e")
+    assert done.returncode == 0, done.stderr
+    few, same = (read(tmp_path / "e")["results"]["ood"][name]["estimates"] for name in ("few", "many"))
+    assert list(few) == STANDARD and list(same) == ALL
+    assert same["cot"]["accuracy"] <= same["average_confidence"]["accuracy"] + 1e-12
+    assert "few: cott and cot are left out, because chance" in done.stderr and "many: cot" not in done.stderr
 
 
 def test_a_restricted_set_compares_with_the_same_classes_of_id_val(tiny: Work, probed: Path, tmp_path: Path) -> None:
@@ -74,6 +87,8 @@ def test_without_id_val_there_is_none_and_it_is_said(tiny: Work, probed: Path, t
     done = inside("evaluate", probed, "--ood", f"new={tiny.far}?labels=none", "--out", tmp_path / "e", *SMALL[:2])
     assert done.returncode == 0 and "add --id-val SPEC" in done.stderr
     assert read(tmp_path / "e")["results"]["unlabelled"]["new"].keys() == {"n"}
+    asked = inside("evaluate", probed, "--ood", f"far={tiny.far}", "--estimate", "standard", "--out", tmp_path / "f")
+    assert asked.returncode == 2 and "--estimate standard" in asked.stderr and not (tmp_path / "f").exists()
 
 
 def test_the_nuclear_norm_needs_corrupted_images_once(tiny: Work, probed: Path, tmp_path: Path) -> None:

@@ -142,6 +142,8 @@ def test_nearest_neighbours() -> None:
     assert scores.nearest_neighbour_accuracy(F, labels, k=1, folds=[0, 0, 1, 1]) == 0
     assert scores.nearest_neighbour_accuracy(F, labels, k=1, folds=[0, 1, 1, 0]) == 1
     assert scores.nearest_neighbour_accuracy(F, [2] * 4) == 1  # one class
+    # k = 2 of classes 0, 1, 0: a tie, all wrong (1), a tie.
+    near(scores.nearest_neighbour_accuracy([[1.0, 0], [1, 1], [1, -1]], [0, 1, 0], k=2), 2 / 3)
     # Two equal cosines: the earlier example. (0, 0): all cosines 0, so example 0.
     assert scores.nearest_neighbour_accuracy([[1.0, 0], [1, 1], [1, -1]], [0, 1, 0], k=1) == 1 / 3
     assert scores.nearest_neighbour_accuracy([[1.0, 0], [1, 0], [0, 0]], [1, 1, 1], k=1) == 1

@@ -7,7 +7,7 @@ from scipy.sparse import eye, kron, vstack
 
 from ftcli.measures.calibration import softmax
 from ftcli.measures.estimates.transport import transport
-from ftcli.measures.estimates.transported import MOST_VARIABLES, batches, cot, cott, transport_costs
+from ftcli.measures.estimates.transported import MOST_VARIABLES, chance_difference, cot, cott, part, transport_costs
 
 
 def least_cost(costs: np.ndarray, shares: np.ndarray) -> float:
@@ -66,12 +66,22 @@ def test_cott_on_the_labelled_set_is_its_accuracy() -> None:
     assert cott(p, np.ones(200, dtype=bool), p, shares, rng) == 1
 
 
-def test_a_large_set_is_dealt_out() -> None:
-    rows = list(batches(5000, 100, np.random.default_rng(0)))
-    assert len(rows) == 3 and max(map(len, rows)) * 100 <= MOST_VARIABLES
-    assert sorted(np.concatenate(rows).tolist()) == list(range(5000))
+def test_of_a_large_set_a_random_part_is_transported() -> None:
+    rows = part((50_000, 100), np.random.default_rng(0))
+    assert len(set(rows.tolist())) == len(rows) == MOST_VARIABLES // 100 and rows.max() > 40_000
+    assert part((50, 100), np.random.default_rng(0)).tolist() == list(range(50))
+
+
+def test_what_chance_alone_does_to_class_shares() -> None:
+    rng, shares = np.random.default_rng(5), np.array([0.5, 0.3, 0.15, 0.05])
+    drawn = [rng.multinomial(n, shares, size=4000) / n for n in (80, 200)]
+    seen = np.abs(drawn[0] - drawn[1]).sum(axis=1).mean() / 2
+    assert chance_difference(shares, 80, 200) == pytest.approx(seen, rel=0.03)
+    assert chance_difference(np.array([1.0]), 80, 200) == 0
+
+
+def test_the_order_of_the_examples_changes_nothing() -> None:
     p = softmax(np.random.default_rng(3).normal(size=(30, 3)))
     order = np.random.default_rng(4).permutation(30)
     shares = np.array([0.5, 0.3, 0.2])
-    one, other = (transport_costs(q, shares, np.random.default_rng(0)) for q in (p, p[order]))
-    np.testing.assert_allclose(one[order], other, atol=1e-12)  # the order of the examples changes nothing
+    np.testing.assert_allclose(transport_costs(p, shares)[order], transport_costs(p[order], shares), atol=1e-12)

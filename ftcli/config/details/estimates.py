@@ -1,7 +1,8 @@
 """The names of the estimates of accuracy. Nothing heavy is imported: options are made from them."""
 
 # From the logits of the pass that evaluates, in the order of tables. The first was the best where they were compared.
-STANDARD = ("atc", "cot", "average_confidence", "doc", "atc_entropy", "cott")
+STANDARD = ("cott", "cot", "atc_entropy", "atc", "average_confidence", "doc")
+TRANSPORTED = ("cott", "cot")  # those that compare class shares
 # What costs more than that, only by name: passes over corrupted images, critics to train, or several models.
 NUCLEAR, DIS2, GDE, ALINE = "nuclear", "dis2", "gde", "aline"
 BY_NAME = (NUCLEAR, DIS2, GDE, ALINE)

@@ -61,6 +61,10 @@ class Detailed(Reporting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.estimate and not (self.id_val or getattr(self, "train", None)):
+            raise RequestError(
+                f"--estimate {self.estimate} starts from the errors on ID-val, and there is none.", "add --id-val SPEC"
+            )
         for name in self.estimate or ():
             if name in OF_SEVERAL:
                 self.check_several(name, OF_SEVERAL[name])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from msgspec import structs
 
-from ftcli.config.details.estimates import OF_SEVERAL, STANDARD
+from ftcli.config.details.estimates import OF_SEVERAL, STANDARD, TRANSPORTED
 from ftcli.config.details.options import Details
 from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
@@ -14,6 +14,7 @@ from ftcli.log import Log
 from ftcli.measures.estimates.agreeing import Predicted
 from ftcli.measures.estimates.calibrated import calibrated
 from ftcli.measures.estimates.estimate import CorruptedSet, LabelledSet, estimates_of
+from ftcli.measures.estimates.transported import MOST_CHANCE, chance_difference
 from ftcli.measures.estimates.types import Estimates
 from ftcli.safe_text import counted, listed
 
@@ -53,14 +54,22 @@ def estimates_by_set(
         )
     agreeing = any(name in OF_SEVERAL for name in details.estimates)
     for name, data in wanted.items():
-        shift = data.shift.name if data.shift else None
-        of_one = [one for one in names if one not in OF_SEVERAL]
-        estimates = estimates_of(v, logits[name], of_one, restrict=data.restrict, leave_out=shift)
-        if not estimates:
+        among = calibrated(v.logits, v.labels, data.restrict)
+        if among is None:
             log.warn("no-estimates", f"{name}: ID-val has no example of the classes that it covers")
             continue
-        found.estimates[name] = estimates
-        if agreeing and (among := calibrated(v.logits, v.labels, data.restrict)):
+        chance = chance_difference(among.shares, len(among.labels), len(data))
+        left_out = TRANSPORTED if chance > MOST_CHANCE else ()
+        if left_out and details.on_labelled:
+            log.warn(
+                "left-out-by-chance",
+                f"{name}: {' and '.join(left_out)} are left out, because chance alone makes the class shares of so few "
+                f"examples differ by {100 * chance:.0f} points, which they would take for errors",
+            )
+        shift = data.shift.name if data.shift else None
+        of_one = [one for one in names if one not in (*OF_SEVERAL, *left_out)]
+        found.estimates[name] = estimates_of(v, logits[name], of_one, restrict=data.restrict, leave_out=shift)
+        if agreeing:
             found.predicted[name] = Predicted.of(among, logits[name])
     return found
 

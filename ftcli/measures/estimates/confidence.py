@@ -14,10 +14,12 @@ def sureness(logits: np.ndarray) -> np.ndarray:
     """-log Σ exp(z_j - z_ŷ) over the classes j that are not the predicted one: in the order of the highest probability,
     and different where that rounds to 1. Logits [N, K] -> [N]; infinite where there is one class only.
     """
-    ordered = np.sort(logits, axis=1)
-    return (
-        -logsumexp(ordered[:, :-1] - ordered[:, -1:], axis=1) if logits.shape[1] > 1 else np.full(len(logits), np.inf)
-    )
+    if logits.shape[1] == 1:
+        return np.full(len(logits), np.inf)
+    best = logits.argmax(axis=1)[:, None]
+    others = logits - np.take_along_axis(logits, best, axis=1)
+    np.put_along_axis(others, best, -np.inf, axis=1)
+    return -logsumexp(others, axis=1)
 
 
 def negative_entropy(logits: np.ndarray) -> np.ndarray:

@@ -55,15 +55,15 @@ def _update(source: int, costs: np.ndarray, mass: np.ndarray, steps: np.ndarray,
 def _cheapest_path(steps: np.ndarray, excess: np.ndarray, least: float, tolerance: float) -> list[int]:
     """The classes of the cheapest way from one with too much mass to one with too little (Bellman-Ford)."""
     distance = np.where(excess > least, 0.0, np.inf)
-    before = np.full(len(steps), -1)
+    before, changed = np.full(len(steps), -1), np.flatnonzero(excess > least)
     for _ in range(len(steps)):
-        through = distance[:, None] + steps  # [K, K]
+        through = distance[changed, None] + steps[changed]  # [changed, K]: only from there a way can be shorter
         nearest = through.argmin(axis=0)
         reached = through[nearest, np.arange(len(steps))]
-        shorter = reached < distance - tolerance
-        if not shorter.any():
+        shorter = np.flatnonzero(reached < distance - tolerance)
+        if not len(shorter):
             break
-        distance[shorter], before[shorter] = reached[shorter], nearest[shorter]
+        distance[shorter], before[shorter], changed = reached[shorter], changed[nearest[shorter]], shorter
     path = [int(np.where(excess < -least / len(steps), distance, np.inf).argmin())]
     while before[path[-1]] >= 0:
         path.append(int(before[path[-1]]))

@@ -3,20 +3,19 @@
 Probabilities float64 [N, K]; shares float64 [K], of the classes among the labels of V.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from ftcli.measures.estimates.transport import transport
 
-MOST_VARIABLES = 200_000  # of one transport, examples times classes; a larger set is transported in random batches
+MOST_VARIABLES = 1_000_000  # of one transport, examples times classes; of a larger set a random part is transported
+MOST_CHANCE = 0.1  # expected difference of two samples' class shares, above which the estimates are mostly that
 
 
 def cot(probabilities: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> float:
     """1 - the least mean cost of a transport of U's predictions to labels of these shares, an example costing 1 - p of
     its label. Never above average confidence.
     """
-    return float(1 - transport_costs(probabilities, shares, rng).mean())
+    return float(1 - transport_costs(probabilities[part(probabilities.shape, rng)], shares).mean())
 
 
 def cott(
@@ -26,26 +25,30 @@ def cott(
 
     labelled [n, K] and unlabelled [m, K]: probabilities; correct: boolean [n].
     """
-    right = int(correct.sum())
+    of_v, of_u = part(labelled.shape, rng), part(unlabelled.shape, rng)
+    right = int(correct[of_v].sum())
     if not right:
         return 0.0
-    threshold = np.sort(transport_costs(labelled, shares, rng))[right - 1]
-    return float((transport_costs(unlabelled, shares, rng) <= threshold).mean())
+    threshold = np.sort(transport_costs(labelled[of_v], shares))[right - 1]
+    return float((transport_costs(unlabelled[of_u], shares) <= threshold).mean())
 
 
-def transport_costs(probabilities: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def transport_costs(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """What each example pays in the cheapest transport: [N]."""
     costs = 1 - probabilities
-    paid = np.empty(len(costs))
-    for rows in batches(len(costs), costs.shape[1], rng):
-        plan = transport(costs[rows], shares)
-        paid[rows] = len(rows) * (plan * costs[rows]).sum(axis=1)
-    return paid
+    return len(costs) * (transport(costs, shares) * costs).sum(axis=1)
 
 
-def batches(n: int, k: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """All examples at once, or in random batches of nearly equal size where they are too many for one transport."""
-    if n * k <= MOST_VARIABLES:
-        yield np.arange(n)
-        return
-    yield from np.array_split(rng.permutation(n), -(-n * k // MOST_VARIABLES) if k < MOST_VARIABLES else n)
+def part(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """The rows of a set [N, K] that are transported: all, or as many random ones as one transport can have."""
+    n, k = shape
+    return np.arange(n) if n * k <= MOST_VARIABLES else np.sort(rng.permutation(n)[: MOST_VARIABLES // k])
+
+
+def chance_difference(shares: np.ndarray, n: int, m: int) -> float:
+    """The expected total variation between the class shares of two samples of n and m examples from one distribution
+    with these shares [K], by the normal approximation of each. Both estimates take such a difference for errors.
+    """
+    rows = min(m, MOST_VARIABLES // len(shares))
+    deviations = np.sqrt(shares * (1 - shares) * (1 / n + 1 / rows))
+    return float(np.sqrt(2 / np.pi) * deviations.sum() / 2)

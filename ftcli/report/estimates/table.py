@@ -6,18 +6,18 @@ from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
-from ftcli.config.details.estimates import ON_THE_LINE, STANDARD
+from ftcli.config.details.estimates import ON_THE_LINE
 from ftcli.console.cells import BETWEEN, Layout, first_fitting, percent, set_name, text
 from ftcli.measures.estimates.types import Estimate, Estimates
 from ftcli.measures.types import Figures, FiguresBySet, Unlabelled
 
-HEADS = {
-    "atc": "ATC",
+HEADS = {  # in the order of the columns
+    "cott": "COTT",
     "cot": "COT",
+    "atc_entropy": "ATC-NE",
+    "atc": "ATC",
     "average_confidence": "confidence",
     "doc": "DoC",
-    "atc_entropy": "ATC-NE",
-    "cott": "COTT",
     "nuclear": "nuclear",
     "dis2": "Dis²",
     "gde": "GDE",
@@ -34,7 +34,7 @@ def estimates_table(results: FiguresBySet, width: int) -> Table | None:
         return None
     names = [name for name in HEADS if any(name in estimates for estimates in by_set.values())]
     accuracies = {name: figures.accuracy for name, figures in results.by_set().items() if name in by_set}
-    captions = [f"made without labels of the set, from the errors on ID-val; {HEADS[STANDARD[0]]}: the default"]
+    captions = ["made without labels of the set, from the errors on ID-val; the first is the default"]
     captions += ["+, -: estimate minus accuracy, in points"] if accuracies else []
     captions += ["Dis²: a lower bound"] if "dis2" in names else []
     off_the_line = any(is_off_the_line(estimate) for of in by_set.values() for estimate in of.values())
