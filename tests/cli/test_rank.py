@@ -1,5 +1,6 @@
 """`ftcli rank` as a user types it: the rows, their order, what is not computed, and wrong requests."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from ftcli.engine import predict
@@ -27,11 +29,11 @@ SCORES = ("probe", "knn", "logme", "nleep", "h_score", "gbc", "transrate")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints: two families, one of another normalisation; one without a head; one that gives every image the same
+    """Checkpoints of two families, one of them in two normalisations; one that gives every image the same
     features. A training set, and a shifted set.
     """
     root = tmp_path_factory.mktemp("rank")
-    for name, family, mean in (("a", "test_resnet", 0.5), ("b", "test_vit", 0.3)):
+    for name, family, mean in (("a", "test_resnet", 0.5), ("b", "test_vit", 0.3), ("brighter", "test_vit", 0.1)):
         network = loaded(family, 5)
         network = replace(network, data_config={**network.data_config, "mean": (mean,) * 3})
         save_model(root / name, network, network.model, None)
@@ -91,6 +93,28 @@ def test_a_row_depends_on_its_checkpoint_alone(place: Path, report: dict[str, An
     assert len(alone) == 1 and alone[0]["p_holm"] is None
     assert [alone[0][name] for name in (*SCORES, "leep")] == [among[name] for name in (*SCORES, "leep")]
     assert alone[0]["ood"]["far"] == among["ood"]["far"]
+
+
+def test_each_sees_images_in_its_own_normalisation(place: Path, tmp_path: Path) -> None:
+    """Of the same weights with another mean the scores are others."""
+    done = inside(*words(place, "b", "brighter"), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    one, other = read(tmp_path / "out")["ranking"]
+    assert one["logme"] != other["logme"]
+
+
+def test_a_head_is_not_needed(place: Path, report: dict[str, Any], tmp_path: Path) -> None:
+    """The body alone has the same scores; LEEP is of a head, and is absent."""
+    (tmp_path / "body").mkdir()
+    tensors = load_file(place / "a" / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if not k.startswith("fc.")}, tmp_path / "body" / "model.safetensors")
+    shutil.copy(place / "a" / "config.json", tmp_path / "body")
+    done = inside("rank", tmp_path / "body", *words(place)[1:], "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    row = read(tmp_path / "out")["ranking"][0]
+    whole = next(row for row in report["ranking"] if row["label"] == "a")
+    assert "leep" not in row and [row[name] for name in SCORES] == [whole[name] for name in SCORES]
+    assert inside("report", tmp_path / "out").returncode == 0
 
 
 def test_tables_fit_a_terminal(place: Path, report: dict[str, Any]) -> None:
