@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow.compute as pc
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from ftcli.engine.features import frozen_body
 from tests.helpers.program import PAINT, SMALL, Work, inside, read, work
 from tests.helpers.worlds import coloured
 
@@ -144,3 +146,12 @@ def test_adapt_has_no_one_model_to_corrupt_images_for(tiny: Work, probed: Path, 
     assert list(read(tmp_path / "a")["results"]["unlabelled"]["new"]["estimates"]) == STANDARD
     refused = inside("adapt", "--checkpoint", probed, *sets, "--estimate", "nuclear", "--out", tmp_path / "b")
     assert refused.returncode == 2 and "leave nuclear out" in refused.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--estimate", "standard"]])
+def test_estimates_need_no_pass_of_their_own(tiny: Work, probed: Path, tmp_path: Path, more: list[str]) -> None:
+    sets = ["--id-val", f"{tiny.train}?limit=60:0", "--ood", f"new={tiny.far}?labels=none", "--ood", f"far={tiny.far}"]
+    with mock.patch.object(frozen_body, "passes", wraps=frozen_body.passes) as passes:
+        done = inside("evaluate", probed, *sets, *more, "--no-cache", "--image-size", 32, "--out", tmp_path / "e")
+    assert done.returncode == 0, done.stderr
+    assert passes.call_count == 3
