@@ -97,6 +97,7 @@ COMMANDS: dict[str, Command] = {
         "advise", "Which kind of shift lies between a model's data and a target, and which blocks to tune.",
         figure=False,
     ),
+    "rank": measure_row("rank", "Which checkpoint to start from: how well the features of each fit a training set."),
     "study": Command(
         "Study", "Run methods, benchmarks and seeds as one study, and name the winner.", "ftcli.config.study:Study",
         "ftcli.studies.command:study", light=True,

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from msgspec import UNSET
 
 from ftcli.cache.cache import Cache, open_cache
 from ftcli.config.adapting import Adapt
+from ftcli.config.details.options import Detailed
 from ftcli.config.measuring import TrainingSets
-from ftcli.config.shared import Common, Detailed, Reporting, Resumable, RunFolder, Running
+from ftcli.config.shared import Common, Reporting, Resumable, RunFolder, Running
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
 from ftcli.console.json_lines import JsonLog
@@ -95,7 +97,7 @@ class Context(Generic[Options]):
             num_classes=len(head_of(model.model).bias) if model else None, cache=self.cache,
             cut_by=config.cut_by if isinstance(config, Training | TrainingSets) else None,
         )  # fmt: skip
-        if isinstance(config, Detailed) and config.details():
+        if isinstance(config, Detailed) and config.details().counts:
             check_pairs(len(opened.classes))
         return opened
 
@@ -165,6 +167,7 @@ class Context(Generic[Options]):
         self, task: Task, loaded: Loaded, results: Sequence[Results] = (), *, trained: Trained | None = None,
         parts: Mapping[str, Any] | None = None, predictions: pa.Table | None = None,
         save_weights: Callable[[Path], None] | None = None, history: Sequence[Mapping[str, object]] = (),
+        logits: Mapping[str, np.ndarray] | None = None,
     ) -> Answer:  # fmt: skip
         """Write the report, and what lies beside it, into the folder.
 
@@ -175,7 +178,7 @@ class Context(Generic[Options]):
         if self.machine.rank == 0:
             base = base_model_of(loaded.checkpoint) if trained else None  # of an average there are several
             card = model_card(report, base) if save_weights else ""
-            self.write(report, predictions, save_weights, history, card)
+            self.write(report, predictions, save_weights, history, card, logits)
             self.write_page(report, task)
             if self._trackers:
                 self._trackers.results(report)
@@ -199,13 +202,13 @@ class Context(Generic[Options]):
     def write(
         self, report: Report, predictions: pa.Table | None = None,
         save_weights: Callable[[Path], None] | None = None, history: Sequence[Mapping[str, object]] = (),
-        card: str = "",
+        card: str = "", logits: Mapping[str, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
         """Fill the folder; `running` has made that of a command that can be resumed."""
         assert isinstance(self.config, RunFolder)
         if not isinstance(self.config, Resumable):
             self.folder = make_output_folder(self.folder, self.config.out)
-        write_run(self.folder, report, history, predictions, save_weights, card)
+        write_run(self.folder, report, history, predictions, save_weights, card, logits)
 
 
 @contextmanager

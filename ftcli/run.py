@@ -13,7 +13,7 @@ Four stories: train, evaluate, adapt, predict. What every command opens is in co
 in commands.py; the commands that compare models are in explain/, those that run many trainings in studies/.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from ftcli.averages.measure import measure_averages
 from ftcli.averages.members import check_averages
 from ftcli.commands import COMMANDS, import_named
 from ftcli.config.adapting import Adapt
+from ftcli.config.details.options import NO_DETAILS, Details
 from ftcli.config.measuring import Evaluate, Predict
 from ftcli.config.training import Training
 from ftcli.console.answer import Answer
@@ -40,7 +41,7 @@ from ftcli.engine.training.gradient_checkpointing import check_checkpointing
 from ftcli.engine.tta.batches import stream_of
 from ftcli.errors import RequestError
 from ftcli.log import Log
-from ftcli.measures.results import Results, join_seeds, measure, results_from
+from ftcli.measures.results import Results, join_seeds, logits_by_seed, measure, results_from
 from ftcli.methods.adapt import adapt as adapt_to_streams
 from ftcli.methods.adapt import chosen_tensors
 from ftcli.methods.initial_head import head_order, reorder_head
@@ -124,7 +125,9 @@ def evaluate(config: Evaluate) -> Answer:
         inputs = context.inputs(task, loaded.data_config)
         model = context.machine.place(loaded.model)
         results = measure(model, inputs, 0, context.log, frozen=True, details=config.details())
-        return context.answer(task, loaded, [results], predictions=results.predictions)
+        return context.answer(
+            task, loaded, [results], predictions=results.predictions, logits=logits_by_seed([results])
+        )
 
 
 def adapt(config: Adapt) -> Answer:
@@ -153,7 +156,9 @@ def adapt(config: Adapt) -> Answer:
             choices = adaptation_choices(adapted, results, untouched, task, model, config)
             first = next(iter(results.values()))
             parts = {"request": digest_of(request), "before": untouched.figures, "choices": choices}
-            return context.answer(task, loaded, [first], parts=parts, predictions=first.predictions)
+            return context.answer(
+                task, loaded, [first], parts=parts, predictions=first.predictions, logits=logits_by_seed([first])
+            )
 
 
 def predict(config: Predict) -> Answer:
@@ -222,7 +227,7 @@ def untouched_results(loaded: Loaded, inputs: RunInputs, config: Training, log: 
 
 
 def results_of(
-    trained: Trained, network: nn.Module, inputs: RunInputs, log: Log, details: Sequence[str] = ()
+    trained: Trained, network: nn.Module, inputs: RunInputs, log: Log, details: Details = NO_DETAILS
 ) -> list[Results]:
     """The results of each seed's pick. network: a model of the same architecture, which is not changed."""
     results = []
@@ -246,7 +251,7 @@ def stages_of(
     if not trained.earlier_stages:
         return None
     stages = {
-        name: (earlier, results_of(earlier, network, inputs, log, results[0].details))
+        name: (earlier, results_of(earlier, network, inputs, log, results[0].details.from_logits))
         for name, earlier in trained.earlier_stages.items()
     }
     stages[trained.stage] = (trained, results)
@@ -265,7 +270,7 @@ def results_by_choice(
     by_choice = {
         choice: results
         if choice == trained.choice
-        else results_of(of_choice, loaded.model, inputs, log, results[0].details)
+        else results_of(of_choice, loaded.model, inputs, log, results[0].details.from_logits)
         for choice, of_choice in trained.choices.items()
         if of_choice.picks
     }
@@ -301,5 +306,5 @@ def save(
     predictions = pa.concat_tables([result.predictions for result in results])
     return context.answer(
         task, loaded, results, trained=trained, parts=parts, predictions=predictions, save_weights=save_weights,
-        history=history,
+        history=history, logits=logits_by_seed(results),
     )  # fmt: skip

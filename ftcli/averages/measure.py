@@ -108,7 +108,7 @@ def measured_anew(average: AveragedWeights, name: str, sources: Sources, of_pick
     """An average on every set, with what the pick's sets have besides their figures."""
     sources.load(average, name)
     evaluator = sources.evaluator
-    return measure(evaluator.model, evaluator.inputs, of_pick.seed, evaluator.log, details=of_pick.details)
+    return measure(evaluator.model, evaluator.inputs, of_pick.seed, evaluator.log, details=of_pick.details.from_logits)
 
 
 def describe(average: AveragedWeights, results: Results | None, sources: Sources) -> Average | None:

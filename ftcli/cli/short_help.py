@@ -92,6 +92,10 @@ USES: dict[str, Use] = {
         "ftcli criticality my-model/ runs/finetune --train photos/ --out runs/criticality",
         "ftcli criticality my-model/ runs/finetune --train photos/ --images 200 --draws 2 --plot criticality.svg",
     ), ("--images", "--draws")),
+    "rank": Use((
+        "ftcli rank my-model/ resnet18.a1_in1k runs/lpft --train photos/",
+        "ftcli rank my-model/ early/ late/ --train photos/ --ood sketch=sketches/ --out runs/ranking",
+    )),
     "theory": Use((
         "ftcli theory",
         "ftcli theory --sweep epsilon --plot ratio.svg",

@@ -1,13 +1,14 @@
 """The command that learns without labels: `adapt`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ftcli.config.declare import DATA, MACHINE, TRAINING, Words, option, words
+from ftcli.config.details.options import Detailed
 from ftcli.config.following import LogWith
 from ftcli.config.loop import BLOCK_WORDS, Merge
 from ftcli.config.preparation import CropScale, check_crop_scale
-from ftcli.config.shared import Detailed, Resumable, check_finite, weights
+from ftcli.config.shared import Resumable, check_finite, weights
 from ftcli.data.augmentation.kinds import LEAST_SHARE, POLICY_HELP, Augmentation
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_COUNT, MAX_SEED, MAX_VIEWS
@@ -18,6 +19,8 @@ EVERYTHING = Words(("all",))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Adapt(Detailed, Resumable):
     """Options of `ftcli adapt`."""
+
+    one_model: ClassVar[bool] = False
 
     checkpoint: Annotated[str | None, weights("needed, here or in a preset")] = None
     method: Annotated[

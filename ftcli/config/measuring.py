@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ftcli.config.declare import MEASURE, OUTPUT, flag, option, spec
+from ftcli.config.details.options import Detailed
 from ftcli.config.shared import (
     SETTINGS,
     CutBy,
-    Detailed,
     ModelArgument,
     Overwrite,
     Reporting,
@@ -112,13 +112,18 @@ class Measuring(TrainingSets):
     def __post_init__(self) -> None:
         super().__post_init__()
         name, exactly = type(self).__name__.lower(), self.exactly_two
-        if len(self.models) < 2 or (exactly and len(self.models) > 2):
+        if len(self.models) < self.fewest or (exactly and len(self.models) > 2):
             many = "two models" if exactly else "two models or more"
             raise RequestError(f"{name} takes {many}, and got {len(self.models)}.", f"ftcli {name} BEFORE AFTER …")
         if not (self.train or self.id_val or self.id_test or self.ood):
             raise RequestError("No set is given to measure on.", "add --train, --id-test SPEC or --ood NAME=SPEC")
         if self.cut_by and not self.train:
             raise RequestError(f"--cut-by {self.cut_by}: there is no training set to cut.", "add --train SPEC")
+
+    @property
+    def fewest(self) -> int:
+        """How many models are needed at least."""
+        return 2
 
     @property
     def exactly_two(self) -> bool:

@@ -270,20 +270,6 @@ class Resumable(Reporting):
     ] = 5.0
 
 
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Detailed(Reporting):
-    """What every command that gives the figures of each set shares."""
-
-    per_class: Annotated[bool, flag("Recall, precision and F1 of every class on every set.", "--per-class", OUTPUT)] = (
-        False
-    )
-    confusion: Annotated[bool, flag("Confusion matrix of every set.", "--confusion", OUTPUT)] = False
-
-    def details(self) -> tuple[str, ...]:
-        """What every set of the report gets besides its figures."""
-        return tuple(name for name in ("per_class", "confusion") if getattr(self, name))
-
-
 def resolved(config: Common) -> dict[str, Any]:
     """Every option with its value, as JSON has it: the report's `config`. URLs are without their queries."""
     plain: dict[str, Any] = {}

@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar, Literal
 from ftcli.commands import COMMANDS
 from ftcli.config.budget import Budget
 from ftcli.config.declare import OUTPUT, TRAINING, Numbers, Words, flag, numbers, option, spec, words
+from ftcli.config.details.options import Detailed
 from ftcli.config.following import LogWith
 from ftcli.config.loop import BatchNorm, Epochs, Optimizer, Schedule, SelectionRule, WeightDecay, rates
 from ftcli.config.preparation import Augment, CropScale, check_crop_scale
 from ftcli.config.schedule import check_schedule
-from ftcli.config.shared import SETTINGS, CutBy, Detailed, Resumable, SplitSeed, check_finite, weights
+from ftcli.config.shared import SETTINGS, CutBy, Resumable, SplitSeed, check_finite, weights
 from ftcli.data.augmentation.kinds import LEAST_SHARE
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_PATH_POINTS, MAX_SEEDS

@@ -130,6 +130,18 @@ class Finetune(Tuning):
                 f"{given[0]} pulls towards pretrained weights, and --init random has none.", "leave one out"
             )
 
+    def check_several(self, name: str, least: int) -> None:
+        if self.head_weights:
+            raise RequestError(
+                f"--estimate {name} compares models fine-tuned from heads of their own, and --head-weights gives "
+                "every seed the same.",
+                f"leave {name} or --head-weights out",
+            )
+        if (seeds := len(self.seed_list())) < least:
+            raise RequestError(
+                f"--estimate {name} compares at least {least} seeds, and there are {seeds}.", f"--seeds {least}"
+            )
+
     @property
     def random_body(self) -> bool:
         return self.init == "random"

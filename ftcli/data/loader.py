@@ -95,6 +95,13 @@ class Loader:
         self.cache, self._log = cache, log or Log()
         self._labels = torch.from_numpy(data.labels)
 
+    def uncached(self, data: ImageSet) -> "Loader":
+        """A loader of another set that is like this one, but keeps no decoded pixels."""
+        return Loader(
+            data, self.transform, batch_size=self.batch_size, workers=self.workers, device=self.device,
+            shard=(self.rank, self.world), log=self._log,
+        )  # fmt: skip
+
     def ordered(self, order: Tensor | None = None) -> Iterator[Batch]:
         """Every example once, in the set's order, or in `order`, int64 [N]; of W processes, number r makes batches r,
         r + W, … whole.

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from ftcli.config.details.estimates import MOST_CORRUPTED, NUCLEAR
 from ftcli.config.training import Training
+from ftcli.data.shifts.shift import CORRUPTION_NAMES, SEVERITIES
 from ftcli.engine.batchnorm import has_statistics
 from ftcli.engine.budget.halving import halving_of
 from ftcli.engine.frozen_prefix import has_frozen_prefix, same_in_every_epoch
@@ -40,9 +42,18 @@ def search_work(model: nn.Module, plan: Plan, config: Training, inputs: RunInput
             STEP: Loop(inputs.train.steps(skip_single=config.bn == "train"), forward + backward),
             EPOCH_PASS: Loop(batches(inputs, evaluated) + estimated, suffix),
         },
-        evaluation=0 if tuned <= set(classifier_tensors(model)) else seeds * batches(inputs, inputs.sets),
+        evaluation=0 if tuned <= set(classifier_tensors(model)) else seeds * evaluated_batches(config, inputs),
         bounds=halving_of(config, 1).bounds() if config.budget else None,
     )
+
+
+def evaluated_batches(config: Training, inputs: RunInputs) -> int:
+    """Batches of the evaluation of a pick, with the corrupted images that --estimate nuclear asks for."""
+    corrupted = 0
+    if NUCLEAR in config.details().estimates and (id_val := inputs.sets.get("id_val")):
+        sizes = batch_sizes(min(id_val.n, MOST_CORRUPTED), id_val.batch_size, inputs.machine.processes)
+        corrupted = len(CORRUPTION_NAMES) * len(SEVERITIES) * len(sizes)
+    return batches(inputs, inputs.sets) + corrupted
 
 
 def share_behind(order: list[str], trained: set[str]) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import UNSET, structs
 
+from ftcli.config.details.options import Details
 from ftcli.errors import RequestError
 from ftcli.limits import MAX_CONFUSION_CLASSES
 from ftcli.measures.types import ClassFigures, ConfusionMatrix, Figures
@@ -67,10 +68,10 @@ class Confusion:
     def matrix(self) -> ConfusionMatrix:
         return ConfusionMatrix(list(self.classes), self.counts.tolist())
 
-    def added_to(self, figures: Figures, details: Sequence[str]) -> Figures:
-        """The figures of the same predictions with what `details` ("per_class", "confusion") names."""
+    def added_to(self, figures: Figures, details: Details) -> Figures:
+        """The figures of the same predictions with what `details` names."""
         return structs.replace(
             figures,
-            per_class=self.per_class() if "per_class" in details else UNSET,
-            confusion=self.matrix() if "confusion" in details else UNSET,
+            per_class=self.per_class() if details.per_class else UNSET,
+            confusion=self.matrix() if details.confusion else UNSET,
         )

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from ftcli.measures.estimates.types import Estimate, Estimates
 from ftcli.measures.intervals import deviation, mean, paper_interval, student, wilson
-from ftcli.measures.types import Figures, FiguresBySet, GroupFigures, MeanAccuracy
+from ftcli.measures.types import Figures, FiguresBySet, GroupFigures, MeanAccuracy, Unlabelled
 
 Entry = TypeVar("Entry", Figures, MeanAccuracy)
 ID_SETS = ("id_val", "id_test")
@@ -35,6 +36,7 @@ def over_seeds(runs: Sequence[Entry]) -> Entry:
     if isinstance(first, Figures):
         joined |= {"n": first.n, "accuracy_ci95": wilson(joined["accuracy"], first.n)}
         joined["groups"] = mean_of_groups([run.groups for run in runs if isinstance(run, Figures)])
+        joined["estimates"] = mean_of_estimates([run.estimates for run in runs if isinstance(run, Figures)])
     return type(first)(
         **joined,
         accuracy_std=deviation(accuracies),
@@ -50,6 +52,32 @@ def mean_of_groups(runs: Sequence[list[GroupFigures] | UnsetType]) -> list[Group
     if len(known) < len(runs):
         return UNSET
     return [replace(same[0], accuracy=mean([group.accuracy for group in same])) for same in zip(*known, strict=True)]
+
+
+def mean_of_estimates(runs: Sequence[Estimates | UnsetType]) -> Estimates | UnsetType:
+    """Each estimate that all runs have, every number of it as its mean."""
+    known = [estimates for estimates in runs if estimates is not UNSET]
+    if len(known) < len(runs):
+        return UNSET
+    return {name: mean_estimate([of[name] for of in known]) for name in known[0] if all(name in of for of in known)}
+
+
+def mean_estimate(runs: Sequence[Estimate]) -> Estimate:
+    """The mean of each number that all runs have."""
+    common = [key for key in runs[0] if all(isinstance(run.get(key), float) for run in runs)]
+    numbers: dict[str, Any] = {key: mean([run[key] for run in runs]) for key in common}
+    return replace(runs[0], **numbers)
+
+
+def join_unlabelled(by_seed: Sequence[FiguresBySet]) -> dict[str, Unlabelled] | UnsetType:
+    """The sets without labels that all seeds have, their estimates joined."""
+    sets = [figures.without_labels() for figures in by_seed]
+    joined = {
+        name: replace(first, estimates=mean_of_estimates([known[name].estimates for known in sets]))
+        for name, first in sets[0].items()
+        if all(name in known for known in sets)
+    }
+    return joined or UNSET
 
 
 def arrange(by_set: Mapping[str, Figures]) -> FiguresBySet:
@@ -78,4 +106,4 @@ def join_figures(by_seed: Sequence[FiguresBySet]) -> FiguresBySet:
     sets = [figures.by_set() for figures in by_seed]
     joined = arrange({name: over_seeds([figures[name] for figures in sets]) for name in sets[0]})
     means = [figures.ood_mean for figures in by_seed if figures.ood_mean]
-    return replace(joined, ood_mean=over_seeds(means) if means else None, unlabelled=by_seed[0].unlabelled)
+    return replace(joined, ood_mean=over_seeds(means) if means else None, unlabelled=join_unlabelled(by_seed))

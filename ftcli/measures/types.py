@@ -2,6 +2,7 @@
 
 from msgspec import UNSET, UnsetType
 
+from ftcli.measures.estimates.types import Estimates
 from ftcli.records import Count, Fraction, Interval, Record
 
 
@@ -35,7 +36,7 @@ class Figures(Record, kw_only=True):
 
     Absent: `top5` of five classes or fewer; `worst_group_accuracy` and `groups` without groups; `ece_calibrated`
     without an ID-val set; `accuracy_all_classes` where every class is in play; `accuracy_std`, `ci90`, `ci90_paper` and
-    `n_seeds` of a single run; `per_class` and `confusion` where they were not asked for.
+    `n_seeds` of a single run; `per_class`, `confusion` and `estimates` where they were not asked for.
     """
 
     n: Count
@@ -54,6 +55,7 @@ class Figures(Record, kw_only=True):
     ci90: Interval | UnsetType | None = UNSET  # Student's t, of the mean over seeds
     ci90_paper: Interval | UnsetType | None = UNSET  # mean ± 1.645 std / √n
     n_seeds: Count | UnsetType = UNSET
+    estimates: Estimates | UnsetType = UNSET  # of `accuracy`, made without the labels
     per_class: list[ClassFigures] | UnsetType = UNSET
     confusion: ConfusionMatrix | UnsetType = UNSET
 
@@ -69,9 +71,10 @@ class MeanAccuracy(Record):
 
 
 class Unlabelled(Record):
-    """A set without labels: its examples are predicted, and nothing says how well."""
+    """A set without labels: its examples are predicted, and how well is estimated where there is an ID-val set."""
 
     n: Count
+    estimates: Estimates | UnsetType = UNSET
 
 
 class FiguresBySet(Record, kw_only=True):

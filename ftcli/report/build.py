@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from ftcli import __version__
 from ftcli.config.adapting import Adapt
+from ftcli.config.details.estimates import ALINE
 from ftcli.config.shared import Common, resolved
 from ftcli.config.training import Training
 from ftcli.data.augmentation.kinds import POLICIES
@@ -23,7 +24,7 @@ from ftcli.engine.select import oracle
 from ftcli.engine.types import Timing
 from ftcli.log import Log
 from ftcli.measures.results import Results, join_seeds
-from ftcli.measures.types import FiguresBySet
+from ftcli.measures.types import Figures, FiguresBySet, Unlabelled
 from ftcli.model.blocks import blocks_of
 from ftcli.model.loading.load import Loaded
 from ftcli.model.low_rank import weight_of
@@ -45,13 +46,16 @@ def build(
     """The whole report of a command. `results`: one per seed, of the pick of that seed; `parts`: what only some
     commands have, by its key.
     """
+    joined = join_seeds(results) if results else FiguresBySet(ood={}, ood_mean=None)
+    if results and ALINE in results[0].details.estimates:
+        warn_of_no_line(joined, log)
     report: dict[str, object] = {
         "environment": environment(machine, config),
         "model": describe_model(loaded, trained),
         "data": describe_data(task, config),
         "runs": trained.runs if trained else [],
         "selected": trained.best.selected(trained.choice) if trained else None,
-        "results": join_seeds(results) if results else FiguresBySet(ood={}, ood_mean=None),
+        "results": joined,
         "temperature": temperature_of(results, trained),
         **{key: part for key, part in (parts or {}).items() if part},
     }
@@ -68,6 +72,18 @@ def build(
         report["oracle"] = picks
     timing = trained.timing(seconds) if trained else Timing(round(seconds, 3))
     return report_of(config, report, timing, log)
+
+
+def warn_of_no_line(figures: FiguresBySet, log: Log) -> None:
+    """Warn of the sets for which the agreements of the seeds gave no line."""
+    of_all: dict[str, Figures | Unlabelled] = {**figures.ood, **figures.without_labels()}
+    for name, entry in of_all.items():
+        if entry.estimates is not UNSET and f"{ALINE}_slope" not in entry.estimates:
+            log.warn(
+                "no-line",
+                f"{name}: --estimate aline leaves out pairs of seeds that agree on less than 5 or more than 98 % of "
+                "the examples, and fewer than 5 seeds or 10 pairs are left",
+            )
 
 
 def report_of(config: Common, parts: Mapping[str, Any], timing: Timing, log: Log) -> Report:

@@ -15,7 +15,7 @@ from ftcli.report.types import Report
 from ftcli.run_folder.names import CELLS, PAGE, REPORT, STATE
 from ftcli.safe_text import reason, shortened
 
-NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "theory")  # commands; their figures are of several
+NOT_OF_ONE_MODEL = ("distortion", "agreement", "criticality", "rank", "theory")  # figures of several, by command
 FIX = "name folders or report.json files that ftcli wrote, e.g. runs/*/report.json"
 
 

@@ -25,6 +25,7 @@ from ftcli.report.adaptation_tables import adaptation_table
 from ftcli.report.budget.lines import budget_lines
 from ftcli.report.choice_tables import choice_tables
 from ftcli.report.class_tables import class_tables, group_tables
+from ftcli.report.estimates.table import estimates_table
 from ftcli.report.heads.table import heads_table
 from ftcli.report.low_rank.line import low_rank_line
 from ftcli.report.model_tables import models_table
@@ -61,6 +62,8 @@ def tables(report: Report, width: int) -> list[RenderableType]:
 def run_tables(report: Report, width: int) -> list[RenderableType]:
     """Of a command that gives the figures of one model, or of several stages or choices."""
     shown: list[RenderableType] = [run_table(report, width)]
+    if estimated := estimates_table(report.results, width):
+        shown.append(estimated)
     if report.choices is not UNSET:
         shown += (
             choice_tables(report.choices, report.selected.choice, width)

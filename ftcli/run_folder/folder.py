@@ -7,8 +7,10 @@ from datetime import datetime
 from errno import EIO
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.numpy import save_file
 
 from ftcli.errors import RequestError, RunError
 from ftcli.files import make_folder, nearest_existing, read_beginning, resource_limit, write_atomically
@@ -16,7 +18,7 @@ from ftcli.processes import command_line
 from ftcli.records import Record, as_json
 from ftcli.run_folder.history import as_text
 from ftcli.run_folder.lock import check_unlocked
-from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
+from ftcli.run_folder.names import CARD, CARD_MARK, HISTORY, LOGITS, MODEL_FILES, PAGE, PREDICTIONS, REPORT, STATE
 from ftcli.safe_text import redacted_spec
 
 CARD_BEGINNING = 4096  # bytes of a model card; the tags come early in it
@@ -101,16 +103,16 @@ def check_no_other_card(folder: Path) -> None:
 
 def write_run(
     folder: Path, report: Record, history: Sequence[Mapping[str, object]], predictions: pa.Table | None,
-    save_weights: Callable[[Path], None] | None, card: str = "",
+    save_weights: Callable[[Path], None] | None, card: str = "", logits: Mapping[str, np.ndarray] | None = None,
 ) -> None:  # fmt: skip
     """Write the files of a finished run. The report comes last: where it is, all the others are complete.
 
-    card: the model card, beside weights that are saved.
+    card: the model card, beside weights that are saved. logits: by the name of their tensor.
     """
     text = as_json(report)  # first: nothing is removed for a report that cannot be written
     make_folder(folder)
     # Of a run that is replaced: a report must not lie beside another's model.
-    for old in (REPORT, PREDICTIONS, PAGE, *MODEL_FILES):
+    for old in (REPORT, PREDICTIONS, LOGITS, PAGE, *MODEL_FILES):
         (folder / old).unlink(missing_ok=True)
     if save_weights:
         save_weights(folder)
@@ -122,4 +124,7 @@ def write_run(
         write_atomically(
             folder / PREDICTIONS, lambda path: pq.write_table(predictions, path, use_dictionary=True), size
         )
+    if logits:
+        size = sum(values.nbytes for values in logits.values())
+        write_atomically(folder / LOGITS, lambda path: save_file(dict(logits), path), size)
     write_atomically(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"), len(text))

@@ -145,6 +145,7 @@ def test_commands_that_compare_and_simulate_have_a_page(run: Path, tiny: Work, t
         "distortion": ["distortion", tiny.checkpoint, run, "--ood", f"far={tiny.far}", "--image-size", 32],
         "interpolate": ["interpolate", run, run, "--ood", f"far={tiny.far}", "--image-size", 32, "--points", 3],
         "agreement": ["agreement", run, run, "--ood", f"far={tiny.far}", "--image-size", 32],
+        "rank": ["rank", run, tiny.checkpoint, "--train", tiny.train, "--ood", f"far={tiny.far}", "--image-size", 32],
     }
     for name, words in runs.items():
         done = inside(*words, "--html", "--out", tmp_path / name)

@@ -43,7 +43,8 @@ def keys_of(value: Any) -> set[str]:
 def test_a_report_has_the_number_and_no_accuracy(tiny: Work, probed: Path) -> None:
     report = read(probed)
     results = report["results"]
-    assert results["unlabelled"] == {"new": {"n": 7}, "hidden": {"n": report["data"]["ood"]["hidden"]["n"]}}
+    sizes = {name: entry["n"] for name, entry in results["unlabelled"].items()}
+    assert sizes == {"new": 7, "hidden": report["data"]["ood"]["hidden"]["n"]}
     assert list(results["ood"]) == ["far"] and results["ood_mean"]["accuracy"] == results["ood"]["far"]["accuracy"]
     assert report["data"]["ood"]["new"]["classes"] == 0 and report["data"]["ood"]["new"]["n"] == 7
     table = pq.read_table(probed / "predictions.parquet")
@@ -128,6 +129,7 @@ def test_adapt_adapts_to_it(tiny: Work, bare: Path, probed: Path, tmp_path: Path
     report = read(tmp_path / "t")
     (choice,) = report["choices"].values()
     assert list(choice["adaptation"]) == ["far"] and report["results"]["unlabelled"] == {"hidden": {"n": 20}}
+    assert "add --id-val" in done.stderr  # of which an estimate of the accuracy would be made
     table = pq.read_table(tmp_path / "t" / "predictions.parquet")
     assert table.filter(pc.equal(table["set"], "hidden"))["label"].null_count == 20
     only = inside("adapt", "--checkpoint", probed, *sets[2:], "--out", tmp_path / "u")

@@ -40,6 +40,8 @@ CAPTIONS = {
     "first at 0 to the second at 1. A bump of the loss is a barrier between them.",
     "criticality": "Error of the model when one block is moved back towards its start (rows) and perturbed with noise "
     "(columns). A block is critical where the error rises early.",
+    "rank": "Accuracy of each checkpoint before any fine-tuning: of a linear probe and of the nearest neighbours, on "
+    "images of the training set that they are not fitted to, and, called oracle, of the probe on labelled OOD sets.",
     "theory": "OOD loss of LP and LP-FT over that of FT in simulated networks; below 1 a method is better than FT. The "
     "line is the median over random problems, the band holds 80 % of them.",
 }  # of the figures of commands that compare models

@@ -5,9 +5,10 @@ from msgspec import UNSET, structs
 from ftcli.commands import COMMANDS
 from ftcli.console.cells import interval, interval_of, name_intervals, percent, set_name
 from ftcli.measures.types import Figures, FiguresBySet, MeanAccuracy
+from ftcli.report.estimates.table import estimates_table
 from ftcli.report.figures.accuracy import id_ood_panels
 from ftcli.report.html.components import Cell, Column, DataTable, Facts, Figure, Paragraph, Part, Section
-from ftcli.report.html.rich_tables import from_rich
+from ftcli.report.html.rich_tables import WIDTH, from_rich
 from ftcli.report.selection.results import stages
 from ftcli.report.selection.tables import picks_line
 from ftcli.report.tables import published_of, run_table
@@ -91,6 +92,8 @@ def accuracy(report: Report) -> Section:
     parts: list[Part] = [figures_table(report.results)]
     if len(stages(report)) > 1 or published_of(report):
         parts.append(from_rich(run_table(report, width=0)))
+    if estimated := estimates_table(report.results, WIDTH):
+        parts.append(from_rich(estimated))
     rows = {name: structs.replace(report, results=results) for name, results in stages(report).items()}
     if panels := id_ood_panels(rows):
         parts.append(

@@ -1,0 +1,1 @@
+"""What a set gets besides its figures: classes, confusions, estimates."""

@@ -1,0 +1,1 @@
+"""Accuracies that were estimated without labels, as a table."""
