@@ -22,12 +22,12 @@ from ftcli.explain.advise.evidence import (
     signals_of,
     two_sample_tests,
 )
-from ftcli.explain.advise.gradients import block_gradients
+from ftcli.explain.advise.gradients import BlockGradients, block_gradients
 from ftcli.explain.advise.interventions import fresh_head_correct, regained
 from ftcli.explain.advise.options import TARGET, UNLABELLED
 from ftcli.explain.advise.rule import ALPHA, FEW, Decision, decide
 from ftcli.explain.advise.two_samples import FEWEST_PAIRS
-from ftcli.explain.advise.types import Cost, Evidence, LabelShift, Regained
+from ftcli.explain.advise.types import AccuracyLoss, Cost, Evidence, LabelShift, Regained
 from ftcli.log import Log
 from ftcli.safe_text import counted, listed
 
@@ -93,17 +93,12 @@ def measure_target(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> 
             (source.features, source.predictions), (images.features, images.predictions),
             (judged.features, judged.predictions) if judged else None, seed,
         )  # fmt: skip
-    accuracy, head, batch_norm, gradients = None, None, None, {}
     if judged:
-        accuracy = accuracy_loss(source.predictions, judged.predictions, sets[TARGET].groups)
-        with seconds.of("fresh head"):
-            head = fresh_head(judged, seed)
-        with seconds.of("BatchNorm of the target"):
-            adapted = batch_statistics_logits(model, inputs.sets[TARGET], machine, seed, log)
-            batch_norm = None if adapted is None else normalised(adapted, judged, covered, seed)
-        with seconds.of("gradients"):
-            restricted = covered if sets[TARGET].restrict else None
-            gradients = block_gradients(model, inputs.sets[TARGET], restricted, machine, seed, log)
+        accuracy, head, batch_norm, gradients = labelled_signals(
+            model, source, judged, covered, inputs, seconds, seed, log
+        )
+    else:
+        accuracy, head, batch_norm, gradients = None, None, None, {}
     n = {name: len(data) for name, data in sets.items()}
     smaller = min(len(source.predictions.logits), len(images.predictions.logits))
     decision = decide(signals_of(smaller, accuracy, labels, tests, head, batch_norm, gradients))
@@ -121,6 +116,23 @@ def measure_target(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> 
         ),
     )  # fmt: skip
     return Measured(evidence, decision, passed, covered)
+
+
+def labelled_signals(
+    model: nn.Module, source: Side, target: Side, covered: list[int], inputs: RunInputs, seconds: Seconds, seed: int,
+    log: Log,
+) -> tuple[AccuracyLoss, Regained | None, Regained | None, dict[str, BlockGradients]]:  # fmt: skip
+    """What needs the target's labels: the loss of accuracy, what a fresh head and BatchNorm regain, gradients."""
+    data, loader, machine = inputs.task.sets()[TARGET], inputs.sets[TARGET], inputs.machine
+    accuracy = accuracy_loss(source.predictions, target.predictions, data.groups)
+    with seconds.of("fresh head"):
+        head = fresh_head(target, seed)
+    with seconds.of("BatchNorm of the target"):
+        adapted = batch_statistics_logits(model, loader, machine, seed, log)
+        batch_norm = None if adapted is None else normalised(adapted, target, covered, seed)
+    with seconds.of("gradients"):
+        gradients = block_gradients(model, loader, covered if data.restrict else None, machine, seed, log)
+    return accuracy, head, batch_norm, gradients
 
 
 def covered_classes(sets: dict[str, ImageSet], K: int) -> list[int]:
