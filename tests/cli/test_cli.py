@@ -354,7 +354,8 @@ def test_a_finished_run_is_not_overwritten_unasked(tiny: Work, tmp_path: Path) -
     first = inside("probe", *tiny.words, "--out", out)
     assert first.returncode == 0
     assert {path.name for path in out.iterdir()} == {
-        "report.json", "model.safetensors", "config.json", "history.jsonl", "predictions.parquet", "README.md",
+        "report.json", "model.safetensors", "config.json", "history.jsonl", "predictions.parquet",
+        "logits.safetensors", "README.md",
     }  # fmt: skip
     before = {path: path.read_bytes() for path in out.iterdir()}
     refused = inside("finetune", *tiny.words, "--out", out)

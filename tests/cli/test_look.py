@@ -80,7 +80,11 @@ def test_evaluate_finds_the_figures_of_the_run(runs: dict[str, Path]) -> None:
         assert value == pytest.approx(far[name], rel=1e-6), name
     assert judged["data"]["ood"]["far"]["fingerprint"] == run["data"]["ood"]["far"]["fingerprint"]
     assert judged["runs"] == [] and judged["selected"] is None and judged["model"]["trainable"] == 0
-    assert {path.name for path in runs["evaluate"].iterdir()} == {"report.json", "predictions.parquet"}
+    assert {path.name for path in runs["evaluate"].iterdir()} == {
+        "report.json",
+        "predictions.parquet",
+        "logits.safetensors",
+    }
 
 
 def test_compare_says_the_same_in_every_form(runs: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ import psutil
 from ftcli.studies.cells import read_cells
 from tests.helpers.program import lasting, read
 
-FILES = ("model.safetensors", "config.json", "predictions.parquet")
+FILES = ("model.safetensors", "config.json", "predictions.parquet", "logits.safetensors")
 VARYING = ("created", "argv", "timing")
 
 

@@ -68,7 +68,7 @@ COMMANDS: dict[str, list[Any]] = {
     "episodic": ["adapt", "--mode", "episodic", "--lr", "1e-2"],
     "criticality": ["criticality", "--alphas", "0,0.5", "--sigmas", "0.01,0.1", "--draws", 2, "--images", 20],
 }
-FILES = {"model.safetensors", "predictions.parquet", "config.json", "README.md"}
+FILES = {"model.safetensors", "predictions.parquet", "logits.safetensors", "config.json", "README.md"}
 
 
 def words(place: Path, name: str, out: Path, *more: Any) -> list[Any]:

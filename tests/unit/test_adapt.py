@@ -363,7 +363,11 @@ def test_the_report(words: list[Any], folder: Path, tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "a" / "predictions.parquet").to_pylist()
     right = [row["label"] == row["predicted"] for row in rows if row["set"] == "part"]
     assert np.mean(right) == first["adaptation"]["part"]["stream"]
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["predictions.parquet", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "logits.safetensors",
+        "predictions.parquet",
+        "report.json",
+    ]
     sets = [word for word in words[1:] if word not in ("--augment", "none")]
     judged = inside("evaluate", *sets, "--batch-size", 6, "--out", tmp_path / "b", "--json").report
     assert judged["results"] == report["before"]
