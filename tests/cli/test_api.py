@@ -106,6 +106,7 @@ def test_words_come_back(command: str) -> None:
         "blocks": ["first", "1..2"],
         "train": "t",
         "id_test": "x",
+        "target": "t",
         "import_": Path("a.py"),
         "ood": {"n": "s"},
     }

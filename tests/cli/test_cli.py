@@ -144,7 +144,8 @@ def test_every_flag_can_be_taken_back(command: str) -> None:
     hints = get_type_hints(options_class(command), include_extras=True)
     flags = [one.name for one in fields(options_class(command)) if get_args(hints[one.name])[0] is bool]
     assert flags
-    given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s"}
+    given = {"models": ["a", "b"], "checkpoint": "c", "images": "3", "reports": ["r"], "file": "f", "source": "s",
+             "target": "t"}  # fmt: skip
     known = {one.name: given[one.name] for one in fields(options_class(command)) if one.name in given.keys() - flags}
     asked = to_argv(command, {"train": "t", "id_test": "x", "blocks": "all", "ood": {"o": "s"}} | known)
     for name in flags:

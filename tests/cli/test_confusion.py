@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from ftcli.config.details.options import Details
 from ftcli.measures.confusion import Confusion
 from ftcli.measures.types import Figures, FiguresBySet
 from ftcli.report.class_tables import class_tables
@@ -155,7 +156,7 @@ def test_many_classes_show_the_worst(tmp_path: Path) -> None:
     labels = np.repeat(np.arange(60), 50)
     predicted = np.where(rng.random(3000) < labels / 60, labels, rng.integers(60, size=3000))
     found = Confusion.of(labels, predicted, names)
-    results = of_sets(id_test=found.added_to(figures_of(found), ["per_class", "confusion"]))
+    results = of_sets(id_test=found.added_to(figures_of(found), Details(per_class=True, confusion=True)))
     shown = printed(results, 60)
     assert "40 more" in shown and "confusion matrix" not in shown
     recalls = [float(cells[0]) for cells in re.findall(r"class \d+ +50 +([\d.]+) +([\d.]+)", shown)]
@@ -167,6 +168,6 @@ def test_many_classes_show_the_worst(tmp_path: Path) -> None:
 
 def test_a_matrix_too_wide_for_the_terminal_is_left_out() -> None:
     found = Confusion.of(np.arange(12).repeat(9), np.arange(12).repeat(9), list("abcdefghijkl"))
-    results = of_sets(ood={"far": found.added_to(figures_of(found), ["confusion"])})
+    results = of_sets(ood={"far": found.added_to(figures_of(found), Details(confusion=True))})
     assert "confusion matrix" in printed(results, 100) and "nothing is misclassified" in printed(results, 100)
     assert "confusion matrix" not in printed(results, 40)
