@@ -8,14 +8,17 @@ import torch
 from msgspec import UNSET
 
 from ftcli.config.details.estimates import STANDARD
+from ftcli.log import Log
 from ftcli.measures.calibration import fit_temperature, softmax
 from ftcli.measures.estimates import nuclear
 from ftcli.measures.estimates.agreeing import Predicted, estimates_by_agreement
 from ftcli.measures.estimates.agreement_line import agreement_line, generalization_disagreement
+from ftcli.measures.estimates.by_set import warn_of_high
 from ftcli.measures.estimates.calibrated import calibrated
 from ftcli.measures.estimates.confidence import negative_entropy, sureness, thresholded_confidence
 from ftcli.measures.estimates.dis2 import _gaps, _losses, bound, dis2_bound
 from ftcli.measures.estimates.estimate import CorruptedSet, LabelledSet, estimates_of
+from ftcli.measures.estimates.types import Estimate
 from tests.helpers.plain_shift import estimates as plain
 
 EXACT = {"abs": 1e-10, "rel": 0}
@@ -116,6 +119,14 @@ def test_the_order_of_examples_and_classes_changes_nothing() -> None:
     )
     for name in STANDARD:
         assert here[name].accuracy == pytest.approx(there[name].accuracy, abs=1e-9)
+
+
+def test_an_estimate_far_above_the_labelled_set_is_warned_of() -> None:
+    """0.6 of 100: two standard errors are 0.098."""
+    for value, warned in ((0.69, False), (0.70, True), (0.2, False)):
+        log = Log()
+        warn_of_high("far", {"cott": Estimate(accuracy=value), "cot": Estimate(accuracy=1.0)}, 0.6, 100, log)
+        assert [one["code"] for one in log.warnings] == ["estimate-too-high"] * warned
 
 
 def test_flipped_labels_are_seen_by_no_estimate() -> None:

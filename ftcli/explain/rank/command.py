@@ -22,7 +22,7 @@ from ftcli.explain.rank.types import RankedCheckpoint
 from ftcli.figures.plots import check_plot, save_panels
 from ftcli.log import Log
 from ftcli.measures.calibration import softmax
-from ftcli.measures.estimates.by_set import FEWEST
+from ftcli.measures.estimates.by_set import FEWEST, warn_of_high
 from ftcli.measures.intervals import wilson
 from ftcli.measures.paired import holm, mcnemar
 from ftcli.model.head import head_of
@@ -88,7 +88,11 @@ def measure(context: Context[Rank], loaded: Loaded, task: Task, training: Traini
     if loaded.head_loaded:
         own = softmax(body.logits(inputs.plain, f"{label}: features of train").double().numpy())
     outside = {name: body.whole(inputs.sets[name], f"{label}: features of {name}") for name in task.ood}
-    return scores_of(features, own, training, outside, task.ood, label, log)
+    scores = scores_of(features, own, training, outside, task.ood, label, log)
+    for name, ranked_set in scores.ood.items():
+        if ranked_set.estimates is not UNSET and scores.values["probe"] is not None:
+            warn_of_high(f"{label}, {name}", ranked_set.estimates, scores.values["probe"], len(training.labels), log)
+    return scores
 
 
 def row_of(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 
 import numpy as np
 from msgspec import structs
@@ -69,9 +70,23 @@ def estimates_by_set(
         shift = data.shift.name if data.shift else None
         of_one = [one for one in names if one not in (*OF_SEVERAL, *left_out)]
         found.estimates[name] = estimates_of(v, logits[name], of_one, restrict=data.restrict, leave_out=shift)
+        warn_of_high(name, found.estimates[name], float(among.correct.mean()), len(among.labels), log)
         if agreeing:
             found.predicted[name] = Predicted.of(among, logits[name])
     return found
+
+
+def warn_of_high(name: str, estimates: Estimates, accuracy: float, n: int, log: Log) -> None:
+    """Warn where the default estimate on a set lies above the accuracy on the n labelled examples by more than two of
+    its standard errors: no shift is known to make a model better.
+    """
+    default, estimate = next(iter(estimates.items()))
+    if estimate.value > accuracy + 2 * sqrt(accuracy * (1 - accuracy) / n):
+        log.warn(
+            "estimate-too-high",
+            f"{name}: {default} estimates an accuracy of {100 * estimate.value:.1f} %, above the {100 * accuracy:.1f} "
+            "% of the labelled images it is made from: the model is surer there, which does not make it better",
+        )
 
 
 def gets_estimates(data: ImageSet, details: Details) -> bool:
