@@ -181,3 +181,16 @@ def test_wrong_requests(place: Path, tmp_path: Path, words: list[str], problem: 
 def test_the_source_as_the_target_is_warned_of(place: Path, tmp_path: Path) -> None:
     report = advice_on(place, "val", tmp_path / "out")
     assert any(warning["code"] == "overlap" for warning in report["warnings"])
+
+
+def test_a_model_at_chance_has_nothing_to_lose(place: Path, tmp_path: Path) -> None:
+    """Its head gives every image one class."""
+    network = loaded("test_resnet")
+    with torch.no_grad():
+        network.model.get_classifier().weight.zero_()
+    save_model(tmp_path / "blind", network, network.model, None)
+    sets = ["--id-val", place / "val", "--target", place / "same"]
+    done = inside("advise", tmp_path / "blind", *sets, *MODEL, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "has no accuracy to lose" in done.stderr
+    assert "has no accuracy to lose" not in asked(place, "same", tmp_path / "other").stderr

@@ -1,5 +1,6 @@
 """Every signal about one target, measured in order: passes over the sets, tests, interventions, gradients."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def measure_target(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> 
             source.predictions, images.predictions, judged.predictions if judged else None, names, seed
         )
         warn_of_inversion(labels, source.predictions, names, log)
+    warn_of_chance(source.predictions, log)
     with seconds.of("two-sample tests"):
         tests = two_sample_tests(
             (source.features, source.predictions), (images.features, images.predictions),
@@ -176,6 +178,19 @@ def warn_of_inversion(labels: LabelShift, source: Predictions, names: list[str],
         why = f"never predicted on ID-val: {listed(never)}" if never else "some classes are always mixed up"
         log.warn(
             "confusion-singular", f"the confusion matrix of ID-val cannot be inverted ({why}): class shares are EM's"
+        )
+
+
+def warn_of_chance(source: Predictions, log: Log) -> None:
+    """Warn of a model that is no better on the source than one that always answers its most frequent class."""
+    assert source.labels is not None
+    n, accuracy = len(source.labels), float(source.correct.mean())
+    constant = float(np.bincount(source.labels).max() / n)
+    if accuracy <= constant + 2 * math.sqrt(constant * (1 - constant) / n):
+        log.warn(
+            "at-chance",
+            f"the model is right on {100 * accuracy:.1f} % of ID-val, and its most frequent class is "
+            f"{100 * constant:.1f} % of it: such a model has no accuracy to lose, so no shift can be seen to hurt it",
         )
 
 
