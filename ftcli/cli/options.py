@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 
 from ftcli.cli.completion import completer_of
 from ftcli.config.declare import PANELS
+from ftcli.config.details.estimates import BY_NAME, ONLY_STANDARD
 from ftcli.config.files.machine import machine_defaults, read_text
 from ftcli.config.files.toml import parse_toml
 from ftcli.config.shared import Common
@@ -51,6 +52,8 @@ LISTS = {
     "--preset": "--preset A,B", "--methods": "--methods A,B", "--tables": "--tables A,B",
     "--checkpoint": "--set checkpoint=A,B",
 }  # fmt: skip
+# Options that may be typed without a value: those that they can have, the first where there is none.
+OPTIONAL = {"--estimate": (ONLY_STANDARD, *BY_NAME)}
 TILDE = re.compile(r"(?:(?<=^)|(?<==))~[^/=?&]*(?=/|$)")  # a home folder at the beginning, or behind NAME= or root=
 
 
@@ -140,9 +143,22 @@ class OptionsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # completion, which must not fail
+            args = with_optional_values(args)
             ctx.meta[MACHINE] = machine_defaults([str(parameter.name) for parameter in self.params])
             set_default_map(ctx)
         return super().parse_args(ctx, args)
+
+
+def with_optional_values(words: Sequence[str]) -> list[str]:
+    """The words with a value behind each option that has one where none is typed. What follows such an option is its
+    value only where it is one of those that it can have.
+    """
+    complete: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        complete.append(word)
+        if word in OPTIONAL and not set(following.split(",")) <= set(OPTIONAL[word]):
+            complete.append(OPTIONAL[word][0])
+    return complete
 
 
 def set_default_map(context: Any, **values: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def test_a_set_with_labels_has_the_error_of_each(tiny: Work, probed: Path, tmp_p
 def test_more_images_have_the_estimates_by_transport_too(tiny: Work, probed: Path, tmp_path: Path) -> None:
     many = coloured(tmp_path / "many", each=40)
     (many / "class1").rename(many / PAINT)
-    sets = ["--id-val", many, "--ood", f"few={many}?limit=20:1", "--ood", f"many={many}", "--estimate", "standard"]
+    sets = ["--id-val", many, "--ood", f"few={many}?limit=15:1", "--ood", f"many={many}", "--estimate", "standard"]
     done = inside("evaluate", probed, *sets, "--image-size", 32, "--threads", 1, "--out", tmp_path / "e")
     assert done.returncode == 0, done.stderr
     few, same = (read(tmp_path / "e")["results"]["ood"][name]["estimates"] for name in ("few", "many"))
@@ -83,6 +83,18 @@ def test_a_restricted_set_compares_with_the_same_classes_of_id_val(tiny: Work, p
     labels = labels.filter(pc.equal(labels["set"], "far"))
     predicted = np.array(report["data"]["classes"])[np.array(allowed)[best.argmax(1)]]
     assert predicted.tolist() == labels["predicted"].to_pylist()
+
+
+def test_it_may_be_typed_without_a_value(tiny: Work, probed: Path, tmp_path: Path) -> None:
+    sets = ["--id-val", f"{tiny.train}?limit=60:0", "--ood", f"far={tiny.far}"]
+    for i, words in enumerate(
+        (["--estimate", *sets, probed], [probed, *sets, "--estimate"], ["--estimate", probed, *sets])
+    ):
+        done = inside("evaluate", *words, "--image-size", 32, "--threads", 1, "--out", tmp_path / str(i))
+        assert done.returncode == 0, done.stderr
+        assert list(read(tmp_path / str(i))["results"]["ood"]["far"]["estimates"]) == ALL
+    wrong = inside("evaluate", probed, *sets, "--estimate=atk", "--out", tmp_path / "o")
+    assert wrong.returncode == 2 and "standard, nuclear" in wrong.stderr
 
 
 def test_without_id_val_there_is_none_and_it_is_said(tiny: Work, probed: Path, tmp_path: Path) -> None:

@@ -9,3 +9,4 @@ BY_NAME = (NUCLEAR, DIS2, GDE, ALINE)
 OF_SEVERAL = {GDE: 2, ALINE: 5}  # and of how many models at least
 ON_THE_LINE = 0.95  # R² from which on agreements of pairs of models count as on a line
 MOST_CORRUPTED = 500  # images of ID-val that are corrupted for the nuclear norm
+ONLY_STANDARD = "standard"  # of --estimate: no other

@@ -4,11 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from ftcli.config.declare import OUTPUT, Words, flag, option, words
-from ftcli.config.details.estimates import ALINE, BY_NAME, GDE, NUCLEAR, OF_SEVERAL
+from ftcli.config.details.estimates import ALINE, BY_NAME, GDE, NUCLEAR, OF_SEVERAL, ONLY_STANDARD
 from ftcli.config.shared import Reporting
 from ftcli.errors import RequestError
-
-ONLY_STANDARD = "standard"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Detailed(Reporting):
             panel=OUTPUT,
             parser=words((ONLY_STANDARD, *BY_NAME)),
             default="standard, on sets without labels",
-            metavar="A,B,…",
+            metavar="[A,B,…]",
         ),
     ] = None
 

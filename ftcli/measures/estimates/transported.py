@@ -9,7 +9,7 @@ from ftcli.config.details.estimates import TRANSPORTED
 from ftcli.measures.estimates.transport import transport
 
 MOST_VARIABLES = 1_000_000  # of one transport, examples times classes; of a larger set a random part is transported
-MOST_CHANCE = 0.1  # expected difference of two samples' class shares, above which the estimates are mostly that
+MOST_CHANCE = 0.15  # expected difference of two samples' class shares, above which the estimates are mostly that
 
 
 def cot(probabilities: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> float:
