@@ -154,9 +154,10 @@ def with_optional_values(words: Sequence[str]) -> list[str]:
     value only where it is one of those that it can have.
     """
     complete: list[str] = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for i, word in enumerate(words):
         complete.append(word)
-        if word in OPTIONAL and not set(following.split(",")) <= set(OPTIONAL[word]):
+        following = "".join(words[i + 1 : i + 2]).split(",")
+        if word in OPTIONAL and not set(following) <= set(OPTIONAL[word]):
             complete.append(OPTIONAL[word][0])
     return complete
 
