@@ -17,7 +17,7 @@ from ftcli.measures.estimates.by_set import warn_of_high
 from ftcli.measures.estimates.calibrated import calibrated
 from ftcli.measures.estimates.confidence import negative_entropy, sureness, thresholded_confidence
 from ftcli.measures.estimates.dis2 import _gaps, _losses, bound, dis2_bound
-from ftcli.measures.estimates.estimate import CorruptedSet, LabelledSet, estimates_of
+from ftcli.measures.estimates.estimate import CorruptedSet, estimates_of
 from ftcli.measures.estimates.types import Estimate
 from tests.helpers.plain_shift import estimates as plain
 
@@ -60,7 +60,7 @@ def plain_estimate(name: str, v: np.ndarray, y: np.ndarray, u: np.ndarray, tau: 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_standard_estimates(k: int, n: int, m: int, seed: int) -> None:
     v, y, u, _ = world(k, n, m, seed)
-    found = estimates_of(LabelledSet(v, y), u, STANDARD)
+    found = estimates_of(calibrated(v, y), u, STANDARD)
     tau = fit_temperature(v, y)
     assert tau != 1
     for name in STANDARD:
@@ -93,28 +93,28 @@ def test_the_score_of_atc_does_not_saturate() -> None:
 
 def test_one_class_in_play_is_certain() -> None:
     v, y, u, _ = world(3, 30, 20, 0)
-    found = estimates_of(LabelledSet(v, y), u, (*STANDARD, "dis2"), restrict=[1])
+    found = estimates_of(calibrated(v, y, [1]), u, (*STANDARD, "dis2"))
     assert {name: one.accuracy for name, one in found.items()} == dict.fromkeys(STANDARD, 1.0)
-    assert estimates_of(LabelledSet(v, np.zeros(30, dtype=int)), u, STANDARD, restrict=[1]) == {}
+    assert calibrated(v, np.zeros(30, dtype=int), [1]) is None
 
 
 def test_a_restricted_set_sees_only_its_classes_of_v() -> None:
     v, y, u, _ = world(5, 80, 60, 1)
     among = np.isin(y, [0, 3, 4])
     alone = estimates_of(
-        LabelledSet(v[among][:, [0, 3, 4]], np.searchsorted([0, 3, 4], y[among])), u[:, [0, 3, 4]], STANDARD
+        calibrated(v[among][:, [0, 3, 4]], np.searchsorted([0, 3, 4], y[among])), u[:, [0, 3, 4]], STANDARD
     )
-    assert estimates_of(LabelledSet(v, y), u, STANDARD, restrict=[4, 0, 3]) == alone
-    assert alone != estimates_of(LabelledSet(v, y), u, STANDARD)
+    assert estimates_of(calibrated(v, y, [4, 0, 3]), u, STANDARD) == alone
+    assert alone != estimates_of(calibrated(v, y), u, STANDARD)
 
 
 def test_the_order_of_examples_and_classes_changes_nothing() -> None:
     v, y, u, _ = world(4, 60, 50, 2)
     rng = np.random.default_rng(0)
     rows, columns = rng.permutation(60), np.array([2, 0, 3, 1])
-    other = LabelledSet(v[rows][:, columns], np.argsort(columns)[y[rows]])
+    other = calibrated(v[rows][:, columns], np.argsort(columns)[y[rows]])
     here, there = (
-        estimates_of(LabelledSet(v, y), u, STANDARD),
+        estimates_of(calibrated(v, y), u, STANDARD),
         estimates_of(other, u[rng.permutation(50)][:, columns], STANDARD),
     )
     for name in STANDARD:
@@ -132,7 +132,7 @@ def test_an_estimate_far_above_the_labelled_set_is_warned_of() -> None:
 def test_flipped_labels_are_seen_by_no_estimate() -> None:
     """The same images under other labels have the same outputs: every estimate stays where it was."""
     v, y, u, z = world(4, 300, 300, 3, noise=0)
-    found = estimates_of(LabelledSet(v, y), u, STANDARD)
+    found = estimates_of(calibrated(v, y), u, STANDARD)
     flipped = float((u.argmax(1) == 3 - z).mean())
     assert all(abs(one.accuracy - (v.argmax(1) == y).mean()) < 0.1 for one in found.values()) and flipped < 0.2
 
@@ -160,9 +160,13 @@ def test_the_corruption_of_the_set_itself_is_left_out() -> None:
     rng = np.random.default_rng(0)
     logits = {(name, s): v + s * rng.normal(size=v.shape) for name in ("fog", "snow", "frost") for s in (1, 2)}
     odd = logits | {("fog", 1): 9 * v[::-1]}
-    with_odd, without = (LabelledSet(v, y, CorruptedSet(y, one)) for one in (odd, logits))
-    same = [estimates_of(one, u, ["nuclear"], leave_out="fog")["nuclear"] for one in (with_odd, without)]
-    assert same[0] == same[1] != estimates_of(with_odd, u, ["nuclear"])["nuclear"]
+
+    def estimate(known: dict[tuple[str, int], np.ndarray], leave_out: str | None) -> Estimate:
+        return estimates_of(calibrated(v, y), u, ["nuclear"], corrupted=CorruptedSet(y, known), leave_out=leave_out)[
+            "nuclear"
+        ]
+
+    assert estimate(odd, "fog") == estimate(logits, "fog") != estimate(odd, None)
 
 
 def test_agreement() -> None:
@@ -227,5 +231,5 @@ def test_the_bound_holds_and_says_something_where_a_linear_critic_can_see_the_er
     lower, accuracy = dis2_bound(v, v.argmax(1) == y, u, seed=0), (u.argmax(1) == z).mean()
     assert 0.05 < lower < accuracy < (v.argmax(1) == y).mean() - 0.1
     assert lower == dis2_bound(v, v.argmax(1) == y, u, seed=0) != dis2_bound(v, v.argmax(1) == y, u, seed=1)
-    found = estimates_of(LabelledSet(v, y), u, ["dis2"])["dis2"]
+    found = estimates_of(calibrated(v, y), u, ["dis2"])["dis2"]
     assert found.accuracy is UNSET and found.value == found.lower_bound

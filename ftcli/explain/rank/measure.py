@@ -20,7 +20,8 @@ from ftcli.explain.rank.types import LeftOutGroups, RankedSet
 from ftcli.explain.rank.undefined import UndefinedScore
 from ftcli.log import Log
 from ftcli.measures.accuracy import group_figures, predictions
-from ftcli.measures.estimates.estimate import LabelledSet, estimates_of
+from ftcli.measures.estimates.calibrated import calibrated
+from ftcli.measures.estimates.estimate import estimates_of
 from ftcli.measures.estimates.transported import left_out_by_chance
 from ftcli.measures.intervals import wilson
 
@@ -127,9 +128,9 @@ class FittedProbe:
         labels, K = self.training.labels, self.training.num_classes
         logits = fitted_logits(self.features, labels, K, self.held_out.C, others).numpy()
         if not images.labelled:
-            answered = LabelledSet(self.held_out.logits.numpy(), labels)
-            shares = np.bincount(labels, minlength=K) / len(labels)
-            left_out = left_out_by_chance(shares, len(labels), len(images))
+            answered = calibrated(self.held_out.logits.numpy(), labels)
+            assert answered is not None
+            left_out = left_out_by_chance(answered.shares, len(labels), len(images))
             names = [name for name in STANDARD if name not in left_out]
             return RankedSet(n=len(images), estimates=estimates_of(answered, logits, names))
         accuracy = float((predictions(logits, images.restrict)[0] == images.labels).mean())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -13,8 +14,8 @@ from ftcli.data.images import ImageSet
 from ftcli.data.task import Task
 from ftcli.log import Log
 from ftcli.measures.estimates.agreeing import Predicted
-from ftcli.measures.estimates.calibrated import calibrated
-from ftcli.measures.estimates.estimate import CorruptedSet, LabelledSet, estimates_of
+from ftcli.measures.estimates.calibrated import Calibrated, calibrated
+from ftcli.measures.estimates.estimate import CorruptedSet, estimates_of
 from ftcli.measures.estimates.transported import chance_difference, left_out_by_chance
 from ftcli.measures.estimates.types import Estimates
 from ftcli.safe_text import counted, listed
@@ -45,35 +46,41 @@ def estimates_by_set(
                 "--id-val SPEC",
             )
         return EstimatesBySet()
-    v = LabelledSet(logits["id_val"], task.id_val.labels, corrupted)
-    names, found = (*STANDARD, *details.estimates), EstimatesBySet()
-    if len(v.labels) < FEWEST:
+    n = len(task.id_val)
+    if n < FEWEST:
         log.warn(
             "few-for-estimates",
-            f"estimates of accuracy rest on the {counted(len(v.labels), 'example', 'examples')} of ID-val: below "
-            f"{FEWEST} they are uncertain by several points",
+            f"estimates of accuracy rest on the {counted(n, 'example', 'examples')} of ID-val: below {FEWEST} they are "
+            "uncertain by several points",
         )
-    agreeing = any(name in OF_SEVERAL for name in details.estimates)
+    found, read = EstimatesBySet(), partial(calibrated, logits["id_val"], task.id_val.labels)
+    by_classes = {restrict: read(restrict) for restrict in {data.restrict for data in wanted.values()}}
     for name, data in wanted.items():
-        among = calibrated(v.logits, v.labels, data.restrict)
-        if among is None:
+        v = by_classes[data.restrict]
+        if v is None:
             log.warn("no-estimates", f"{name}: ID-val has no example of the classes that it covers")
             continue
-        sizes = among.shares, len(among.labels), len(data)
-        left_out = left_out_by_chance(*sizes)
-        if left_out and details.on_labelled:
-            log.warn(
-                "left-out-by-chance",
-                f"{name}: {' and '.join(left_out)} are left out, because chance alone makes the class shares of so few "
-                f"examples differ by {100 * chance_difference(*sizes):.0f} points, which they would take for errors",
-            )
+        left_out = warn_of_chance(name, v, len(data), log)
+        names = [one for one in (*STANDARD, *details.estimates) if one not in (*OF_SEVERAL, *left_out)]
         shift = data.shift.name if data.shift else None
-        of_one = [one for one in names if one not in (*OF_SEVERAL, *left_out)]
-        found.estimates[name] = estimates_of(v, logits[name], of_one, restrict=data.restrict, leave_out=shift)
-        warn_of_high(name, found.estimates[name], float(among.correct.mean()), len(among.labels), log)
-        if agreeing:
-            found.predicted[name] = Predicted.of(among, logits[name])
+        found.estimates[name] = estimates_of(v, logits[name], names, corrupted=corrupted, leave_out=shift)
+        warn_of_high(name, found.estimates[name], float(v.correct.mean()), len(v.labels), log)
+        if any(one in OF_SEVERAL for one in details.estimates):
+            found.predicted[name] = Predicted.of(v, logits[name])
     return found
+
+
+def warn_of_chance(name: str, v: Calibrated, m: int, log: Log) -> tuple[str, ...]:
+    """The names of the estimates that chance leaves out of a set of m examples, with a warning where there are some."""
+    sizes = v.shares, len(v.labels), m
+    left_out = left_out_by_chance(*sizes)
+    if left_out:
+        log.warn(
+            "left-out-by-chance",
+            f"{name}: {' and '.join(left_out)} are left out, because chance alone makes the class shares of so few "
+            f"examples differ by {100 * chance_difference(*sizes):.0f} points, which they would take for errors",
+        )
+    return left_out
 
 
 def warn_of_high(name: str, estimates: Estimates, accuracy: float, n: int, log: Log) -> None:

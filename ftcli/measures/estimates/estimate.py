@@ -8,7 +8,7 @@ import numpy as np
 from ftcli.config.details.estimates import DIS2, NUCLEAR
 from ftcli.measures.calibration import softmax
 from ftcli.measures.estimates import nuclear
-from ftcli.measures.estimates.calibrated import Calibrated, calibrated
+from ftcli.measures.estimates.calibrated import Calibrated
 from ftcli.measures.estimates.confidence import (
     average_confidence,
     difference_of_confidences,
@@ -30,38 +30,26 @@ class CorruptedSet:
     logits: Mapping[tuple[str, int], np.ndarray]
 
 
-@dataclass(frozen=True)
-class LabelledSet:
-    """V: logits [n, K], and labels int64 [n]. corrupted: needed by the nuclear norm alone."""
-
-    logits: np.ndarray
-    labels: np.ndarray
-    corrupted: CorruptedSet | None = None
-
-
 def estimates_of(
-    labelled: LabelledSet, logits: np.ndarray, names: Sequence[str], *, restrict: Sequence[int] | None = None,
+    v: Calibrated, logits: np.ndarray, names: Sequence[str], *, corrupted: CorruptedSet | None = None,
     leave_out: str | None = None,
 ) -> Estimates:  # fmt: skip
-    """The estimates of these names, in this order, of the accuracy on the set with these logits [m, K]; none where V
-    has no example of the classes in play, and dis2 only where both sets have two examples.
+    """The estimates of these names, in this order, of the accuracy on the set with these logits [m, K], among the
+    classes of V; nuclear only with `corrupted`, dis2 only where both sets have two examples, and two classes.
 
-    restrict: the classes in play, of all K. leave_out: the corruption that the set itself has undergone, which the line
-    of the nuclear norm is then not fitted to.
+    leave_out: the corruption that the set itself has undergone, which the line of the nuclear norm is then not fitted
+    to.
     """
-    v = calibrated(labelled.logits, labelled.labels, restrict)
-    if v is None:
-        return {}
-    scaled, correct = v.scaled(logits), v.correct
+    scaled = v.scaled(logits)
     found: Estimates = {}
     for name in names:
         rng = np.random.default_rng(derive_seed("estimate", name))
         if name == NUCLEAR:
-            if labelled.corrupted and (estimate := by_nuclear_norm(v, labelled.corrupted, scaled, leave_out, rng)):
+            if corrupted and (estimate := by_nuclear_norm(v, corrupted, scaled, leave_out, rng)):
                 found[name] = estimate
         elif name == DIS2:
             if min(len(v.logits), len(scaled)) > 1 and len(v.classes) > 1:
-                lower = dis2_bound(v.logits * v.temperature, correct, scaled * v.temperature, derive_seed("dis2"))
+                lower = dis2_bound(v.logits * v.temperature, v.correct, scaled * v.temperature, derive_seed("dis2"))
                 found[name] = Estimate(lower_bound=lower)
         else:
             found[name] = Estimate(accuracy=by_logits(name, v, scaled, rng))
