@@ -64,6 +64,7 @@ def test_no_shift(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/model.safetensors").exists()
     words = shlex.split(advice["command"])
     assert words[:3] == ["ftcli", "evaluate", str(place / "model")]
+    assert words[words.index("--id-val") + 1] == str(place / "val")  # without it no accuracy could be estimated
 
 
 def test_flipped_labels_and_the_command_that_follows(place: Path, tmp_path: Path) -> None:

@@ -86,3 +86,11 @@ def test_relative_norms() -> None:
     numbers = [{name: value.double().numpy() for name, value in of.items()} for of in (gradients, weights)]
     plain_norms = plain_tests.relative_gradient_norms(numbers[0], numbers[1], {"a": "x", "b": "x"})
     assert found == pytest.approx(plain_norms["x"], **EXACT)
+
+
+def test_an_image_of_none_of_the_classes_of_the_source_says_nothing_about_their_shares() -> None:
+    """Its probability is 1 for a class that ID-val lacks."""
+    probabilities = np.array([[0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.6, 0.4, 0.0], [0.0, 0.0, 1.0]])
+    source = np.array([0.5, 0.5, 0.0])
+    with_it, without = shift.em(probabilities, source).q, shift.em(probabilities[:3], source).q
+    assert np.isfinite(with_it).all() and with_it == pytest.approx(without, abs=1e-4)

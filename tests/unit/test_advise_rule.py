@@ -141,3 +141,12 @@ def test_without_labels_nothing_is_sure(more: dict[str, object], shift: str, blo
     found = decide(replace(UNLABELLED, **more))
     assert (found.shift, found.blocks) == (shift, blocks)
     assert found.sure == ("tied" if shift == "mixed" else "leaning") and "without labels" in found.reason
+
+
+def test_reasons_say_no_more_than_was_measured() -> None:
+    """A gain below 0 regains nothing; a test that could not be made is not called passed."""
+    assert "a fresh head regains nothing" in decide(replace(SEEN, head=gain(-0.15), batch_norm=None)).reason
+    label = replace(SEEN, labels_p=1e-4, explained=True, by_class_p=None)
+    assert decide(label).shift == "label" and "within classes could not be tested" in decide(label).reason
+    blind = replace(label, loss=None, loss_p=None, detectable=None, **NOTHING)
+    assert decide(blind).shift == "none" and "shares of the predicted classes differ" in decide(blind).reason

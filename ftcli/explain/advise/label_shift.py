@@ -128,7 +128,9 @@ def em(
     q = source.copy()
     for _ in range(rounds):
         responsibility = ratio * q  # [m, K]
-        responsibility /= responsibility.sum(axis=1, keepdims=True)
+        total = responsibility.sum(axis=1, keepdims=True)
+        np.divide(responsibility, total, out=responsibility, where=total > 0)
+        responsibility[total[:, 0] == 0] = q  # such an image is only of classes that the source lacks: it says nothing
         before, q = q, responsibility.mean(axis=0)
         if np.abs(q - before).max() < tolerance:
             break

@@ -10,6 +10,7 @@ from ftcli.explain.advise.options import TARGET, Advise
 from ftcli.explain.advise.rule import Decision
 from ftcli.safe_text import redacted_spec
 
+DESCRIBE_WEIGHTS = ("model", "strip_prefix", "drop_prefix", "mean", "std", "model_arg", "model_config")
 SOURCE = "source"  # the name of ID-val as an OOD set, on which what is forgotten is seen
 
 
@@ -20,11 +21,11 @@ def next_command(config: Advise, decision: Decision, folder: Path, *, labelled: 
     on. batch_norm: whether the model has BatchNorm, whose statistics can be estimated on the target without labels.
     """
     target = str(config.target_spec() or config.unlabelled)
-    if decision.shift == "label":
-        return line(["evaluate", str(folder), *processing(config), "--ood", f"{TARGET}={target}"])
     model = ["--checkpoint", config.checkpoint, *processing(config)]
-    if decision.shift == "none":
-        return line(["evaluate", config.checkpoint, *processing(config), "--ood", f"{TARGET}={target}"])
+    if decision.shift in ("label", "none"):
+        opened = [str(folder), *processing(config, saved=True)] if decision.shift == "label" else model[1:]
+        id_val = ["--id-val", str(config.id_val)] if config.id_val else []  # from which an estimate is made
+        return line(["evaluate", *opened, *id_val, "--ood", f"{TARGET}={target}"])
     if not labelled:
         method = [] if batch_norm else ["--method", "memo"]
         return line(["adapt", *model, "--ood", f"{TARGET}={target}", *method])
@@ -35,10 +36,13 @@ def next_command(config: Advise, decision: Decision, folder: Path, *, labelled: 
     return line(["surgical", *model, "--train", target, *source, "--blocks", *blocks])
 
 
-def processing(config: Advise) -> list[str]:
-    """The options of this command that another one needs to open the same model and see the same images."""
+def processing(config: Advise, *, saved: bool = False) -> list[str]:
+    """The options of this command that another one needs to open the same model and see the same images. saved: a model
+    that ftcli has saved since, which describes its weights itself.
+    """
     words: list[str] = []
     shared = {field.name for field in fields(Running)} - {field.name for field in fields(Common)}
+    shared -= {*DESCRIBE_WEIGHTS} if saved else set()
     for field in fields(Running):
         value: Any = getattr(config, field.name)
         if field.name not in shared or value == field.default:

@@ -101,7 +101,8 @@ def with_labels(s: Signals) -> Decision:
     apart = s.by_class_p is not None and s.by_class_p <= ALPHA
     if s.labels_p <= ALPHA and s.explained and not apart:
         clear = s.by_class_p is not None and s.by_class_p > CLEAR
-        reason = "the class shares differ, they alone explain the accuracy, and within classes no feature differs"
+        within = "could not be tested" if s.by_class_p is None else "do not differ significantly"
+        reason = f"the class shares differ, they alone can explain the accuracy, and features within classes {within}"
         return Decision("label", "sure" if clear else "leaning", "R1", [], reason)
     if s.unchanged:
         reason = "accuracy falls though no block's features differ: p(y | x) has changed, the labels of such images"
@@ -120,10 +121,10 @@ def input_shift(s: Signals) -> Decision | None:
         return None
     reasons, sure = [f"features differ from block {s.blocks[s.onset]} on (AUC {s.auc[s.onset]:.2f})"], False
     if normalised and s.batch_norm is not None:
-        reasons.append(f"BatchNorm of the target regains {share(s.batch_norm.gain, s.loss)} of the loss")
+        reasons.append(f"BatchNorm of the target {regains(s.batch_norm.gain, s.loss)}")
         sure |= s.batch_norm.ci95[0] >= REGAINED_BY_BATCHNORM * s.loss
     if little and s.head is not None:
-        reasons.append(f"a fresh head regains only {share(s.head.gain, s.loss)}")
+        reasons.append(f"a fresh head {regains(s.head.gain, s.loss)}")
         sure |= s.head.ci95[1] < LITTLE_BY_HEAD * s.loss
     return Decision("input", "sure" if sure else "leaning", "R3", ["first"], ", and ".join(reasons))
 
@@ -134,9 +135,7 @@ def head_suffices(s: Signals) -> Decision | None:
     if s.head is None or s.head.gain < REGAINED_BY_HEAD * s.loss:
         return None
     sure = s.head.ci95[0] >= REGAINED_BY_HEAD * s.loss
-    reason = (
-        f"a fresh head on the frozen features regains {share(s.head.gain, s.loss)} of the loss: the features suffice"
-    )
+    reason = f"a fresh head on the frozen features {regains(s.head.gain, s.loss)}: the features suffice"
     return Decision("output", "sure" if sure else "leaning", "R4", ["head"], reason)
 
 
@@ -152,7 +151,7 @@ def feature_shift(s: Signals) -> Decision | None:
     block = s.blocks[steepest] if s.rises[steepest] >= RISE else "middle"
     sure = late and s.head.ci95[1] < REGAINED_BY_HEAD * s.loss
     where = f"features differ from block {s.blocks[s.onset or 0]} on" if late else "features differ most in the middle"
-    reason = f"{where}, and a fresh head regains only {share(s.head.gain, s.loss)} of the loss"
+    reason = f"{where}, and a fresh head {regains(s.head.gain, s.loss)}"
     return Decision("feature", "sure" if sure else "leaning", "R5", [block], reason)
 
 
@@ -170,7 +169,8 @@ def without_labels(s: Signals) -> Decision:
         reason = f"the shares of the predicted classes differ, and within them no feature does; {unseen}"
         return Decision("label", "leaning", "R1", [], reason)
     if s.unchanged:
-        return Decision("none", "leaning", "R2", [], f"no block's features differ; {unseen}")
+        shares = "the shares of the predicted classes differ, and " if s.labels_p <= ALPHA else ""
+        return Decision("none", "leaning", "R2", [], f"{shares}no block's features differ; {unseen}")
     if s.onset is not None and s.onset <= 1:
         reason = f"features differ from block {s.blocks[s.onset]} on (AUC {s.auc[s.onset]:.2f}); {unseen}"
         return Decision("input", "leaning", "R3", ["first"], reason)
@@ -189,6 +189,6 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:+.1f}"
 
 
-def share(gain: float, loss: float) -> str:
-    """How much of a loss is regained, in per cent."""
-    return f"{100 * gain / loss:.0f} %"
+def regains(gain: float, loss: float) -> str:
+    """What an intervention does to a loss of accuracy, above 0, in words."""
+    return f"regains {100 * gain / loss:.0f} % of the loss" if gain > 0 else "regains nothing"

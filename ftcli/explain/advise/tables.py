@@ -5,6 +5,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftcli.console.cells import Layout, interval, percent, set_name, text
+from ftcli.explain.advise.rule import regains
 from ftcli.explain.advise.types import Advice, BlockEvidence, Evidence, LabelShift, Regained, Separability
 from ftcli.report.types import Report
 
@@ -91,7 +92,7 @@ def label_rows(labels: LabelShift, alpha: float) -> list[list[str]]:
         rows.append([f"class shares by {name}, moved", percent(moved), "", change])
     if labels.expected is not UNSET:
         expected = labels.expected
-        says = "the class shares explain the accuracy" if expected.explained else "more than the class shares changed"
+        says = "the class shares can explain it" if expected.explained else "more than the class shares changed"
         rows.append(["expected of the class shares", percent(expected.accuracy), "", ""])
         rows.append(["  minus the target's", signed(expected.difference), interval(expected.ci99), says])
     return rows
@@ -103,7 +104,7 @@ def regained_rows(evidence: Evidence) -> list[list[str]]:
     rows = []
     for name, found in (("fresh head", evidence.fresh_head), ("BatchNorm of the target", evidence.batch_norm)):
         if isinstance(found, Regained):
-            says = f"regains {100 * found.gain / loss:.0f} % of the loss" if loss > 0 else ""
+            says = regains(found.gain, loss) if loss > 0 else ""
             rows.append([f"{name}, gain", signed(found.gain), interval(found.ci95), says])
     return rows
 
