@@ -131,6 +131,7 @@ class Finetune(Tuning):
             )
 
     def check_several(self, name: str, least: int) -> None:
+        """Seeds with random heads are several models, where there are as many as the estimate needs."""
         if self.head_weights:
             raise RequestError(
                 f"--estimate {name} compares models fine-tuned from heads of their own, and --head-weights gives "

@@ -113,9 +113,7 @@ def measure_target(model: nn.Module, inputs: RunInputs, seed: int, log: Log) -> 
         n=n, alpha=ALPHA, accuracy=accuracy or UNSET, label_shift=labels,
         pairs={name: test.n for name, test in tests.named().items()}, blocks=blocks, fresh_head=head or UNSET,
         batch_norm=batch_norm or UNSET,
-        cost=Cost(
-            passes=passes, gradient_batches=SCORED_BATCHES if gradients else 0, seconds=seconds.by_work
-        ),
+        cost=Cost(passes=passes, gradient_batches=SCORED_BATCHES if gradients else 0, seconds=seconds.by_work),
     )  # fmt: skip
     return Measured(evidence, decision, passed, covered)
 

@@ -14,6 +14,7 @@ The thresholds were set before any world was looked at, and no world was used to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ftcli.explain.advise.types import Regained, Shift, Sure
 
@@ -64,7 +65,7 @@ class Signals:
     @property
     def rises(self) -> list[float]:
         """How much the AUC of each block is above that of the one before; of the first, above ½."""
-        return [after - before for before, after in zip([0.5, *self.auc], self.auc, strict=False)]
+        return [after - before for before, after in pairwise([0.5, *self.auc])]
 
 
 @dataclass(frozen=True)
